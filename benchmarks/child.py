@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One action in a fresh process, for its peak memory: prints bytes as JSON.
+
+``python -m benchmarks.child load PATH WIDTH`` or ``... verify PATH``; KERAS_INTEGRITY says whether
+the hook takes part.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.measure import peak_memory
+
+
+def load(path: Path, width: int) -> None:
+    """Load ``path`` as a model, or as the weights of a model of that ``width``."""
+    import keras_integrity_hook
+
+    # A benchmark run from a source tree has no start-up file; where there is one, this is a no-op.
+    keras_integrity_hook.activate()
+    from benchmarks.models import build
+
+    if path.name.endswith(".weights.h5"):
+        build(width).load_weights(path)
+    else:
+        import keras
+
+        keras.saving.load_model(path)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the action named first in ``arguments``."""
+    if arguments[0] == "load":
+        load(Path(arguments[1]), int(arguments[2]))
+    else:
+        from keras_integrity_hook import verify
+
+        verify(Path(arguments[1]))
+    print(json.dumps(peak_memory()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the start-up file adds to every start of the interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+from benchmarks.measure import difference, interleaved, timed
+from benchmarks.results import Result
+
+RUNS = 300
+
+
+def startup() -> list[Result]:
+    """Milliseconds that ``python -c pass`` takes longer where the package is installed.
+
+    Two fresh environments, one bare and one with the package, started in turn.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        bare, installed = (environment(Path(folder) / name) for name in ("bare", "installed"))
+        install(installed)
+        turns = {
+            "bare": lambda: timed(lambda: start(bare)),
+            "installed": lambda: timed(lambda: start(installed)),
+            # A second bare start in each round: what difference pure chance makes.
+            "bare again": lambda: timed(lambda: start(bare)),
+        }
+        samples = interleaved(turns, RUNS, settle=False)
+    extra = difference(samples, "installed", "bare") * 1000
+    chance = difference(samples, "bare again", "bare") * 1000
+    case = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    return [
+        Result(case, "interpreter start overhead", extra, "ms", 1.0, samples),
+        Result(case, "the same, bare against bare", chance, "ms", None),
+    ]
+
+
+def environment(folder: Path) -> Path:
+    """Create a virtual environment without pip (which has a start-up file of its own)."""
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
+    return folder / "bin" / "python"
+
+
+def install(python: Path) -> None:
+    """Install this source tree there, without its dependencies: none may matter at start-up."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "--python", str(python)),
+            *("install", "--quiet", "--no-deps", str(Path(__file__).parent.parent)),
+        ],
+        check=True,
+    )
+
+
+def start(python: Path) -> None:
+    """Start the interpreter and wait for its end; posix_spawn has the least jitter of its own."""
+    process = os.posix_spawn(python, [str(python), "-c", "pass"], os.environ)
+    _, status = os.waitpid(process, 0)
+    if status:
+        raise RuntimeError(f"{python} -c pass ended with status {status}")

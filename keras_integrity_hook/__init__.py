@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seal every model Keras saves, check every model Keras loads.
+
+Nothing is imported until it is used: this package is imported at every interpreter start.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from keras_integrity_hook.activation.state import Status as Status
+    from keras_integrity_hook.activation.state import activate as activate
+    from keras_integrity_hook.activation.state import assert_active as assert_active
+    from keras_integrity_hook.activation.state import deactivate as deactivate
+    from keras_integrity_hook.activation.state import status as status
+    from keras_integrity_hook.api import Report as Report
+    from keras_integrity_hook.api import SealInfo as SealInfo
+    from keras_integrity_hook.api import inspect as inspect
+    from keras_integrity_hook.api import seal as seal
+    from keras_integrity_hook.api import unseal as unseal
+    from keras_integrity_hook.api import verify as verify
+    from keras_integrity_hook.errors import AlreadySealedError as AlreadySealedError
+    from keras_integrity_hook.errors import ChecksumMismatchError as ChecksumMismatchError
+    from keras_integrity_hook.errors import ConfigurationError as ConfigurationError
+    from keras_integrity_hook.errors import DamagedFileError as DamagedFileError
+    from keras_integrity_hook.errors import DamagedRange as DamagedRange
+    from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
+    from keras_integrity_hook.errors import IntegrityError as IntegrityError
+    from keras_integrity_hook.errors import IntegrityWarning as IntegrityWarning
+    from keras_integrity_hook.errors import LimitExceededError as LimitExceededError
+    from keras_integrity_hook.errors import MalformedSealError as MalformedSealError
+    from keras_integrity_hook.errors import NotActiveError as NotActiveError
+    from keras_integrity_hook.errors import NotAModelError as NotAModelError
+    from keras_integrity_hook.errors import SealWriteError as SealWriteError
+    from keras_integrity_hook.errors import UnreadableFileError as UnreadableFileError
+    from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
+    from keras_integrity_hook.errors import UnsealedModelWarning as UnsealedModelWarning
+    from keras_integrity_hook.errors import UnsupportedKerasError as UnsupportedKerasError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
+    "api": ("Report", "SealInfo", "inspect", "seal", "unseal", "verify"),
+    "errors": (
+        "AlreadySealedError",
+        "ChecksumMismatchError",
+        "ConfigurationError",
+        "DamagedFileError",
+        "DamagedRange",
+        "ExternalReferenceError",
+        "IntegrityError",
+        "IntegrityWarning",
+        "LimitExceededError",
+        "MalformedSealError",
+        "NotActiveError",
+        "NotAModelError",
+        "SealWriteError",
+        "UnreadableFileError",
+        "UnsealedModelError",
+        "UnsealedModelWarning",
+        "UnsupportedKerasError",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*_HOME_OF]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

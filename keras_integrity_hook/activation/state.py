@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether this process is protected, and switching that by hand.
+
+An installed package is active without any of this. It is for processes that the start-up files do
+not reach (``python -S``, ``PYTHONPATH`` directories) and for programs that want to be sure.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.activation import finder
+from keras_integrity_hook.errors import ConfigurationError, NotActiveError
+from keras_integrity_hook.hooks import keras3
+from keras_integrity_hook.hooks.keras3 import TargetState
+
+_late = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known about the protection of this process.
+
+    Attributes:
+        armed: the import finder is in place, so a Keras imported from now on is guarded.
+        mode: ``"enforce"``, ``"warn"``, ``"off"``, or ``"invalid"`` for a misspelt setting.
+        keras_loaded: Keras has been imported.
+        keras_version: its version, once it has been imported.
+        late: Keras had been imported before the hook was activated; references to its functions
+            that a program stored elsewhere earlier may be unguarded.
+        targets: the guarded functions of Keras and the state of each.
+    """
+
+    armed: bool
+    mode: str
+    keras_loaded: bool
+    keras_version: str | None
+    late: bool
+    targets: tuple[TargetState, ...]
+
+    @property
+    def active(self) -> bool:
+        """Whether models are checked here: now, or as soon as Keras is imported."""
+        return self.why_not_active() is None
+
+    def why_not_active(self) -> str | None:
+        """The reason why models are not checked, a clause without a final stop, or None."""
+        if self.mode == "off":
+            return f"{settings.MODE_VARIABLE} is 'off'"
+        if self.mode == "invalid":
+            return f"{settings.MODE_VARIABLE} has a value that is not allowed"
+        if not self.armed:
+            return "the import finder is not armed in this process"
+        unwrapped = [target.name for target in self.targets if target.state == "unwrapped"]
+        if unwrapped:
+            return f"Keras is loaded and not guarded: {', '.join(unwrapped)}"
+        return None
+
+
+def activate() -> None:
+    """Guard this process; wraps Keras now where it has been imported already. Idempotent.
+
+    Raises:
+        ConfigurationError: a setting is misspelt (checked once Keras is imported).
+        UnsupportedKerasError: the imported Keras lacks a function that has to be guarded.
+    """
+    global _late  # noqa: PLW0603
+    finder.arm()
+    loaded = _loaded()
+    if not loaded:
+        return
+    before = _unwrapped()
+    for name in loaded:
+        # Not sys.modules[name]: this waits for another thread that is still importing it.
+        keras3.wrap_module(importlib.import_module(name))
+    if before - _unwrapped():
+        _late = True
+
+
+def deactivate() -> None:
+    """Stop guarding this process and give Keras its own functions back; idempotent."""
+    global _late  # noqa: PLW0603
+    finder.disarm()
+    keras3.unwrap_all()
+    _late = False
+
+
+def assert_active() -> None:
+    """Return only in a process whose models are checked.
+
+    Raises:
+        NotActiveError: with the reason.
+    """
+    reason = status().why_not_active()
+    if reason is not None:
+        raise NotActiveError(reason)
+
+
+def status() -> Status:
+    """The protection of this process; never raises and does not import Keras."""
+    loaded = _loaded()
+    return Status(
+        armed=finder.is_armed(),
+        mode=_mode(),
+        keras_loaded=bool(loaded),
+        keras_version=getattr(sys.modules.get("keras"), "__version__", None),
+        late=_late,
+        targets=tuple(keras3.report()),
+    )
+
+
+def _mode() -> str:
+    try:
+        return settings.mode().value
+    except ConfigurationError:
+        return "invalid"
+
+
+def _loaded() -> list[str]:
+    """The watched modules in this process; "keras" last, whose patcher checks all the others."""
+    return sorted((name for name in finder.WATCHED if name in sys.modules), reverse=True)
+
+
+def _unwrapped() -> set[str]:
+    return {target.name for target in keras3.report() if target.state == "unwrapped"}

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seal, unseal, verify and inspect files; needs neither Keras nor h5py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers.base import ModelFile, open_model
+from keras_integrity_hook.errors import (
+    AlreadySealedError,
+    IntegrityError,
+    SealWriteError,
+    UnsealedModelError,
+)
+from keras_integrity_hook.guard import check, replace, sealer
+from keras_integrity_hook.sealing.statement import Region
+
+Location = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class SealInfo:
+    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex."""
+
+    container: str
+    algorithm: str
+    root: str
+    size: int
+    chunk_size: int
+    chunks: int
+    subject: str
+    created: str
+    signatures: int
+    block_offset: int
+    block_size: int
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """The state of one file.
+
+    Attributes:
+        path: as given.
+        state: ``"sealed"`` or ``"unsealed"``; damaged files raise instead.
+        container: ``"keras-zip"`` or ``"hdf5"``.
+        assurance: ``"integrity only"`` for a seal without signatures, else ``"none"``.
+        seal: what the seal says, None for an unsealed file.
+    """
+
+    path: str
+    state: str
+    container: str
+    assurance: str
+    seal: SealInfo | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+def verify(path: Location) -> Report:
+    """Check the whole file against its seal.
+
+    Raises:
+        ChecksumMismatchError: the content does not match.
+        DamagedFileError, MalformedSealError, LimitExceededError: the structure is broken.
+        UnsealedModelError: no seal, and ``KERAS_INTEGRITY_UNSEALED=reject``.
+        NotAModelError, UnreadableFileError: nothing that could be checked.
+
+    Example:
+        >>> import keras_integrity_hook
+        >>> keras_integrity_hook.verify("model.keras").assurance  # doctest: +SKIP
+        'integrity only'
+    """
+    with open_model(path) as model:
+        if model.seal is not None:
+            check.check_content(model)
+        elif settings.unsealed() is settings.Unsealed.REJECT:
+            raise UnsealedModelError("the model has no seal", path=model.path)
+        return _report(model)
+
+
+def inspect(path: Location) -> Report:
+    """Read the seal without checking the content; raises as :func:`verify` but for mismatches."""
+    with open_model(path) as model:
+        return _report(model)
+
+
+def seal(path: Location, *, algorithm: str = "sha256") -> Report:
+    """Put a seal into an unsealed file, which is replaced atomically.
+
+    Args:
+        path: a ``.keras`` or HDF5 file.
+        algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``.
+
+    Raises:
+        AlreadySealedError: it has one.
+        SealWriteError: the sealed copy could not be written; the file is as it was.
+        DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
+    """
+    with open_model(path) as model:
+        if model.seal is not None:
+            raise AlreadySealedError("the file has a seal already", path=model.path)
+        _rewrite(model, algorithm)
+    return inspect(path)
+
+
+def unseal(path: Location) -> Report:
+    """Take the seal out again: what is left is the original content, byte for byte.
+
+    Raises:
+        UnsealedModelError: there is none.
+        SealWriteError: the copy could not be written; the file is as it was.
+    """
+    with open_model(path) as model:
+        if model.seal is None:
+            raise UnsealedModelError("the file has no seal to take out", path=model.path)
+        _rewrite(model, None)
+    return inspect(path)
+
+
+def _rewrite(model: ModelFile, algorithm: str | None) -> None:
+    target = Path(os.path.realpath(model.path))
+    try:
+        with replace.private_sibling(target) as private:
+            fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                # HDF5 gets room for a middling seal at once, so that most files move only once.
+                room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
+                sealer.copy_content(model.content, fd, room)
+                if algorithm:
+                    sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
+            finally:
+                os.close(fd)
+            replace.put_in_place(private, target)
+    except IntegrityError as error:
+        error.path = error.path or model.path
+        raise
+    except OSError as error:
+        raise SealWriteError(
+            f"the new file could not be written ({error.strerror})", path=model.path
+        ) from error
+
+
+def _report(model: ModelFile) -> Report:
+    if model.seal is None:
+        return Report(model.path, "unsealed", model.container, "none", None)
+    said = model.seal.statement
+    info = SealInfo(
+        container=said.container,
+        algorithm=said.algorithm,
+        root=said.root,
+        size=said.size,
+        chunk_size=said.chunk_size,
+        chunks=-(-said.size // said.chunk_size),
+        subject=said.subject,
+        created=said.created,
+        signatures=len(model.seal.envelope.signatures),
+        block_offset=model.seal.offset,
+        block_size=model.seal.size,
+        provenance=dict(said.provenance),
+        regions=said.regions,
+    )
+    return Report(model.path, "sealed", model.container, "integrity only", info)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``keras-integrity``: thin commands over the public API.
+
+A command's module is imported when the command is run, so that ``keras-integrity verify`` pays
+for click and hashlib and for nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from keras_integrity_hook import __version__
+
+_COMMANDS = {
+    "verify": "files",
+    "seal": "files",
+    "unseal": "files",
+    "inspect": "files",
+    "status": "doctor",
+    "doctor": "doctor",
+    "demo": "demo",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that finds its commands by name in sibling modules."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        home = _COMMANDS.get(cmd_name)
+        if home is None:
+            return None
+        command = getattr(import_module(f"{__name__}.{home}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keras-integrity")
+def main() -> None:
+    """Seal Keras model files and find out whether they were changed since.
+
+    \b
+    Exit status: 0 all is well; 1 something was refused;
+                 2 the command line or a setting is wrong.
+    """

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``verify``, ``seal``, ``unseal`` and ``inspect``: commands over files and trees of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+
+from keras_integrity_hook import api, settings
+from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.output import Result, json_option
+from keras_integrity_hook.cli.walk import model_files
+from keras_integrity_hook.errors import (
+    AlreadySealedError,
+    ConfigurationError,
+    IntegrityError,
+    UnreadableFileError,
+    UnsealedModelError,
+)
+
+_NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
+_REGIONS_SHOWN = 12
+
+# Existence is not checked here: a missing file is one refused path among others, and the rest
+# must still be looked at.
+_paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
+
+
+@click.command()
+@_paths
+@json_option
+def verify(paths: tuple[str, ...], as_json: bool) -> None:
+    """Check files, or all models in directories, against their seals."""
+
+    def check(path: str) -> Result:
+        report = api.verify(path)
+        return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
+
+    try:
+        settings.unsealed()
+    except ConfigurationError as error:
+        output.misconfigured("verify", error, as_json=as_json)
+    _run("verify", paths, check, as_json=as_json)
+
+
+@click.command()
+@_paths
+@click.option("--dry-run", is_flag=True, help="Say what would be sealed; change nothing.")
+@click.option(
+    "--algorithm",
+    type=click.Choice(["sha256", "sha512", "blake2b"]),
+    default="sha256",
+    show_default=True,
+    help="Digest of the chunks.",
+)
+@json_option
+def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str, as_json: bool) -> None:
+    """Seal files, or all models in directories, as they are now.
+
+    Do this to models whose origin you trust. Each file is replaced atomically; files that have a
+    seal, valid or not, are left alone, and so are symbolic links met in a directory.
+    """
+
+    def put(path: str) -> Result:
+        if path not in paths and os.path.islink(path):
+            return Result(path, "skipped", note="A symbolic link: name its target to seal it.")
+        if dry_run:
+            report = api.inspect(path)
+            return Result(path, "already-sealed" if report.seal else "would-seal", report)
+        try:
+            return Result(path, "sealed", api.seal(path, algorithm=algorithm))
+        except AlreadySealedError:
+            return Result(path, "already-sealed", api.inspect(path))
+
+    _run("seal", paths, put, as_json=as_json)
+
+
+@click.command()
+@_paths
+@json_option
+def unseal(paths: tuple[str, ...], as_json: bool) -> None:
+    """Remove seals from files, or all models in directories.
+
+    Each file becomes again, byte for byte, what Keras wrote. Files without a seal are left
+    alone, and so are symbolic links met in a directory.
+    """
+
+    def remove(path: str) -> Result:
+        if path not in paths and os.path.islink(path):
+            return Result(path, "skipped", note="A symbolic link: name its target to unseal it.")
+        try:
+            return Result(path, "unsealed", api.unseal(path), note="The seal was removed.")
+        except UnsealedModelError:
+            return Result(path, "unsealed", note="There was no seal.")
+
+    _run("unseal", paths, remove, as_json=as_json)
+
+
+@click.command()
+@_paths
+@json_option
+def inspect(paths: tuple[str, ...], as_json: bool) -> None:
+    """Show what seals say, without checking the content.
+
+    Whether the content matches is for verify to tell.
+    """
+
+    def read(path: str) -> Result:
+        report = api.inspect(path)
+        return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
+
+    _run("inspect", paths, read, as_json=as_json, show=_show_seal)
+
+
+def _run(
+    command: str,
+    paths: tuple[str, ...],
+    act: Callable[[str], Result],
+    *,
+    as_json: bool,
+    show: Callable[[Result], None] = output.show,
+) -> NoReturn:
+    """Do ``act`` to every file, whatever happens to the others, and exit."""
+    found = list(model_files(paths))
+    files = [item for item in found if isinstance(item, str)]
+    results = []
+    with output.progress(files, command, quiet=as_json) as done:
+        for item in found:
+            if isinstance(item, IntegrityError):
+                result = Result.refused(item.path or "", item)
+            else:
+                result = _attempt(item, act)
+                done(item)
+            results.append(result)
+            if not as_json:
+                show(result)
+    output.finish(command, results, as_json=as_json)
+
+
+def _attempt(path: str, act: Callable[[str], Result]) -> Result:
+    try:
+        return act(path)
+    except IntegrityError as error:
+        return Result.refused(path, error)
+    except OSError as error:  # a disk that fails half-way must not hide the other files
+        return Result.refused(path, UnreadableFileError(error.strerror or str(error), path=path))
+
+
+def _show_seal(result: Result) -> None:
+    output.show(result)
+    if result.report is None or result.report.seal is None:
+        return
+    seal = result.report.seal
+    output.facts(
+        [
+            ("container", seal.container),
+            ("sealed as", seal.subject),
+            ("created", seal.created),
+            ("assurance", result.report.assurance),
+            ("signatures", seal.signatures or "none"),
+            ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
+            ("root", f"{seal.algorithm}:{seal.root}"),
+            ("seal block", f"{seal.block_size:,} bytes at offset {seal.block_offset:,}"),
+            ("written by", ", ".join(f"{k} {v}" for k, v in seal.provenance.items()) or "unknown"),
+            ("parts", f"{len(seal.regions)} named byte ranges"),
+        ]
+    )
+    for region in seal.regions[:_REGIONS_SHOWN]:
+        output.detail(f"  {region.name}  {region.size:,} bytes at {region.offset:,}")
+    if len(seal.regions) > _REGIONS_SHOWN:
+        output.detail(f"  and {len(seal.regions) - _REGIONS_SHOWN} more (--json lists all)")

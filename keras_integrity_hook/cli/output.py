@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command says: lines for people, or one JSON document for machines.
+
+File names, causes and names out of a seal are other people's text. They are escaped before they
+reach a terminal, and never given to rich as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from keras_integrity_hook.errors import (
+    ChecksumMismatchError,
+    ConfigurationError,
+    DamagedFileError,
+    IntegrityError,
+    UnsealedModelError,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.api import Report
+
+OK, REFUSED, USAGE = 0, 1, 2
+SCHEMA = 1
+
+# Below this many bytes the work is over before a bar could be read.
+_LONG_WORK = 256 * 1024 * 1024
+_PARTS_SHOWN = 8
+_INDENT = " " * 16
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one path.
+
+    Attributes:
+        path: as found, not escaped.
+        state: one word for people and machines: ``sealed``, ``unsealed``, ``damaged``, ...
+        report: the API's report, where there is one.
+        error: why the path was refused, or None.
+        note: a sentence for people, when the state alone does not say what to do.
+    """
+
+    path: str
+    state: str
+    report: Report | None = None
+    error: IntegrityError | None = None
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "ok": self.ok,
+            "state": self.state,
+            "report": self.report.to_dict() if self.report else None,
+            "error": self.error.to_dict() if self.error else None,
+        }
+
+    @classmethod
+    def refused(cls, path: str, error: IntegrityError) -> Result:
+        if isinstance(error, ChecksumMismatchError | DamagedFileError):
+            return cls(path, "damaged", error=error)
+        if isinstance(error, UnsealedModelError):
+            return cls(path, "unsealed", error=error)
+        return cls(path, error.code, error=error)
+
+
+def show(result: Result) -> None:
+    """Print one result: state and path, then what is wrong and what to do about it."""
+    colour = "red" if not result.ok else "yellow" if result.state == "unsealed" else "green"
+    state = click.style(f"{result.state:<15}", fg=colour, bold=not result.ok)
+    click.echo(f"{state} {printable(result.path)}")
+    if result.error is not None:
+        detail(result.error.cause)
+        for part in _summary(getattr(result.error, "parts", ())):
+            detail(f"  damaged: {part}")
+        detail(result.error.remedy())
+    elif result.note:
+        detail(result.note)
+
+
+def detail(text: str) -> None:
+    """Print one indented line, escaped."""
+    click.echo(f"{_INDENT}{printable(text)}")
+
+
+def facts(pairs: Sequence[tuple[str, object]]) -> None:
+    """Print names and values in two columns, escaped."""
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        detail(f"{name:<{width}}  {value}")
+
+
+def finish(command: str, results: Sequence[Result], *, as_json: bool) -> NoReturn:
+    """End the command: the JSON document or a line of totals, and the exit status."""
+    refused = any(not result.ok for result in results)
+    if as_json:
+        emit(command, ok=not refused, results=[result.to_dict() for result in results])
+    elif len(results) > 1:
+        counts = Counter(result.state for result in results)
+        click.echo(f"{len(results)} files: " + ", ".join(f"{n} {s}" for s, n in counts.items()))
+    sys.exit(REFUSED if refused else OK)
+
+
+def emit(command: str, *, ok: bool, **fields: Any) -> None:
+    """Print the JSON document of a command; docs/json-output.md describes it."""
+    document = {"schema": SCHEMA, "command": command, "ok": ok, **fields}
+    click.echo(json.dumps(document, indent=2))
+
+
+def misconfigured(command: str, error: ConfigurationError, *, as_json: bool) -> NoReturn:
+    """End the command because a setting has a value nobody can interpret."""
+    if as_json:
+        emit(command, ok=False, error=error.to_dict())
+    else:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+    sys.exit(USAGE)
+
+
+@contextmanager
+def progress(paths: Sequence[str], doing: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error while long work is done on a terminal; else nothing.
+
+    Yields:
+        A function to call with each path when it is done.
+    """
+    sizes = {path: _size(path) for path in paths}
+    total = sum(sizes.values())
+    if quiet or total < _LONG_WORK or not sys.stderr.isatty():
+        yield lambda path: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn()
+    # Only a terminal may be redrawn around the bar: piped output must arrive where it was sent.
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
+    ) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda path: bar.advance(task, sizes[path])
+
+
+def _summary(parts: Sequence[str]) -> list[str]:
+    shown = [str(part) for part in parts[:_PARTS_SHOWN]]
+    more = len(parts) - len(shown)
+    return [*shown, f"and {more} more (--json lists all)"] if more else shown
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open a path once, and find out what it holds: sealed, unsealed, or damaged (an error)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from types import TracebackType
+
+from keras_integrity_hook.containers import hdf5, keras_zip
+from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.errors import (
+    DamagedFileError,
+    IntegrityError,
+    LimitExceededError,
+    MalformedSealError,
+    NotAModelError,
+    UnreadableFileError,
+)
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import envelope, statement, tree
+from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.envelope import Envelope
+from keras_integrity_hook.sealing.statement import Statement
+
+_KINDS = (
+    (stat.S_ISDIR, "is a directory"),
+    (stat.S_ISFIFO, "is a FIFO"),
+    (stat.S_ISSOCK, "is a socket"),
+    (stat.S_ISCHR, "is a character device"),
+    (stat.S_ISBLK, "is a block device"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A decoded seal: what it says, who signed, and where it stands in the file (bytes)."""
+
+    statement: Statement
+    envelope: Envelope
+    table: bytes
+    offset: int
+    size: int
+
+
+@dataclass(slots=True)
+class ModelFile:
+    """One open model file; its descriptor is the only way its bytes are reached from here on.
+
+    Attributes:
+        path: as the user named it.
+        fd: read-only descriptor, owned by this object.
+        container: ``"keras-zip"`` or ``"hdf5"``.
+        content: the original content.
+        seal: the decoded seal, or None for an unsealed file.
+    """
+
+    path: str
+    fd: int
+    container: str
+    content: Content
+    seal: Seal | None
+
+    def close(self) -> None:
+        """Close the descriptor; calling it again does nothing."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> ModelFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Open ``path`` (symbolic links followed once, here) and decode its seal, if any.
+
+    Raises:
+        UnreadableFileError: missing, no permission, or not a regular file.
+        NotAModelError: neither HDF5 nor ZIP.
+        DamagedFileError: a ZIP or HDF5 file that breaks the rules Keras keeps.
+        MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
+    """
+    name = os.fsdecode(path)
+    fd = open_regular(name)
+    try:
+        layout = locate(fd, os.fstat(fd).st_size)
+        seal = None if layout.block is None else _decode(layout)
+        return ModelFile(name, fd, layout.container, layout.content, seal)
+    except OSError as error:
+        os.close(fd)
+        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=name) from error
+    except IntegrityError as error:
+        os.close(fd)
+        error.path = error.path or name
+        raise
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def open_regular(path: str) -> int:
+    """A read-only descriptor of a regular file. Raises UnreadableFileError."""
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(_why(path, error), path=path) from error
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    kind = next((text for test, text in _KINDS if test(mode)), "is not a regular file")
+    raise UnreadableFileError(f"{kind}, not a model file", path=path)
+
+
+def locate(fd: int, size: int) -> Layout:
+    """The layout of the file behind ``fd`` (``size`` bytes), by its first bytes."""
+    if size > LIMITS.content:
+        raise LimitExceededError(f"a file of {size} bytes is over {LIMITS.content}")
+    head = os.pread(fd, 64, 0)
+    if not head:
+        raise NotAModelError("the file is empty")
+    if head.startswith(b"version https://git-lfs"):
+        error = NotAModelError("this is a Git-LFS pointer, not the model it points to")
+        error.default_remedy = "Run 'git lfs pull' to fetch the model itself."
+        raise error
+    if hdf5.recognises(head):
+        return hdf5.locate(fd, size)
+    if keras_zip.recognises(head):
+        return keras_zip.locate(fd, size)
+    raise NotAModelError("the file is neither an HDF5 file nor a Keras archive, or its start is lost")
+
+
+def _decode(layout: Layout) -> Seal:
+    assert layout.block is not None
+    parsed = envelope.decode(layout.block.envelope)
+    said = statement.decode(parsed.payload)
+    table = layout.block.table
+    if said.container != layout.container:
+        raise MalformedSealError(f"the seal is one of a {said.container} file")
+    chunks = tree.chunk_count(said.size, said.chunk_size)
+    if len(table) != chunks * tree.ALGORITHMS[said.algorithm]:
+        raise MalformedSealError("the seal's chunk table has the wrong length")
+    actual = tree.root(
+        table, size=said.size, chunk_size=said.chunk_size, algorithm=said.algorithm
+    )
+    if not tree.same_root(actual, said.root):
+        raise MalformedSealError("the seal's chunk table does not match its root digest")
+    return Seal(said, parsed, table, layout.block_offset, layout.block.size)
+
+
+def _why(path: str, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOENT:
+        return "a symbolic link to nothing" if os.path.islink(path) else "no such file"
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:
+        return "is a socket or device, not a model file"
+    return f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+
+
+__all__ = ["DamagedFileError", "ModelFile", "Seal", "locate", "open_model", "open_regular"]

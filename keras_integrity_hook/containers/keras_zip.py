@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seal of a ``.keras`` archive: one block right before the central directory.
+
+The directory's offset (EOCD, and ZIP64 record and locator) is moved by the block's length, so
+that every ZIP tool still reads the archive. APPNOTE.TXT 6.3.10 names the fields. An archive of
+Keras has no gap, prefix, suffix, comment, duplicate name, or local header that contradicts the
+directory; one that has any of these reads differently in different readers and is refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from keras_integrity_hook.containers.layout import Layout, read_exactly
+from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import block
+from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.statement import Region
+
+CONTAINER = "keras-zip"
+_LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
+_EOCD = struct.Struct("<4sHHHHIIH")
+_EOCD64 = struct.Struct("<4sQHHIIQQQQ")
+_LOCATOR = struct.Struct("<4sIQI")
+_MASK16, _MASK32 = 0xFFFF, 0xFFFFFFFF
+_HAS_DESCRIPTOR = 0x0008
+
+
+class Directory(NamedTuple):
+    """Where the central directory stands, and the bytes from there to the end of the file."""
+
+    offset: int
+    size: int
+    count: int
+    tail: bytes
+
+
+class _Entry(NamedTuple):
+    name: bytes
+    flags: int
+    method: int
+    size: int
+    offset: int
+
+
+def recognises(head: bytes) -> bool:
+    """Whether a file with these first bytes is ours to parse."""
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def locate(fd: int, size: int) -> Layout:
+    """Find content, seal and members.
+
+    Raises:
+        DamagedFileError, MalformedSealError, LimitExceededError: as their names say.
+    """
+    directory = read_directory(fd, size)
+    length = _block_length(fd, directory.offset)
+    members_end = directory.offset - length
+    found = block.decode(read_exactly(fd, length, members_end)) if length else None
+    members = _check_members(fd, directory, members_end)
+    content = Content(fd, 0, members_end, moved_tail(directory, -length))
+    return Layout(CONTAINER, content, found, members_end, members)
+
+
+def read_directory(fd: int, size: int) -> Directory:
+    """The central directory, by the end records, which must be the last bytes of the file."""
+    if size < _EOCD.size:
+        raise DamagedFileError("the archive is cut short")
+    end = size - _EOCD.size
+    magic, disk, start_disk, here, count, length, offset, comment = _EOCD.unpack(
+        read_exactly(fd, _EOCD.size, end)
+    )
+    if magic != b"PK\x05\x06" or comment:
+        raise DamagedFileError("the archive is cut short, or something follows its end record")
+    if disk not in (0, _MASK16) or start_disk not in (0, _MASK16):
+        raise DamagedFileError("the archive claims to be part of a set")
+    wide = _read_zip64(fd, end)
+    directory_end = end
+    if wide is not None:
+        directory_end, narrow = wide[0], (here, count, length, offset)
+        here, count, length, offset = wide[1]
+        _agree(narrow, (here, count, length, offset))
+    if here != count or offset + length != directory_end:
+        raise DamagedFileError("the archive's end record does not fit its directory")
+    if length > LIMITS.central_directory or count > LIMITS.zip_members:
+        raise LimitExceededError(f"the archive has a directory of {length} bytes, {count} members")
+    return Directory(offset, length, count, read_exactly(fd, size - offset, offset))
+
+
+def moved_tail(directory: Directory, by: int) -> bytes:
+    """Directory and end records with every offset of the directory moved by ``by`` bytes.
+
+    Raises:
+        LimitExceededError: a plain archive would have to become a ZIP64 one.
+    """
+    tail = bytearray(directory.tail)
+    offset = directory.offset + by
+    end = len(tail) - _EOCD.size
+    wide = len(tail) > directory.size + _EOCD.size
+    narrow = _EOCD.unpack_from(tail, end)
+    if not wide and offset >= _MASK32:
+        raise LimitExceededError("the archive and its seal cross 4 GiB without ZIP64 records")
+    if not (wide and narrow[6] == _MASK32 and directory.offset < _MASK32):
+        struct.pack_into("<I", tail, end + 16, min(offset, _MASK32))
+    if wide:
+        record = directory.size
+        struct.pack_into("<Q", tail, record + 48, offset)
+        (at,) = struct.unpack_from("<Q", tail, record + _EOCD64.size + 8)
+        struct.pack_into("<Q", tail, record + _EOCD64.size + 8, at + by)
+    return bytes(tail)
+
+
+def _read_zip64(fd: int, end: int) -> tuple[int, tuple[int, int, int, int]] | None:
+    at = end - _LOCATOR.size
+    if at < 0:
+        return None
+    magic, disk, offset, disks = _LOCATOR.unpack(read_exactly(fd, _LOCATOR.size, at))
+    if magic != b"PK\x06\x07":
+        return None
+    record = at - _EOCD64.size
+    if disk or disks > 1 or offset != record or record < 0:
+        raise DamagedFileError("the archive's ZIP64 locator points elsewhere")
+    magic, length, _, _, disk, start_disk, here, count, size, start = _EOCD64.unpack(
+        read_exactly(fd, _EOCD64.size, record)
+    )
+    if magic != b"PK\x06\x06" or length != _EOCD64.size - 12 or disk or start_disk:
+        raise DamagedFileError("the archive's ZIP64 end record is malformed")
+    return record, (here, count, size, start)
+
+
+def _agree(narrow: tuple[int, ...], wide: tuple[int, ...]) -> None:
+    masks = _MASK16, _MASK16, _MASK32, _MASK32
+    for small, large, mask in zip(narrow, wide, masks, strict=True):
+        if small not in (mask, large):
+            raise DamagedFileError("the archive's two end records contradict each other")
+
+
+def _block_length(fd: int, end: int) -> int:
+    if end < block.TRAILER_SIZE:
+        return 0
+    trailer = read_exactly(fd, block.TRAILER_SIZE, end - block.TRAILER_SIZE)
+    length = block.size_from_trailer(trailer) or 0
+    if length > end:
+        raise DamagedFileError("the seal claims to begin before the file")
+    return length
+
+
+def _check_members(fd: int, directory: Directory, members_end: int) -> tuple[Region, ...]:
+    entries = sorted(_entries(directory), key=lambda entry: entry.offset)
+    if len({entry.name for entry in entries}) != len(entries):
+        raise DamagedFileError("the archive has two members of one name")
+    regions = []
+    expected = 0
+    for entry in entries:
+        if entry.offset != expected:
+            raise DamagedFileError("the archive has bytes that belong to no member")
+        start = _data_start(fd, entry, members_end)
+        expected = start + entry.size
+        if entry.flags & _HAS_DESCRIPTOR:
+            expected += _descriptor_size(fd, expected, members_end)
+        if expected > members_end:
+            raise DamagedFileError("a member of the archive runs into its directory")
+        regions.append(Region(entry.name.decode("utf-8", "replace"), start, entry.size))
+    if expected != members_end:
+        raise DamagedFileError("the archive has bytes that belong to no member")
+    return tuple(regions)
+
+
+def _entries(directory: Directory) -> list[_Entry]:
+    data = directory.tail[: directory.size]
+    entries = []
+    at = 0
+    for _ in range(directory.count):
+        if at + _CENTRAL.size > len(data) or data[at : at + 4] != b"PK\x01\x02":
+            raise DamagedFileError("the archive's directory is malformed")
+        fields = _CENTRAL.unpack_from(data, at)
+        flags, method, packed, size = fields[3], fields[4], fields[8], fields[9]
+        names, extras, comments, offset = fields[10], fields[11], fields[12], fields[16]
+        name_end = at + _CENTRAL.size + names
+        name = data[at + _CENTRAL.size : name_end]
+        extra = data[name_end : name_end + extras]
+        at = name_end + extras + comments
+        _, packed, offset = _widen(extra, size, packed, offset)
+        entries.append(_Entry(name, flags, method, packed, offset))
+    if at != len(data):
+        raise DamagedFileError("the archive's directory is malformed")
+    return entries
+
+
+def _widen(extra: bytes, *fields: int) -> list[int]:
+    """Replace saturated 32-bit fields by those of the ZIP64 extra field (APPNOTE 4.5.3)."""
+    values = list(fields)
+    wanted = [index for index, value in enumerate(values) if value == _MASK32]
+    at = 0
+    while wanted and at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        if kind == 1:
+            if length < 8 * len(wanted) or at + 4 + length > len(extra):
+                raise DamagedFileError("a ZIP64 field of the archive is malformed")
+            for position, index in enumerate(wanted):
+                (values[index],) = struct.unpack_from("<Q", extra, at + 4 + 8 * position)
+            return values
+        at += 4 + length
+    return values
+
+
+def _data_start(fd: int, entry: _Entry, members_end: int) -> int:
+    if entry.offset + _LOCAL.size > members_end:
+        raise DamagedFileError("a member of the archive lies outside it")
+    fields = _LOCAL.unpack(read_exactly(fd, _LOCAL.size, entry.offset))
+    magic, flags, method, names, extras = fields[0], fields[2], fields[3], fields[9], fields[10]
+    name_at = entry.offset + _LOCAL.size
+    same = (
+        magic == b"PK\x03\x04"
+        and flags == entry.flags
+        and method == entry.method
+        and read_exactly(fd, names, name_at) == entry.name
+    )
+    if not same:
+        raise DamagedFileError("a local header of the archive contradicts its directory")
+    return name_at + int(names) + int(extras)
+
+
+def _descriptor_size(fd: int, at: int, members_end: int) -> int:
+    """Bytes of the data descriptor at ``at``: with or without signature, 32 or 64 bits wide."""
+    window = read_exactly(fd, min(28, max(members_end - at, 0)), at)
+    signed = window.startswith(b"PK\x07\x08")
+    for size in (16, 24) if signed else (12, 20):
+        follower = window[size : size + 4]
+        if at + size == members_end or follower == b"PK\x03\x04":
+            return size
+    raise DamagedFileError("a data descriptor of the archive is malformed")

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a container's bounded parse finds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from keras_integrity_hook.errors import DamagedFileError
+from keras_integrity_hook.sealing.block import Block
+from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.statement import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The content of a file, the seal's block if there is one, and the named members (bytes)."""
+
+    container: str
+    content: Content
+    block: Block | None = None
+    block_offset: int = 0
+    members: tuple[Region, ...] = ()
+
+
+def read_exactly(fd: int, size: int, offset: int) -> bytes:
+    """``size`` bytes at ``offset``. Raises DamagedFileError where the file ends before."""
+    data = os.pread(fd, size, offset) if offset >= 0 else b""
+    while 0 < len(data) < size:
+        more = os.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    if len(data) != size:
+        raise DamagedFileError("the file is cut short")
+    return data

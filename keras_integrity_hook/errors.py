@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error the package raises: one root, typed evidence, and a remedy for a person.
+
+``IntegrityError`` derives from ``Exception`` alone, on purpose. Keras and its callbacks catch
+``OSError`` (``BackupAndRestore`` falls back to an older checkpoint, ``ModelCheckpoint`` reads
+``args[0]`` as text) and ``ValueError`` (the optimizer state is dropped with a log line). A refusal
+that they could catch would be a refusal that nobody sees.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class DamagedRange(NamedTuple):
+    """A run of bytes of the original content that does not match the seal.
+
+    Attributes:
+        start: offset of the first byte, in bytes of the original (unsealed) content.
+        stop: offset after the last byte.
+    """
+
+    start: int
+    stop: int
+
+
+class IntegrityError(Exception):
+    """Root of all refusals.
+
+    Args:
+        cause: what happened, one sentence without a final stop.
+        path: the file concerned, as the user named it, or None.
+    """
+
+    code = "integrity-error"
+    default_remedy = "Restore the file from a trusted copy."
+
+    def __init__(self, cause: str, *, path: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.path = path
+
+    def remedy(self) -> str:
+        """What a person can do about it, in one or two sentences."""
+        return self.default_remedy
+
+    def evidence(self) -> dict[str, Any]:
+        """The typed evidence as JSON-able values; empty where there is none."""
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error for machines: ``code``, ``message``, ``path``, ``remedy``, ``evidence``."""
+        return {
+            "code": self.code,
+            "message": self.cause,
+            "path": self.path,
+            "remedy": self.remedy(),
+            "evidence": self.evidence(),
+        }
+
+    def __str__(self) -> str:
+        where = f"{printable(self.path)}: " if self.path else ""
+        return f"{where}{self.cause}. {self.remedy()}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process boundaries (Ray, joblib, multiprocessing): keep evidence and type.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class DamagedFileError(IntegrityError):
+    """The file is neither a plain Keras file nor a well-formed sealed one."""
+
+    code = "damaged-file"
+    default_remedy = (
+        "Restore the file from a trusted copy or save the model again; do not load this one."
+    )
+
+
+class MalformedSealError(DamagedFileError):
+    """There is a seal, but its bytes break a rule of the format."""
+
+    code = "malformed-seal"
+
+
+class ChecksumMismatchError(IntegrityError):
+    """The seal is well formed and the content does not match it.
+
+    Args:
+        container: ``"keras-zip"`` or ``"hdf5"``.
+        damaged: the damaged ranges of the original content.
+        parts: what was damaged in the user's terms, e.g. ``"layers/dense_3/vars/0"``.
+    """
+
+    code = "checksum-mismatch"
+    default_remedy = (
+        "The file was changed after it was saved: restore it from a trusted copy. If you changed "
+        "it on purpose, seal it again with 'keras-integrity unseal' and 'keras-integrity seal'."
+    )
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        path: str | None = None,
+        container: str = "",
+        damaged: tuple[DamagedRange, ...] = (),
+        parts: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(cause, path=path)
+        self.container = container
+        self.damaged = damaged
+        self.parts = parts
+
+    def evidence(self) -> dict[str, Any]:
+        return {
+            "container": self.container,
+            "damaged": [list(one) for one in self.damaged],
+            "parts": list(self.parts),
+        }
+
+
+class UnsealedModelError(IntegrityError):
+    """The file carries no seal and one is required."""
+
+    code = "unsealed"
+    default_remedy = (
+        "If you trust where it comes from, seal it with 'keras-integrity seal PATH'; "
+        "otherwise get a sealed copy."
+    )
+
+
+class NotAModelError(IntegrityError):
+    """The file is not in a format Keras writes (empty, text, a Git-LFS pointer, ...)."""
+
+    code = "not-a-model"
+    default_remedy = "Check the path, and fetch or save the model file again."
+
+
+class UnreadableFileError(IntegrityError):
+    """The path cannot be read as a regular file: missing, no permission, directory, FIFO, ..."""
+
+    code = "unreadable"
+    default_remedy = "Check the path, its type and its permissions."
+
+
+class LimitExceededError(IntegrityError):
+    """A size, count or depth is over the cap in :mod:`keras_integrity_hook.limits`."""
+
+    code = "limit-exceeded"
+    default_remedy = "No file that Keras wrote looks like this: treat it as hostile or damaged."
+
+
+class ExternalReferenceError(IntegrityError):
+    """An HDF5 file that makes the reader open other files (CVE-2026-1669 and kin)."""
+
+    code = "external-reference"
+    default_remedy = (
+        "Bytes outside the checked file would be loaded. Copy the data into one plain HDF5 file "
+        "with a tool you trust, and seal that."
+    )
+
+
+class AlreadySealedError(IntegrityError):
+    """``seal`` was asked to seal a file that has a seal already."""
+
+    code = "already-sealed"
+    default_remedy = "Nothing to do; 'keras-integrity verify PATH' checks it."
+
+
+class SealWriteError(IntegrityError):
+    """A seal could not be written; the file at the destination is as it was."""
+
+    code = "seal-write"
+    default_remedy = "Check free space and permissions of the directory."
+
+
+class ConfigurationError(IntegrityError):
+    """A setting has a value that is not one of the allowed ones."""
+
+    code = "configuration"
+    default_remedy = "Correct the setting; until then nothing is loaded."
+
+
+class NotActiveError(IntegrityError):
+    """The hook is not protecting this process."""
+
+    code = "not-active"
+    default_remedy = "Run 'keras-integrity doctor' to see why."
+
+
+class UnsupportedKerasError(IntegrityError):
+    """This Keras lacks a function that has to be guarded."""
+
+    code = "unsupported-keras"
+    default_remedy = (
+        "Install a supported version of Keras, upgrade keras-integrity-hook, or opt out with "
+        "KERAS_INTEGRITY=off."
+    )
+
+
+class IntegrityWarning(UserWarning):
+    """Root of the package's warnings."""
+
+
+class UnsealedModelWarning(IntegrityWarning):
+    """A model without a seal was loaded; shown once per path."""
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters escaped, so that a file name cannot forge a log line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _rebuild(kind: type[IntegrityError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

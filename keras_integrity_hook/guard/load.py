@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A load, in numbered steps. Nothing of the file is deserialized before step 5."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.containers.base import ModelFile, open_model
+from keras_integrity_hook.errors import (
+    ExternalReferenceError,
+    IntegrityError,
+    IntegrityWarning,
+    UnsealedModelError,
+    UnsealedModelWarning,
+    printable,
+)
+from keras_integrity_hook.guard.handoff import VerifiedFile
+
+_log = logging.getLogger("keras_integrity_hook")
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+class _Loading(NamedTuple):
+    """A call of Keras in progress: the files handed to it, and what to do before one of them
+    can change under its reader."""
+
+    files: list[VerifiedFile]
+    before_unleased: Callable[[], None]
+
+
+_current: ContextVar[_Loading | None] = ContextVar("_current", default=None)
+
+
+def open_verified(path: str) -> VerifiedFile:
+    """The content of the model at ``path``, checked, as a file object that stays checked.
+
+    Raises:
+        IntegrityError: one of its kinds; nothing was handed out.
+    """
+    # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
+    model = open_model(path)
+    file: VerifiedFile | None = None
+    try:
+        # (4) What does this process demand of a model without a seal?
+        if model.seal is None:
+            _admit_unsealed(model)
+            file = VerifiedFile(model, trusted=True)
+        else:
+            # (5) Keep writers out where that can be done, check everything, hand over.
+            file = VerifiedFile(model, trusted=False)
+            file.check()
+    except IntegrityError as error:
+        refused = _refuse_or_report(error)
+        if refused or model.seal is None:
+            (file or model).close()
+            raise
+        if file is not None:
+            file.close()
+        return VerifiedFile(open_model(path), trusted=True)
+    except BaseException:
+        (file or model).close()
+        raise
+    # (6) One line for the record.
+    _log.info("load %s: %s", printable(path), "verified" if model.seal else "unsealed")
+    current = _current.get()
+    if current is not None:
+        current.files.append(file)
+        if model.seal is not None and not file.leased:
+            current.before_unleased()
+    return file
+
+
+@contextlib.contextmanager
+def surfacing_failures(
+    before_unleased: Callable[[], None] = lambda: None,
+) -> Iterator[list[VerifiedFile]]:
+    """Raise what a verified file refused meanwhile, even where Keras swallowed the exception.
+
+    Args:
+        before_unleased: called when a file is handed out that a writer may still change.
+    """
+    files: list[VerifiedFile] = []
+    token = _current.set(_Loading(files, before_unleased))
+    try:
+        try:
+            yield files
+        except Exception as error:
+            failure = _first_failure(files)
+            if failure is None or failure is error:
+                raise
+            raise failure from None
+        failure = _first_failure(files)
+        if failure is not None:
+            raise failure
+    finally:
+        _current.reset(token)
+        for file in files:
+            file.close()
+
+
+def hdf5_over(file: VerifiedFile) -> Any:
+    """An ``h5py.File`` that owns ``file``; raises ExternalReferenceError."""
+    import h5py
+
+    class VerifiedHDF5(h5py.File):  # type: ignore[misc]
+        """Closes the file object below it: left open, it can crash the interpreter's exit."""
+
+        def close(self) -> None:
+            super().close()
+            file.close()
+
+    opened = VerifiedHDF5(file, mode="r")
+    try:
+        refuse_external(opened, str(file))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def refuse_external(opened: Any, path: str | None) -> None:
+    """Refuse an ``h5py.File`` whose links or data point to other files (CVE-2026-1669).
+
+    Raises:
+        ExternalReferenceError: external link, external storage or virtual dataset.
+    """
+    import h5py
+
+    pending = [opened]
+    seen: set[Any] = set()
+    while pending:
+        group = pending.pop()
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise ExternalReferenceError(
+                    f"'{printable(name)}' is a link to another file", path=path
+                )
+            if isinstance(link, h5py.SoftLink):
+                continue  # stays inside this file; Keras decides about it
+            child = group[name]
+            address = h5py.h5o.get_info(child.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if isinstance(child, h5py.Group):
+                pending.append(child)
+            elif isinstance(child, h5py.Dataset) and (child.external or child.is_virtual):
+                raise ExternalReferenceError(
+                    f"the data of '{printable(child.name)}' lies in another file", path=path
+                )
+
+
+def _admit_unsealed(model: ModelFile) -> None:
+    if settings.unsealed() is settings.Unsealed.REJECT:
+        raise UnsealedModelError("the model has no seal and one is required", path=model.path)
+    with _warned_lock:
+        first = model.path not in _warned
+        _warned.add(model.path)
+    if first:
+        error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
+        warnings.warn(
+            f"{printable(model.path)}: {error}", UnsealedModelWarning, stacklevel=_outside_depth()
+        )
+
+
+def _refuse_or_report(error: IntegrityError) -> bool:
+    """Whether the load is refused; in mode ``warn`` the error is reported instead."""
+    if settings.mode() is settings.Mode.ENFORCE or isinstance(
+        error, UnsealedModelError | ExternalReferenceError
+    ):
+        _log.error("refused: %s", error)
+        return True
+    _log.warning("loaded in spite of: %s", error)
+    warnings.warn(str(error), IntegrityWarning, stacklevel=_outside_depth())
+    return False
+
+
+def _outside_depth() -> int:
+    """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
+    import sys
+
+    inside = ("keras_integrity_hook", "keras", "wrapt", "contextlib")
+    frame = sys._getframe(1)
+    depth = 1
+    while frame.f_back is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in inside:
+            return depth
+        frame = frame.f_back
+        depth += 1
+    return depth
+
+
+def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:
+    return next((file.failure for file in files if file.failure is not None), None)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a seal into a file that is still private to us, and take it out again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import PurePath
+
+from keras_integrity_hook import __version__
+from keras_integrity_hook.containers import base, hdf5, keras_zip
+from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.containers.regions import name_regions
+from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
+from keras_integrity_hook.limits import MIB
+from keras_integrity_hook.sealing import block, envelope, statement, tree
+from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.envelope import Envelope
+from keras_integrity_hook.sealing.statement import Statement
+
+_ENVELOPE_BASE = 2 * 1024  # a statement without regions, in its envelope, with room for a signature
+_REGION_BASE = 64  # brackets, offsets and CRC of one region
+
+
+def seal_in_place(fd: int, *, subject: str, algorithm: str = "sha256") -> Statement:
+    """Seal the unsealed model behind ``fd`` (open for reading and writing, nobody else's yet).
+
+    Args:
+        fd: descriptor of a whole ``.keras`` or HDF5 file, with or without an empty user block.
+        subject: the file's name for the statement.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+
+    Raises:
+        AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError,
+        ConfigurationError: as their names say. OSError: the disk is full, ...
+    """
+    layout = _plain_layout(fd)
+    content = layout.content
+    chunk_size = tree.chunk_size_for(content.size)
+    table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
+    said = Statement(
+        subject=PurePath(subject).name.encode("utf-8", "replace").decode(),
+        root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),
+        container=layout.container,
+        algorithm=algorithm,
+        size=content.size,
+        chunk_size=chunk_size,
+        created=_now(),
+        provenance=_provenance(),
+        regions=name_regions(layout, chunk_size),
+    )
+    wrapped = envelope.encode(Envelope(statement.encode(said)))
+    if layout.container == hdf5.CONTAINER:
+        _write_user_block(fd, content.start, wrapped, table)
+    else:
+        _write_before_directory(fd, wrapped, table)
+    return said
+
+
+def user_block_estimate(names: list[str], content_size: int) -> int:
+    """User block (bytes) to reserve for variables of these ``names`` and total size in bytes.
+
+    A guess that is nearly always enough; where it is not, the content is moved after the fact.
+    """
+    chunk_size = tree.chunk_size_for(content_size)
+    table = 32 * (tree.chunk_count(content_size, chunk_size) + 1)
+    text = sum(len(name) + _REGION_BASE for name in names)
+    return hdf5.user_block_for(block.OVERHEAD + table + (_ENVELOPE_BASE + text) * 4 // 3)
+
+
+def copy_content(content: Content, target: int, at: int = 0) -> None:
+    """Copy the original content to offset ``at`` (bytes) of the descriptor ``target``."""
+    buffer = memoryview(bytearray(min(MIB, max(content.size, 1))))
+    done = 0
+    while done < content.size:
+        piece = buffer[: min(len(buffer), content.size - done)]
+        content.read_into(done, piece)
+        _write_all(target, piece, at + done)
+        done += len(piece)
+
+
+def _plain_layout(fd: int) -> Layout:
+    size = os.fstat(fd).st_size
+    start = 0
+    try:
+        start = hdf5.reserved(fd)
+    except base.DamagedFileError:
+        pass
+    if start and os.pread(fd, len(block.MAGIC), 0) != block.MAGIC:
+        return Layout(hdf5.CONTAINER, Content(fd, start, size - start))
+    layout = base.locate(fd, size)
+    if layout.block is not None:
+        raise AlreadySealedError("the file has a seal already")
+    return layout
+
+
+def _write_user_block(fd: int, reserved: int, wrapped: bytes, table: bytes) -> None:
+    needed = hdf5.user_block_for(block.OVERHEAD + len(wrapped) + len(table))
+    if needed > reserved:
+        _move_up(fd, reserved, needed)
+        reserved = needed
+    padding = reserved - block.OVERHEAD - len(wrapped) - len(table)
+    _write_all(fd, memoryview(block.encode(wrapped, table, padding)), 0)
+
+
+def _write_before_directory(fd: int, wrapped: bytes, table: bytes) -> None:
+    directory = keras_zip.read_directory(fd, os.fstat(fd).st_size)
+    seal = block.encode(wrapped, table)
+    moved = keras_zip.moved_tail(directory, len(seal))
+    _write_all(fd, memoryview(seal + moved), directory.offset)
+
+
+def _move_up(fd: int, start: int, to: int) -> None:
+    """Move everything from ``start`` on to ``to``, last piece first so that nothing is lost."""
+    end = os.fstat(fd).st_size
+    while end > start:
+        begin = max(start, end - MIB)
+        piece = os.pread(fd, end - begin, begin)
+        if len(piece) != end - begin:
+            raise SealWriteError("the file changed while it was sealed")
+        _write_all(fd, memoryview(piece), begin - start + to)
+        end = begin
+
+
+def _write_all(fd: int, data: memoryview, offset: int) -> None:
+    while data:
+        done = os.pwrite(fd, data, offset)
+        data, offset = data[done:], offset + done
+
+
+def _now() -> str:
+    # SOURCE_DATE_EPOCH makes a save reproducible (reproducible-builds.org/specs).
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = int(epoch) if epoch.isdigit() else int(time.time())
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _provenance() -> dict[str, str]:
+    facts = {"python": platform.python_version(), "hook": __version__}
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        facts["keras"] = str(getattr(keras, "__version__", "unknown"))
+        backend = sys.modules.get("keras.src.backend")
+        if backend is not None:
+            facts["backend"] = str(backend.backend())
+    return facts

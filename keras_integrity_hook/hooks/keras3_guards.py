@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before each wrapped function of Keras 3.
+
+Each guard has the signature wrapt calls: ``(wrapped, instance, args, kwargs)``. In-memory objects,
+remote paths and directories are passed on untouched.
+"""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import io
+import os
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.containers.base import open_model, open_regular
+from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.guard import load, save, sealer
+from keras_integrity_hook.guard.handoff import VerifiedFile
+
+_Args = tuple[Any, ...]
+_Kwargs = Mapping[str, Any]
+_Function = Callable[..., Any]
+_HDF5_SUFFIXES = (".h5", ".hdf5")
+
+
+def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
+    path = _path_argument(wrapped, args, kwargs)
+    with load.surfacing_failures():
+        if path is not None and path.endswith(".keras") and not _is_missing_or_directory(path):
+            # The inner function opens and checks it again; here only the structure is looked at,
+            # and that Keras may open it at all: it would wait for ever on a FIFO.
+            _refuse_broken_structure(path)
+        return wrapped(*args, **kwargs)
+
+
+def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``saving_lib.load_model``: hand over the verified archive as a file object."""
+    path = _path_argument(wrapped, args, kwargs)
+    if path is None or not path.endswith(".keras"):
+        return wrapped(*args, **kwargs)
+    with load.surfacing_failures():
+        return _call_with(wrapped, args, kwargs, filepath=_open(path))
+
+
+def load_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``saving_api.load_weights``: restore the weights if a read is refused in the middle."""
+    return _all_or_nothing(wrapped, args, kwargs)
+
+
+def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
+    :func:`open_store`."""
+    path = _path_argument(wrapped, args, kwargs)
+    if path is None or not path.endswith(".keras"):
+        return _all_or_nothing(wrapped, args, kwargs)
+    with load.surfacing_failures():
+        return _all_or_nothing(wrapped, args, kwargs, filepath=_open(path))
+
+
+def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path."""
+    path = _path_argument(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.surfacing_failures():
+        with load.hdf5_over(_open(path)) as opened:
+            return _call_with(wrapped, args, kwargs, filepath=opened)
+
+
+def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``H5IOStore._get_h5_file``: reads are verified; a file being sealed gets its user block."""
+    bound = _bind(wrapped, args, kwargs)
+    path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
+    if instance.archive or not _is_local(path):
+        opened = wrapped(*args, **kwargs)
+        if mode == "r":
+            # The bytes are verified or in memory, but older Keras would follow their links.
+            load.refuse_external(opened, None)
+        return opened
+    if mode == "r":
+        return load.hdf5_over(_open(str(path)))
+    room = save.user_block_for(str(path)) if mode == "w" else 0
+    if not room:
+        return wrapped(*args, **kwargs)
+    import h5py
+
+    return h5py.File(path, mode="w", userblock_size=room)
+
+
+def save_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``saving_lib.save_model``: only zipped local archives are single files."""
+    path = _path_argument(wrapped, args, kwargs)
+    zipped = _bind(wrapped, args, kwargs).get("zipped", True)
+    if path is None or not zipped or not path.endswith(".keras"):
+        return wrapped(*args, **kwargs)
+    return save.save_sealed(path, lambda where: _call_with(wrapped, args, kwargs, filepath=where))
+
+
+def save_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
+    path = _path_argument(wrapped, args, kwargs)
+    bound = _bind(wrapped, args, kwargs)
+    single = bound.get("max_shard_size") is None and bound["model"].built
+    if path is None or not single or not path.endswith(".weights.h5"):
+        return wrapped(*args, **kwargs)
+    return save.save_sealed(
+        path,
+        lambda where: _call_with(wrapped, args, kwargs, filepath=where),
+        user_block=_user_block(bound["model"]),
+    )
+
+
+def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
+    path = _path_argument(wrapped, args, kwargs)
+    bound = _bind(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    if not bound.get("overwrite", True) and os.path.isfile(path):
+        from keras.src.utils import io_utils
+
+        if not io_utils.ask_to_proceed_with_overwrite(path):
+            return None
+    if os.path.dirname(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
+    room = _user_block(bound["model"])
+
+    def write(where: str) -> Any:
+        import h5py
+
+        with h5py.File(where, mode="w", userblock_size=room) as opened:
+            return _call_with(wrapped, args, kwargs, filepath=opened)
+
+    return save.save_sealed(path, write, user_block=room)
+
+
+class _InlineHDF5:
+    """Stands for ``h5py`` in ``saving_api``, which opens legacy weights inline."""
+
+    def __init__(self, original: Any) -> None:
+        self.__wrapped__ = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def File(self, name: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - h5py's name
+        """``h5py.File``; a path opened for reading is verified."""
+        mode = args[0] if args else kwargs.get("mode", "r")
+        if mode == "r" and _is_local(name):
+            return load.hdf5_over(_open(os.fspath(name)))
+        return self.__wrapped__.File(name, *args, **kwargs)
+
+
+def guard_inline_hdf5(module: ModuleType | None) -> None:
+    """Put the stand-in for ``h5py`` into ``saving_api``."""
+    if module is not None and not isinstance(module.h5py, _InlineHDF5):
+        module.h5py = _InlineHDF5(module.h5py)  # type: ignore[attr-defined]
+
+
+def unguard_inline_hdf5(module: ModuleType | None) -> None:
+    """Take it out again."""
+    if module is not None and isinstance(module.h5py, _InlineHDF5):
+        module.h5py = module.h5py.__wrapped__  # type: ignore[attr-defined]
+
+
+def _all_or_nothing(
+    wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced: Any
+) -> Any:
+    """Call; where verified bytes stop coming in the middle, leave the model as it was.
+
+    Without a lease the file can change after the check, so a copy of the weights is kept then.
+    """
+    bound = _bind(wrapped, args, kwargs)
+    variables = list(getattr(bound.get("model"), "variables", ()))
+    snapshot = Snapshot(variables)
+    with load.surfacing_failures(before_unleased=snapshot.take) as files:
+        try:
+            return _call_with(wrapped, args, kwargs, **replaced)
+        finally:
+            if any(file.failure for file in files):
+                snapshot.restore()
+
+
+class Snapshot:
+    """A copy of variables, taken only if asked for."""
+
+    def __init__(self, variables: list[Any]) -> None:
+        self._variables = variables
+        self._values: list[Any] | None = None
+
+    def take(self) -> None:
+        """Copy the values now (host memory of the model's size)."""
+        if self._values is None:
+            self._values = [variable.numpy().copy() for variable in self._variables]
+
+    def restore(self) -> None:
+        """Assign the copied values back."""
+        for variable, value in zip(self._variables, self._values or (), strict=False):
+            variable.assign(value)
+
+
+def _open(path: str) -> VerifiedFile:
+    """The verified file.
+
+    Where nothing is there the error is the one the wrapped function would raise: callers test for
+    it. The function itself is not called, it might find what has appeared meanwhile.
+    """
+    try:
+        return load.open_verified(path)
+    except UnreadableFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError) and not os.path.islink(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+        raise
+
+
+def _is_missing_or_directory(path: str) -> bool:
+    return not os.path.lexists(path) or os.path.isdir(path)
+
+
+def _refuse_broken_structure(path: str) -> None:
+    if settings.mode() is settings.Mode.ENFORCE:
+        open_model(path).close()
+    else:
+        os.close(open_regular(path))
+
+
+def _user_block(model: Any) -> int:
+    variables = list(model.variables)
+    optimizer = getattr(model, "optimizer", None)
+    variables += list(getattr(optimizer, "variables", None) or ())
+    # Names in the file are about as long as the variables' paths, under a group of their own.
+    names = [f"model_weights/{variable.path}/{variable.path}" for variable in variables]
+    size = sum(_bytes_of(variable) for variable in variables)
+    return sealer.user_block_estimate(names, size)
+
+
+def _bytes_of(variable: Any) -> int:
+    count = 1
+    for length in variable.shape:
+        count *= int(length or 1)
+    return count * 8
+
+
+def _bind(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> dict[str, Any]:
+    return dict(inspect.signature(wrapped).bind(*args, **kwargs).arguments)
+
+
+def _call_with(wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced: Any) -> Any:
+    """Call with some arguments replaced, the rest exactly as the user gave them."""
+    bound = inspect.signature(wrapped).bind(*args, **kwargs)
+    bound.arguments.update(replaced)
+    return wrapped(*bound.args, **bound.kwargs)
+
+
+def _path_argument(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> str | None:
+    """The ``filepath`` argument if it is a local path, else None.
+
+    A call whose arguments do not fit is passed on, for the original to raise its TypeError.
+    """
+    try:
+        value = _bind(wrapped, args, kwargs).get("filepath")
+    except TypeError:
+        return None
+    return os.fspath(value) if _is_local(value) else None
+
+
+def _is_local(value: Any) -> bool:
+    if isinstance(value, io.IOBase) or not isinstance(value, str | os.PathLike):
+        return False
+    text = os.fspath(value)
+    return isinstance(text, str) and "://" not in text

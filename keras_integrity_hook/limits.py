@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every cap on what a file may make us read, allocate or walk, in one place.
+
+Each is far above what Keras writes and low enough that a hostile file costs little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps in bytes unless the name says otherwise."""
+
+    envelope: int = 16 * MIB
+    table: int = 4096 * 64
+    padding: int = 64 * MIB
+    chunks: int = 4096
+    min_chunk: int = MIB
+    json_depth: int = 8
+    json_nodes: int = 200_000
+    central_directory: int = 64 * MIB
+    zip_members: int = 100_000
+    hdf5_objects: int = 200_000
+    hdf5_depth: int = 64
+    hdf5_metadata: int = 256 * MIB
+    hdf5_user_block: int = 64 * MIB
+    regions: int = 16_384
+    content: int = 1 << 46  # 64 TiB
+
+
+LIMITS = Limits()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON in the canonical form of RFC 8785, without floats, under limits.
+
+One value has one spelling: whatever does not re-encode to the very bytes that were read is refused,
+which closes the door to duplicate keys, odd escapes and white space.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from keras_integrity_hook.errors import LimitExceededError, MalformedSealError
+from keras_integrity_hook.limits import LIMITS
+
+_MAX_INTEGER = 2**53 - 1  # RFC 8785 numbers are IEEE 754 doubles; beyond this they lose digits
+
+
+def encode(value: Any) -> bytes:
+    """``value`` (dict, list, str, int, bool, None) as canonical UTF-8 bytes.
+
+    Raises:
+        MalformedSealError: the value has no canonical form here (float, lone surrogate, ...).
+    """
+    try:
+        text = json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8")
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise MalformedSealError("the statement has no canonical JSON form") from error
+
+
+def decode(data: bytes) -> Any:
+    """The value that ``data`` spells.
+
+    Raises:
+        MalformedSealError: not JSON, not canonical, a float, or a duplicate key.
+        LimitExceededError: too deep or too many values.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), parse_float=_refuse, parse_constant=_refuse)
+    except RecursionError:
+        raise LimitExceededError("the JSON of the seal is nested too deeply") from None
+    except ValueError as error:
+        raise MalformedSealError("the seal holds something that is not strict JSON") from error
+    _check(value)
+    if encode(value) != data:
+        raise MalformedSealError("the JSON of the seal is not in canonical form (RFC 8785)")
+    return value
+
+
+def _refuse(literal: str) -> Any:
+    raise ValueError(f"number {literal} is not an integer")
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        # RFC 8785 orders keys by UTF-16 code units, which differs from code points above U+FFFF.
+        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+        return {key: _ordered(value[key]) for key in keys}
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) > _MAX_INTEGER):
+        raise MalformedSealError("a number of the seal is not an exact integer")
+    return value
+
+
+def _check(value: Any) -> None:
+    pending = [(value, 1)]
+    seen = 0
+    while pending:
+        item, depth = pending.pop()
+        seen += 1
+        if depth > LIMITS.json_depth or seen > LIMITS.json_nodes:
+            raise LimitExceededError("the JSON of the seal is too deep or has too many values")
+        if isinstance(item, dict):
+            pending.extend((child, depth + 1) for child in item.values())
+        elif isinstance(item, list):
+            pending.extend((child, depth + 1) for child in item)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The DSSE envelope around the statement (https://github.com/secure-systems-lab/dsse, v1)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import NamedTuple
+
+from keras_integrity_hook.errors import MalformedSealError
+from keras_integrity_hook.sealing import canonical
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+
+class Signature(NamedTuple):
+    """One signature as the envelope carries it: key id and base64 text, unchecked."""
+
+    keyid: str
+    sig: str
+
+
+class Envelope(NamedTuple):
+    """A payload and the signatures over it."""
+
+    payload: bytes
+    signatures: tuple[Signature, ...] = ()
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The envelope as canonical JSON bytes."""
+    return canonical.encode(
+        {
+            "payload": base64.b64encode(envelope.payload).decode("ascii"),
+            "payloadType": PAYLOAD_TYPE,
+            "signatures": [one._asdict() for one in envelope.signatures],
+        }
+    )
+
+
+def decode(data: bytes) -> Envelope:
+    """The envelope that ``data`` spells. Raises MalformedSealError, LimitExceededError."""
+    value = canonical.decode(data)
+    if not isinstance(value, dict) or set(value) != {"payload", "payloadType", "signatures"}:
+        raise MalformedSealError("the seal's envelope is not a DSSE envelope")
+    if value["payloadType"] != PAYLOAD_TYPE:
+        raise MalformedSealError("the seal's envelope carries an unknown payload type")
+    return Envelope(
+        _decode_base64(value["payload"]), tuple(_signature(one) for one in _list(value))
+    )
+
+
+def _list(value: dict[str, object]) -> list[object]:
+    signatures = value["signatures"]
+    if not isinstance(signatures, list):
+        raise MalformedSealError("the seal's signatures are not a list")
+    return signatures
+
+
+def _signature(value: object) -> Signature:
+    if not isinstance(value, dict) or set(value) != {"keyid", "sig"}:
+        raise MalformedSealError("a signature of the seal is malformed")
+    if not all(isinstance(text, str) for text in value.values()):
+        raise MalformedSealError("a signature of the seal is malformed")
+    _decode_base64(value["sig"])
+    return Signature(value["keyid"], value["sig"])
+
+
+def _decode_base64(text: object) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)  # type: ignore[arg-type]
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise MalformedSealError("the seal holds broken base64") from error
+    # b64decode ignores the unused bits of the last digit: two spellings would mean one value.
+    if base64.b64encode(data).decode("ascii") != text:
+        raise MalformedSealError("the seal holds base64 that is not canonical")
+    return data

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The in-toto statement that a seal makes about its content (in-toto Statement v1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from keras_integrity_hook.errors import LimitExceededError, MalformedSealError
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import canonical, tree
+
+_TYPE = "https://in-toto.io/Statement/v1"
+_PREDICATE = "urn:keras-integrity-hook:seal:v1"
+_DIGEST = "keras-integrity-v1"
+CONTAINERS = ("keras-zip", "hdf5")
+
+
+class Region(NamedTuple):
+    """A named run of bytes of the original content: a ZIP member or an HDF5 variable.
+
+    Attributes:
+        name: for people, e.g. ``"config.json"`` or ``"model.weights.h5!/layers/dense/vars/0"``.
+        offset, size: in bytes of the original content.
+        crc: CRC-32 of the bytes where the region is smaller than a chunk, so that damage within
+            one chunk is pinned to one variable; None for larger ones. Diagnosis only: what
+            decides is the chunk table.
+    """
+
+    name: str
+    offset: int
+    size: int
+    crc: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What the seal says; every field is bound by the root digest or by signatures over it."""
+
+    subject: str
+    root: str
+    container: str
+    algorithm: str
+    size: int
+    chunk_size: int
+    created: str
+    expires: str | None = None
+    model: Mapping[str, str | None] = field(default_factory=lambda: {"name": None, "version": None})
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    regions: tuple[Region, ...] = ()
+
+
+def encode(statement: Statement) -> bytes:
+    """The statement as canonical JSON bytes."""
+    return canonical.encode(
+        {
+            "_type": _TYPE,
+            "subject": [{"name": statement.subject, "digest": {_DIGEST: statement.root}}],
+            "predicateType": _PREDICATE,
+            "predicate": {
+                "container": statement.container,
+                "algorithm": statement.algorithm,
+                "size": statement.size,
+                "chunk_size": statement.chunk_size,
+                "files": [],
+                "model": dict(statement.model),
+                "created": statement.created,
+                "expires": statement.expires,
+                "provenance": dict(statement.provenance),
+                "regions": [list(region) for region in statement.regions],
+            },
+        }
+    )
+
+
+def decode(data: bytes) -> Statement:
+    """The statement that ``data`` spells.
+
+    Raises:
+        MalformedSealError: a field is missing, of another type, or contradicts another.
+        LimitExceededError: over a cap.
+    """
+    try:
+        value = canonical.decode(data)
+        if value["_type"] != _TYPE or value["predicateType"] != _PREDICATE:
+            raise MalformedSealError("the seal holds a statement of an unknown type")
+        (subject,) = value["subject"]
+        predicate = value["predicate"]
+        statement = Statement(
+            subject=_text(subject["name"]),
+            root=_text(subject["digest"][_DIGEST]),
+            container=_text(predicate["container"]),
+            algorithm=_text(predicate["algorithm"]),
+            size=_count(predicate["size"]),
+            chunk_size=_count(predicate["chunk_size"]),
+            created=_text(predicate["created"]),
+            expires=_optional(predicate["expires"]),
+            model={_text(k): _optional(v) for k, v in predicate["model"].items()},
+            provenance={_text(k): _text(v) for k, v in predicate["provenance"].items()},
+            regions=tuple(_region(one) for one in predicate.get("regions", [])),
+        )
+        if predicate["files"] != []:
+            raise MalformedSealError("a single file's seal lists other files")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedSealError("the seal's statement lacks a field or has a wrong one") from error
+    _consistent(statement)
+    return statement
+
+
+def _consistent(statement: Statement) -> None:
+    if statement.container not in CONTAINERS:
+        raise MalformedSealError("the seal names an unknown container")
+    if statement.size > LIMITS.content:
+        raise LimitExceededError(f"the seal claims a content of {statement.size} bytes")
+    if statement.algorithm not in tree.ALGORITHMS:
+        raise MalformedSealError("the seal names an unknown digest algorithm")
+    if statement.chunk_size != tree.chunk_size_for(statement.size):
+        raise MalformedSealError("the seal's chunk size does not follow from its size")
+    for region in statement.regions:
+        if region.offset + region.size > statement.size:
+            raise MalformedSealError("the seal's map names bytes beyond its content")
+
+
+def _region(value: Any) -> Region:
+    name, offset, size, crc = value
+    return Region(_text(name), _count(offset), _count(size), None if crc is None else _count(crc))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a string was expected")
+    return value
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError("a natural number was expected")
+    return value

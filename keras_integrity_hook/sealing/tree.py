@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chunk digests, computed in parallel, and the root over them.
+
+hashlib releases the GIL for anything but tiny inputs, so plain threads use every core; each reads
+with ``preadv`` into a buffer of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from keras_integrity_hook.errors import ConfigurationError, DamagedFileError, LimitExceededError
+from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.sealing.content import Content
+
+ALGORITHMS = {"sha256": 32, "sha512": 64, "blake2b": 64, "blake3": 32}
+_PIECE = MIB
+
+
+def chunk_size_for(size: int) -> int:
+    """The chunk size in bytes for a content of ``size`` bytes: at least 1 MiB, 4096 chunks at most.
+
+    Raises:
+        LimitExceededError: the content is over the cap.
+    """
+    if size > LIMITS.content:
+        raise LimitExceededError(f"a content of {size} bytes is over {LIMITS.content}")
+    chunk = LIMITS.min_chunk
+    while chunk * LIMITS.chunks < size:
+        chunk *= 2
+    return chunk
+
+
+def chunk_count(size: int, chunk_size: int) -> int:
+    """How many chunks ``size`` bytes make."""
+    return -(-size // chunk_size)
+
+
+def new_hash(algorithm: str) -> Any:
+    """A hashlib-like object.
+
+    Raises:
+        ConfigurationError: unknown, or blake3 without its extra.
+    """
+    if algorithm == "blake3":
+        try:
+            from blake3 import blake3
+        except ImportError:
+            raise ConfigurationError(
+                "this seal uses blake3, which needs: pip install 'keras-integrity-hook[blake3]'"
+            ) from None
+        return blake3()
+    if algorithm not in ALGORITHMS:
+        raise ConfigurationError(f"unknown digest algorithm '{algorithm}'")
+    # usedforsecurity keeps FIPS builds from refusing blake2b with a traceback of their own.
+    return hashlib.new(algorithm, usedforsecurity=algorithm.startswith("sha"))
+
+
+def root(table: bytes, *, size: int, chunk_size: int, algorithm: str) -> str:
+    """The root digest (hex) that binds table, size, chunk size and algorithm."""
+    digest = new_hash(algorithm)
+    digest.update(b"keras-integrity/v1\0" + algorithm.encode("ascii"))
+    digest.update(size.to_bytes(8, "little") + chunk_size.to_bytes(8, "little"))
+    digest.update(table)
+    return str(digest.hexdigest())
+
+
+def same_root(left: str, right: str) -> bool:
+    """Whether two roots are equal, in constant time."""
+    return hmac.compare_digest(left.encode(), right.encode())
+
+
+def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
+    """The digests of all chunks, concatenated.
+
+    Raises:
+        DamagedFileError: the file became shorter meanwhile.
+        ConfigurationError: the algorithm is not available.
+        OSError: the file cannot be read.
+    """
+    count = chunk_count(content.size, chunk_size)
+    width = ALGORITHMS[algorithm]
+    result = bytearray(count * width)
+    jobs = iter(range(count))
+    failures: list[BaseException] = []
+    new_hash(algorithm)
+
+    def work() -> None:
+        try:
+            _digest_chunks(content, chunk_size, algorithm, jobs, result)
+        except BaseException as error:  # noqa: BLE001 - handed to the calling thread
+            failures.append(error)
+
+    workers = min(_cores(), count) if count > 1 else 1
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return bytes(result)
+
+
+def damaged_chunks(expected: bytes, actual: bytes, algorithm: str) -> list[int]:
+    """Indexes of the chunks whose digests differ."""
+    width = ALGORITHMS[algorithm]
+    if hmac.compare_digest(expected, actual):
+        return []
+    return [
+        at // width
+        for at in range(0, len(expected), width)
+        if expected[at : at + width] != actual[at : at + width]
+    ]
+
+
+def _digest_chunks(
+    content: Content, chunk_size: int, algorithm: str, jobs: Iterator[int], result: bytearray
+) -> None:
+    width = ALGORITHMS[algorithm]
+    buffer = memoryview(bytearray(min(_PIECE, max(content.size, 1))))
+    for index in jobs:  # range iterators are advanced atomically under the GIL
+        start = index * chunk_size
+        stop = min(start + chunk_size, content.size)
+        digest = new_hash(algorithm)
+        while start < stop:
+            piece = buffer[: min(len(buffer), stop - start)]
+            content.read_into(start, piece)
+            digest.update(piece)
+            start += len(piece)
+        result[index * width : (index + 1) * width] = digest.digest()
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+__all__ = ["ALGORITHMS", "DamagedFileError", "chunk_count", "chunk_size_for", "damaged_chunks",
+           "new_hash", "root", "same_root", "table"]

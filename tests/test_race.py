@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file that is swapped and rewritten while it is loaded: sealed values whole, or a refusal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_integrity_hook
+from keras_integrity_hook import IntegrityError
+
+keras_integrity_hook.activate()
+keras = pytest.importorskip("keras")
+
+LOADS = int(os.environ.get("KERAS_INTEGRITY_RACE_LOADS", "150"))
+"""Loads per format; the nightly run asks for 1000."""
+
+SECONDS = 60
+"""No race lasts longer, however slow the machine."""
+
+UNITS = 64
+SEALED_VALUES = (1.0, 2.0)
+DAMAGED_VALUE = 3.0
+
+# Runs without Keras and without the hook, as a stranger with write access would. Every turn either
+# replaces the file (another inode) or writes over it in place (the same inode, halfway visible).
+ATTACKER = """
+import itertools, os, random, sys
+target, *sources = sys.argv[1:]
+contents = [open(source, "rb").read() for source in sources]
+dice = random.Random(0)
+print("ready", flush=True)
+while True:
+    content = dice.choice(contents)
+    if dice.random() < 0.5:
+        with open(target + ".new", "wb") as file:
+            file.write(content)
+        os.replace(target + ".new", target)
+    else:
+        # O_NONBLOCK: a reader's lease must not slow this attack down, it just tries again.
+        try:
+            file = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+        except BlockingIOError:
+            continue
+        middle = len(content) // 2
+        try:
+            os.pwrite(file, content[middle:], middle)
+            os.pwrite(file, content[:middle], 0)
+            os.ftruncate(file, len(content))
+        finally:
+            os.close(file)
+"""
+
+
+def model_of(value: float) -> keras.Model:
+    """A model all of whose weights are ``value``: a mixture of two files shows at once."""
+    model = keras.Sequential(
+        [keras.Input((UNITS,)), *(keras.layers.Dense(UNITS, name=f"d{n}") for n in range(3))]
+    )
+    model.set_weights([np.full(weight.shape, value, "float32") for weight in model.get_weights()])
+    return model
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Save ``model`` whole or its weights, as the suffix of ``path`` asks."""
+    if path.suffix == ".keras":
+        model.save(path)
+    else:
+        model.save_weights(path)
+
+
+def forge(source: Path, target: Path) -> None:
+    """Write ``source`` with weights that nobody sealed, leaving every other byte as it is."""
+    content = source.read_bytes()
+    old = np.full(UNITS, SEALED_VALUES[0], "float32").tobytes()
+    assert old in content
+    target.write_bytes(content.replace(old, np.full(UNITS, DAMAGED_VALUE, "float32").tobytes()))
+
+
+@contextmanager
+def attacked(target: Path, sources: list[Path]) -> Iterator[None]:
+    """Let another process swap and rewrite ``target`` as fast as it can."""
+    attacker = subprocess.Popen(
+        [sys.executable, "-c", ATTACKER, str(target), *map(str, sources)], stdout=subprocess.PIPE
+    )
+    try:
+        assert attacker.stdout is not None
+        assert attacker.stdout.readline() == b"ready\n"
+        yield
+        assert attacker.poll() is None, "the attacker died, so nothing was attacked"
+    finally:
+        attacker.kill()
+        attacker.communicate()
+
+
+def values_of(model: keras.Model) -> set[float]:
+    """Every distinct number among the weights."""
+    return {float(value) for weight in model.get_weights() for value in np.unique(weight)}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A file caught halfway may look unsealed; what is asked here is what a *checked* load yields.
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    target = tmp_path / f"target{suffix}"
+    sources = [tmp_path / f"source{number}{suffix}" for number in range(3)]
+    for value, source in zip(SEALED_VALUES, sources, strict=False):
+        save(model_of(value), source)
+        assert keras_integrity_hook.verify(source).state == "sealed"
+    forge(sources[0], sources[2])
+    target.write_bytes(sources[0].read_bytes())
+
+    own = model_of(0.0)
+    loaded = refused = 0
+    deadline = time.monotonic() + SECONDS
+    with attacked(target, sources):
+        while loaded + refused < LOADS and time.monotonic() < deadline:
+            before = values_of(own)
+            try:
+                if suffix == ".keras":
+                    own = keras.models.load_model(target)
+                else:
+                    own.load_weights(target)
+            except IntegrityError:
+                refused += 1
+                assert values_of(own) == before, "a refused load changed the model"
+            else:
+                loaded += 1
+                values = values_of(own)
+                assert values in [{value} for value in SEALED_VALUES], values
+    print(f"{suffix}: {loaded} loaded, {refused} refused")
+    assert loaded, "no load ever succeeded: nothing was shown about what a load yields"
+    assert refused, "no load was ever refused: the attack never met one"

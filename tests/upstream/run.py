@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run Keras's own tests, as its wheel ships them, with the hook off and on, and compare.
+
+``python tests/upstream/run.py [MODULE ...]``. Exits with 1 when any single test ends differently.
+A test that fails in both runs fails for reasons of its own and counts as equal.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+MODULES = ("keras.src.saving.saving_api_test", "keras.src.saving.saving_lib_test")
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+
+
+class Outcome(NamedTuple):
+    """How one test ended: ``state`` is passed, failed, error or skipped."""
+
+    state: str
+    message: str
+
+
+Outcomes = dict[str, Outcome]
+
+
+def start(modules: Sequence[str], mode: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start pytest over ``modules`` under KERAS_INTEGRITY=``mode``; results go to ``folder``."""
+    # Each run gets directories of its own: Keras's tests write below the temporary directory.
+    scratch = folder / mode
+    scratch.mkdir()
+    environment = os.environ | {
+        "KERAS_INTEGRITY": mode,
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(REPOSITORY)]),
+        "TMPDIR": str(scratch),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    # Our own options (warnings as errors, coverage) are not Keras's.
+    environment.pop("PYTEST_ADDOPTS", None)
+    command = [
+        *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(scratch)),
+        *("-p", "hook_plugin", "-p", "no:cacheprovider", "-q", "--tb=line"),
+        *(f"--junit-xml={folder / mode}.xml", "--pyargs", *modules),
+    ]
+    with (folder / f"{mode}.log").open("wb") as log:
+        return subprocess.Popen(
+            command, cwd=scratch, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def outcomes(junit: Path) -> Outcomes:
+    """The state of every test in a JUnit file, by its full name."""
+    found: Outcomes = {}
+    for case in ElementTree.parse(junit).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        state, message = "passed", ""
+        for child in case:
+            if child.tag in ("failure", "error", "skipped"):
+                state = "failed" if child.tag == "failure" else child.tag
+                message = child.get("message", "")
+        found[name] = Outcome(state, message)
+    return found
+
+
+def both(modules: Sequence[str]) -> tuple[Outcomes, Outcomes]:
+    """Outcomes without and with the hook; the two runs share the machine."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs = {mode: start(modules, mode, folder) for mode in ("off", "enforce")}
+        for mode, process in runs.items():
+            # 0: all passed, 1: some failed; anything else means that pytest itself did not work.
+            if process.wait() not in (0, 1):
+                raise SystemExit(
+                    f"pytest under KERAS_INTEGRITY={mode} ended with {process.returncode}:\n"
+                    + (folder / f"{mode}.log").read_text(errors="replace")[-4000:]
+                )
+        return outcomes(folder / "off.xml"), outcomes(folder / "enforce.xml")
+
+
+def differences(plain: Outcomes, hooked: Outcomes) -> list[str]:
+    """One readable line for every test that ends differently."""
+    missing = Outcome("missing", "")
+    return [
+        f"{name}: {plain.get(name, missing).state} without the hook, "
+        f"{hooked.get(name, missing).state} with it: {hooked.get(name, missing).message[:500]}"
+        for name in sorted(plain.keys() | hooked.keys())
+        if plain.get(name, missing).state != hooked.get(name, missing).state
+    ]
+
+
+def main(modules: Sequence[str]) -> int:
+    """Compare, print, and return the exit code."""
+    plain, hooked = both(modules or MODULES)
+    found = differences(plain, hooked)
+    states = [outcome.state for outcome in plain.values()]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    print(f"Keras's own tests without the hook: {counts}; with it: {len(found)} end differently")
+    print("\n".join(found))
+    if "passed" not in states:
+        print("not one test passed without the hook: nothing was compared")
+        return 1
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
