@@ -30,6 +30,7 @@ class Limits:
     hdf5_metadata: int = 256 * MIB
     hdf5_user_block: int = 64 * MIB
     regions: int = 16_384
+    region_names: int = 4 * MIB
     content: int = 1 << 46  # 64 TiB
 
 

@@ -138,7 +138,6 @@ def loaded_values(path: Path) -> set[float]:
     return {float(value) for weight in model.get_weights() for value in np.unique(weight)}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_a_save_killed_at_any_instant_leaves_the_old_file_or_the_new_one(
     suffix: str, tmp_path: Path

@@ -106,7 +106,6 @@ def values_of(model: keras.Model) -> set[float]:
     return {float(value) for weight in model.get_weights() for value in np.unique(weight)}
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(

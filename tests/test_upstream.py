@@ -7,12 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 RUNNER = Path(__file__).parent / "upstream" / "run.py"
 
 
-@pytest.mark.slow
 def test_keras_own_saving_tests_give_the_same_results_with_the_hook() -> None:
     done = subprocess.run(
         [sys.executable, str(RUNNER)],

@@ -199,8 +199,11 @@ def _told(done: subprocess.CompletedProcess[str]) -> tuple[str, ...]:
 def _short(lines: tuple[str, ...]) -> tuple[str, ...]:
     """The lines of ``inspect`` that matter here: the demo is to be read in thirty seconds."""
     telling = ("assurance", "root", "layers/")
-    kept = [line.rstrip() for line in lines[1:] if line.lstrip().startswith(telling)]
-    return (lines[0], *kept, f"{'':16}(and {len(lines) - 1 - len(kept)} lines more)")
+    kept = [line.split() for line in lines[1:] if line.lstrip().startswith(telling)]
+    return (
+        *map(" ".join, (lines[0].split(), *kept)),
+        f"... and {len(lines) - 1 - len(kept)} lines more",
+    )
 
 
 def _accuracy(done: subprocess.CompletedProcess[str]) -> float:
@@ -221,16 +224,21 @@ def _missing() -> list[str]:
 
 
 def _print_step(number: int, step: Step) -> None:
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
+    import shutil
+    import textwrap
 
-    console = Console(highlight=False)
-    console.print(Text(f"\n{number}. {step.title}", style="bold"))
+    width = min(shutil.get_terminal_size().columns, 100)
+
+    def lines(text: str, **style: Any) -> None:
+        for line in textwrap.wrap(
+            printable(text), width - 3, break_long_words=False, break_on_hyphens=False
+        ) or [""]:
+            click.secho(f"   {line}", **style)
+
+    click.secho(f"\n{number}. {step.title}", bold=True)
     if step.command:
-        dollar = "" if step.command.startswith("(") else "$ "
-        console.print(Padding(Text(dollar + step.command, style="cyan"), (0, 0, 0, 3)))
-    for line in step.lines:
-        console.print(Padding(Text(printable(line)), (0, 0, 0, 3)))
+        lines(step.command if step.command.startswith("(") else f"$ {step.command}", fg="cyan")
+    for told in step.lines:
+        lines(told)
     if step.broken:
-        console.print(Padding(Text(f"NOT AS PROMISED: {step.broken}.", style="red"), (0, 0, 0, 3)))
+        lines(f"NOT AS PROMISED: {step.broken}.", fg="red")

@@ -90,8 +90,10 @@ def show(result: Result) -> None:
     click.echo(f"{state} {printable(result.path)}")
     if result.error is not None:
         detail(result.error.cause)
-        for part in _summary(getattr(result.error, "parts", ())):
-            detail(f"  damaged: {part}")
+        # The cause names the first few damaged parts itself.
+        parts = getattr(result.error, "parts", ())
+        for part in _summary([part for part in parts if part not in result.error.cause]):
+            detail(f"  also {part}")
         detail(result.error.remedy())
     elif result.note:
         detail(result.note)
@@ -162,7 +164,7 @@ def progress(paths: Sequence[str], doing: str, *, quiet: bool) -> Iterator[Calla
 def _summary(parts: Sequence[str]) -> list[str]:
     shown = [str(part) for part in parts[:_PARTS_SHOWN]]
     more = len(parts) - len(shown)
-    return [*shown, f"and {more} more (--json lists all)"] if more else shown
+    return [*shown, f"{more} more (--json lists all)"] if more else shown
 
 
 def _size(path: str) -> int:

@@ -16,7 +16,8 @@ from typing import Any
 
 PACKAGE = "keras_integrity_hook"
 MARK = "keras-integrity-doctor:"
-PUBLIC = ("saving.load_model", "saving.save_model", "saving.load_weights", "models.load_model")
+# What users call and what is itself wrapped: saves are guarded further in, where each format ends.
+PUBLIC = ("saving.load_model", "saving.load_weights", "models.load_model")
 
 
 def say(facts: dict[str, Any]) -> None:

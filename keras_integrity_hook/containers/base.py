@@ -12,7 +12,6 @@ from types import TracebackType
 from keras_integrity_hook.containers import hdf5, keras_zip
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import (
-    DamagedFileError,
     IntegrityError,
     LimitExceededError,
     MalformedSealError,
@@ -138,7 +137,7 @@ def locate(fd: int, size: int) -> Layout:
         return hdf5.locate(fd, size)
     if keras_zip.recognises(head):
         return keras_zip.locate(fd, size)
-    raise NotAModelError("the file is neither an HDF5 file nor a Keras archive, or its start is lost")
+    raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 
 def _decode(layout: Layout) -> Seal:
@@ -151,9 +150,7 @@ def _decode(layout: Layout) -> Seal:
     chunks = tree.chunk_count(said.size, said.chunk_size)
     if len(table) != chunks * tree.ALGORITHMS[said.algorithm]:
         raise MalformedSealError("the seal's chunk table has the wrong length")
-    actual = tree.root(
-        table, size=said.size, chunk_size=said.chunk_size, algorithm=said.algorithm
-    )
+    actual = tree.root(table, size=said.size, chunk_size=said.chunk_size, algorithm=said.algorithm)
     if not tree.same_root(actual, said.root):
         raise MalformedSealError("the seal's chunk table does not match its root digest")
     return Seal(said, parsed, table, layout.block_offset, layout.block.size)
@@ -165,6 +162,3 @@ def _why(path: str, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENXIO:
         return "is a socket or device, not a model file"
     return f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-
-
-__all__ = ["DamagedFileError", "ModelFile", "Seal", "locate", "open_model", "open_regular"]

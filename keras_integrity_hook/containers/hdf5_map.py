@@ -18,6 +18,7 @@ from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.statement import Region
 
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF
+_MAX_NAME = 255
 _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x0008, 0x0010, 0x0011
 
 
@@ -68,9 +69,7 @@ class _Walker:
             raise LimitExceededError("the HDF5 metadata is larger than any Keras writes")
         return self._content.read(self._start + address, size)
 
-    def _header(
-        self, address: int
-    ) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    def _header(self, address: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         """Data range of a dataset, and B-tree and heap addresses of a group, at one header."""
         self._objects += 1
         prefix = self._read(address, 16)
@@ -79,8 +78,12 @@ class _Walker:
         (length,) = struct.unpack_from("<I", prefix, 8)
         blocks = [(address + 16, length)]
         data = table = None
+        done: set[int] = set()
         while blocks:
             at, length = blocks.pop()
+            if at in done:
+                continue
+            done.add(at)
             body = self._read(at, length)
             position = 0
             while position + 8 <= len(body):
@@ -113,7 +116,8 @@ class _Walker:
                 name_at, address, cache = struct.unpack_from("<QQI", entries, index * 40)
                 if cache != 2 and address != _UNDEFINED:  # 2: a symbolic link
                     end = names.index(0, name_at)
-                    yield names[name_at:end].decode("utf-8", "replace"), address
+                    if end - name_at <= _MAX_NAME:
+                        yield names[name_at:end].decode("utf-8", "replace"), address
 
     def _leaves(self, tree: int) -> Iterator[int]:
         pending = [tree]

@@ -34,7 +34,7 @@ class Directory(NamedTuple):
 
     offset: int
     size: int
-    count: int
+    members: int
     tail: bytes
 
 
@@ -174,7 +174,7 @@ def _entries(directory: Directory) -> list[_Entry]:
     data = directory.tail[: directory.size]
     entries = []
     at = 0
-    for _ in range(directory.count):
+    for _ in range(directory.members):
         if at + _CENTRAL.size > len(data) or data[at : at + 4] != b"PK\x01\x02":
             raise DamagedFileError("the archive's directory is malformed")
         fields = _CENTRAL.unpack_from(data, at)

@@ -25,8 +25,21 @@ def name_regions(layout: Layout, chunk_size: int) -> tuple[Region, ...]:
             if member.name.endswith(".h5"):
                 inner = hdf5_map.datasets(layout.content, member.offset, member.size)
                 found += [one._replace(name=f"{member.name}{INSIDE}{one.name}") for one in inner]
-    named = [_with_crc(layout.content, one, chunk_size) for one in found]
-    return tuple(sorted(named[: LIMITS.regions], key=lambda one: (one.offset, -one.size)))
+    kept = _within_limits(found)
+    named = [_with_crc(layout.content, one, chunk_size) for one in kept]
+    return tuple(sorted(named, key=lambda one: (one.offset, -one.size)))
+
+
+def _within_limits(found: list[Region]) -> list[Region]:
+    """As many as the seal has room for; what is left out is only not named when damaged."""
+    kept = []
+    text = 0
+    for one in found[: LIMITS.regions]:
+        text += len(one.name.encode())
+        if text > LIMITS.region_names:
+            break
+        kept.append(one)
+    return kept
 
 
 def _with_crc(content: Content, region: Region, chunk_size: int) -> Region:

@@ -27,9 +27,7 @@ def check_content(model: ModelFile) -> None:
     if model.content.size != said.size:
         raise _size_mismatch(model)
     try:
-        table = tree.table(
-            model.content, chunk_size=said.chunk_size, algorithm=said.algorithm
-        )
+        table = tree.table(model.content, chunk_size=said.chunk_size, algorithm=said.algorithm)
     except DamagedFileError as error:
         error.path = model.path
         raise
@@ -128,8 +126,10 @@ def _spoken(name: str) -> str:
 
 
 def _structure_name(model: ModelFile) -> str:
-    return "the archive's directory or headers" if model.container == "keras-zip" else (
-        "the HDF5 structure (names, shapes, attributes)"
+    return (
+        "the archive's directory or headers"
+        if model.container == "keras-zip"
+        else ("the HDF5 structure (names, shapes, attributes)")
     )
 
 

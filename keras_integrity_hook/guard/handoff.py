@@ -26,16 +26,17 @@ class VerifiedFile(io.RawIOBase):
     never looks for its directory. ``str()`` gives the path, which is what Keras decides by.
 
     Attributes:
+        trusted: the content is handed out unchecked: unsealed, or mode ``warn``.
         failure: the error of the first read that was refused. Keras swallows exceptions raised
             inside its loaders, so the guard asks here afterwards.
     """
 
     def __init__(self, model: ModelFile, *, trusted: bool) -> None:
-        """Take over ``model``; ``trusted`` content (unsealed, or mode ``warn``) is not checked."""
+        """Take over ``model`` and its descriptor."""
         super().__init__()
         self.failure: IntegrityError | None = None
         self._model = model
-        self._trusted = trusted
+        self.trusted = trusted
         self._lease = ReadLease(model.fd) if not trusted else None
         self._position = 0
         self._cached = -1
@@ -45,6 +46,11 @@ class VerifiedFile(io.RawIOBase):
     def leased(self) -> bool:
         """Whether a whole read lease keeps writers out."""
         return self._lease is not None and self._lease.held
+
+    @property
+    def assurance(self) -> str:
+        """One word for the log."""
+        return "unverified" if self.trusted else "verified"
 
     def check(self) -> None:
         """Verify the whole content now. Raises ChecksumMismatchError, DamagedFileError."""
@@ -80,7 +86,7 @@ class VerifiedFile(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")
         view = view[: max(0, self._model.content.size - self._position)]
-        if self._trusted:
+        if self.trusted:
             self._model.content.read_into(self._position, view)
         else:
             self._fill(self._position, view)
@@ -95,10 +101,10 @@ class VerifiedFile(io.RawIOBase):
         super().close()
 
     def _read_at(self, offset: int, size: int) -> bytes:
-        if self._trusted or self.leased:
+        if self.trusted or self.leased:
             data = self._model.content.read(offset, size)
             # Asked again after the read: a writer that came in between would have broken it.
-            if self._trusted or self.leased:
+            if self.trusted or self.leased:
                 return data
         buffer = bytearray(size)
         self._fill(offset, memoryview(buffer))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,16 +14,19 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers.base import ModelFile, open_model
+from keras_integrity_hook.containers.base import ModelFile, open_model, open_regular
 from keras_integrity_hook.errors import (
+    ConfigurationError,
     ExternalReferenceError,
     IntegrityError,
     IntegrityWarning,
+    UnreadableFileError,
     UnsealedModelError,
     UnsealedModelWarning,
     printable,
 )
 from keras_integrity_hook.guard.handoff import VerifiedFile
+from keras_integrity_hook.sealing.content import Content
 
 _log = logging.getLogger("keras_integrity_hook")
 _warned: set[str] = set()
@@ -46,36 +51,59 @@ def open_verified(path: str) -> VerifiedFile:
         IntegrityError: one of its kinds; nothing was handed out.
     """
     # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
-    model = open_model(path)
-    file: VerifiedFile | None = None
     try:
-        # (4) What does this process demand of a model without a seal?
-        if model.seal is None:
-            _admit_unsealed(model)
-            file = VerifiedFile(model, trusted=True)
-        else:
-            # (5) Keep writers out where that can be done, check everything, hand over.
-            file = VerifiedFile(model, trusted=False)
-            file.check()
+        model = open_model(path)
+        file = _admitted(model)
     except IntegrityError as error:
-        refused = _refuse_or_report(error)
-        if refused or model.seal is None:
-            (file or model).close()
+        if is_refused(error):
             raise
-        if file is not None:
-            file.close()
-        return VerifiedFile(open_model(path), trusted=True)
-    except BaseException:
-        (file or model).close()
-        raise
+        file = _unchecked(path)
     # (6) One line for the record.
-    _log.info("load %s: %s", printable(path), "verified" if model.seal else "unsealed")
+    _log.info("load %s: %s", printable(path), file.assurance)
     current = _current.get()
     if current is not None:
         current.files.append(file)
-        if model.seal is not None and not file.leased:
+        if not file.trusted and not file.leased:
             current.before_unleased()
     return file
+
+
+def _admitted(model: ModelFile) -> VerifiedFile:
+    trusted = model.seal is None
+    file = VerifiedFile(model, trusted=trusted)
+    try:
+        if trusted:
+            # (4) What does this process demand of a model without a seal?
+            _admit_unsealed(model)
+        else:
+            # (5) A lease keeps writers out where it can be had; check everything.
+            file.check()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _unchecked(path: str) -> VerifiedFile:
+    """Mode ``warn``: the bytes as they are. Its readers know where HDF5 and ZIP begin."""
+    fd = open_regular(path)
+    content = Content(fd, 0, os.fstat(fd).st_size)
+    return VerifiedFile(ModelFile(path, fd, "unknown", content, None), trusted=True)
+
+
+def refuse_broken(path: str) -> None:
+    """Look at the structure alone, for an early and clear refusal of what Keras would misname.
+
+    Raises:
+        IntegrityError: as :func:`open_verified`, but for mismatches.
+    """
+    try:
+        open_model(path).close()
+    except UnreadableFileError:
+        raise  # Keras would wait for ever on a FIFO, whatever the mode
+    except IntegrityError as error:
+        if is_refused(error, report=False):
+            raise
 
 
 @contextlib.contextmanager
@@ -172,22 +200,20 @@ def _admit_unsealed(model: ModelFile) -> None:
         )
 
 
-def _refuse_or_report(error: IntegrityError) -> bool:
-    """Whether the load is refused; in mode ``warn`` the error is reported instead."""
-    if settings.mode() is settings.Mode.ENFORCE or isinstance(
-        error, UnsealedModelError | ExternalReferenceError
-    ):
+def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
+    """Whether ``error`` refuses a load here and now; in mode ``warn`` damage is only reported."""
+    final = isinstance(error, UnreadableFileError | UnsealedModelError | ConfigurationError)
+    if final or settings.mode() is not settings.Mode.WARN:
         _log.error("refused: %s", error)
         return True
-    _log.warning("loaded in spite of: %s", error)
-    warnings.warn(str(error), IntegrityWarning, stacklevel=_outside_depth())
+    if report:
+        _log.warning("loaded in spite of: %s", error)
+        warnings.warn(str(error), IntegrityWarning, stacklevel=_outside_depth())
     return False
 
 
 def _outside_depth() -> int:
     """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
-    import sys
-
     inside = ("keras_integrity_hook", "keras", "wrapt", "contextlib")
     frame = sys._getframe(1)
     depth = 1

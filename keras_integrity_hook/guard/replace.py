@@ -26,9 +26,8 @@ def private_sibling(target: Path) -> Iterator[Path]:
         OSError: the directory cannot be written.
     """
     _sweep(target.parent)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=target.parent) as name:
-        with _locked(name):
-            yield Path(name) / target.name
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=target.parent) as name, _locked(name):
+        yield Path(name) / target.name
 
 
 def put_in_place(source: Path, target: Path) -> None:

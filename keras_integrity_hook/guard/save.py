@@ -35,9 +35,7 @@ def user_block_for(path: str) -> int:
     return reservation.user_block if reservation and reservation.path == path else 0
 
 
-def save_sealed(
-    path: str, write: Callable[[str], _Result], *, user_block: int = 0
-) -> _Result:
+def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int = 0) -> _Result:
     """Let ``write`` write a model, seal it, and put it at ``path``.
 
     Args:
@@ -69,9 +67,7 @@ def save_sealed(
     return result
 
 
-def _write_and_seal(
-    private: Path, write: Callable[[str], _Result], user_block: int
-) -> _Result:
+def _write_and_seal(private: Path, write: Callable[[str], _Result], user_block: int) -> _Result:
     token = _reservation.set(Reservation(str(private), user_block))
     try:
         result = write(str(private))

@@ -84,12 +84,10 @@ def copy_content(content: Content, target: int, at: int = 0) -> None:
 
 def _plain_layout(fd: int) -> Layout:
     size = os.fstat(fd).st_size
-    start = 0
-    try:
+    # A user block still empty is one we reserved. Anything else there is content: a ZIP may well
+    # hold an HDF5 signature at an offset where a user block could end.
+    if os.pread(fd, len(hdf5.SIGNATURE), 0) == bytes(len(hdf5.SIGNATURE)):
         start = hdf5.reserved(fd)
-    except base.DamagedFileError:
-        pass
-    if start and os.pread(fd, len(block.MAGIC), 0) != block.MAGIC:
         return Layout(hdf5.CONTAINER, Content(fd, start, size - start))
     layout = base.locate(fd, size)
     if layout.block is not None:

@@ -73,7 +73,7 @@ def wrap_module(module: ModuleType) -> None:
     name = module.__name__
     for target in TARGETS:
         owner_module = module if target.module == name else sys.modules.get(target.module)
-        if name != "keras" and target.module != name:
+        if name not in ("keras", target.module):
             continue
         if owner_module is not None:
             owner, attribute = _owner(owner_module, target)
@@ -93,9 +93,7 @@ def unwrap_all() -> None:
 
 def report() -> list[TargetState]:
     """The state of every target, for ``status()`` and ``doctor``."""
-    return [
-        TargetState(f"{target.module}.{target.name}", report_one(target)) for target in TARGETS
-    ]
+    return [TargetState(f"{target.module}.{target.name}", report_one(target)) for target in TARGETS]
 
 
 def report_one(target: Target) -> str:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from keras_integrity_hook import settings
-from keras_integrity_hook.containers.base import open_model, open_regular
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.guard import load, save, sealer
 from keras_integrity_hook.guard.handoff import VerifiedFile
@@ -34,7 +32,7 @@ def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
         if path is not None and path.endswith(".keras") and not _is_missing_or_directory(path):
             # The inner function opens and checks it again; here only the structure is looked at,
             # and that Keras may open it at all: it would wait for ever on a FIFO.
-            _refuse_broken_structure(path)
+            load.refuse_broken(path)
         return wrapped(*args, **kwargs)
 
 
@@ -67,9 +65,8 @@ def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     path = _path_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    with load.surfacing_failures():
-        with load.hdf5_over(_open(path)) as opened:
-            return _call_with(wrapped, args, kwargs, filepath=opened)
+    with load.surfacing_failures(), load.hdf5_over(_open(path)) as opened:
+        return _call_with(wrapped, args, kwargs, filepath=opened)
 
 
 def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -168,9 +165,7 @@ def unguard_inline_hdf5(module: ModuleType | None) -> None:
         module.h5py = module.h5py.__wrapped__  # type: ignore[attr-defined]
 
 
-def _all_or_nothing(
-    wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced: Any
-) -> Any:
+def _all_or_nothing(wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced: Any) -> Any:
     """Call; where verified bytes stop coming in the middle, leave the model as it was.
 
     Without a lease the file can change after the check, so a copy of the weights is kept then.
@@ -222,13 +217,6 @@ def _is_missing_or_directory(path: str) -> bool:
     return not os.path.lexists(path) or os.path.isdir(path)
 
 
-def _refuse_broken_structure(path: str) -> None:
-    if settings.mode() is settings.Mode.ENFORCE:
-        open_model(path).close()
-    else:
-        os.close(open_regular(path))
-
-
 def _user_block(model: Any) -> int:
     variables = list(model.variables)
     optimizer = getattr(model, "optimizer", None)
@@ -266,7 +254,7 @@ def _path_argument(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> str | No
         value = _bind(wrapped, args, kwargs).get("filepath")
     except TypeError:
         return None
-    return os.fspath(value) if _is_local(value) else None
+    return os.fspath(value) if value is not None and _is_local(value) else None
 
 
 def _is_local(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import wrapt
 
 
-class GuardWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+class GuardWrapper(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     """A ``wrapt.FunctionWrapper`` that pickles and copies as a plain function does: by name.
 
     Ray, Dask and joblib users send ``load_model`` to other processes; there the name leads to

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from keras_integrity_hook.errors import ConfigurationError, DamagedFileError, LimitExceededError
+from keras_integrity_hook.errors import ConfigurationError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing.content import Content
 
@@ -93,7 +93,7 @@ def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
     def work() -> None:
         try:
             _digest_chunks(content, chunk_size, algorithm, jobs, result)
-        except BaseException as error:  # noqa: BLE001 - handed to the calling thread
+        except BaseException as error:
             failures.append(error)
 
     workers = min(_cores(), count) if count > 1 else 1
@@ -142,7 +142,3 @@ def _cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
-
-
-__all__ = ["ALGORITHMS", "DamagedFileError", "chunk_count", "chunk_size_for", "damaged_chunks",
-           "new_hash", "root", "same_root", "table"]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
-TARGETS = ("fuzz_block", "fuzz_zip", "fuzz_statement")
+TARGETS = ("fuzz_block", "fuzz_zip", "fuzz_hdf5", "fuzz_statement")
 
 # No input needs more: the limits of the parsers are what is under test.
 TIMEOUT_SECONDS = 10
@@ -50,7 +50,9 @@ def main() -> int:
         return 0
     failed = [name for name in options.targets if fuzz(name, options.seconds, options.keep)]
     done = ", ".join(options.targets)
-    print(f"fuzzing found failures in {', '.join(failed)}" if failed else f"fuzzed {done}: no failure")
+    print(
+        f"fuzzing found failures in {', '.join(failed)}" if failed else f"fuzzed {done}: no failure"
+    )
     return 1 if failed else 0
 
 
