@@ -160,31 +160,32 @@ def refuse_external(opened: Any, path: str | None) -> None:
     Raises:
         ExternalReferenceError: external link, external storage or virtual dataset.
     """
-    import h5py
+    # The low-level interface: the friendly one takes almost twice the time per variable.
+    from h5py import h5d, h5g, h5l, h5o
 
-    pending = [opened]
-    seen: set[Any] = set()
+    pending = [opened.id]
+    seen: set[int] = set()
     while pending:
         group = pending.pop()
-        for name in group:
-            link = group.get(name, getlink=True)
-            if isinstance(link, h5py.ExternalLink):
-                raise ExternalReferenceError(
-                    f"'{printable(name)}' is a link to another file", path=path
-                )
-            if isinstance(link, h5py.SoftLink):
+        for name in list(group):
+            shown = printable(name.decode("utf-8", "replace"))
+            kind = group.links.get_info(name).type
+            if kind == h5l.TYPE_SOFT:
                 continue  # stays inside this file; Keras decides about it
-            child = group[name]
-            address = h5py.h5o.get_info(child.id).addr
-            if address in seen:
-                continue
-            seen.add(address)
-            if isinstance(child, h5py.Group):
-                pending.append(child)
-            elif isinstance(child, h5py.Dataset) and (child.external or child.is_virtual):
-                raise ExternalReferenceError(
-                    f"the data of '{printable(child.name)}' lies in another file", path=path
-                )
+            if kind != h5l.TYPE_HARD:
+                raise ExternalReferenceError(f"'{shown}' is a link to another file", path=path)
+            child = h5o.open(group, name)
+            if isinstance(child, h5g.GroupID):
+                address = h5o.get_info(child).addr
+                if address not in seen:
+                    seen.add(address)
+                    pending.append(child)
+            elif isinstance(child, h5d.DatasetID):
+                creation = child.get_create_plist()
+                if creation.get_layout() == h5d.VIRTUAL or creation.get_external_count():
+                    raise ExternalReferenceError(
+                        f"the data of '{shown}' lies in another file", path=path
+                    )
 
 
 def _admit_unsealed(model: ModelFile) -> None:

@@ -114,7 +114,8 @@ def _owner(module: ModuleType, target: Target) -> tuple[Any, str]:
     for step in path:
         owner = getattr(owner, step, None)
     if owner is None or attribute not in owner.__dict__:
-        version = getattr(sys.modules.get("keras"), "__version__", "") or "this version"
+        # keras itself is still being imported here and has no __version__ yet.
+        version = getattr(sys.modules.get("keras.src.version"), "__version__", "of this version")
         raise UnsupportedKerasError(
             f"Keras {version} has no {target.module}.{target.name}, which has to be guarded"
         )
