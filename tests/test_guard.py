@@ -428,6 +428,17 @@ def test_objects_in_memory_are_left_alone(keras: Any, model: Any) -> None:
     assert same(copy.deepcopy(model), model)
 
 
+def test_sharded_weights_still_save_and_load(keras: Any, model: Any, tmp_path: Path) -> None:
+    """Shards get no seal in this version; they must go through the guard unharmed."""
+    path = tmp_path / "m.weights.json"
+    model.save_weights(path, max_shard_size=3e-7)
+    assert len(list(tmp_path.glob("*.h5"))) > 1
+    other = build(keras)
+    with pytest.warns(kih.UnsealedModelWarning):
+        other.load_weights(path)
+    assert same(other, model)
+
+
 def test_inner_functions_are_guarded_too(keras: Any, model: Any, tmp_path: Path) -> None:
     from keras.src.saving import saving_lib
 

@@ -95,8 +95,8 @@ def diagnose(facts: dict[str, Any]) -> Iterator[Finding]:
         if others:
             yield Finding(
                 False,
-                f"Another directory called {_PACKAGE} is importable, from {', '.join(others)}"
-                " (current directory or PYTHONPATH); the one in use is named above.",
+                f"Another directory called {_PACKAGE} is importable too, in {', '.join(others)}; "
+                "the package in use is named above.",
             )
     yield from _diagnose_keras(facts)
     if facts.get("exit_status"):

@@ -43,6 +43,11 @@ class VerifiedFile(io.RawIOBase):
         self._cache = b""
 
     @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._model.content.size
+
+    @property
     def leased(self) -> bool:
         """Whether a whole read lease keeps writers out."""
         return self._lease is not None and self._lease.held

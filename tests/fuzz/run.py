@@ -35,7 +35,20 @@ def fuzz(target: str, seconds: int, keep: Path) -> int:
             *(f"-timeout={TIMEOUT_SECONDS}", f"-rss_limit_mb={MEMORY_MB}"),
             *(f"-artifact_prefix={keep}{os.sep}{target}-", "-print_final_stats=1", "-verbosity=0"),
         ]
-        return subprocess.run(command, env=environment, check=False).returncode
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            errors="replace",
+            text=True,
+            check=False,
+        )
+    # libFuzzer talks a lot: all of it matters after a failure, and its count otherwise.
+    lines = done.stdout.splitlines()
+    shown = lines if done.returncode else [line for line in lines if "executed_units" in line]
+    print(f"{target}: exit {done.returncode}", *shown, sep="\n  ", flush=True)
+    return done.returncode
 
 
 def main() -> int:
