@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,7 @@ def large(size: int, suffix: str, folder: Path, runs: int) -> list[Result]:
     hooked(lambda: save(model, sealed))
     must_be(bare, "unsealed")
     must_be(sealed, "sealed")
+    must_refuse(model, sealed, folder / f"damaged{suffix}")
     turns = {
         "L": lambda: timed(lambda: reference_pass(sealed)),
         "verify": lambda: timed(lambda: keras_integrity_hook.verify(sealed)),
@@ -103,6 +105,20 @@ def must_be(path: Path, state: str) -> None:
     found = keras_integrity_hook.inspect(path).state
     if found != state:
         raise RuntimeError(f"{path.name} is {found}, expected {state}: nothing to compare")
+
+
+def must_refuse(model: Any, sealed: Path, damaged: Path) -> None:
+    """Stop a benchmark whose hooked loads are not checked: fast because they do nothing."""
+    shutil.copyfile(sealed, damaged)
+    with damaged.open("r+b") as file:
+        file.seek(damaged.stat().st_size // 2)
+        file.write(bytes(8))
+    try:
+        hooked(lambda: load(model, damaged))
+    except keras_integrity_hook.ChecksumMismatchError:
+        damaged.unlink()
+    else:
+        raise RuntimeError("a damaged model was loaded: nothing to compare")
 
 
 def file_digest(path: Path) -> bytes:

@@ -31,4 +31,4 @@ def keras() -> Iterator[Any]:
     import keras as module
 
     keras_integrity_hook.assert_active()
-    yield module
+    return module

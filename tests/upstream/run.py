@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run Keras's own tests, as its wheel ships them, with the hook off and on, and compare.
 
-``python tests/upstream/run.py [MODULE ...]``. Exits with 1 when any single test ends differently.
-A test that fails in both runs fails for reasons of its own and counts as equal.
+``python tests/upstream/run.py [MODULE ...]``. Exits with 1 when any single test ends differently
+and is not one of EXPLAINED. A test that fails in both runs fails for reasons of its own: equal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,19 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 MODULES = ("keras.src.saving.saving_api_test", "keras.src.saving.saving_lib_test")
+
+# Tests that must end differently, with the words their failure has to contain, and why.
+EXPLAINED = {
+    # Keras notices the link while it loads and raises ValueError; the guard refuses it before.
+    "test_load_weights_rejects_h5_external_link": "ExternalReferenceError",
+    # The test edits a saved file and expects Keras's ValueError; it is refused as edited before.
+    "test_load_weights_rejects_shape_bomb": "ChecksumMismatchError",
+    # These assert that a failed save leaves an archive without weights at its destination. With the
+    # hook a failed save leaves the destination as it was: here, not there.
+    "test_save_model_exception_raised_high_memory_config": "False is not true",
+    "test_save_model_exception_raised_low_memory_config": "False is not true",
+}
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 
@@ -47,6 +60,8 @@ def start(modules: Sequence[str], mode: str, folder: Path) -> subprocess.Popen[b
     command = [
         *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(scratch)),
         *("-p", "hook_plugin", "-p", "no:cacheprovider", "-q", "--tb=line"),
+        # The older family names the file of each test, which two modules' classes do not.
+        *("-o", "junit_family=xunit1"),
         *(f"--junit-xml={folder / mode}.xml", "--pyargs", *modules),
     ]
     with (folder / f"{mode}.log").open("wb") as log:
@@ -59,7 +74,8 @@ def outcomes(junit: Path) -> Outcomes:
     """The state of every test in a JUnit file, by its full name."""
     found: Outcomes = {}
     for case in ElementTree.parse(junit).iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}"
+        file = Path(case.get("file", "")).name
+        name = f"{file}{case.get('classname')}::{case.get('name')}"
         state, message = "passed", ""
         for child in case:
             if child.tag in ("failure", "error", "skipped"):
@@ -84,29 +100,38 @@ def both(modules: Sequence[str]) -> tuple[Outcomes, Outcomes]:
         return outcomes(folder / "off.xml"), outcomes(folder / "enforce.xml")
 
 
-def differences(plain: Outcomes, hooked: Outcomes) -> list[str]:
-    """One readable line for every test that ends differently."""
+def differences(plain: Outcomes, hooked: Outcomes) -> dict[str, str]:
+    """A readable line for every test that ends differently, by the test's full name."""
     missing = Outcome("missing", "")
-    return [
-        f"{name}: {plain.get(name, missing).state} without the hook, "
-        f"{hooked.get(name, missing).state} with it: {hooked.get(name, missing).message[:500]}"
-        for name in sorted(plain.keys() | hooked.keys())
-        if plain.get(name, missing).state != hooked.get(name, missing).state
-    ]
+    found = {}
+    for name in sorted(plain.keys() | hooked.keys()):
+        before, after = plain.get(name, missing), hooked.get(name, missing)
+        if before.state != after.state:
+            found[name] = f"{before.state} without the hook, {after.state} with it: {after.message}"
+    return found
+
+
+def is_explained(name: str, line: str) -> bool:
+    """Whether a difference is one that we want, and for the reason we want."""
+    words = EXPLAINED.get(name.rpartition("::")[2])
+    return words is not None and words in line and "failed with it" in line
 
 
 def main(modules: Sequence[str]) -> int:
     """Compare, print, and return the exit code."""
     plain, hooked = both(modules or MODULES)
     found = differences(plain, hooked)
+    wrong = [name for name, line in found.items() if not is_explained(name, line)]
     states = [outcome.state for outcome in plain.values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    print(f"Keras's own tests without the hook: {counts}; with it: {len(found)} end differently")
-    print("\n".join(found))
+    print(f"Keras's own tests without the hook: {counts}")
+    print(f"with it, {len(found)} end differently, {len(wrong)} of them without an explanation")
+    for name, line in found.items():
+        print(f"{'UNEXPLAINED' if name in wrong else 'explained'} {name}: {line[:500]}")
     if "passed" not in states:
         print("not one test passed without the hook: nothing was compared")
         return 1
-    return 1 if found else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
