@@ -95,7 +95,6 @@ def large(size: int, suffix: str, folder: Path, runs: int) -> list[Result]:
         turns["model_signing verify"] = lambda: timed(peer)
     samples = interleaved(turns, runs)
     must_be(sealed, "sealed")
-    del model
     label = f"{size // 1_000_000} MB {suffix}"
     return [*ratios(label, samples), *memory(label, bare, sealed, width)]
 

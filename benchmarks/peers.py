@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ def model_signing_verifier(model: Path, folder: Path) -> Callable[[], Any] | Non
     (``pip install model-signing pyopenssl``).
     """
     try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from model_signing import hashing, signing, verifying
+        ec = import_module("cryptography.hazmat.primitives.asymmetric.ec")
+        serialization = import_module("cryptography.hazmat.primitives.serialization")
+        hashing, signing, verifying = (
+            import_module(f"model_signing.{name}") for name in ("hashing", "signing", "verifying")
+        )
     except ImportError as missing:
         print(f"model_signing is left out: {missing}")
         return None

@@ -12,14 +12,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import keras_integrity_hook
 
-keras_integrity_hook.activate()
-keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.usefixtures("keras")
 
 KILLS = 14
 UNITS = 400
@@ -112,15 +112,17 @@ def finished(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def model_of(value: float) -> keras.Model:
+def model_of(value: float) -> Any:
     """The model of the children, all of whose weights are ``value``."""
+    import keras
+
     layers = [keras.layers.Dense(UNITS) for _ in range(3)]
     model = keras.Sequential([keras.Input((UNITS,)), *layers])
     model.set_weights([np.full(weight.shape, value, "float32") for weight in model.get_weights()])
     return model
 
 
-def save(model: keras.Model, path: Path) -> None:
+def save(model: Any, path: Path) -> None:
     """Save ``model`` whole or its weights, as the suffix of ``path`` asks."""
     if path.suffix == ".keras":
         model.save(path)
@@ -130,6 +132,8 @@ def save(model: keras.Model, path: Path) -> None:
 
 def loaded_values(path: Path) -> set[float]:
     """Load ``path`` and return every distinct number among its weights."""
+    import keras
+
     if path.suffix == ".keras":
         model = keras.models.load_model(path)
     else:

@@ -188,7 +188,7 @@ def test_without_site_it_is_inactive(from_wheel: Venv) -> None:
 def test_child_processes_are_armed(from_wheel: Venv, tmp_path: Path) -> None:
     script = tmp_path / "children.py"
     script.write_text(SPAWN_PROBE)
-    assert from_wheel.run(script).split() == "fork True spawn True forkserver True".split()
+    assert from_wheel.run(script).split() == ["fork", "True", "spawn", "True", "forkserver", "True"]
 
 
 def test_armed_once_although_a_venv_runs_its_start_up_files_twice(from_wheel: Venv) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,7 @@ import pytest
 import keras_integrity_hook
 from keras_integrity_hook import IntegrityError
 
-keras_integrity_hook.activate()
-keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.usefixtures("keras")
 
 LOADS = int(os.environ.get("KERAS_INTEGRITY_RACE_LOADS", "150"))
 """Loads per format; the nightly run asks for 1000."""
@@ -60,8 +60,10 @@ while True:
 """
 
 
-def model_of(value: float) -> keras.Model:
+def model_of(value: float) -> Any:
     """A model all of whose weights are ``value``: a mixture of two files shows at once."""
+    import keras
+
     model = keras.Sequential(
         [keras.Input((UNITS,)), *(keras.layers.Dense(UNITS, name=f"d{n}") for n in range(3))]
     )
@@ -69,7 +71,7 @@ def model_of(value: float) -> keras.Model:
     return model
 
 
-def save(model: keras.Model, path: Path) -> None:
+def save(model: Any, path: Path) -> None:
     """Save ``model`` whole or its weights, as the suffix of ``path`` asks."""
     if path.suffix == ".keras":
         model.save(path)
@@ -101,7 +103,7 @@ def attacked(target: Path, sources: list[Path]) -> Iterator[None]:
         attacker.communicate()
 
 
-def values_of(model: keras.Model) -> set[float]:
+def values_of(model: Any) -> set[float]:
     """Every distinct number among the weights."""
     return {float(value) for weight in model.get_weights() for value in np.unique(weight)}
 
@@ -111,6 +113,8 @@ def values_of(model: keras.Model) -> set[float]:
 def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import keras
+
     # A file caught halfway may look unsealed; what is asked here is what a *checked* load yields.
     monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
     target = tmp_path / f"target{suffix}"
