@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ HEADER = "| case | figure | measured | target | |\n|---|---|---:|---:|---|"
 def machine() -> dict[str, str]:
     """What a reader needs to judge the numbers."""
     facts = {"cores": str(cores()), "machine": platform.machine(), "python": sys.version.split()[0]}
+    # Over about 1.5 somebody else was using the cores, and ratios of saves mean little.
+    facts["load average"] = f"{os.getloadavg()[1]:.1f}"
     for name in ("keras", "tensorflow", "h5py", "numpy", "model_signing"):
         try:
             facts[name] = version(name)
@@ -86,7 +89,7 @@ def plot(results: Sequence[Result], path: Path) -> bool:
     if not shown:
         print("nothing measured in units of L: no plot")
         return False
-    figure, axes = pyplot.subplots(figsize=(8, 1 + 0.32 * len(shown)), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(10, 1 + 0.32 * len(shown)), layout="constrained")
     places = range(len(shown))
     peers = [each.target is None for each in shown]
     colours = ["#b8b8b8" if peer else "#3b6ea8" for peer in peers]
@@ -97,7 +100,7 @@ def plot(results: Sequence[Result], path: Path) -> bool:
             axes.plot([each.target] * 2, [place - 0.4, place + 0.4], color="#c0392b")
     axes.set_yticks(places, [f"{each.case}: {each.what}" for each in shown])
     axes.invert_yaxis()
-    axes.margins(x=0.1)
-    axes.set_xlabel("units of L, one parallel SHA-256 pass (red: target; grey: peers)")
+    axes.margins(x=0.1, y=0.02)
+    figure.supxlabel("units of L, one parallel SHA-256 pass; red: target, grey: for comparison")
     figure.savefig(path, dpi=120)
     return True

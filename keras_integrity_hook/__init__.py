@@ -4,8 +4,6 @@
 Nothing is imported until it is used: this package is imported at every interpreter start.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from keras_integrity_hook.activation.state import Status as Status

@@ -22,8 +22,9 @@ PACKAGE_HOME = Path(keras_integrity_hook.__file__).parent.parent
 PREAMBLE = """
 import importlib, importlib.machinery, sys
 sys.path[:0] = [{zoo!r}, {home!r}]
-from keras_integrity_hook.activation.finder import Finder
+from keras_integrity_hook.activation.finder import Finder, disarm
 
+disarm()  # where the package is installed: two finders would both want to be in front
 patched = []
 
 def patch(module):

@@ -257,11 +257,12 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         assert f"{name},sha256=" in record
 
 
-def test_sdist_can_be_tested(sdist: Path) -> None:
+def test_sdist_can_be_tested(sdist: Path, source: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= STARTUP_FILES | {"LICENSE", "pyproject.toml", "setup.py", "tox.ini"}
-    assert "tests/test_packaging.py" in names
+    tests = {path for path in (source / "tests").rglob("*") if path.is_file()}
+    assert names >= {str(path.relative_to(source)) for path in tests}
 
 
 def test_metadata_is_complete(metadata: Message) -> None:
