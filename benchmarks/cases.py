@@ -78,10 +78,7 @@ def large(size: int, suffix: str, folder: Path, runs: int) -> list[Result]:
     model = build(width)
     randomize(model)
     bare, sealed = folder / f"plain{suffix}", folder / f"sealed{suffix}"
-    plain(lambda: save(model, bare))
-    hooked(lambda: save(model, sealed))
-    must_be(bare, "unsealed")
-    must_be(sealed, "sealed")
+    first_saves(model, bare, sealed)
     must_refuse(model, sealed, folder / f"damaged{suffix}")
     turns = {
         "L": lambda: timed(lambda: reference_pass(sealed)),
@@ -98,6 +95,14 @@ def large(size: int, suffix: str, folder: Path, runs: int) -> list[Result]:
     must_be(sealed, "sealed")
     label = f"{size // 1_000_000} MB {suffix}"
     return [*ratios(label, samples), *memory(label, bare, sealed, width)]
+
+
+def first_saves(model: Any, bare: Path, sealed: Path) -> None:
+    """Write the files that the loads read, and make sure that they are what they are called."""
+    plain(lambda: save(model, bare))
+    hooked(lambda: save(model, sealed))
+    must_be(bare, "unsealed")
+    must_be(sealed, "sealed")
 
 
 def save_and_rename(model: Any, path: Path) -> None:
@@ -176,6 +181,7 @@ def small(folder: Path) -> list[Result]:
     results = []
     for suffix in FORMATS:
         model = build(width_for(SMALL_MODEL))
+        first_saves(model, folder / f"plain{suffix}", folder / f"sealed{suffix}")
         samples = interleaved(actions(model, folder, suffix), SMALL_RUNS, settle=False)
         for name in ("save", "load"):
             extra = difference(samples, f"hooked {name}", f"plain {name}") * 1000
