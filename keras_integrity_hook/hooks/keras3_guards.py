@@ -22,7 +22,6 @@ from keras_integrity_hook.guard.handoff import VerifiedFile
 _Args = tuple[Any, ...]
 _Kwargs = Mapping[str, Any]
 _Function = Callable[..., Any]
-_HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
 def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -54,10 +53,8 @@ def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _K
     """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
     :func:`open_store`."""
     path = _path_argument(wrapped, args, kwargs)
-    if path is None or not path.endswith(".keras"):
-        return _all_or_nothing(wrapped, args, kwargs)
-    with load.surfacing_failures():
-        return _all_or_nothing(wrapped, args, kwargs, filepath=_open(path))
+    archive = path if path is not None and path.endswith(".keras") else None
+    return _all_or_nothing(wrapped, args, kwargs, archive)
 
 
 def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -165,7 +162,9 @@ def unguard_inline_hdf5(module: ModuleType | None) -> None:
         module.h5py = module.h5py.__wrapped__  # type: ignore[attr-defined]
 
 
-def _all_or_nothing(wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced: Any) -> Any:
+def _all_or_nothing(
+    wrapped: _Function, args: _Args, kwargs: _Kwargs, archive: str | None = None
+) -> Any:
     """Call; where verified bytes stop coming in the middle, leave the model as it was.
 
     Without a lease the file can change after the check, so a copy of the weights is kept then.
@@ -174,6 +173,8 @@ def _all_or_nothing(wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced
     variables = list(getattr(bound.get("model"), "variables", ()))
     snapshot = Snapshot(variables)
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
+        # Opened in here, so that the copy is taken and a refusal in the middle is seen.
+        replaced = {} if archive is None else {"filepath": _open(archive)}
         try:
             return _call_with(wrapped, args, kwargs, **replaced)
         finally:
