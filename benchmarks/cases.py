@@ -109,7 +109,9 @@ def save_and_rename(model: Any, path: Path) -> None:
     """What any atomic save costs without a seal: write under another name, then rename.
 
     The new file needs memory and disk while the old one still holds its own; a plain save, which
-    cuts the old file first, does not. This share of a save's overhead is not the seal's.
+    cuts the old file first, does not. And ext4 allocates the blocks of a file before it is renamed
+    over another (mount option ``auto_da_alloc``, on by default; it is what keeps a power cut from
+    leaving an empty file): measured 20 to 30 ms per 100 MB. Neither is the seal's share.
     """
     aside = path.parent / "aside" / path.name
     aside.parent.mkdir(exist_ok=True)
@@ -158,8 +160,11 @@ def ratios(label: str, samples: Samples) -> list[Result]:
 
     # 2.3 L is the target where no read lease can be had; here the stricter one is shown.
     found = [against("verify", 1.1), overhead("save", 1.3), overhead("load", 1.3)]
+    # What is the seal's own, and what any save costs that replaces a file atomically.
+    sealing = difference(samples, "hooked save", "renamed save") / unit
     renaming = difference(samples, "renamed save", "plain save") / unit
-    found.append(Result(label, "of a save: write and rename without a seal", renaming, "L", None))
+    found.append(Result(label, "of a save: sealing", sealing, "L", None))
+    found.append(Result(label, "of a save: writing aside and renaming", renaming, "L", None))
     peers = [name for name in ("hashlib.file_digest", "model_signing verify") if name in samples]
     return found + [against(name, None) for name in peers]
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.sealing import block, canonical, envelope, statement, tree
-from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.content import FileContent
 from tests.models import CONTAINERS, archive_bytes, hdf5_bytes, single_mutations, write_model
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -400,7 +400,7 @@ def test_file_that_shrinks_while_it_is_hashed_is_refused(tmp_path: Path) -> None
     path = tmp_path / "f"
     path.write_bytes(bytes(3 << 20))
     with open(path, "rb+") as file:
-        content = Content(file.fileno(), 0, 3 << 20)
+        content = FileContent(file.fileno(), 0, 3 << 20)
         file.truncate(1 << 20)
         with pytest.raises(kih.DamagedFileError, match="shorter"):
             tree.table(content, chunk_size=1 << 20, algorithm="sha256")

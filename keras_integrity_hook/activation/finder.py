@@ -161,7 +161,7 @@ def _is_predecessor(other: object) -> bool:
 
 
 def _wrap(module: "ModuleType") -> None:
-    from keras_integrity_hook.hooks.keras3 import wrap_module
+    from keras_integrity_hook.hooks import wrap_module
 
     wrap_module(module)
 

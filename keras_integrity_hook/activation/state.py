@@ -11,11 +11,10 @@ import importlib
 import sys
 from dataclasses import dataclass
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import hooks, settings
 from keras_integrity_hook.activation import finder
 from keras_integrity_hook.errors import ConfigurationError, NotActiveError
-from keras_integrity_hook.hooks import keras3
-from keras_integrity_hook.hooks.keras3 import TargetState
+from keras_integrity_hook.hooks.table import TargetState
 
 _late = False
 
@@ -75,7 +74,7 @@ def activate() -> None:
     before = _unwrapped()
     for name in loaded:
         # Not sys.modules[name]: this waits for another thread that is still importing it.
-        keras3.wrap_module(importlib.import_module(name))
+        hooks.wrap_module(importlib.import_module(name))
     if before - _unwrapped():
         _late = True
 
@@ -84,7 +83,7 @@ def deactivate() -> None:
     """Stop guarding this process and give Keras its own functions back; idempotent."""
     global _late  # noqa: PLW0603
     finder.disarm()
-    keras3.unwrap_all()
+    hooks.unwrap_all()
     _late = False
 
 
@@ -108,7 +107,7 @@ def status() -> Status:
         keras_loaded=bool(loaded),
         keras_version=getattr(sys.modules.get("keras"), "__version__", None),
         late=_late,
-        targets=tuple(keras3.report()),
+        targets=tuple(hooks.report()),
     )
 
 
@@ -125,4 +124,4 @@ def _loaded() -> list[str]:
 
 
 def _unwrapped() -> set[str]:
-    return {target.name for target in keras3.report() if target.state == "unwrapped"}
+    return {target.name for target in hooks.report() if target.state == "unwrapped"}

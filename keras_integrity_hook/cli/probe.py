@@ -69,7 +69,7 @@ def at_start() -> dict[str, Any]:
 
 
 def target_states() -> list[list[str]]:
-    hooks = sys.modules.get(PACKAGE + ".hooks.keras3")
+    hooks = sys.modules.get(PACKAGE + ".hooks")
     return [[target.name, str(target.state)] for target in hooks.report()] if hooks else []
 
 

@@ -13,7 +13,7 @@ from keras_integrity_hook.containers.layout import Layout, read_exactly
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, MalformedSealError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
-from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.content import FileContent
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MIN_USER_BLOCK = 512
@@ -33,7 +33,7 @@ def locate(fd: int, size: int) -> Layout:
     """
     head = read_exactly(fd, min(size, block.HEADER_SIZE), 0)
     if head.startswith(SIGNATURE):
-        return Layout(CONTAINER, Content(fd, 0, size))
+        return Layout(CONTAINER, FileContent(fd, 0, size))
     length = block.size_from_header(head)
     if length & (length - 1) or length < MIN_USER_BLOCK:
         raise MalformedSealError("the seal does not fill an HDF5 user block")
@@ -42,7 +42,7 @@ def locate(fd: int, size: int) -> Layout:
     found = block.decode(read_exactly(fd, length, 0))
     if read_exactly(fd, len(SIGNATURE), length) != SIGNATURE:
         raise DamagedFileError("no HDF5 superblock follows the seal")
-    return Layout(CONTAINER, Content(fd, length, size - length), found, 0)
+    return Layout(CONTAINER, FileContent(fd, length, size - length), found, 0)
 
 
 def reserved(fd: int) -> int:

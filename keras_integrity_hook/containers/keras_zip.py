@@ -16,7 +16,7 @@ from keras_integrity_hook.containers.layout import Layout, read_exactly
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
-from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.sealing.statement import Region
 
 CONTAINER = "keras-zip"
@@ -62,7 +62,7 @@ def locate(fd: int, size: int) -> Layout:
     members_end = directory.offset - length
     found = block.decode(read_exactly(fd, length, members_end)) if length else None
     members = _check_members(fd, directory, members_end)
-    content = Content(fd, 0, members_end, moved_tail(directory, -length))
+    content = FileContent(fd, 0, members_end, moved_tail(directory, -length))
     return Layout(CONTAINER, content, found, members_end, members)
 
 

@@ -27,7 +27,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.limits import MIB
-from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.content import FileContent
 
 _log = logging.getLogger("keras_integrity_hook")
 _SMALL = 4 * MIB
@@ -89,7 +89,7 @@ def _admitted(model: ModelFile) -> VerifiedFile:
 def _unchecked(path: str) -> VerifiedFile:
     """Mode ``warn``: the bytes as they are. Its readers know where HDF5 and ZIP begin."""
     fd = open_regular(path)
-    content = Content(fd, 0, os.fstat(fd).st_size)
+    content = FileContent(fd, 0, os.fstat(fd).st_size)
     return VerifiedFile(ModelFile(path, fd, "unknown", content, None), trusted=True)
 
 

@@ -17,7 +17,7 @@ from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing import block, envelope, statement, tree
-from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.content import Content, FileContent
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Statement
 
@@ -54,7 +54,7 @@ def seal_in_place(fd: int, *, subject: str, algorithm: str = "sha256") -> Statem
     )
     wrapped = envelope.encode(Envelope(statement.encode(said)))
     if layout.container == hdf5.CONTAINER:
-        _write_user_block(fd, content.start, wrapped, table)
+        _write_user_block(fd, os.fstat(fd).st_size - content.size, wrapped, table)
     else:
         _write_before_directory(fd, wrapped, table)
     return said
@@ -88,7 +88,7 @@ def _plain_layout(fd: int) -> Layout:
     # hold an HDF5 signature at an offset where a user block could end.
     if os.pread(fd, len(hdf5.SIGNATURE), 0) == bytes(len(hdf5.SIGNATURE)):
         start = hdf5.reserved(fd)
-        return Layout(hdf5.CONTAINER, Content(fd, start, size - start))
+        return Layout(hdf5.CONTAINER, FileContent(fd, start, size - start))
     layout = base.locate(fd, size)
     if layout.block is not None:
         raise AlreadySealedError("the file has a seal already")

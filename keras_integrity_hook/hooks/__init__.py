@@ -1,2 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which functions of the host are wrapped: one table-like module per host."""
+"""Which functions of which host are wrapped: one table-like module per host."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.hooks import keras3, table
+from keras_integrity_hook.hooks.table import TargetState
+
+HOSTS = (keras3.HOST,)
+
+
+def wrap_module(module: ModuleType) -> None:
+    """Wrap the targets of a watched module that has just been executed.
+
+    Does nothing in mode ``off``.
+
+    Raises:
+        ConfigurationError: the mode is misspelt; the import of the host fails, closed.
+        UnsupportedKerasError: a target is missing; likewise.
+    """
+    if settings.mode() is settings.Mode.OFF:
+        return
+    name = module.__name__
+    for host in HOSTS:
+        if name.partition(".")[0] == host.package:
+            table.wrap_module(module, host)
+    keras3.wrap_inline(name)
+
+
+def unwrap_all() -> None:
+    """Put every original back."""
+    for host in HOSTS:
+        table.unwrap(host.targets)
+    keras3.unwrap_inline()
+
+
+def report() -> list[TargetState]:
+    """The state of every target, for ``status()`` and ``doctor``."""
+    return [state for host in HOSTS for state in table.report(host.targets)]

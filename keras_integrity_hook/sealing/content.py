@@ -1,16 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The original content of a file, seen through the seal: what Keras wrote, byte for byte."""
+"""The original content of a model, seen through the seal: what Keras wrote, byte for byte."""
 
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
 
 from keras_integrity_hook.errors import DamagedFileError
 
 
+class Content(Protocol):
+    """Bytes at offsets, wherever they are; safe to read from several threads."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` (bytes) from ``offset`` of the content.
+
+        Raises:
+            DamagedFileError: the content ends before that, it was cut meanwhile.
+        """
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
+
+
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     """``length`` bytes of the open file from ``start`` on, followed by ``tail`` from memory.
 
     The tail is how a ZIP's directory is seen with its offsets moved back; HDF5 needs none.
@@ -54,6 +76,69 @@ class Content:
             data = os.pread(self.fd, size, self.start + offset)
             if len(data) == size:
                 return data
+        buffer = bytearray(size)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+
+class MemberContent:
+    """A file below a directory, opened again for each read.
+
+    For checks that hand nothing out, of sets with more files than a process may hold open.
+    """
+
+    def __init__(self, directory: int, name: str, size: int) -> None:
+        """``name`` below the directory of descriptor ``directory``, ``size`` bytes long."""
+        self._directory, self._name, self._size = directory, name, size
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises DamagedFileError, OSError."""
+        fd = os.open(self._name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._directory)
+        try:
+            FileContent(fd, 0, self._size).read_into(offset, buffer)
+        finally:
+            os.close(fd)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
+        buffer = bytearray(size)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+
+class JoinedContent:
+    """Several contents one after the other."""
+
+    def __init__(self, parts: Sequence[Content]) -> None:
+        """``parts`` in the order of their bytes."""
+        self._parts = parts
+        self._starts = [0, *accumulate(part.size for part in parts)]
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._starts[-1]
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises DamagedFileError."""
+        if offset + len(buffer) > self.size:
+            raise DamagedFileError("a read beyond the end of the content")
+        # The last of those that start here: the ones before it are empty.
+        index = bisect_right(self._starts, offset, hi=len(self._parts)) - 1
+        while buffer:
+            part, within = self._parts[index], offset - self._starts[index]
+            count = min(part.size - within, len(buffer))
+            if count:
+                part.read_into(within, buffer[:count])
+            buffer, offset, index = buffer[count:], offset + count, index + 1
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
         buffer = bytearray(size)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)

@@ -11,12 +11,12 @@ from harness import file_of, fuzz
 
 from keras_integrity_hook.containers import hdf5, hdf5_map
 from keras_integrity_hook.guard import sealer
-from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.content import FileContent
 
 
 def check(data: bytes) -> None:
     with file_of(data) as fd:
-        for region in hdf5_map.datasets(Content(fd, 0, len(data)), 0, len(data)):
+        for region in hdf5_map.datasets(FileContent(fd, 0, len(data)), 0, len(data)):
             assert 0 <= region.offset <= region.offset + region.size <= len(data)
         found = hdf5.locate(fd, len(data))
         assert found.content.start + found.content.size == len(data)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows that say what is wrapped, and the few things that are done with such rows.
+
+The rows themselves stand in one module per host: ``keras3``, ``tf_keras``, ``tensorflow``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from keras_integrity_hook.errors import UnsupportedKerasError
+from keras_integrity_hook.hooks import wrapping
+
+Version = tuple[int, ...]
+
+
+class Target(NamedTuple):
+    """One name to wrap.
+
+    Attributes:
+        module: the module that defines it.
+        name: its dotted name there.
+        guard: what stands before it, called ``(wrapped, instance, args, kwargs)``.
+        since: the first version of the host that has it; it may be absent before.
+        until: the first version of the host that no longer has it.
+    """
+
+    module: str
+    name: str
+    guard: Callable[..., Any]
+    since: Version = ()
+    until: Version = ()
+
+    @property
+    def full_name(self) -> str:
+        """Module and name with a dot between."""
+        return f"{self.module}.{self.name}"
+
+
+class TargetState(NamedTuple):
+    """A target as ``status()`` and ``doctor`` show it.
+
+    ``state`` is ``"wrapped"``, ``"unwrapped"``, ``"absent"`` (this version of the host has no such
+    function) or ``"not loaded"``.
+    """
+
+    name: str
+    state: str
+
+
+class Host(NamedTuple):
+    """A package whose functions are wrapped.
+
+    Attributes:
+        package: its name; its own import is the last moment to find that a target is missing.
+        targets: what is wrapped of it.
+        version_module: the module that knows the host's version before the package itself does.
+    """
+
+    package: str
+    targets: tuple[Target, ...]
+    version_module: str
+
+    @property
+    def version(self) -> str | None:
+        """The loaded version, None before it is known."""
+        found = getattr(sys.modules.get(self.version_module), "__version__", None)
+        return str(found) if found else None
+
+
+def wrap_module(module: ModuleType, host: Host) -> None:
+    """Wrap the targets in a module that has just run; for the package itself, all that are loaded.
+
+    Raises:
+        UnsupportedKerasError: a target that this version should have is missing.
+    """
+    whole = module.__name__ == host.package
+    for target in host.targets:
+        owner_module = module if target.module == module.__name__ else None
+        if whole:
+            owner_module = sys.modules.get(target.module)
+        if owner_module is not None:
+            _wrap(owner_module, target, host)
+
+
+def unwrap(targets: Iterable[Target]) -> None:
+    """Put the originals back."""
+    for target in targets:
+        if report_one(target) == "wrapped":
+            owner, attribute = _owner(sys.modules[target.module], target)
+            wrapping.unwrap(owner, attribute)
+
+
+def report(targets: Iterable[Target]) -> list[TargetState]:
+    """The state of every target."""
+    return [TargetState(target.full_name, report_one(target)) for target in targets]
+
+
+def report_one(target: Target) -> str:
+    """The state of one target; see :class:`TargetState`."""
+    module = sys.modules.get(target.module)
+    if module is None:
+        return "not loaded"
+    owner, attribute = _owner(module, target)
+    if owner is None:
+        return "absent"
+    return "wrapped" if wrapping.is_wrapped(owner, attribute) else "unwrapped"
+
+
+def parsed(version: str | None) -> Version | None:
+    """The leading numbers of a version: ``"3.15.1rc0"`` gives ``(3, 15, 1)``; None for None."""
+    if version is None:
+        return None
+    numbers = []
+    for part in version.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+def _wrap(module: ModuleType, target: Target, host: Host) -> None:
+    owner, attribute = _owner(module, target)
+    if owner is not None:
+        wrapping.wrap(owner, attribute, target.guard)
+    elif _is_expected(target, parsed(host.version)):
+        raise UnsupportedKerasError(
+            f"{host.package} {host.version or 'of this version'} has no {target.full_name}, "
+            "which has to be guarded"
+        )
+
+
+def _is_expected(target: Target, version: Version | None) -> bool:
+    if version is None:  # an unknown version: absence is allowed to what is optional anywhere
+        return not (target.since or target.until)
+    return version >= target.since and not (target.until and version >= target.until)
+
+
+def _owner(module: ModuleType, target: Target) -> tuple[Any, str]:
+    """The object that holds the target, and the attribute; (None, "") where it is absent."""
+    owner: Any = module
+    *path, attribute = target.name.split(".")
+    for step in path:
+        owner = getattr(owner, step, None)
+    return (None, "") if owner is None or attribute not in owner.__dict__ else (owner, attribute)
