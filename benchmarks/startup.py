@@ -59,7 +59,9 @@ def install(python: Path) -> None:
 
 def start(python: Path) -> None:
     """Start the interpreter and wait for its end; posix_spawn has the least jitter of its own."""
-    process = os.posix_spawn(python, [str(python), "-c", "pass"], os.environ)
+    # PYTHONPATH could bring in a source tree without byte code in place of what is installed.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    process = os.posix_spawn(python, [str(python), "-c", "pass"], clean)
     _, status = os.waitpid(process, 0)
     if status:
         raise RuntimeError(f"{python} -c pass ended with status {status}")
