@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 
 from keras_integrity_hook.hooks import keras3_guards as guards
+from keras_integrity_hook.hooks import keras3_sets as sets
 from keras_integrity_hook.hooks.table import Host, Target
 
 _API = "keras.src.saving.saving_api"
@@ -24,11 +25,14 @@ TARGETS = (
     # .keras archives
     Target(_LIB, "load_model", guards.load_archive),
     Target(_LIB, "save_model", guards.save_archive),
-    # .weights.h5, and the weights of a .keras
-    Target(_LIB, "load_weights_only", guards.load_weights_only),
-    Target(_LIB, "save_weights_only", guards.save_weights_only),
+    # .weights.h5, sharded weights, and the weights of a .keras
+    Target(_LIB, "load_weights_only", sets.load_weights_only),
+    Target(_LIB, "save_weights_only", sets.save_weights_only),
     # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
     Target(_LIB, "H5IOStore._get_h5_file", guards.open_store),
+    # unzipped directories; the hub's download and upload go through them
+    Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
+    Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
     # legacy .h5 and .hdf5
     Target(_LEGACY, "load_model_from_hdf5", guards.load_legacy),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
