@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import Content, FileContent
 
 _LINKS = "/proc/self/fd"
+# Both without a lock: each step is atomic, and a finalizer may run in the middle of anything.
 _handed: dict[str, tuple[str, Content]] = {}
-_handed_lock = threading.Lock()
+_tops: set[str] = set()
 
 
 class VerifiedDirectory:
@@ -50,6 +50,7 @@ class VerifiedDirectory:
         self._model = model
         self._leases: list[ReadLease] = []
         self.path = tempfile.mkdtemp(prefix="keras-integrity-verified-")
+        _tops.add(self.path)
         self._remove = weakref.finalize(self, _remove, self.path)
         try:
             for part in model.files.parts:
@@ -62,6 +63,12 @@ class VerifiedDirectory:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def names(self) -> list[str]:
+        """The files, relative to :attr:`path`."""
+        assert self._model.files is not None
+        return [part.name for part in self._model.files.parts]
 
     def check_again(self) -> None:
         """Check the content again if a lease was broken meanwhile.
@@ -97,8 +104,8 @@ class VerifiedDirectory:
         self._release()
 
     def _release(self) -> None:
-        with _handed_lock:
-            for path in [path for path in _handed if path.startswith(self.path + os.sep)]:
+        for path in list(_handed):
+            if path.startswith(self.path + os.sep):
                 del _handed[path]
         for lease in self._leases:
             lease.release()
@@ -128,17 +135,21 @@ class VerifiedDirectory:
             _copy(part.content, place)
         assert self._model.files is not None
         shown = os.path.join(self._model.files.place.directory, part.name)
-        with _handed_lock:
-            _handed[str(place)] = (shown, part.content)
+        _handed[str(place)] = (shown, part.content)
+
+
+def is_verified(path: str) -> bool:
+    """Whether ``path`` is a verified directory or lies below one."""
+    return any(path == top or path.startswith(top + os.sep) for top in tuple(_tops))
 
 
 def handed_out(path: str) -> tuple[str, Content] | None:
     """The user's path and the checked bytes of a file in a verified directory, None for others."""
-    with _handed_lock:
-        return _handed.get(path)
+    return _handed.get(path)
 
 
 def _remove(path: str) -> None:
+    _tops.discard(path)
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -134,17 +134,29 @@ def _save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Resul
     return _write_set(target, write, Place(kind, str(target), ""))
 
 
+def seal_written(place: Place) -> None:
+    """Seal a set that was written where it is.
+
+    The user's model matters more than its seal: where none can be made a warning is logged, and
+    loads will say that the model has none.
+
+    Raises:
+        OSError: the disk is full, ...
+    """
+    name = place.stem or os.path.basename(os.path.abspath(place.directory))
+    try:
+        sealer.seal_set(place, subject=name)
+    except IntegrityError as error:
+        _log.warning("save %s: not sealed: %s", printable(name), error)
+
+
 def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
     token = _reservation.set(Reservation(str(private), 0))
     try:
         result = write(str(private))
     finally:
         _reservation.reset(token)
-    try:
-        sealer.seal_set(place, subject=private.name)
-    except IntegrityError as error:
-        # The user's model matters more than its seal; loads will say that it has none.
-        _log.warning("save %s: not sealed: %s", printable(private.name), error)
+    seal_written(place)
     return result
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import keras3, table
+from keras_integrity_hook.hooks import keras3, table, tensorflow
 from keras_integrity_hook.hooks.table import TargetState
 
-HOSTS = (keras3.HOST,)
+HOSTS = (keras3.HOST, tensorflow.HOST)
 
 
 def wrap_module(module: ModuleType) -> None:

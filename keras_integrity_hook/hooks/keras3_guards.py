@@ -147,7 +147,7 @@ class _InlineHDF5:
         """``h5py.File``; a path opened for reading is verified."""
         mode = args[0] if args else kwargs.get("mode", "r")
         if mode == "r" and _is_local(name):
-            return load.hdf5_over(_open(os.fspath(name)))
+            return load.hdf5_over(_open(os.fsdecode(name)))
         return self.__wrapped__.File(name, *args, **kwargs)
 
 
@@ -265,11 +265,10 @@ def path_argument(
         value = bind(wrapped, args, kwargs).get(name)
     except TypeError:
         return None
-    return os.fspath(value) if value is not None and _is_local(value) else None
+    return os.fsdecode(value) if value is not None and _is_local(value) else None
 
 
 def _is_local(value: Any) -> bool:
-    if isinstance(value, io.IOBase) or not isinstance(value, str | os.PathLike):
+    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
         return False
-    text = os.fspath(value)
-    return isinstance(text, str) and "://" not in text
+    return "://" not in os.fsdecode(value)
