@@ -33,7 +33,7 @@ from tests.models import archive_bytes, hdf5_bytes
 SUFFIXES = (".keras", ".weights.h5", ".h5")
 MEMORY = 64 << 20  # bytes a refusal may take at its peak
 # A wait for a FIFO's writer or a read of all of /dev/zero must fail, not hang.
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture(autouse=True)
