@@ -105,6 +105,17 @@ def test_bar_counts_every_byte_once(long_work: list[Path]) -> None:
     assert screen(written)[-1] == "3 files: 3 unsealed"
 
 
+def test_bar_counts_the_files_of_a_set(long_work: list[Path]) -> None:
+    """A directory's own few kilobytes are not what takes the time."""
+    folder = long_work[0].parent / "unzipped"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for path, name in zip(long_work, ("model.weights.h5", "assets/more.bin"), strict=True):
+        (folder / name).parent.mkdir(exist_ok=True)
+        path.rename(folder / name)
+    assert "/335.5 MB" in re.sub(r"\x1b\[[\d;]*m", "", in_terminal("verify", folder))
+
+
 def test_results_that_are_piped_away_keep_clear_of_the_bar(
     long_work: list[Path], tmp_path: Path
 ) -> None:

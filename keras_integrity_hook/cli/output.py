@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.set_kinds import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     ConfigurationError,
@@ -155,10 +157,12 @@ def progress(paths: Sequence[str], command: str, *, quiet: bool) -> Iterator[Cal
         A function to call with each path when it is done.
     """
     global _bar  # noqa: PLW0603 - a process has one terminal
-    sizes = {path: _size(path) for path in paths}
-    total = sum(sizes[path] for path in paths)
     doing = _READERS.get(command)
-    if quiet or doing is None or total < _LONG_WORK or not sys.stderr.isatty():
+    sizes: dict[str, int] = {}
+    if not quiet and doing is not None and sys.stderr.isatty():
+        sizes = {path: _size(path) for path in paths}
+    total = sum(sizes.get(path, 0) for path in paths)
+    if doing is None or total < _LONG_WORK:
         yield lambda path: None
         return
     from rich import progress as rich
@@ -205,10 +209,13 @@ def _summary(parts: Sequence[str]) -> list[str]:
 
 
 def _size(path: str) -> int:
-    if os.path.isdir(path):
-        walk = os.walk(path)
-        return sum(_size(os.path.join(folder, name)) for folder, _, names in walk for name in names)
+    """Bytes to be read for the model at ``path``; 0 where that cannot be told, so no bar."""
+    place = recognise(path)
     try:
-        return os.stat(path).st_size
-    except OSError:
+        if place is None:
+            return os.stat(path).st_size
+        with file_set.open_directory(place) as found:
+            file_set.open_present(found)
+            return found.content.size
+    except (OSError, ValueError, IntegrityError):
         return 0
