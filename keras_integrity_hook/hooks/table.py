@@ -86,18 +86,25 @@ def wrap_module(module: ModuleType, host: Host) -> None:
         UnsupportedKerasError: a target that this version should have is missing, or the version is
             too old.
     """
-    if (parsed(host.version) or ()) < host.oldest:
-        raise UnsupportedKerasError(
-            f"{host.package} {host.version or 'of unknown version'} cannot be guarded; "
-            f"the oldest that can is {'.'.join(map(str, host.oldest))}.0"
-        )
     whole = module.__name__ == host.package
+    version = parsed(host.version)
+    # Not known while the first modules are imported; the package itself comes last.
+    if version is not None or whole:
+        _refuse_older(host, version or ())
     for target in host.targets:
         owner_module = module if target.module == module.__name__ else None
         if whole:
             owner_module = sys.modules.get(target.module)
         if owner_module is not None:
             _wrap(owner_module, target, host)
+
+
+def _refuse_older(host: Host, version: Version) -> None:
+    if version < host.oldest:
+        raise UnsupportedKerasError(
+            f"{host.package} {host.version or 'of unknown version'} cannot be guarded; "
+            f"the oldest that can is {'.'.join(map(str, host.oldest))}.0"
+        )
 
 
 def unwrap(targets: Iterable[Target]) -> None:
