@@ -27,7 +27,7 @@ class StandIn:
 def put(borrower: ModuleType, name: str, attribute: str) -> bool:
     """Let ``borrower`` find a stand-in at its global ``name``; idempotent.
 
-    The stand-in has ``attribute`` of its own, ready to be wrapped.
+    The stand-in has ``attribute`` of its own, ready to be wrapped, if the lender has it.
 
     Returns:
         False where the borrower could not import the lender (None): it opens nothing with it.
@@ -37,10 +37,23 @@ def put(borrower: ModuleType, name: str, attribute: str) -> bool:
         return False
     if not isinstance(found, StandIn):
         found = StandIn(found)
-    if attribute not in found.__dict__ and hasattr(found.__wrapped__, attribute):
-        setattr(found, attribute, getattr(found.__wrapped__, attribute))
+    own = _lent(found.__wrapped__, attribute)
+    if attribute not in found.__dict__ and own is not None:
+        setattr(found, attribute, own)
     setattr(borrower, name, found)
     return True
+
+
+def _lent(original: Any, attribute: str) -> Any:
+    if isinstance(original, ModuleType):
+        return getattr(original, attribute, None)
+
+    # Keras's LazyModule imports what it stands for when it is first asked for something; that the
+    # hook is there is no reason to.
+    def when_called(*args: Any, **kwargs: Any) -> Any:
+        return getattr(original, attribute)(*args, **kwargs)
+
+    return when_called
 
 
 def remove(borrower: ModuleType, name: str) -> None:

@@ -45,6 +45,11 @@ class Target(NamedTuple):
         """The global that the function is borrowed from: ``h5py``; empty for most targets."""
         return self.name.rpartition(":")[0]
 
+    @property
+    def attribute(self) -> str:
+        """What is borrowed: ``File``."""
+        return self.name.rpartition(":")[2]
+
 
 class TargetState(NamedTuple):
     """A target as ``status()`` and ``doctor`` show it.
@@ -154,7 +159,7 @@ def _wrap(module: ModuleType, target: Target, host: Host) -> None:
     version = parsed(host.version)
     if not _is_wanted(target, version):
         return
-    if target.lender and not stand_in.put(module, target.lender, target.name.rpartition(":")[2]):
+    if target.lender and not stand_in.put(module, target.lender, target.attribute):
         return
     owner, attribute = _owner(module, target)
     if owner is not None:
@@ -179,8 +184,15 @@ def _is_expected(target: Target, version: Version | None) -> bool:
 
 def _owner(module: ModuleType, target: Target) -> tuple[Any, str]:
     """The object that holds the target, and the attribute; (None, "") where it is absent."""
+    if target.lender:
+        return _borrowed(module.__dict__.get(target.lender), target.attribute)
     owner: Any = module
-    *path, attribute = target.name.replace(":", ".").split(".")
+    *path, attribute = target.name.split(".")
     for step in path:
         owner = getattr(owner, step, None)
     return (None, "") if owner is None or attribute not in owner.__dict__ else (owner, attribute)
+
+
+def _borrowed(lender: Any, attribute: str) -> tuple[Any, str]:
+    missing = isinstance(lender, stand_in.StandIn) and attribute not in lender.__dict__
+    return (None, "") if lender is None or missing else (lender, attribute)
