@@ -132,7 +132,7 @@ def test_what_is_put_in_place_after_the_check_is_not_opened(
 
 def test_path_that_is_handed_over_cannot_be_opened_unguarded(tmp_path: Path) -> None:
     """An older Keras with an open() nobody knows of fails; it does not read unchecked bytes."""
-    path = compatibility.VECTORS / "3.8.0" / "model.keras"
+    path = compatibility.VECTORS / "3.8.0" / "tiny.keras"
     with open_verified(str(path)) as file:
         handed = str(VerifiedPath(file))
         assert handed.endswith(".keras")
