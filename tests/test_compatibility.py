@@ -159,8 +159,10 @@ def test_h5py_of_others_is_left_alone(keras: Any, tmp_path: Path) -> None:
     kih.assert_active()
 
 
-@pytest.mark.parametrize("version", ["2.15.0", None])
-def test_keras_before_3_is_refused_with_its_version(tmp_path: Path, version: str | None) -> None:
+@pytest.mark.parametrize("version", ["2.15.0", "3.0.4", None])
+def test_keras_that_is_too_old_is_refused_with_its_version(
+    tmp_path: Path, version: str | None
+) -> None:
     package = tmp_path / "keras" / "src"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -172,7 +174,7 @@ def test_keras_before_3_is_refused_with_its_version(tmp_path: Path, version: str
     last = done.stderr.splitlines()[-1]
     assert "UnsupportedKerasError" in last
     assert (version or "unknown version") in last
-    assert "3.0" in last
+    assert "3.0.5" in last
 
 
 def test_version_without_what_has_to_be_guarded_is_refused(tmp_path: Path) -> None:

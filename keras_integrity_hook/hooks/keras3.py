@@ -38,4 +38,4 @@ TARGETS = (
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
 )
 
-HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3,))
+HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3, 0, 5))

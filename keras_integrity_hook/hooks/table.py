@@ -108,7 +108,7 @@ def _refuse_older(host: Host, version: Version) -> None:
     if version < host.oldest:
         raise UnsupportedKerasError(
             f"{host.package} {host.version or 'of unknown version'} cannot be guarded; "
-            f"the oldest that can is {'.'.join(map(str, host.oldest))}.0"
+            f"the oldest that can is {'.'.join(map(str, host.oldest))}"
         )
 
 
