@@ -33,7 +33,7 @@ def main() -> None:
         sizes.append(GIB_IN_MB)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    from benchmarks import cases, report, startup
+    from benchmarks import cases, report, sets, startup
 
     results = [] if options.skip_startup else startup.startup()
     with tempfile.TemporaryDirectory(dir=options.files) as folder:
@@ -42,6 +42,9 @@ def main() -> None:
         for suffix in cases.FORMATS:
             with tempfile.TemporaryDirectory(dir=options.files) as folder:
                 results += cases.large(size * 1_000_000, suffix, Path(folder), options.runs)
+        for case in (sets.saved_model, sets.shards):
+            with tempfile.TemporaryDirectory(dir=options.files) as folder:
+                results += case(size * 1_000_000, Path(folder), options.runs)
     written = report.write(results, options.out, options.runs)
     print(report.markdown(results, options.runs))
     print("\n".join(str(path) for path in written))

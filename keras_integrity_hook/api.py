@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers import file_set, hdf5
 from keras_integrity_hook.containers.base import ModelFile, open_model
+from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     IntegrityError,
@@ -19,7 +21,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.guard import check, replace, sealer
-from keras_integrity_hook.sealing.statement import Region
+from keras_integrity_hook.sealing.statement import Member, Region
 
 Location = str | os.PathLike[str]
 
@@ -37,6 +39,7 @@ class SealInfo:
     subject: str
     created: str
     signatures: int
+    files: tuple[Member, ...]
     block_offset: int
     block_size: int
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -45,14 +48,17 @@ class SealInfo:
 
 @dataclass(frozen=True)
 class Report:
-    """The state of one file.
+    """The state of one model, a file or a set of files.
 
     Attributes:
         path: as given.
-        state: ``"sealed"`` or ``"unsealed"``; damaged files raise instead.
-        container: ``"keras-zip"`` or ``"hdf5"``.
+        state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead.
+        container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
+            ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``, ``"orbax"`` or
+            ``"keras-backup"``.
         assurance: ``"integrity only"`` for a seal without signatures, else ``"none"``.
-        seal: what the seal says, None for an unsealed file.
+        seal: what the seal says, None for an unsealed model.
+        others: files beside those of a set that its seal does not cover and no loader reads.
     """
 
     path: str
@@ -60,6 +66,7 @@ class Report:
     container: str
     assurance: str
     seal: SealInfo | None
+    others: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -67,7 +74,11 @@ class Report:
 
 
 def verify(path: Location) -> Report:
-    """Check the whole file against its seal.
+    """Check the whole model against its seal.
+
+    Args:
+        path: a ``.keras`` or HDF5 file, a model directory (Keras's, SavedModel, Orbax), the
+            ``.weights.json`` of sharded weights, or the prefix of a TensorFlow checkpoint.
 
     Raises:
         ChecksumMismatchError: the content does not match.
@@ -95,10 +106,10 @@ def inspect(path: Location) -> Report:
 
 
 def seal(path: Location, *, algorithm: str = "sha256") -> Report:
-    """Put a seal into an unsealed file, which is replaced atomically.
+    """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
     Args:
-        path: a ``.keras`` or HDF5 file.
+        path: as in :func:`verify`.
         algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``.
 
     Raises:
@@ -108,8 +119,11 @@ def seal(path: Location, *, algorithm: str = "sha256") -> Report:
     """
     with open_model(path) as model:
         if model.seal is not None:
-            raise AlreadySealedError("the file has a seal already", path=model.path)
-        _rewrite(model, algorithm)
+            raise AlreadySealedError("the model has a seal already", path=model.path)
+        if model.files is None:
+            _rewrite(model, algorithm)
+        else:
+            _seal_set(model, model.files.place, algorithm)
     return inspect(path)
 
 
@@ -122,37 +136,58 @@ def unseal(path: Location) -> Report:
     """
     with open_model(path) as model:
         if model.seal is None:
-            raise UnsealedModelError("the file has no seal to take out", path=model.path)
+            raise UnsealedModelError("the model has no seal to take out", path=model.path)
+        if model.files is not None:
+            _unseal_set(model, model.files.place)
+            model.seal = None
+            return _report(model)  # what is left may not even be a model
         _rewrite(model, None)
     return inspect(path)
 
 
-def _rewrite(model: ModelFile, algorithm: str | None) -> None:
-    target = Path(os.path.realpath(model.path))
+def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:
+    subject = os.path.basename(os.path.abspath(model.path))
+    with _write_errors(model.path):
+        sealer.seal_set(place, subject=subject, algorithm=algorithm)
+
+
+def _unseal_set(model: ModelFile, place: Place) -> None:
+    with _write_errors(model.path):
+        os.unlink(os.path.join(place.directory, place.seal))
+
+
+@contextlib.contextmanager
+def _write_errors(path: str) -> Iterator[None]:
+    """Raise SealWriteError for what the operating system refuses."""
     try:
-        with replace.private_sibling(target) as private:
-            fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                # HDF5 gets room for a middling seal at once, so that most files move only once.
-                room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
-                sealer.copy_content(model.content, fd, room)
-                if algorithm:
-                    sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
-            finally:
-                os.close(fd)
-            replace.put_in_place(private, target)
+        yield
     except IntegrityError as error:
-        error.path = error.path or model.path
+        error.path = error.path or path
         raise
     except OSError as error:
-        raise SealWriteError(
-            f"the new file could not be written ({error.strerror})", path=model.path
-        ) from error
+        cause = f"the new file could not be written ({error.strerror})"
+        raise SealWriteError(cause, path=path) from error
+
+
+def _rewrite(model: ModelFile, algorithm: str | None) -> None:
+    target = Path(os.path.realpath(model.path))
+    with _write_errors(model.path), replace.private_sibling(target) as private:
+        fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            # HDF5 gets room for a middling seal at once, so that most files move only once.
+            room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
+            sealer.copy_content(model.content, fd, room)
+            if algorithm:
+                sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
+        finally:
+            os.close(fd)
+        replace.put_in_place(private, target)
 
 
 def _report(model: ModelFile) -> Report:
+    others = tuple(map(file_set.shown, model.files.others)) if model.files else ()
     if model.seal is None:
-        return Report(model.path, "unsealed", model.container, "none", None)
+        return Report(model.path, "unsealed", model.container, "none", None, others)
     said = model.seal.statement
     info = SealInfo(
         container=said.container,
@@ -164,9 +199,10 @@ def _report(model: ModelFile) -> Report:
         subject=said.subject,
         created=said.created,
         signatures=len(model.seal.envelope.signatures),
+        files=said.files,
         block_offset=model.seal.offset,
         block_size=model.seal.size,
         provenance=dict(said.provenance),
         regions=said.regions,
     )
-    return Report(model.path, "sealed", model.container, "integrity only", info)
+    return Report(model.path, "sealed", model.container, "integrity only", info, others)

@@ -29,6 +29,12 @@ class Limits:
     hdf5_depth: int = 64
     hdf5_metadata: int = 256 * MIB
     hdf5_user_block: int = 64 * MIB
+    set_files: int = 20_000
+    set_entries: int = 100_000
+    set_depth: int = 32
+    set_held: int = 256 * MIB
+    small_member: int = 256 * KIB
+    shard_index: int = 64 * MIB
     regions: int = 16_384
     region_names: int = 4 * MIB
     content: int = 1 << 46  # 64 TiB

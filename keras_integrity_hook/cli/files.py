@@ -157,6 +157,8 @@ def _show_seal(result: Result) -> None:
     output.facts(
         [
             ("container", seal.container),
+            *([("files", len(seal.files))] if seal.files else []),
+            *([("not covered", ", ".join(result.report.others))] if result.report.others else []),
             ("sealed as", seal.subject),
             ("created", seal.created),
             ("assurance", result.report.assurance),

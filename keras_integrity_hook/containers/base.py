@@ -9,8 +9,10 @@ import stat
 from dataclasses import dataclass
 from types import TracebackType
 
-from keras_integrity_hook.containers import hdf5, keras_zip
+from keras_integrity_hook.containers import file_set, hdf5, keras_zip, set_kinds
+from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     IntegrityError,
     LimitExceededError,
@@ -20,6 +22,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
+from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Statement
@@ -46,14 +49,15 @@ class Seal:
 
 @dataclass(slots=True)
 class ModelFile:
-    """One open model file; its descriptor is the only way its bytes are reached from here on.
+    """One open model; its descriptors are the only way its bytes are reached from here on.
 
     Attributes:
         path: as the user named it.
-        fd: read-only descriptor, owned by this object.
-        container: ``"keras-zip"`` or ``"hdf5"``.
+        fd: read-only descriptor, owned by this object; -1 for a set.
+        container: ``"keras-zip"``, ``"hdf5"``, or one of ``set_kinds.KINDS``.
         content: the original content.
-        seal: the decoded seal, or None for an unsealed file.
+        seal: the decoded seal, or None for an unsealed model.
+        files: the open files of a set, None for a single file.
     """
 
     path: str
@@ -61,12 +65,15 @@ class ModelFile:
     container: str
     content: Content
     seal: Seal | None
+    files: OpenSet | None = None
 
     def close(self) -> None:
-        """Close the descriptor; calling it again does nothing."""
+        """Close what is open; calling it again does nothing."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+        if self.files is not None:
+            self.files.close()
 
     def __enter__(self) -> ModelFile:
         return self
@@ -83,17 +90,23 @@ class ModelFile:
 def open_model(path: str | os.PathLike[str]) -> ModelFile:
     """Open ``path`` (symbolic links followed once, here) and decode its seal, if any.
 
+    A set is opened for looking at: :func:`open_set` is for what is handed on.
+
     Raises:
-        UnreadableFileError: missing, no permission, or not a regular file.
+        UnreadableFileError: missing, no permission, or neither a regular file nor a set.
         NotAModelError: neither HDF5 nor ZIP.
         DamagedFileError: a ZIP or HDF5 file that breaks the rules Keras keeps.
         MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
     """
     name = os.fsdecode(path)
+    place = set_kinds.recognise(name)
+    if place is not None:
+        return open_set(name, place, hold=False)
     fd = open_regular(name)
     try:
         layout = locate(fd, os.fstat(fd).st_size)
-        seal = None if layout.block is None else _decode(layout)
+        found = layout.block
+        seal = None if found is None else _decode(found, layout.container, layout.block_offset)
         return ModelFile(name, fd, layout.container, layout.content, seal)
     except OSError as error:
         os.close(fd)
@@ -104,6 +117,37 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
         raise
     except BaseException:
         os.close(fd)
+        raise
+
+
+def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
+    """Open the set at ``place``, which the user named ``path``, and decode its seal, if any.
+
+    Args:
+        hold: keep hold of every file, so that what is checked can be handed on.
+
+    Raises:
+        UnreadableFileError, NotAModelError, MalformedSealError, LimitExceededError: see
+            :func:`open_model`.
+    """
+    try:
+        files = file_set.open_directory(place)
+        try:
+            container = place.kind.container
+            found = file_set.read_block(files)
+            seal = None if found is None else _decode(found, container, 0)
+            if seal is None:
+                file_set.open_present(files)
+            else:
+                file_set.open_listed(files, seal.statement.files, hold=hold)
+            return ModelFile(path, -1, container, files.content, seal, files)
+        except BaseException:
+            files.close()
+            raise
+    except OSError as error:
+        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+    except IntegrityError as error:
+        error.path = error.path or path
         raise
 
 
@@ -140,20 +184,19 @@ def locate(fd: int, size: int) -> Layout:
     raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 
-def _decode(layout: Layout) -> Seal:
-    assert layout.block is not None
-    parsed = envelope.decode(layout.block.envelope)
+def _decode(found: Block, container: str, offset: int) -> Seal:
+    parsed = envelope.decode(found.envelope)
     said = statement.decode(parsed.payload)
-    table = layout.block.table
-    if said.container != layout.container:
-        raise MalformedSealError(f"the seal is one of a {said.container} file")
+    table = found.table
+    if said.container != container:
+        raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
     chunks = tree.chunk_count(said.size, said.chunk_size)
     if len(table) != chunks * tree.ALGORITHMS[said.algorithm]:
         raise MalformedSealError("the seal's chunk table has the wrong length")
     actual = tree.root(table, size=said.size, chunk_size=said.chunk_size, algorithm=said.algorithm)
     if not tree.same_root(actual, said.root):
         raise MalformedSealError("the seal's chunk table does not match its root digest")
-    return Seal(said, parsed, table, layout.block_offset, layout.block.size)
+    return Seal(said, parsed, table, offset, found.size)
 
 
 def _why(path: str, error: Exception) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 from keras_integrity_hook.containers import hdf5_map
 from keras_integrity_hook.containers.layout import Layout
@@ -26,7 +27,7 @@ def name_regions(layout: Layout, chunk_size: int) -> tuple[Region, ...]:
                 inner = hdf5_map.datasets(layout.content, member.offset, member.size)
                 found += [one._replace(name=f"{member.name}{INSIDE}{one.name}") for one in inner]
     kept = _within_limits(found)
-    named = [_with_crc(layout.content, one, chunk_size) for one in kept]
+    named = [piece for one in kept for piece in _with_crcs(layout.content, one, chunk_size)]
     return tuple(sorted(named, key=lambda one: (one.offset, -one.size)))
 
 
@@ -42,8 +43,20 @@ def _within_limits(found: list[Region]) -> list[Region]:
     return kept
 
 
-def _with_crc(content: Content, region: Region, chunk_size: int) -> Region:
-    # A larger region holds at least one chunk of its own, or most of one: the table locates it.
-    if region.size >= chunk_size:
-        return region
-    return region._replace(crc=zlib.crc32(content.read(region.offset, region.size)))
+def _with_crcs(content: Content, region: Region, chunk_size: int) -> Iterator[Region]:
+    """The region, and CRCs of what of it shares a chunk with others: the table tells the rest.
+
+    A region that fills chunks of its own is followed by its two ends under the same name.
+    """
+    stop = region.offset + region.size
+    head_stop = min(-(-region.offset // chunk_size) * chunk_size, stop)
+    tail_start = max(stop // chunk_size * chunk_size, head_stop)
+    if head_stop == tail_start:  # no whole chunk in between
+        pieces = [(region.offset, stop)]
+    else:
+        yield region
+        pieces = [(region.offset, head_stop), (tail_start, stop)]
+    for start, end in pieces:
+        if start < end:
+            crc = zlib.crc32(content.read(start, end - start))
+            yield Region(region.name, start, end - start, crc)

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.regions import INSIDE
 from keras_integrity_hook.errors import ChecksumMismatchError, DamagedFileError, DamagedRange
 from keras_integrity_hook.sealing import tree
-from keras_integrity_hook.sealing.statement import Region
+from keras_integrity_hook.sealing.statement import Region, Statement
 
 _NAMED_AT_MOST = 5
 
@@ -23,6 +24,7 @@ def check_content(model: ModelFile) -> None:
         DamagedFileError: the file became shorter while it was read.
     """
     assert model.seal is not None
+    check_members(model)
     said = model.seal.statement
     if model.content.size != said.size:
         raise _size_mismatch(model)
@@ -36,12 +38,19 @@ def check_content(model: ModelFile) -> None:
         raise mismatch(model, chunks)
 
 
+def check_members(model: ModelFile) -> None:
+    """Whether a set holds the files its seal lists, by name and size. Raises as above."""
+    if model.files is not None and model.files.mismatch is not None:
+        model.files.mismatch.path = model.path
+        raise model.files.mismatch
+
+
 def mismatch(model: ModelFile, chunks: list[int]) -> ChecksumMismatchError:
     """The error for the damaged ``chunks`` (indexes) of a sealed model."""
     assert model.seal is not None
     said = model.seal.statement
     damaged = tuple(_merged(chunks, said.chunk_size, said.size))
-    parts = _damaged_parts(model, damaged)
+    parts = _damaged_parts(model, chunks)
     return ChecksumMismatchError(
         f"the content does not match its seal; damaged: {_sentence(parts)}",
         path=model.path,
@@ -55,11 +64,9 @@ def _size_mismatch(model: ModelFile) -> ChecksumMismatchError:
     assert model.seal is not None
     said, actual = model.seal.statement.size, model.content.size
     change = f"{said - actual} bytes shorter" if actual < said else f"{actual - said} bytes longer"
-    lost = tuple(
-        _spoken(one.name)
-        for one in model.seal.statement.regions
-        if one.offset + one.size > actual and not _holds_others(one, model.seal.statement.regions)
-    )
+    regions = model.seal.statement.regions
+    cut_off = [r for r in regions if r.offset + r.size > actual and not _holds_others(r, regions)]
+    lost = tuple(dict.fromkeys(_spoken(model, region.name) for region in cut_off))
     cut = f"; cut off: {_sentence(lost)}" if lost else ""
     return ChecksumMismatchError(
         f"the content is {change} than its seal says{cut}",
@@ -79,26 +86,37 @@ def _merged(chunks: list[int], chunk_size: int, size: int) -> Iterator[DamagedRa
         previous = index
 
 
-def _damaged_parts(model: ModelFile, damaged: tuple[DamagedRange, ...]) -> tuple[str, ...]:
-    """The most specific regions that explain each damaged range; the directory if none does."""
+def _damaged_parts(model: ModelFile, chunks: list[int]) -> tuple[str, ...]:
+    """The most specific regions that explain each damaged chunk; the structure if none does."""
     assert model.seal is not None
-    regions = model.seal.statement.regions
+    said = model.seal.statement
+    holders = {one.name for one in said.regions if _holds_others(one, said.regions)}
     parts: dict[str, None] = {}
-    for one in damaged:
-        hit = [r for r in regions if r.offset < one.stop and one.start < r.offset + r.size]
-        leaves = [region for region in hit if not _holds_others(region, regions)]
-        small = [region for region in leaves if region.crc is not None]
-        exact = [region for region in small if _differs(model, region)]
-        large = [region for region in leaves if region.crc is None]
-        structure = [f"{r.name} (HDF5 structure)" for r in hit if _holds_others(r, regions)]
-        if exact or large:
-            # A damaged chunk that borders on a large variable may be explained by a small one.
-            whole = [r for r in large if not exact or _fills_chunk(r, one)]
-            names = [_spoken(region.name) for region in exact + whole]
-        else:
-            names = structure or [_structure_name(model)]
-        parts.update(dict.fromkeys(names))
+    for index, hit in _regions_by_chunk(said, chunks).items():
+        start, stop = index * said.chunk_size, min((index + 1) * said.chunk_size, said.size)
+        leaves = [region for region in hit if region.name not in holders]
+        exact = [one for one in leaves if one.crc is not None and _differs(model, one)]
+        filling = [
+            one
+            for one in leaves
+            if one.crc is None and one.offset <= start and stop <= one.offset + one.size
+        ]
+        explained = [_spoken(model, region.name) for region in exact + filling]
+        structure = [f"{r.name} (HDF5 structure)" for r in hit if r.name in holders]
+        parts.update(dict.fromkeys(explained or structure or [_structure_name(model)]))
     return tuple(parts)
+
+
+def _regions_by_chunk(said: Statement, chunks: list[int]) -> dict[int, list[Region]]:
+    """The regions that each of the ``chunks`` (ascending) has bytes of."""
+    found: dict[int, list[Region]] = {index: [] for index in chunks}
+    for region in said.regions:
+        if region.size:
+            last = (region.offset + region.size - 1) // said.chunk_size
+            low = bisect_left(chunks, region.offset // said.chunk_size)
+            for index in chunks[low : bisect_right(chunks, last)]:
+                found[index].append(region)
+    return found
 
 
 def _holds_others(region: Region, regions: tuple[Region, ...]) -> bool:
@@ -115,22 +133,20 @@ def _differs(model: ModelFile, region: Region) -> bool:
         return True
 
 
-def _fills_chunk(region: Region, damaged: DamagedRange) -> bool:
-    overlap = min(region.offset + region.size, damaged.stop) - max(region.offset, damaged.start)
-    return 2 * overlap > damaged.stop - damaged.start
-
-
-def _spoken(name: str) -> str:
-    """``layers/dense/vars/0``, whichever member of the archive it is in."""
-    return name.rpartition(INSIDE)[2]
+def _spoken(model: ModelFile, name: str) -> str:
+    """``layers/dense/vars/0``; in a set with the file before it."""
+    member, _, variable = name.rpartition(INSIDE)
+    if member and model.files is not None:
+        return f"{member}: {variable}"
+    return variable
 
 
 def _structure_name(model: ModelFile) -> str:
-    return (
-        "the archive's directory or headers"
-        if model.container == "keras-zip"
-        else ("the HDF5 structure (names, shapes, attributes)")
-    )
+    if model.container == "keras-zip":
+        return "the archive's directory or headers"
+    if model.container == "hdf5":
+        return "the HDF5 structure (names, shapes, attributes)"
+    return "the model's files"
 
 
 def _sentence(parts: tuple[str, ...]) -> str:

@@ -14,7 +14,8 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers.base import ModelFile, open_model, open_regular
+from keras_integrity_hook.containers.base import ModelFile, open_model, open_regular, open_set
+from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
     ExternalReferenceError,
@@ -25,6 +26,8 @@ from keras_integrity_hook.errors import (
     UnsealedModelWarning,
     printable,
 )
+from keras_integrity_hook.guard import directory
+from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import FileContent
@@ -52,9 +55,15 @@ def open_verified(path: str) -> VerifiedFile:
     Raises:
         IntegrityError: one of its kinds; nothing was handed out.
     """
+    handed = directory.handed_out(path)
+    if handed is not None:
+        # A file of a set, checked with it and pinned; its guard watches the lease.
+        shown, content = handed
+        return _noted(VerifiedFile(ModelFile(shown, -1, "hdf5", content, None), trusted=True))
     # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
     try:
         model = open_model(path)
+        _refuse_set(model)
         file = _admitted(model)
     except IntegrityError as error:
         if is_refused(error):
@@ -62,6 +71,64 @@ def open_verified(path: str) -> VerifiedFile:
         file = _unchecked(path)
     # (6) One line for the record.
     _log.info("load %s: %s", printable(path), file.assurance)
+    return _noted(file)
+
+
+@contextlib.contextmanager
+def verified_set(path: str, place: Place) -> Iterator[VerifiedDirectory | None]:
+    """The checked files of the set at ``place``, in a private directory for the time of a load.
+
+    Yields None where the user's own path is to be used: the set is unsealed and that is allowed,
+    or the mode is ``warn``.
+
+    Raises:
+        IntegrityError: one of its kinds; at the end if a file was changed during the load.
+    """
+    # The same steps as for one file.
+    try:
+        model = open_set(path, place, hold=True)
+        checked = _admitted_set(model)
+    except IntegrityError as error:
+        if is_refused(error):
+            raise
+        checked = None
+    _log.info("load %s: %s", printable(path), "unverified" if checked is None else "verified")
+    if checked is None:
+        yield None
+        return
+    try:
+        yield checked
+        checked.check_again()
+    except IntegrityError as error:
+        is_refused(error)
+        raise
+    finally:
+        checked.close()
+
+
+def _admitted_set(model: ModelFile) -> VerifiedDirectory | None:
+    try:
+        if model.seal is not None:
+            return VerifiedDirectory(model)
+        _admit_unsealed(model)
+    except OSError as error:
+        model.close()
+        cause = f"no private copy could be made ({error.strerror})"
+        raise UnreadableFileError(cause, path=model.path) from error
+    except BaseException:
+        model.close()
+        raise
+    model.close()
+    return None
+
+
+def _refuse_set(model: ModelFile) -> None:
+    if model.files is not None:
+        model.close()
+        raise UnreadableFileError("is a directory or a set, not one file", path=model.path)
+
+
+def _noted(file: VerifiedFile) -> VerifiedFile:
     current = _current.get()
     if current is not None:
         current.files.append(file)
@@ -205,6 +272,9 @@ def _admit_unsealed(model: ModelFile) -> None:
     with _warned_lock:
         first = model.path not in _warned
         _warned.add(model.path)
+        if model.files is not None:  # one warning is enough for a set
+            where = model.files.place.directory
+            _warned.update(os.path.join(where, part.name) for part in model.files.parts)
     if first:
         error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
         warnings.warn(

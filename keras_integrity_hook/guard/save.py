@@ -12,7 +12,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from keras_integrity_hook.errors import LimitExceededError, printable
+from keras_integrity_hook.containers.set_kinds import Kind, Place
+from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
 from keras_integrity_hook.guard import replace, sealer
 
 _log = logging.getLogger("keras_integrity_hook")
@@ -65,6 +66,108 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
     # (5) One line for the record.
     _log.info("save %s: sealed", printable(path))
     return result
+
+
+def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+    """Let ``write`` write a model directory, seal it, and put it at ``path``.
+
+    Files at ``path`` that are no part of such a model (a README) stay.
+
+    Args:
+        path: the user's destination, a local path; whatever is there of an older model goes.
+        kind: what is written, a whole directory.
+        write: writes the model into the directory it is given, which does not exist yet.
+
+    Raises:
+        OSError, and whatever ``write`` raises: the destination is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    if _is_being_sealed(target) or not _may_become_directory(target):
+        return write(path)
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
+    if not os.access(target.parent, os.W_OK) or os.path.ismount(target):
+        return _save_into_directory(target, kind, write)
+    with replace.private_sibling(target) as private:
+        result = _write_set(private, write, Place(kind, str(private), ""))
+        replace.put_directory_in_place(
+            private, target, lambda name: name == kind.seal or kind.is_read(name)
+        )
+    _log.info("save %s: sealed", printable(path))
+    return result
+
+
+def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+    """Let ``write`` write a model of several files of one stem, seal it, and put it at ``path``.
+
+    The files are renamed into place one by one, the seal first taken away and put back last: a
+    crash in those microseconds leaves an unsealed mixture, never one that passes for whole.
+
+    Args:
+        path: the user's destination: an index of shards, or a checkpoint's prefix.
+        kind: what is written, not a whole directory.
+        write: writes the files at the path it is given, of the same base name.
+
+    Raises:
+        OSError, and whatever ``write`` raises: the destination is as it was.
+    """
+    target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
+    if _is_being_sealed(target) or not target.parent.is_dir():
+        return write(path)
+    with replace.private_sibling(target) as private:
+        place = Place(kind, str(private.parent), private.name)
+        result = _write_set(private, write, place)
+        replace.put_files_in_place(private.parent, target.parent, last=place.seal)
+    _log.info("save %s: sealed", printable(path))
+    return result
+
+
+def _save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+    """The directory cannot be replaced, only what is in it: no atomic way exists there."""
+    _log.warning(
+        "save %s: the directory cannot be replaced, so its files are overwritten in place; "
+        "a crash now would leave them damaged",
+        printable(str(target)),
+    )
+    # Never a new model with an old seal, however this ends.
+    (target / kind.seal).unlink(missing_ok=True)
+    return _write_set(target, write, Place(kind, str(target), ""))
+
+
+def seal_written(place: Place) -> None:
+    """Seal a set that was written where it is.
+
+    The user's model matters more than its seal: where none can be made a warning is logged, and
+    loads will say that the model has none.
+
+    Raises:
+        OSError: the disk is full, ...
+    """
+    name = place.stem or os.path.basename(os.path.abspath(place.directory))
+    try:
+        sealer.seal_set(place, subject=name)
+    except IntegrityError as error:
+        _log.warning("save %s: not sealed: %s", printable(name), error)
+
+
+def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
+    token = _reservation.set(Reservation(str(private), 0))
+    try:
+        result = write(str(private))
+    finally:
+        _reservation.reset(token)
+    seal_written(place)
+    return result
+
+
+def _is_being_sealed(target: Path) -> bool:
+    """Whether an outer save (tf_keras around TensorFlow's) has begun and will seal ``target``."""
+    reservation = _reservation.get()
+    return reservation is not None and target == Path(reservation.path)
+
+
+def _may_become_directory(target: Path) -> bool:
+    return target.is_dir() or not os.path.lexists(target)
 
 
 def _write_and_seal(private: Path, write: Callable[[str], _Result], user_block: int) -> _Result:

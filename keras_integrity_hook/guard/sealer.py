@@ -6,20 +6,23 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import threading
 import time
 from datetime import UTC, datetime
-from pathlib import PurePath
+from itertools import accumulate
+from pathlib import Path, PurePath
 
 from keras_integrity_hook import __version__
-from keras_integrity_hook.containers import base, hdf5, keras_zip
+from keras_integrity_hook.containers import base, file_set, hdf5, keras_zip
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
+from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing import block, envelope, statement, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
 from keras_integrity_hook.sealing.envelope import Envelope
-from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.sealing.statement import Member, Region, Statement
 
 _ENVELOPE_BASE = 2 * 1024  # a statement without regions, in its envelope, with room for a signature
 _REGION_BASE = 64  # brackets, offsets and CRC of one region
@@ -38,26 +41,61 @@ def seal_in_place(fd: int, *, subject: str, algorithm: str = "sha256") -> Statem
         ConfigurationError: as their names say. OSError: the disk is full, ...
     """
     layout = _plain_layout(fd)
+    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm)
+    if layout.container == hdf5.CONTAINER:
+        _write_user_block(fd, os.fstat(fd).st_size - layout.content.size, wrapped, table)
+    else:
+        _write_before_directory(fd, wrapped, table)
+    return said
+
+
+def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statement:
+    """Seal the set at ``place``: its seal is written beside it, replacing an older one.
+
+    Raises:
+        NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
+        ConfigurationError: as their names say. OSError: the disk is full, ...
+    """
+    with file_set.open_directory(place) as found:
+        file_set.open_present(found)
+        starts = accumulate((part.content.size for part in found.parts), initial=0)
+        members = tuple(
+            Region(member.name, start, member.size)
+            for start, member in zip(starts, found.members, strict=False)
+        )
+        layout = Layout(place.kind.container, found.content, members=members)
+        said, wrapped, table = _sealed_words(layout, subject, algorithm, found.members)
+    target = Path(place.directory, place.seal)
+    target.parent.mkdir(exist_ok=True)
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        fresh.write_bytes(block.encode(wrapped, table))
+        os.replace(fresh, target)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return said
+
+
+def _sealed_words(
+    layout: Layout, subject: str, algorithm: str, files: tuple[Member, ...] = ()
+) -> tuple[Statement, bytes, bytes]:
+    """The statement about a content, the envelope around it, and the chunk table."""
     content = layout.content
     chunk_size = tree.chunk_size_for(content.size)
     table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
     said = Statement(
-        subject=PurePath(subject).name.encode("utf-8", "replace").decode(),
+        subject=subject.encode("utf-8", "replace").decode(),
         root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),
         container=layout.container,
         algorithm=algorithm,
         size=content.size,
         chunk_size=chunk_size,
         created=_now(),
+        files=files,
         provenance=_provenance(),
         regions=name_regions(layout, chunk_size),
     )
-    wrapped = envelope.encode(Envelope(statement.encode(said)))
-    if layout.container == hdf5.CONTAINER:
-        _write_user_block(fd, os.fstat(fd).st_size - content.size, wrapped, table)
-    else:
-        _write_before_directory(fd, wrapped, table)
-    return said
+    return said, envelope.encode(Envelope(statement.encode(said))), table
 
 
 def user_block_estimate(names: list[str], content_size: int) -> int:

@@ -6,10 +6,20 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import keras3, table
+from keras_integrity_hook.hooks import keras3, table, tensorflow
 from keras_integrity_hook.hooks.table import TargetState
 
-HOSTS = (keras3.HOST,)
+HOSTS = (keras3.HOST, tensorflow.HOST)
+
+NOT_SUPPORTED = (
+    ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),
+    ("TensorFlow Serving, tf.lite converters, C++ loaders", "they read the disk outside of Python"),
+    ("ONNX, OpenVINO, LiteRT and torch exports", "written only; other programs read them"),
+    ("h5py, numpy and zipfile used directly", "they are not loaders of models"),
+    ("pickle and copy of models in memory", "no file; what writes the pickle is not Keras"),
+)
+"""What is not guarded, and why: ``doctor`` and the README say so. ``keras-integrity verify`` checks
+files for programs that are not guarded."""
 
 
 def wrap_module(module: ModuleType) -> None:

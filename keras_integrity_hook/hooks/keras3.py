@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_inline as inline
+from keras_integrity_hook.hooks import keras3_sets as sets
 from keras_integrity_hook.hooks.table import Host, Target
 
 _API = "keras.src.saving.saving_api"
@@ -23,9 +24,9 @@ TARGETS = (
     # .keras archives
     Target(_LIB, "load_model", guards.load_archive),
     Target(_LIB, "save_model", guards.save_archive),
-    # .weights.h5, and the weights of a .keras
-    Target(_LIB, "load_weights_only", guards.load_weights_only),
-    Target(_LIB, "save_weights_only", guards.save_weights_only),
+    # .weights.h5, sharded weights, and the weights of a .keras
+    Target(_LIB, "load_weights_only", sets.load_weights_only),
+    Target(_LIB, "save_weights_only", sets.save_weights_only),
     # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
     Target(_LIB, "H5IOStore._get_h5_file", guards.open_store, since=(3, 10)),
     # what is opened inline
@@ -33,6 +34,9 @@ TARGETS = (
     Target(_LIB, "h5py:File", inline.open_hdf5, until=(3, 10)),
     Target(_LIB, "zipfile:ZipFile", inline.open_archive, until=(3, 10)),
     Target(_LIB, "file_utils:File", inline.take_archive, until=(3, 2)),
+    # unzipped directories; the hub's download and upload go through them
+    Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
+    Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
     # legacy .h5 and .hdf5
     Target(_LEGACY, "load_model_from_hdf5", guards.load_legacy),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),

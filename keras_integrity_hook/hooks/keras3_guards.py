@@ -24,7 +24,7 @@ _Function = Callable[..., Any]
 
 def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
-    path = _path_argument(wrapped, args, kwargs)
+    path = path_argument(wrapped, args, kwargs)
     with load.surfacing_failures():
         if path is not None and path.endswith(".keras") and not _is_missing_or_directory(path):
             # The inner function opens and checks it again; here only the structure is looked at,
@@ -35,39 +35,42 @@ def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
 
 def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``saving_lib.load_model``: hand over the verified archive as a file object."""
-    path = _path_argument(wrapped, args, kwargs)
+    path = path_argument(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
     with load.surfacing_failures():
         file = inline.handed(_open(path), "file_utils")
-        return _call_with(wrapped, args, kwargs, filepath=file)
+        return call_with(wrapped, args, kwargs, filepath=file)
 
 
 def load_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``saving_api.load_weights``: restore the weights if a read is refused in the middle."""
-    return _all_or_nothing(wrapped, args, kwargs)
+    return all_or_nothing(wrapped, args, kwargs)
 
 
 def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
     :func:`open_store`."""
-    path = _path_argument(wrapped, args, kwargs)
-    archive = path if path is not None and path.endswith(".keras") else None
-    return _all_or_nothing(wrapped, args, kwargs, archive)
+    path = path_argument(wrapped, args, kwargs)
+    if path is None or not path.endswith(".keras"):
+        return all_or_nothing(wrapped, args, kwargs)
+    return all_or_nothing(
+        wrapped, args, kwargs, lambda: {"filepath": inline.handed(_open(path), "zipfile")}
+    )
 
 
 def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path."""
-    path = _path_argument(wrapped, args, kwargs)
+    path = path_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with load.surfacing_failures(), load.hdf5_over(_open(path)) as opened:
-        return _call_with(wrapped, args, kwargs, filepath=opened)
+        return call_with(wrapped, args, kwargs, filepath=opened)
 
 
 def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``H5IOStore._get_h5_file``: reads are verified; a file being sealed gets its user block."""
-    bound = _bind(wrapped, args, kwargs)
+    bound = bind(wrapped, args, kwargs)
     path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
     if instance.archive or not _is_local(path):
         path = None
@@ -76,31 +79,31 @@ def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) 
 
 def save_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``saving_lib.save_model``: only zipped local archives are single files."""
-    path = _path_argument(wrapped, args, kwargs)
-    zipped = _bind(wrapped, args, kwargs).get("zipped", True)
+    path = path_argument(wrapped, args, kwargs)
+    zipped = bind(wrapped, args, kwargs).get("zipped", True)
     if path is None or not zipped or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
-    return save.save_sealed(path, lambda where: _call_with(wrapped, args, kwargs, filepath=where))
+    return save.save_sealed(path, lambda where: call_with(wrapped, args, kwargs, filepath=where))
 
 
 def save_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
-    path = _path_argument(wrapped, args, kwargs)
-    bound = _bind(wrapped, args, kwargs)
+    path = path_argument(wrapped, args, kwargs)
+    bound = bind(wrapped, args, kwargs)
     single = bound.get("max_shard_size") is None and bound["model"].built
     if path is None or not single or not path.endswith(".weights.h5"):
         return wrapped(*args, **kwargs)
     return save.save_sealed(
         path,
-        lambda where: _call_with(wrapped, args, kwargs, filepath=where),
+        lambda where: call_with(wrapped, args, kwargs, filepath=where),
         user_block=_user_block(bound["model"]),
     )
 
 
 def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
-    path = _path_argument(wrapped, args, kwargs)
-    bound = _bind(wrapped, args, kwargs)
+    path = path_argument(wrapped, args, kwargs)
+    bound = bind(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     if not bound.get("overwrite", True) and os.path.isfile(path):
@@ -116,26 +119,32 @@ def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
         import h5py
 
         with h5py.File(where, mode="w", userblock_size=room) as opened:
-            return _call_with(wrapped, args, kwargs, filepath=opened)
+            return call_with(wrapped, args, kwargs, filepath=opened)
 
     return save.save_sealed(path, write, user_block=room)
 
 
-def _all_or_nothing(
-    wrapped: _Function, args: _Args, kwargs: _Kwargs, archive: str | None = None
+def all_or_nothing(
+    wrapped: _Function,
+    args: _Args,
+    kwargs: _Kwargs,
+    replaced: Callable[[], dict[str, Any]] = dict,
 ) -> Any:
     """Call; where verified bytes stop coming in the middle, leave the model as it was.
 
     Without a lease the file can change after the check, so a copy of the weights is kept then.
+
+    Args:
+        replaced: opens what is given in place of arguments of the user's.
     """
-    bound = _bind(wrapped, args, kwargs)
+    bound = bind(wrapped, args, kwargs)
     variables = list(getattr(bound.get("model"), "variables", ()))
     snapshot = Snapshot(variables)
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
-        replaced = {} if archive is None else {"filepath": inline.handed(_open(archive), "zipfile")}
+        opened = replaced()
         try:
-            return _call_with(wrapped, args, kwargs, **replaced)
+            return call_with(wrapped, args, kwargs, **opened)
         finally:
             if any(file.failure for file in files):
                 snapshot.restore()
@@ -180,24 +189,27 @@ def _bytes_of(variable: Any) -> int:
     return count * 8
 
 
-def _bind(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> dict[str, Any]:
+def bind(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> dict[str, Any]:
+    """The arguments as the original's signature names them; raises its TypeError."""
     return dict(inspect.signature(wrapped).bind(*args, **kwargs).arguments)
 
 
-def _call_with(wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced: Any) -> Any:
+def call_with(wrapped: _Function, args: _Args, kwargs: _Kwargs, **replaced: Any) -> Any:
     """Call with some arguments replaced, the rest exactly as the user gave them."""
     bound = inspect.signature(wrapped).bind(*args, **kwargs)
     bound.arguments.update(replaced)
     return wrapped(*bound.args, **bound.kwargs)
 
 
-def _path_argument(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> str | None:
-    """The ``filepath`` argument if it is a local path, else None.
+def path_argument(
+    wrapped: _Function, args: _Args, kwargs: _Kwargs, name: str = "filepath"
+) -> str | None:
+    """The argument ``name`` if it is a local path, else None.
 
     A call whose arguments do not fit is passed on, for the original to raise its TypeError.
     """
     try:
-        value = _bind(wrapped, args, kwargs).get("filepath")
+        value = bind(wrapped, args, kwargs).get(name)
     except TypeError:
         return None
-    return os.fspath(value) if value is not None and _is_local(value) else None
+    return os.fsdecode(value) if value is not None and _is_local(value) else None

@@ -8,6 +8,7 @@ from the guards in ``keras3_guards``, as a :class:`VerifiedPath`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -86,8 +87,12 @@ def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
         IntegrityError: as ``open_verified``.
     """
     if mode == "r":
-        return _in_memory(otherwise) if path is None else load.hdf5_over(paths.open_path(str(path)))
-    room = save.user_block_for(str(path)) if mode == "w" else 0
+        return (
+            _in_memory(otherwise)
+            if path is None
+            else load.hdf5_over(paths.open_path(os.fsdecode(path)))
+        )
+    room = save.user_block_for(os.fsdecode(path)) if mode == "w" else 0
     if not room:
         return otherwise()
     import h5py

@@ -32,8 +32,7 @@ def open_path(path: str) -> VerifiedFile:
 
 
 def is_local(value: Any) -> bool:
-    """Whether ``value`` is a path (text) of the local file system."""
-    if isinstance(value, io.IOBase) or not isinstance(value, str | os.PathLike):
+    """Whether ``value`` is a path of the local file system."""
+    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
         return False
-    text = os.fspath(value)
-    return isinstance(text, str) and "://" not in text
+    return "://" not in os.fsdecode(value)

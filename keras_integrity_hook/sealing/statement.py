@@ -14,11 +14,20 @@ from keras_integrity_hook.sealing import canonical, tree
 _TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:keras-integrity-hook:seal:v1"
 _DIGEST = "keras-integrity-v1"
-CONTAINERS = ("keras-zip", "hdf5")
+FILES = ("keras-zip", "hdf5")
+SETS = ("keras-directory", "keras-shards", "saved-model", "tf-checkpoint", "orbax", "keras-backup")
+
+
+class Member(NamedTuple):
+    """A file of a set: its path relative to the set's directory, escaped (see ``file_set``), and
+    its size in bytes."""
+
+    name: str
+    size: int
 
 
 class Region(NamedTuple):
-    """A named run of bytes of the original content: a ZIP member or an HDF5 variable.
+    """A named run of bytes of the original content: a file, a ZIP member or an HDF5 variable.
 
     Attributes:
         name: for people, e.g. ``"config.json"`` or ``"model.weights.h5!/layers/dense/vars/0"``.
@@ -36,7 +45,11 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What the seal says; every field is bound by the root digest or by signatures over it."""
+    """What the seal says; every field is bound by the root digest or by signatures over it.
+
+    ``files`` is empty for a single file; for a set it lists the files whose bytes, one after the
+    other, are the content.
+    """
 
     subject: str
     root: str
@@ -45,6 +58,7 @@ class Statement:
     size: int
     chunk_size: int
     created: str
+    files: tuple[Member, ...] = ()
     expires: str | None = None
     model: Mapping[str, str | None] = field(default_factory=lambda: {"name": None, "version": None})
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +77,7 @@ def encode(statement: Statement) -> bytes:
                 "algorithm": statement.algorithm,
                 "size": statement.size,
                 "chunk_size": statement.chunk_size,
-                "files": [],
+                "files": [list(member) for member in statement.files],
                 "model": dict(statement.model),
                 "created": statement.created,
                 "expires": statement.expires,
@@ -95,13 +109,12 @@ def decode(data: bytes) -> Statement:
             size=_count(predicate["size"]),
             chunk_size=_count(predicate["chunk_size"]),
             created=_text(predicate["created"]),
+            files=tuple(_member(one) for one in predicate["files"]),
             expires=_optional(predicate["expires"]),
             model={_text(k): _optional(v) for k, v in predicate["model"].items()},
             provenance={_text(k): _text(v) for k, v in predicate["provenance"].items()},
             regions=tuple(_region(one) for one in predicate.get("regions", [])),
         )
-        if predicate["files"] != []:
-            raise MalformedSealError("a single file's seal lists other files")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedSealError("the seal's statement lacks a field or has a wrong one") from error
     _consistent(statement)
@@ -109,8 +122,12 @@ def decode(data: bytes) -> Statement:
 
 
 def _consistent(statement: Statement) -> None:
-    if statement.container not in CONTAINERS:
+    if statement.container not in FILES + SETS:
         raise MalformedSealError("the seal names an unknown container")
+    if statement.container in SETS:
+        _consistent_members(statement)
+    elif statement.files:
+        raise MalformedSealError("a single file's seal lists other files")
     if statement.size > LIMITS.content:
         raise LimitExceededError(f"the seal claims a content of {statement.size} bytes")
     if statement.algorithm not in tree.ALGORITHMS:
@@ -120,6 +137,28 @@ def _consistent(statement: Statement) -> None:
     for region in statement.regions:
         if region.offset + region.size > statement.size:
             raise MalformedSealError("the seal's map names bytes beyond its content")
+
+
+def _consistent_members(statement: Statement) -> None:
+    names = [member.name for member in statement.files]
+    if len(names) > LIMITS.set_files:
+        raise LimitExceededError(f"the seal lists {len(names)} files")
+    if not names or names != sorted(set(names)):
+        raise MalformedSealError("the seal's list of files is empty, unsorted or has duplicates")
+    taken = set(names)
+    for name in names:
+        steps = name.split("/")
+        if any(step in ("", ".", "..") for step in steps) or "\\" in name or "\0" in name:
+            raise MalformedSealError("the seal lists a file outside its directory")
+        if any("/".join(steps[:depth]) in taken for depth in range(1, len(steps))):
+            raise MalformedSealError("the seal lists a file as a directory too")
+    if sum(member.size for member in statement.files) != statement.size:
+        raise MalformedSealError("the sizes of the seal's files contradict its size")
+
+
+def _member(value: Any) -> Member:
+    name, size = value
+    return Member(_text(name), _count(size))
 
 
 def _region(value: Any) -> Region:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before the functions of TensorFlow that read and write SavedModels."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, Place
+from keras_integrity_hook.guard import directory, load, save
+from keras_integrity_hook.guard.directory import VerifiedDirectory
+from keras_integrity_hook.hooks import keras3_guards as guards
+
+_Args = tuple[Any, ...]
+_Kwargs = Mapping[str, Any]
+_Function = Callable[..., Any]
+_ASSETS = "assets/"
+
+
+def load_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``load_partial``: everything that loads a SavedModel of TensorFlow 2."""
+    path = _unverified(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        loaded = guards.call_with(wrapped, args, kwargs, export_dir=checked.path)
+        _keep_what_is_read_later(checked, loaded)
+        return loaded
+
+
+def save_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``save_and_return_nodes``: everything that saves a SavedModel of TensorFlow 2."""
+    path = guards.path_argument(wrapped, args, kwargs, "export_dir")
+    if path is None:
+        return wrapped(*args, **kwargs)
+
+    def write(where: str) -> Any:
+        with _speaking_of(path, where):
+            return guards.call_with(wrapped, args, kwargs, export_dir=where)
+
+    return save.save_directory_sealed(path, SAVED_MODEL, write)
+
+
+def init_v1_loader(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``SavedModelLoader``: parses the model now and reads its variables later."""
+    path = _unverified(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        guards.call_with(wrapped, args, kwargs, export_dir=checked.path)
+        return checked.outlive(instance)
+
+
+def init_v1_builder(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``_SavedModelBuilder``: note the directory that :func:`save_v1_builder` has to seal."""
+    wrapped(*args, **kwargs)
+    path = guards.path_argument(wrapped, args, kwargs, "export_dir")
+    instance._keras_integrity_path = path
+
+
+def save_v1_builder(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``_SavedModelBuilder.save``: its last step; the variables were written before."""
+    written = wrapped(*args, **kwargs)
+    path = getattr(instance, "_keras_integrity_path", None)
+    if path is not None:
+        save.seal_written(Place(SAVED_MODEL, path, ""))
+    return written
+
+
+def _unverified(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> str | None:
+    """The path of a local SavedModel that is not one of our own checked copies."""
+    path = guards.path_argument(wrapped, args, kwargs, "export_dir")
+    if path is None or directory.is_verified(path) or not os.path.isdir(path):
+        return None
+    return path
+
+
+def _keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any]) -> None:
+    from tensorflow.python.eager import context
+    from tensorflow.python.framework import ops
+
+    with ops.init_scope():
+        if not context.executing_eagerly():
+            # The variables are read when a session runs the operations that hold the path.
+            return checked.outlive(ops.get_default_graph())
+    if any(name.startswith(_ASSETS) for name in checked.names):
+        # A model that is exported again copies its assets from where it was loaded.
+        first, *others = loaded.values()
+        checked.outlive(_UntilExit if others else first, _ASSETS)
+    return None
+
+
+@contextlib.contextmanager
+def _speaking_of(path: str, private: str) -> Iterator[None]:
+    """TensorFlow logs where it writes: let that be where the user's model will be."""
+
+    def rename(record: logging.LogRecord) -> bool:
+        texts = record.args if isinstance(record.args, tuple) else ()
+        record.args = tuple(
+            os.fsdecode(one).replace(private, path) if isinstance(one, str | bytes) else one
+            for one in texts
+        )
+        return True
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(rename)
+    try:
+        yield
+    finally:
+        logger.removeFilter(rename)
+
+
+class _UntilExit:
+    """Owner of what several objects may read."""
