@@ -37,16 +37,14 @@ def wrap_module(module: ModuleType) -> None:
     for host in HOSTS:
         if name.partition(".")[0] == host.package:
             table.wrap_module(module, host)
-    keras3.wrap_inline(name)
 
 
 def unwrap_all() -> None:
     """Put every original back."""
     for host in HOSTS:
         table.unwrap(host.targets)
-    keras3.unwrap_inline()
 
 
 def report() -> list[TargetState]:
     """The state of every target, for ``status()`` and ``doctor``."""
-    return [state for host in HOSTS for state in table.report(host.targets)]
+    return [state for host in HOSTS for state in table.report(host)]

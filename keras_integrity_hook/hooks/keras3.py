@@ -8,9 +8,8 @@ wrapper of its own and activating late covers as much as activating early.
 
 from __future__ import annotations
 
-import sys
-
 from keras_integrity_hook.hooks import keras3_guards as guards
+from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks import keras3_sets as sets
 from keras_integrity_hook.hooks.table import Host, Target
 
@@ -29,7 +28,12 @@ TARGETS = (
     Target(_LIB, "load_weights_only", sets.load_weights_only),
     Target(_LIB, "save_weights_only", sets.save_weights_only),
     # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
-    Target(_LIB, "H5IOStore._get_h5_file", guards.open_store),
+    Target(_LIB, "H5IOStore._get_h5_file", guards.open_store, since=(3, 10)),
+    # what is opened inline
+    Target(_API, "h5py:File", inline.open_hdf5),
+    Target(_LIB, "h5py:File", inline.open_hdf5, until=(3, 10)),
+    Target(_LIB, "zipfile:ZipFile", inline.open_archive, until=(3, 10)),
+    Target(_LIB, "file_utils:File", inline.take_archive, until=(3, 2)),
     # unzipped directories; the hub's download and upload go through them
     Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
     Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
@@ -38,15 +42,4 @@ TARGETS = (
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
 )
 
-HOST = Host("keras", TARGETS, "keras.src.version")
-
-
-def wrap_inline(name: str) -> None:
-    """Guard what ``saving_api`` opens inline, once the module called ``name`` is executed."""
-    if name in (_API, "keras"):
-        guards.guard_inline_hdf5(sys.modules.get(_API))
-
-
-def unwrap_inline() -> None:
-    """Undo :func:`wrap_inline`."""
-    guards.unguard_inline_hdf5(sys.modules.get(_API))
+HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3, 0, 5))

@@ -7,18 +7,16 @@ remote paths and directories are passed on untouched.
 
 from __future__ import annotations
 
-import errno
 import inspect
-import io
 import os
 import stat
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
-from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.guard import load, save, sealer
-from keras_integrity_hook.guard.handoff import VerifiedFile
+from keras_integrity_hook.hooks import keras3_inline as inline
+from keras_integrity_hook.hooks.keras3_paths import is_local as _is_local
+from keras_integrity_hook.hooks.keras3_paths import open_path as _open
 
 _Args = tuple[Any, ...]
 _Kwargs = Mapping[str, Any]
@@ -42,7 +40,8 @@ def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
     if path is None or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
     with load.surfacing_failures():
-        return call_with(wrapped, args, kwargs, filepath=_open(path))
+        file = inline.handed(_open(path), "file_utils")
+        return call_with(wrapped, args, kwargs, filepath=file)
 
 
 def load_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -56,7 +55,9 @@ def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _K
     path = path_argument(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return all_or_nothing(wrapped, args, kwargs)
-    return all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": _open(path)})
+    return all_or_nothing(
+        wrapped, args, kwargs, lambda: {"filepath": inline.handed(_open(path), "zipfile")}
+    )
 
 
 def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -73,19 +74,8 @@ def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) 
     bound = bind(wrapped, args, kwargs)
     path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
     if instance.archive or not _is_local(path):
-        opened = wrapped(*args, **kwargs)
-        if mode == "r":
-            # The bytes are verified or in memory, but older Keras would follow their links.
-            load.refuse_external(opened, None)
-        return opened
-    if mode == "r":
-        return load.hdf5_over(_open(str(path)))
-    room = save.user_block_for(str(path)) if mode == "w" else 0
-    if not room:
-        return wrapped(*args, **kwargs)
-    import h5py
-
-    return h5py.File(path, mode="w", userblock_size=room)
+        path = None
+    return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
 
 
 def save_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -135,35 +125,6 @@ def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     return save.save_sealed(path, write, user_block=room)
 
 
-class _InlineHDF5:
-    """Stands for ``h5py`` in ``saving_api``, which opens legacy weights inline."""
-
-    def __init__(self, original: Any) -> None:
-        self.__wrapped__ = original
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__wrapped__, name)
-
-    def File(self, name: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - h5py's name
-        """``h5py.File``; a path opened for reading is verified."""
-        mode = args[0] if args else kwargs.get("mode", "r")
-        if mode == "r" and _is_local(name):
-            return load.hdf5_over(_open(os.fsdecode(name)))
-        return self.__wrapped__.File(name, *args, **kwargs)
-
-
-def guard_inline_hdf5(module: ModuleType | None) -> None:
-    """Put the stand-in for ``h5py`` into ``saving_api``."""
-    if module is not None and not isinstance(module.h5py, _InlineHDF5):
-        module.h5py = _InlineHDF5(module.h5py)  # type: ignore[attr-defined]
-
-
-def unguard_inline_hdf5(module: ModuleType | None) -> None:
-    """Take it out again."""
-    if module is not None and isinstance(module.h5py, _InlineHDF5):
-        module.h5py = module.h5py.__wrapped__  # type: ignore[attr-defined]
-
-
 def all_or_nothing(
     wrapped: _Function,
     args: _Args,
@@ -206,20 +167,6 @@ class Snapshot:
         """Assign the copied values back."""
         for variable, value in zip(self._variables, self._values or (), strict=False):
             variable.assign(value)
-
-
-def _open(path: str) -> VerifiedFile:
-    """The verified file.
-
-    Where nothing is there the error is the one the wrapped function would raise: callers test for
-    it. The function itself is not called, it might find what has appeared meanwhile.
-    """
-    try:
-        return load.open_verified(path)
-    except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError) and not os.path.islink(path):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
-        raise
 
 
 def _is_left_to_keras(path: str) -> bool:
@@ -280,9 +227,3 @@ def path_argument(
     except TypeError:
         return None
     return os.fsdecode(value) if value is not None and _is_local(value) else None
-
-
-def _is_local(value: Any) -> bool:
-    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
-        return False
-    return "://" not in os.fsdecode(value)
