@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+from keras_integrity_hook.hooks import keras3_downloads as downloads
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_sets as sets
 from keras_integrity_hook.hooks.table import Host, Target
@@ -36,6 +37,8 @@ TARGETS = (
     # legacy .h5 and .hdf5
     Target(_LEGACY, "load_model_from_hdf5", guards.load_legacy),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
+    # what get_file downloads: keras.applications, data sets, presets, the user's own
+    Target("keras.src.utils.file_utils", "urlretrieve", downloads.retrieve),
 )
 
 HOST = Host("keras", TARGETS, "keras.src.version")
