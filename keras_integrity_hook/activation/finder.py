@@ -27,6 +27,7 @@ WATCHED: frozenset[str] = frozenset(
         "keras.src.saving.saving_lib",
         "keras.src.saving.saving_api",
         "keras.src.legacy.saving.legacy_h5_format",
+        "keras.src.utils.file_utils",
         "tensorflow.python.saved_model.load",
         "tensorflow.python.saved_model.save",
         "tensorflow.python.saved_model.loader_impl",
