@@ -179,7 +179,7 @@ def refuse_broken(path: str) -> None:
 def surfacing_failures(
     before_unleased: Callable[[], None] = lambda: None,
 ) -> Iterator[list[VerifiedFile]]:
-    """Raise what a verified file refused meanwhile, even where Keras swallowed the exception.
+    """Raise what was refused meanwhile, even where Keras swallowed or re-wrapped the exception.
 
     Args:
         before_unleased: called when a file is handed out that a writer may still change.
@@ -190,7 +190,7 @@ def surfacing_failures(
         try:
             yield files
         except Exception as error:
-            failure = _first_failure(files)
+            failure = _first_failure(files) or _refusal_behind(error)
             if failure is None or failure is error:
                 raise
             raise failure from None
@@ -310,3 +310,15 @@ def _outside_depth() -> int:
 
 def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:
     return next((file.failure for file in files if file.failure is not None), None)
+
+
+def _refusal_behind(error: BaseException) -> IntegrityError | None:
+    """Our error, where Keras caught it and raised one of its own (a model named by a config)."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        if isinstance(at, IntegrityError):
+            return at
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return None
