@@ -224,10 +224,13 @@ def hdf5_over(file: VerifiedFile) -> Any:
             super().close()
             file.close()
 
+    opened = None
     if file.size <= _SMALL:
         # From memory libhdf5 needs no call back into Python for each of its many small reads.
-        opened = VerifiedHDF5(h5py.h5f.open_file_image(file.read()))
-    else:
+        with contextlib.suppress(ValueError):
+            opened = VerifiedHDF5(h5py.h5f.open_file_image(file.read()))
+    if opened is None:
+        # Where the image is none, this raises the OSError that Keras's callbacks wait for.
         opened = VerifiedHDF5(file, mode="r")
     try:
         refuse_external(opened, str(file))
