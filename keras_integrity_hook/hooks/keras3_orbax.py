@@ -64,7 +64,7 @@ def load_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) 
     path = guards.path_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    with _verified_root(path, latest_step(path)) as root:
+    with _verified_root(path, _latest_step(path)) as root:
         return guards.call_with(wrapped, args, kwargs, filepath=root)
 
 
@@ -73,35 +73,22 @@ def load_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
     path = guards.path_argument(wrapped, args, kwargs)
     if path is None or not _is_checkpoint(path):
         return guards.load_weights(wrapped, instance, args, kwargs)
-    if not _steps(path):  # a step itself
+    if not _holds_steps(path):  # a step itself
         with load.verified_set(path, Place(ORBAX, path, "")) as checked:
             where = path if checked is None else checked.path
             return guards.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": where})
-    with _verified_root(path, latest_step(path)) as root:
+    with _verified_root(path, _latest_step(path)) as root:
         return guards.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": root})
 
 
-def latest_step(root: str) -> str:
-    """The directory of the step that a load of ``root`` is about.
+def _latest_step(root: str) -> str:
+    """The directory of the step that a load of ``root`` is about; raises Keras's ValueError.
 
-    Orbax says which is its latest. A later one with a seal was final once: if Orbax passes it over
-    now it is damaged, and silently loading an older one is not what was asked for.
-
-    Raises:
-        ValueError: Keras's own, there is no step.
+    Orbax says which: what it does not take for final is no step.
     """
-    sealed = [
-        name for name in _steps(root) if os.path.lexists(os.path.join(root, name, ORBAX.seal))
-    ]
-    try:
-        from keras.src.saving.orbax_util import find_latest_orbax_checkpoint
+    from keras.src.saving.orbax_util import find_latest_orbax_checkpoint
 
-        latest = [os.path.basename(find_latest_orbax_checkpoint(root))]
-    except ValueError:
-        if not sealed:
-            raise
-        latest = []
-    return os.path.join(root, max(latest + sealed, key=int))
+    return str(find_latest_orbax_checkpoint(root))
 
 
 @contextlib.contextmanager
@@ -122,9 +109,10 @@ def _is_checkpoint(path: str) -> bool:
     return bool(is_orbax_checkpoint(path))
 
 
-def _steps(root: str) -> list[str]:
-    names = [name for name in os.listdir(root) if name.isdecimal() and name.isascii()]
-    return [name for name in names if os.path.isdir(os.path.join(root, name))]
+def _holds_steps(path: str) -> bool:
+    return any(
+        name.isdigit() and os.path.isdir(os.path.join(path, name)) for name in os.listdir(path)
+    )
 
 
 def _is_primary(instance: Any) -> bool:
