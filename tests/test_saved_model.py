@@ -220,8 +220,8 @@ def test_private_copies_end_with_what_was_loaded(
 def between_check_and_use(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     original = directory.VerifiedDirectory.__init__
 
-    def patched(self: Any, model: Any) -> None:
-        original(self, model)
+    def patched(self: Any, *args: Any) -> None:
+        original(self, *args)
         act()
 
     monkeypatch.setattr(directory.VerifiedDirectory, "__init__", patched)

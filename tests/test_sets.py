@@ -368,8 +368,8 @@ def change_after_check(
     """Apply ``change`` between the check and the use."""
     original = directory.VerifiedDirectory.__init__
 
-    def patched(self: Any, model: Any) -> None:
-        original(self, model)
+    def patched(self: Any, *args: Any) -> None:
+        original(self, *args)
         change(path)
 
     monkeypatch.setattr(directory.VerifiedDirectory, "__init__", patched)

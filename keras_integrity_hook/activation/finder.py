@@ -27,6 +27,8 @@ WATCHED: frozenset[str] = frozenset(
         "keras.src.saving.saving_lib",
         "keras.src.saving.saving_api",
         "keras.src.legacy.saving.legacy_h5_format",
+        "keras.src.callbacks.backup_and_restore",
+        "keras.src.callbacks.orbax_checkpoint",
         "keras.src.utils.file_utils",
         "tensorflow.python.saved_model.load",
         "tensorflow.python.saved_model.save",

@@ -85,7 +85,12 @@ KINDS = {
     kind.container: kind
     for kind in (KERAS_DIRECTORY, SAVED_MODEL, ORBAX, KERAS_SHARDS, TF_CHECKPOINT, KERAS_BACKUP)
 }
-_ORBAX_MARKS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "pytree.orbax-checkpoint")
+_ORBAX_MARKS = (
+    "_CHECKPOINT_METADATA",
+    "commit_success.txt",
+    "orbax.checkpoint",
+    "pytree.orbax-checkpoint",
+)
 _BACKUP_METADATA, _BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
 _DATA_FILE = re.compile(r"\.data-\d{5}-of-\d{5}")
 
