@@ -125,6 +125,7 @@ def test_unlisted_file_that_a_loader_reads_is_refused(keras: Any, folder: Path, 
 
 def test_vocabulary_in_assets_is_covered(keras: Any, tmp_path: Path) -> None:
     needs(keras, (3, 4), "unzipped directories")
+    pytest.importorskip("tensorflow")
     layer = keras.layers.StringLookup(name="colours")
     layer.adapt(np.array([["red"], ["green"]]))
     inputs = keras.Input((1,), dtype="string")
@@ -202,6 +203,7 @@ class LocalHub:
 @pytest.fixture
 def hub(keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHub:
     needs(keras, (3, 6), "hub client in saving_lib")
+    pytest.importorskip("tensorflow")  # Keras looks hf:// up through its file system
     from keras.src.saving import saving_lib
 
     found = LocalHub(tmp_path / "hub")
