@@ -27,10 +27,21 @@ WATCHED: frozenset[str] = frozenset(
         "keras.src.saving.saving_lib",
         "keras.src.saving.saving_api",
         "keras.src.legacy.saving.legacy_h5_format",
+        "tf_keras",
+        "tf_keras.src.saving.saving_lib",
+        "tf_keras.src.saving.saving_api",
+        "tf_keras.src.saving.legacy.save",
+        "tf_keras.src.saving.legacy.hdf5_format",
+        "tf_keras.src.saving.legacy.saved_model.load",
+        "tf_keras.src.saving.legacy.saved_model.save",
         "tensorflow.python.saved_model.load",
         "tensorflow.python.saved_model.save",
         "tensorflow.python.saved_model.loader_impl",
         "tensorflow.python.saved_model.builder_impl",
+        "tensorflow.python.checkpoint.checkpoint",
+        "tensorflow.python.checkpoint.checkpoint_management",
+        "tensorflow.python.training.checkpoint_utils",
+        "tensorflow.python.training.py_checkpoint_reader",
     }
 )
 

@@ -6,10 +6,17 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import keras3, table, tensorflow
+from keras_integrity_hook.hooks import (
+    keras3,
+    stand_ins,
+    table,
+    tensorflow,
+    tensorflow_checkpoints,
+    tf_keras,
+)
 from keras_integrity_hook.hooks.table import TargetState
 
-HOSTS = (keras3.HOST, tensorflow.HOST)
+HOSTS = (keras3.HOST, tf_keras.HOST, tensorflow.HOST, tensorflow_checkpoints.HOST)
 
 
 def wrap_module(module: ModuleType) -> None:
@@ -27,14 +34,14 @@ def wrap_module(module: ModuleType) -> None:
     for host in HOSTS:
         if name.partition(".")[0] == host.package:
             table.wrap_module(module, host)
-    keras3.wrap_inline(name)
+            stand_ins.put(host.inline)
 
 
 def unwrap_all() -> None:
     """Put every original back."""
     for host in HOSTS:
         table.unwrap(host.targets)
-    keras3.unwrap_inline()
+        stand_ins.take_out(host.inline)
 
 
 def report() -> list[TargetState]:

@@ -8,8 +8,6 @@ wrapper of its own and activating late covers as much as activating early.
 
 from __future__ import annotations
 
-import sys
-
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_sets as sets
 from keras_integrity_hook.hooks.table import Host, Target
@@ -38,15 +36,7 @@ TARGETS = (
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
 )
 
-HOST = Host("keras", TARGETS, "keras.src.version")
+# saving_api opens legacy weights inline
+INLINE = {_API: ("h5py",)}
 
-
-def wrap_inline(name: str) -> None:
-    """Guard what ``saving_api`` opens inline, once the module called ``name`` is executed."""
-    if name in (_API, "keras"):
-        guards.guard_inline_hdf5(sys.modules.get(_API))
-
-
-def unwrap_inline() -> None:
-    """Undo :func:`wrap_inline`."""
-    guards.unguard_inline_hdf5(sys.modules.get(_API))
+HOST = Host("keras", TARGETS, "keras.src.version", INLINE)

@@ -8,11 +8,11 @@ remote paths and directories are passed on untouched.
 from __future__ import annotations
 
 import errno
+import importlib
 import inspect
 import io
 import os
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
 from keras_integrity_hook.errors import UnreadableFileError
@@ -41,7 +41,7 @@ def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
     if path is None or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
     with load.surfacing_failures():
-        return call_with(wrapped, args, kwargs, filepath=_open(path))
+        return call_with(wrapped, args, kwargs, filepath=open_named(path))
 
 
 def load_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -55,7 +55,7 @@ def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _K
     path = path_argument(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return all_or_nothing(wrapped, args, kwargs)
-    return all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": _open(path)})
+    return all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": open_named(path)})
 
 
 def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -63,7 +63,7 @@ def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     path = path_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    with load.surfacing_failures(), load.hdf5_over(_open(path)) as opened:
+    with load.surfacing_failures(), load.hdf5_over(open_named(path)) as opened:
         return call_with(wrapped, args, kwargs, filepath=opened)
 
 
@@ -71,14 +71,14 @@ def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) 
     """``H5IOStore._get_h5_file``: reads are verified; a file being sealed gets its user block."""
     bound = bind(wrapped, args, kwargs)
     path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
-    if instance.archive or not _is_local(path):
+    if instance.archive or not is_local(path):
         opened = wrapped(*args, **kwargs)
         if mode == "r":
             # The bytes are verified or in memory, but older Keras would follow their links.
             load.refuse_external(opened, None)
         return opened
     if mode == "r":
-        return load.hdf5_over(_open(str(path)))
+        return load.hdf5_over(open_named(str(path)))
     room = save.user_block_for(str(path)) if mode == "w" else 0
     if not room:
         return wrapped(*args, **kwargs)
@@ -106,7 +106,7 @@ def save_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _K
     return save.save_sealed(
         path,
         lambda where: call_with(wrapped, args, kwargs, filepath=where),
-        user_block=_user_block(bound["model"]),
+        user_block=user_block(bound["model"]),
     )
 
 
@@ -116,14 +116,15 @@ def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     bound = bind(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    if not bound.get("overwrite", True) and os.path.isfile(path):
-        from keras.src.utils import io_utils
-
-        if not io_utils.ask_to_proceed_with_overwrite(path):
-            return None
+    if (
+        not bound.get("overwrite", True)
+        and os.path.isfile(path)
+        and not may_overwrite(wrapped, path)
+    ):
+        return None
     if os.path.dirname(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
-    room = _user_block(bound["model"])
+    room = user_block(bound["model"])
 
     def write(where: str) -> Any:
         import h5py
@@ -132,35 +133,6 @@ def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
             return call_with(wrapped, args, kwargs, filepath=opened)
 
     return save.save_sealed(path, write, user_block=room)
-
-
-class _InlineHDF5:
-    """Stands for ``h5py`` in ``saving_api``, which opens legacy weights inline."""
-
-    def __init__(self, original: Any) -> None:
-        self.__wrapped__ = original
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__wrapped__, name)
-
-    def File(self, name: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - h5py's name
-        """``h5py.File``; a path opened for reading is verified."""
-        mode = args[0] if args else kwargs.get("mode", "r")
-        if mode == "r" and _is_local(name):
-            return load.hdf5_over(_open(os.fsdecode(name)))
-        return self.__wrapped__.File(name, *args, **kwargs)
-
-
-def guard_inline_hdf5(module: ModuleType | None) -> None:
-    """Put the stand-in for ``h5py`` into ``saving_api``."""
-    if module is not None and not isinstance(module.h5py, _InlineHDF5):
-        module.h5py = _InlineHDF5(module.h5py)  # type: ignore[attr-defined]
-
-
-def unguard_inline_hdf5(module: ModuleType | None) -> None:
-    """Take it out again."""
-    if module is not None and isinstance(module.h5py, _InlineHDF5):
-        module.h5py = module.h5py.__wrapped__  # type: ignore[attr-defined]
 
 
 def all_or_nothing(
@@ -177,8 +149,7 @@ def all_or_nothing(
         replaced: opens what is given in place of arguments of the user's.
     """
     bound = bind(wrapped, args, kwargs)
-    variables = list(getattr(bound.get("model"), "variables", ()))
-    snapshot = Snapshot(variables)
+    snapshot = Snapshot(variables_of(bound.get("model")))
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
         opened = replaced()
@@ -207,7 +178,7 @@ class Snapshot:
             variable.assign(value)
 
 
-def _open(path: str) -> VerifiedFile:
+def open_named(path: str) -> VerifiedFile:
     """The verified file.
 
     Where nothing is there the error is the one the wrapped function would raise: callers test for
@@ -225,12 +196,32 @@ def _is_missing_or_directory(path: str) -> bool:
     return not os.path.lexists(path) or os.path.isdir(path)
 
 
-def _user_block(model: Any) -> int:
-    variables = list(model.variables)
-    optimizer = getattr(model, "optimizer", None)
-    variables += list(getattr(optimizer, "variables", None) or ())
+def may_overwrite(wrapped: _Function, path: str) -> bool:
+    """Ask as the package of ``wrapped`` asks before it overwrites ``path``.
+
+    What it asked about would not be there any more: it is given a private path.
+    """
+    package = wrapped.__module__.partition(".")[0]
+    utilities = importlib.import_module(f"{package}.src.utils.io_utils")
+    return bool(utilities.ask_to_proceed_with_overwrite(path))
+
+
+def variables_of(owner: Any) -> list[Any]:
+    """The variables of a model or an optimizer; none before they are created."""
+    try:
+        found = getattr(owner, "variables", ())
+        # A method in the optimizers of TensorFlow 2.10 and before, which tf_keras still has.
+        return list(found() if callable(found) else found)
+    except ValueError:  # tf_keras: a model that was never called
+        return []
+
+
+def user_block(model: Any) -> int:
+    """The user block (bytes) to reserve in an HDF5 file of ``model``."""
+    variables = variables_of(model) + variables_of(getattr(model, "optimizer", None))
     # Names in the file are about as long as the variables' paths, under a group of their own.
-    names = [f"model_weights/{variable.path}/{variable.path}" for variable in variables]
+    paths = [str(getattr(variable, "path", variable.name)) for variable in variables]
+    names = [f"model_weights/{path}/{path}" for path in paths]
     size = sum(_bytes_of(variable) for variable in variables)
     return sealer.user_block_estimate(names, size)
 
@@ -265,10 +256,10 @@ def path_argument(
         value = bind(wrapped, args, kwargs).get(name)
     except TypeError:
         return None
-    return os.fsdecode(value) if value is not None and _is_local(value) else None
+    return os.fsdecode(value) if value is not None and is_local(value) else None
 
 
-def _is_local(value: Any) -> bool:
+def is_local(value: Any) -> bool:
     if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
         return False
     return "://" not in os.fsdecode(value)

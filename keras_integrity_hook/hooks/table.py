@@ -7,8 +7,8 @@ The rows themselves stand in one module per host: ``keras3``, ``tf_keras``, ``te
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from types import ModuleType
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import UnsupportedKerasError
@@ -58,11 +58,14 @@ class Host(NamedTuple):
         package: its name; its own import is the last moment to find that a target is missing.
         targets: what is wrapped of it.
         version_module: the module that knows the host's version before the package itself does.
+        inline: modules that open paths in the middle of functions, and what they open them with;
+            see ``stand_ins``.
     """
 
     package: str
     targets: tuple[Target, ...]
     version_module: str
+    inline: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @property
     def version(self) -> str | None:
