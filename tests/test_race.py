@@ -17,6 +17,7 @@ import pytest
 
 import keras_integrity_hook
 from keras_integrity_hook import IntegrityError
+from tests.kinds import FILES, SETS, attacked_file, load, save
 
 pytestmark = pytest.mark.usefixtures("keras")
 
@@ -26,7 +27,7 @@ LOADS = int(os.environ.get("KERAS_INTEGRITY_RACE_LOADS", "150"))
 SECONDS = 60
 """No race lasts longer, however slow the machine."""
 
-UNITS = 64
+UNITS = 300
 SEALED_VALUES = (1.0, 2.0)
 DAMAGED_VALUE = 3.0
 
@@ -71,14 +72,6 @@ def model_of(value: float) -> Any:
     return model
 
 
-def save(model: Any, path: Path) -> None:
-    """Save ``model`` whole or its weights, as the suffix of ``path`` asks."""
-    if path.suffix == ".keras":
-        model.save(path)
-    else:
-        model.save_weights(path)
-
-
 def forge(source: Path, target: Path) -> None:
     """Write ``source`` with weights that nobody sealed, leaving every other byte as it is."""
     content = source.read_bytes()
@@ -109,21 +102,24 @@ def values_of(model: Any) -> set[float]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+@pytest.mark.parametrize("name", [*FILES, *SETS])
 def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import keras
-
     # A file caught halfway may look unsealed; what is asked here is what a *checked* load yields.
     monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
-    target = tmp_path / f"target{suffix}"
-    sources = [tmp_path / f"source{number}{suffix}" for number in range(3)]
-    for value, source in zip(SEALED_VALUES, sources, strict=False):
-        save(model_of(value), source)
-        assert keras_integrity_hook.verify(source).state == "sealed"
+    models = [tmp_path / str(number) / name for number in range(2)]
+    for value, path in zip(SEALED_VALUES, models, strict=True):
+        save(model_of(value), path)
+        assert keras_integrity_hook.verify(path).state == "sealed"
+    # The first model is attacked, with files of its own, of the second one, and forged ones.
+    target = attacked_file(models[0])
+    sources = [tmp_path / f"source{number}" for number in range(3)]
+    for source, path in zip(sources, models, strict=False):
+        source.write_bytes(attacked_file(path).read_bytes())
     forge(sources[0], sources[2])
-    target.write_bytes(sources[0].read_bytes())
+    # A single file of the second model is whole; in a set it is a swapped member.
+    allowed = [{value} for value in (SEALED_VALUES[:1] if name in SETS else SEALED_VALUES)]
 
     own = model_of(0.0)
     loaded = refused = 0
@@ -132,17 +128,13 @@ def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
         while loaded + refused < LOADS and time.monotonic() < deadline:
             before = values_of(own)
             try:
-                if suffix == ".keras":
-                    own = keras.models.load_model(target)
-                else:
-                    own.load_weights(target)
+                own = load(own, models[0])
             except IntegrityError:
                 refused += 1
                 assert values_of(own) == before, "a refused load changed the model"
             else:
                 loaded += 1
-                values = values_of(own)
-                assert values in [{value} for value in SEALED_VALUES], values
-    print(f"{suffix}: {loaded} loaded, {refused} refused")
+                assert values_of(own) in allowed
+    print(f"{name}: {loaded} loaded, {refused} refused")
     assert loaded, "no load ever succeeded: nothing was shown about what a load yields"
     assert refused, "no load was ever refused: the attack never met one"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ INPUT = np.ones((2, 8), dtype="float32")
 MODELS = ("model.keras", "model.h5", "model.hdf5", "model")
 WEIGHTS = ("model.weights.h5", "weights.h5", "weights")
 DATA = ".data-00000-of-00001"
+ZIP_FILE = zipfile.ZipFile
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
@@ -352,8 +354,6 @@ def test_open_files_in_memory_pass_untouched(tf_keras: Any, model: Any) -> None:
 def test_deactivation_gives_tf_keras_its_own_functions_back(
     tf_keras: Any, model: Any, tmp_path: Path
 ) -> None:
-    import zipfile
-
     import h5py
     from tf_keras.src.saving import saving_lib
 
@@ -365,3 +365,4 @@ def test_deactivation_gives_tf_keras_its_own_functions_back(
     finally:
         keras_integrity_hook.activate()
     assert saving_lib.h5py is not h5py
+    assert zipfile.ZipFile is ZIP_FILE

@@ -119,10 +119,18 @@ def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(True, f"{settings.MODE_VARIABLE}=off: you have opted out of protection.")
     elif "keras" in facts:
         targets = facts["targets"]
-        naked = [name for name, state in targets if state not in ("wrapped", "absent")]
+        naked = [name for name, state in targets if not _is_accounted_for(name, state)]
         naked += [name for name, wrapped in facts["public"].items() if wrapped is False]
         if naked or not targets:
             yield Finding(True, f"Not guarded: {', '.join(naked) or 'all of Keras'}.")
+
+
+def _is_accounted_for(name: str, state: str) -> bool:
+    """Whether it is in order that a target is in this state once Keras has been imported."""
+    # Keras loads all of its own modules; TensorFlow and tf_keras may not be in use.
+    return state in ("wrapped", "absent") or (
+        state == "not loaded" and not name.startswith("keras.")
+    )
 
 
 def _why_unarmed(facts: dict[str, Any]) -> str:
@@ -194,11 +202,13 @@ def _print_examination(ok: bool, findings: list[Finding], facts: dict[str, Any])
         click.echo(printable(finding.text))
     if targets := facts.get("targets"):
         table = Table("guarded function", "state", box=None, pad_edge=False)
-        colours = {"wrapped": "green", "absent": "dim"}
+        colours = {"wrapped": "green", "absent": "dim", "not loaded": "dim"}
         for name, state in targets:
             table.add_row(Text(printable(name)), Text(state, style=colours.get(state, "red")))
+        for what, why in facts.get("not_supported", []):
+            table.add_row(Text(what), Text(f"not supported: {why}", style="dim"))
         # A table that folds names at 80 columns cannot be grepped.
-        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
 
 
 def _role(file: str, facts: dict[str, Any]) -> str:

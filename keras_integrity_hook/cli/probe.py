@@ -73,6 +73,11 @@ def target_states() -> list[list[str]]:
     return [[target.name, str(target.state)] for target in hooks.report()] if hooks else []
 
 
+def not_supported() -> list[list[str]]:
+    hooks = sys.modules.get(PACKAGE + ".hooks")
+    return [list(row) for row in hooks.NOT_SUPPORTED] if hooks else []
+
+
 def is_wrapped(keras: Any, dotted: str) -> bool | None:
     value = keras
     for name in dotted.split("."):
@@ -93,6 +98,7 @@ def with_keras() -> dict[str, Any]:
     return {
         "keras": keras.__version__,
         "targets": target_states(),
+        "not_supported": not_supported(),
         "public": {"keras." + dotted: is_wrapped(keras, dotted) for dotted in PUBLIC},
     }
 

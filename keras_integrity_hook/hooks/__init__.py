@@ -6,17 +6,20 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import (
-    keras3,
-    stand_ins,
-    table,
-    tensorflow,
-    tensorflow_checkpoints,
-    tf_keras,
-)
+from keras_integrity_hook.hooks import keras3, table, tensorflow, tensorflow_checkpoints, tf_keras
 from keras_integrity_hook.hooks.table import TargetState
 
 HOSTS = (keras3.HOST, tf_keras.HOST, tensorflow.HOST, tensorflow_checkpoints.HOST)
+
+NOT_SUPPORTED = (
+    ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),
+    ("TensorFlow Serving, tf.lite converters, C++ loaders", "they read the disk outside of Python"),
+    ("ONNX, OpenVINO, LiteRT and torch exports", "written only; other programs read them"),
+    ("h5py, numpy and zipfile used directly", "they are not loaders of models"),
+    ("pickle and copy of models in memory", "no file; what writes the pickle is not Keras"),
+)
+"""What is not guarded, and why: ``doctor`` and the README say so. ``keras-integrity verify`` checks
+files for programs that are not guarded."""
 
 
 def wrap_module(module: ModuleType) -> None:
@@ -34,16 +37,14 @@ def wrap_module(module: ModuleType) -> None:
     for host in HOSTS:
         if name.partition(".")[0] == host.package:
             table.wrap_module(module, host)
-            stand_ins.put(host.inline)
 
 
 def unwrap_all() -> None:
     """Put every original back."""
     for host in HOSTS:
         table.unwrap(host.targets)
-        stand_ins.take_out(host.inline)
 
 
 def report() -> list[TargetState]:
     """The state of every target, for ``status()`` and ``doctor``."""
-    return [state for host in HOSTS for state in table.report(host.targets)]
+    return [state for host in HOSTS for state in table.report(host)]

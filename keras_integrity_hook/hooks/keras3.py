@@ -9,6 +9,7 @@ wrapper of its own and activating late covers as much as activating early.
 from __future__ import annotations
 
 from keras_integrity_hook.hooks import keras3_guards as guards
+from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks import keras3_sets as sets
 from keras_integrity_hook.hooks.table import Host, Target
 
@@ -27,7 +28,12 @@ TARGETS = (
     Target(_LIB, "load_weights_only", sets.load_weights_only),
     Target(_LIB, "save_weights_only", sets.save_weights_only),
     # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
-    Target(_LIB, "H5IOStore._get_h5_file", guards.open_store),
+    Target(_LIB, "H5IOStore._get_h5_file", guards.open_store, since=(3, 10)),
+    # what is opened inline
+    Target(_API, "h5py:File", inline.open_hdf5),
+    Target(_LIB, "h5py:File", inline.open_hdf5, until=(3, 10)),
+    Target(_LIB, "zipfile:ZipFile", inline.open_archive, until=(3, 10)),
+    Target(_LIB, "file_utils:File", inline.take_archive, until=(3, 2)),
     # unzipped directories; the hub's download and upload go through them
     Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
     Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
@@ -36,7 +42,4 @@ TARGETS = (
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
 )
 
-# saving_api opens legacy weights inline
-INLINE = {_API: ("h5py",)}
-
-HOST = Host("keras", TARGETS, "keras.src.version", INLINE)
+HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3, 0, 5))

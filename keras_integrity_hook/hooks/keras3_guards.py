@@ -7,17 +7,17 @@ remote paths and directories are passed on untouched.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import inspect
-import io
 import os
+import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.guard import load, save, sealer
-from keras_integrity_hook.guard.handoff import VerifiedFile
+from keras_integrity_hook.hooks import keras3_inline as inline
+from keras_integrity_hook.hooks.keras3_paths import is_local as _is_local
+from keras_integrity_hook.hooks.keras3_paths import open_path as _open
 
 _Args = tuple[Any, ...]
 _Kwargs = Mapping[str, Any]
@@ -28,7 +28,7 @@ def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
     """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
     path = path_argument(wrapped, args, kwargs)
     with load.surfacing_failures():
-        if path is not None and path.endswith(".keras") and not _is_missing_or_directory(path):
+        if path is not None and path.endswith(".keras") and not _is_left_to_keras(path):
             # The inner function opens and checks it again; here only the structure is looked at,
             # and that Keras may open it at all: it would wait for ever on a FIFO.
             load.refuse_broken(path)
@@ -41,7 +41,8 @@ def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
     if path is None or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
     with load.surfacing_failures():
-        return call_with(wrapped, args, kwargs, filepath=open_named(path))
+        file = inline.handed(_open(path), "file_utils")
+        return call_with(wrapped, args, kwargs, filepath=file)
 
 
 def load_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -55,7 +56,9 @@ def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _K
     path = path_argument(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return all_or_nothing(wrapped, args, kwargs)
-    return all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": open_named(path)})
+    return all_or_nothing(
+        wrapped, args, kwargs, lambda: {"filepath": inline.handed(_open(path), "zipfile")}
+    )
 
 
 def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -63,7 +66,7 @@ def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     path = path_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    with load.surfacing_failures(), load.hdf5_over(open_named(path)) as opened:
+    with load.surfacing_failures(), load.hdf5_over(_open(path)) as opened:
         return call_with(wrapped, args, kwargs, filepath=opened)
 
 
@@ -71,20 +74,9 @@ def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) 
     """``H5IOStore._get_h5_file``: reads are verified; a file being sealed gets its user block."""
     bound = bind(wrapped, args, kwargs)
     path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
-    if instance.archive or not is_local(path):
-        opened = wrapped(*args, **kwargs)
-        if mode == "r":
-            # The bytes are verified or in memory, but older Keras would follow their links.
-            load.refuse_external(opened, None)
-        return opened
-    if mode == "r":
-        return load.hdf5_over(open_named(str(path)))
-    room = save.user_block_for(str(path)) if mode == "w" else 0
-    if not room:
-        return wrapped(*args, **kwargs)
-    import h5py
-
-    return h5py.File(path, mode="w", userblock_size=room)
+    if instance.archive or not _is_local(path):
+        path = None
+    return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
 
 
 def save_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -116,11 +108,8 @@ def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     bound = bind(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    if (
-        not bound.get("overwrite", True)
-        and os.path.isfile(path)
-        and not may_overwrite(wrapped, path)
-    ):
+    asks = not bound.get("overwrite", True) and os.path.isfile(path)
+    if asks and not may_overwrite(wrapped, path):
         return None
     if os.path.dirname(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
@@ -178,28 +167,27 @@ class Snapshot:
             variable.assign(value)
 
 
-def open_named(path: str) -> VerifiedFile:
-    """The verified file.
-
-    Where nothing is there the error is the one the wrapped function would raise: callers test for
-    it. The function itself is not called, it might find what has appeared meanwhile.
-    """
+def _is_left_to_keras(path: str) -> bool:
+    """Whether nothing is at ``path``, or a directory that Keras loads although it is called so."""
     try:
-        return load.open_verified(path)
-    except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError) and not os.path.islink(path):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
-        raise
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return not os.path.islink(path)
+    except (OSError, ValueError):
+        return False  # opening it will tell why
+    if not is_directory:
+        return False
+    from keras.src.saving import saving_api
 
-
-def _is_missing_or_directory(path: str) -> bool:
-    return not os.path.lexists(path) or os.path.isdir(path)
+    # Keras 3 learnt to load Orbax checkpoints late.
+    is_checkpoint = getattr(saving_api, "is_orbax_checkpoint", None)
+    return is_checkpoint is not None and bool(is_checkpoint(path))
 
 
 def may_overwrite(wrapped: _Function, path: str) -> bool:
-    """Ask as the package of ``wrapped`` asks before it overwrites ``path``.
+    """Ask as the package of ``wrapped`` does before it overwrites ``path``.
 
-    What it asked about would not be there any more: it is given a private path.
+    The original would not ask: nothing is at the private path it is given.
     """
     package = wrapped.__module__.partition(".")[0]
     utilities = importlib.import_module(f"{package}.src.utils.io_utils")
@@ -209,8 +197,8 @@ def may_overwrite(wrapped: _Function, path: str) -> bool:
 def variables_of(owner: Any) -> list[Any]:
     """The variables of a model or an optimizer; none before they are created."""
     try:
-        found = getattr(owner, "variables", ())
-        # A method in the optimizers of TensorFlow 2.10 and before, which tf_keras still has.
+        found = getattr(owner, "variables", None) or ()
+        # A method of the oldest optimizers, which tf_keras still has.
         return list(found() if callable(found) else found)
     except ValueError:  # tf_keras: a model that was never called
         return []
@@ -256,10 +244,4 @@ def path_argument(
         value = bind(wrapped, args, kwargs).get(name)
     except TypeError:
         return None
-    return os.fsdecode(value) if value is not None and is_local(value) else None
-
-
-def is_local(value: Any) -> bool:
-    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
-        return False
-    return "://" not in os.fsdecode(value)
+    return os.fsdecode(value) if value is not None and _is_local(value) else None

@@ -7,12 +7,12 @@ The rows themselves stand in one module per host: ``keras3``, ``tf_keras``, ``te
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType, ModuleType
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import UnsupportedKerasError
-from keras_integrity_hook.hooks import wrapping
+from keras_integrity_hook.hooks import stand_in, wrapping
 
 Version = tuple[int, ...]
 
@@ -22,10 +22,11 @@ class Target(NamedTuple):
 
     Attributes:
         module: the module that defines it.
-        name: its dotted name there.
+        name: its dotted name there. ``h5py:File`` stands for ``File`` as this module finds it in
+            its global ``h5py``; nobody else's ``h5py.File`` is touched.
         guard: what stands before it, called ``(wrapped, instance, args, kwargs)``.
         since: the first version of the host that has it; it may be absent before.
-        until: the first version of the host that no longer has it.
+        until: the first version of the host that no longer has it, or no longer needs it guarded.
     """
 
     module: str
@@ -38,6 +39,16 @@ class Target(NamedTuple):
     def full_name(self) -> str:
         """Module and name with a dot between."""
         return f"{self.module}.{self.name}"
+
+    @property
+    def lender(self) -> str:
+        """The global that the function is borrowed from: ``h5py``; empty for most targets."""
+        return self.name.rpartition(":")[0]
+
+    @property
+    def attribute(self) -> str:
+        """What is borrowed: ``File``."""
+        return self.name.rpartition(":")[2]
 
 
 class TargetState(NamedTuple):
@@ -58,14 +69,13 @@ class Host(NamedTuple):
         package: its name; its own import is the last moment to find that a target is missing.
         targets: what is wrapped of it.
         version_module: the module that knows the host's version before the package itself does.
-        inline: modules that open paths in the middle of functions, and what they open them with;
-            see ``stand_ins``.
+        oldest: the first version that can be guarded; older and unknown ones are refused.
     """
 
     package: str
     targets: tuple[Target, ...]
     version_module: str
-    inline: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    oldest: Version = ()
 
     @property
     def version(self) -> str | None:
@@ -78,9 +88,14 @@ def wrap_module(module: ModuleType, host: Host) -> None:
     """Wrap the targets in a module that has just run; for the package itself, all that are loaded.
 
     Raises:
-        UnsupportedKerasError: a target that this version should have is missing.
+        UnsupportedKerasError: a target that this version should have is missing, or the version is
+            too old.
     """
     whole = module.__name__ == host.package
+    version = parsed(host.version)
+    # Not known while the first modules are imported; the package itself comes last.
+    if version is not None or whole:
+        _refuse_older(host, version or ())
     for target in host.targets:
         owner_module = module if target.module == module.__name__ else None
         if whole:
@@ -89,26 +104,40 @@ def wrap_module(module: ModuleType, host: Host) -> None:
             _wrap(owner_module, target, host)
 
 
+def _refuse_older(host: Host, version: Version) -> None:
+    if version < host.oldest:
+        raise UnsupportedKerasError(
+            f"{host.package} {host.version or 'of unknown version'} cannot be guarded; "
+            f"the oldest that can is {'.'.join(map(str, host.oldest))}"
+        )
+
+
 def unwrap(targets: Iterable[Target]) -> None:
     """Put the originals back."""
     for target in targets:
-        if report_one(target) == "wrapped":
-            owner, attribute = _owner(sys.modules[target.module], target)
+        module = sys.modules.get(target.module)
+        if module is None:
+            continue
+        if target.lender:
+            stand_in.remove(module, target.lender)
+            continue
+        owner, attribute = _owner(module, target)
+        if owner is not None:
             wrapping.unwrap(owner, attribute)
 
 
-def report(targets: Iterable[Target]) -> list[TargetState]:
+def report(host: Host) -> list[TargetState]:
     """The state of every target."""
-    return [TargetState(target.full_name, report_one(target)) for target in targets]
+    version = parsed(host.version)
+    return [TargetState(target.full_name, _state(target, version)) for target in host.targets]
 
 
-def report_one(target: Target) -> str:
-    """The state of one target; see :class:`TargetState`."""
+def _state(target: Target, version: Version | None) -> str:
     module = sys.modules.get(target.module)
     if module is None:
         return "not loaded"
     owner, attribute = _owner(module, target)
-    if owner is None:
+    if owner is None or not _is_wanted(target, version):
         return "absent"
     return "wrapped" if wrapping.is_wrapped(owner, attribute) else "unwrapped"
 
@@ -127,14 +156,24 @@ def parsed(version: str | None) -> Version | None:
 
 
 def _wrap(module: ModuleType, target: Target, host: Host) -> None:
+    version = parsed(host.version)
+    if not _is_wanted(target, version):
+        return
+    if target.lender and not stand_in.put(module, target.lender, target.attribute):
+        return
     owner, attribute = _owner(module, target)
     if owner is not None:
         wrapping.wrap(owner, attribute, target.guard)
-    elif _is_expected(target, parsed(host.version)):
+    elif _is_expected(target, version):
         raise UnsupportedKerasError(
             f"{host.package} {host.version or 'of this version'} has no {target.full_name}, "
             "which has to be guarded"
         )
+
+
+def _is_wanted(target: Target, version: Version | None) -> bool:
+    """Own functions are wrapped wherever they are; the lenders' exist whether needed or not."""
+    return not target.lender or version is None or _is_expected(target, version)
 
 
 def _is_expected(target: Target, version: Version | None) -> bool:
@@ -145,8 +184,15 @@ def _is_expected(target: Target, version: Version | None) -> bool:
 
 def _owner(module: ModuleType, target: Target) -> tuple[Any, str]:
     """The object that holds the target, and the attribute; (None, "") where it is absent."""
+    if target.lender:
+        return _borrowed(module.__dict__.get(target.lender), target.attribute)
     owner: Any = module
     *path, attribute = target.name.split(".")
     for step in path:
         owner = getattr(owner, step, None)
     return (None, "") if owner is None or attribute not in owner.__dict__ else (owner, attribute)
+
+
+def _borrowed(lender: Any, attribute: str) -> tuple[Any, str]:
+    missing = isinstance(lender, stand_in.StandIn) and attribute not in lender.__dict__
+    return (None, "") if lender is None or missing else (lender, attribute)

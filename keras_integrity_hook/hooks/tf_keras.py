@@ -2,8 +2,8 @@
 """What of tf_keras (Keras 2) is wrapped.
 
 As in Keras 3 the innermost functions, in the modules that define them. Many of them insist on paths
-and open them on the way, so ``h5py`` and ``zipfile`` have stand-ins there. Weights in TensorFlow's
-own format go through TensorFlow's checkpoints.
+and open them on the way, so ``h5py`` and ``zipfile`` are guarded as these modules see them. Weights
+in TensorFlow's own format go through TensorFlow's checkpoints.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HDF5 = f"{_SAVING}.legacy.hdf5_format"
 _MODEL = f"{_SAVING}.legacy.saved_model"
 
 TARGETS = (
-    Target(_API, "load_model", keras3_guards.refuse_early),
+    Target(_API, "load_model", guards.refuse_early),
     Target(_API, "load_weights", keras3_guards.load_weights),
     # .keras archives
     Target(_LIB, "load_model", guards.load_archive),
@@ -34,11 +34,14 @@ TARGETS = (
     # legacy weights: HDF5, or a checkpoint of TensorFlow's
     Target(_LEGACY, "load_weights", guards.load_legacy_weights),
     Target(_LEGACY, "save_weights", guards.save_legacy_weights),
+    # what is opened inline
+    Target(_LIB, "h5py:File", guards.open_hdf5),
+    Target(_LIB, "zipfile:ZipFile", guards.open_archive),
+    Target(_HDF5, "h5py:File", guards.open_hdf5),
+    Target(_LEGACY, "h5py:File", guards.open_hdf5),
     # SavedModels: TensorFlow's, with a file of Keras's own in them
     Target(f"{_MODEL}.load", "load", guards.load_saved_model),
     Target(f"{_MODEL}.save", "save", guards.save_saved_model),
 )
 
-INLINE = {_LIB: ("h5py", "zipfile"), _HDF5: ("h5py",), _LEGACY: ("h5py",)}
-
-HOST = Host("tf_keras", TARGETS, "tf_keras.src", INLINE)
+HOST = Host("tf_keras", TARGETS, "tf_keras.src", oldest=(2, 16))

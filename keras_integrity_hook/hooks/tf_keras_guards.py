@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, Place
 from keras_integrity_hook.guard import directory, load, save
 from keras_integrity_hook.hooks import keras3_guards as guards
-from keras_integrity_hook.hooks import stand_ins, tensorflow_guards
+from keras_integrity_hook.hooks import keras3_inline as inline
+from keras_integrity_hook.hooks import keras3_paths as paths
 from keras_integrity_hook.hooks import tensorflow_checkpoint_guards as checkpoints
+from keras_integrity_hook.hooks import tensorflow_guards
 
 _Args = tuple[Any, ...]
 _Kwargs = Mapping[str, Any]
@@ -20,8 +23,18 @@ _HDF5_FORMATS = ("h5", "hdf5", "keras")
 _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
 
 
+def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``saving_api.load_model``: it takes a truncated archive for HDF5; say what it is."""
+    path = guards.path_argument(wrapped, args, kwargs)
+    with load.surfacing_failures():
+        # A directory of that name may be a SavedModel.
+        if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
+            load.refuse_broken(path)
+        return wrapped(*args, **kwargs)
+
+
 def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``saving_lib.load_model``: the stand-in for ``zipfile`` opens the verified archive."""
+    """``saving_lib.load_model``: :func:`open_archive` opens the verified archive."""
     with load.surfacing_failures():
         return wrapped(*args, **kwargs)
 
@@ -29,10 +42,10 @@ def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
 def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``load_model_from_hdf5``: takes an open ``h5py.File``, a path, or TensorFlow's file object
     of one."""
-    path = stand_ins.path_of(guards.bind(wrapped, args, kwargs)["filepath"])
+    path = _path_of(guards.bind(wrapped, args, kwargs)["filepath"])
     if path is None:
         return wrapped(*args, **kwargs)
-    with load.surfacing_failures(), load.hdf5_over(guards.open_named(path)) as opened:
+    with load.surfacing_failures(), load.hdf5_over(paths.open_path(path)) as opened:
         return guards.call_with(wrapped, args, kwargs, filepath=opened)
 
 
@@ -91,6 +104,31 @@ def save_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kw
             return guards.call_with(wrapped, args, kwargs, filepath=where, overwrite=True)
 
     return save.save_directory_sealed(path, SAVED_MODEL, write)
+
+
+def open_hdf5(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``h5py.File(name, mode)``."""
+    name = args[0] if args else kwargs.get("name")
+    mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    return inline.hdf5(_path_of(name), mode, lambda: wrapped(*args, **kwargs))
+
+
+def open_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``zipfile.ZipFile(file, mode)``: an archive opened for reading is verified."""
+    path = _path_of(args[0]) if args else None
+    mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if path is None or mode != "r":
+        return wrapped(*args, **kwargs)
+    # The guard of the function we are in closes it.
+    return wrapped(paths.open_path(path), *args[1:], **kwargs)
+
+
+def _path_of(value: Any) -> str | None:
+    """The local path that ``value`` is, or that a TensorFlow file object not yet read has."""
+    gfile = sys.modules.get("tensorflow.python.platform.gfile")
+    if gfile is not None and isinstance(value, gfile.GFile):
+        value = value.name
+    return os.fsdecode(value) if paths.is_local(value) else None
 
 
 def _is_hdf5(path: str, save_format: Any) -> bool:

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which arguments of Keras 3 are local paths, and the verified file at one."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from typing import Any
+
+from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.guard import load
+from keras_integrity_hook.guard.handoff import VerifiedFile
+
+
+def open_path(path: str) -> VerifiedFile:
+    """The verified file.
+
+    Where nothing is there the error is the one the wrapped function would raise: callers test for
+    it. The function itself is not called, it might find what has appeared meanwhile.
+
+    Raises:
+        IntegrityError: as ``open_verified``.
+        FileNotFoundError: nothing is there.
+    """
+    try:
+        return load.open_verified(path)
+    except UnreadableFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError) and not os.path.islink(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+        raise
+
+
+def is_local(value: Any) -> bool:
+    """Whether ``value`` is a path of the local file system."""
+    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
+        return False
+    return "://" not in os.fsdecode(value)

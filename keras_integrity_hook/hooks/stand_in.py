@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one module borrows from another, guarded for that module alone.
+
+Keras opens some files inline, with ``h5py.File`` or ``zipfile.ZipFile``. Wrapping those where they
+are defined would guard every program's HDF5 and ZIP files; wrapping the borrower's view of them
+guards what Keras opens.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+_EMPTY = ModuleType("empty")  # lends nothing, so that a missing lender is noticed
+
+
+class StandIn:
+    """Stands for a module in the globals of a borrower; what is set on it hides the original's."""
+
+    def __init__(self, original: ModuleType) -> None:
+        self.__wrapped__ = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+
+def put(borrower: ModuleType, name: str, attribute: str) -> bool:
+    """Let ``borrower`` find a stand-in at its global ``name``; idempotent.
+
+    The stand-in has ``attribute`` of its own, ready to be wrapped, if the lender has it.
+
+    Returns:
+        False where the borrower could not import the lender (None): it opens nothing with it.
+    """
+    found = borrower.__dict__.get(name, _EMPTY)
+    if found is None:
+        return False
+    if not isinstance(found, StandIn):
+        found = StandIn(found)
+    own = _lent(found.__wrapped__, attribute)
+    if attribute not in found.__dict__ and own is not None:
+        setattr(found, attribute, own)
+    setattr(borrower, name, found)
+    return True
+
+
+def _lent(original: Any, attribute: str) -> Any:
+    if isinstance(original, ModuleType):
+        return getattr(original, attribute, None)
+
+    # Keras's LazyModule imports what it stands for when it is first asked for something; that the
+    # hook is there is no reason to.
+    def when_called(*args: Any, **kwargs: Any) -> Any:
+        return getattr(original, attribute)(*args, **kwargs)
+
+    return when_called
+
+
+def remove(borrower: ModuleType, name: str) -> None:
+    """Give ``borrower`` the original back; does nothing where it has it."""
+    found = borrower.__dict__.get(name)
+    if isinstance(found, StandIn):
+        setattr(borrower, name, found.__wrapped__)
