@@ -177,6 +177,7 @@ def test_file_replaced_after_the_check_is_not_what_is_restored(
     evil = save(tf, tmp_path / "evil", 9.0, count)
     between_check_and_use(monkeypatch, lambda: Path(f"{evil}{end}").replace(f"{saved}{end}"))
     np.testing.assert_array_equal(restored(tf, saved, count), np.ones(count))
+    assert not Path(f"{evil}{end}").exists()
 
 
 @pytest.mark.parametrize("count", [64, LARGE])
