@@ -594,3 +594,27 @@ def test_writer_waits_until_the_load_is_over(model: Any, tmp_path: Path) -> None
     file.close()
     thread.join(10)
     assert written
+
+
+def test_deactivating_reaches_names_bound_at_import_and_activating_again_restores_them(
+    keras: Any, model: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.keras"
+    model.save(path)
+    with path.open("ab") as file:
+        file.write(b"!")
+    before = keras.models.load_model
+    kih.deactivate()
+    try:
+        try:
+            keras.models.load_model(path)
+        except kih.IntegrityError:
+            pytest.fail("still guarded")
+        except ValueError:
+            pass  # what plain Keras makes of it
+        assert type(keras.src.saving.saving_api.load_model) is not type(before)
+    finally:
+        kih.activate()
+    assert keras.src.saving.saving_api.load_model is before
+    with pytest.raises(kih.DamagedFileError):
+        before(path)

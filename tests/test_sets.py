@@ -257,6 +257,15 @@ def test_missing_shard_is_refused_and_named(model: Any, index: Path) -> None:
         model.load_weights(index)
 
 
+def test_seal_of_other_shards_is_refused(model: Any, index: Path) -> None:
+    model.save_weights(index.with_name("other.weights.json"), max_shard_size=0.003)
+    shutil.copy(index.with_name("other.weights.json.seal"), f"{index}.seal")
+    with pytest.raises(ChecksumMismatchError, match="is not listed in the seal"):
+        model.load_weights(index)
+    with pytest.raises(ChecksumMismatchError):
+        verify(index)
+
+
 def test_swapped_shards_are_refused(model: Any, index: Path) -> None:
     one, two = index.parent / "w_00000.weights.h5", index.parent / "w_00001.weights.h5"
     one.rename(index.parent / "aside")

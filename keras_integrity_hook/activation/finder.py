@@ -30,10 +30,21 @@ WATCHED: frozenset[str] = frozenset(
         "keras.src.callbacks.backup_and_restore",
         "keras.src.callbacks.orbax_checkpoint",
         "keras.src.utils.file_utils",
+        "tf_keras",
+        "tf_keras.src.saving.saving_lib",
+        "tf_keras.src.saving.saving_api",
+        "tf_keras.src.saving.legacy.save",
+        "tf_keras.src.saving.legacy.hdf5_format",
+        "tf_keras.src.saving.legacy.saved_model.load",
+        "tf_keras.src.saving.legacy.saved_model.save",
         "tensorflow.python.saved_model.load",
         "tensorflow.python.saved_model.save",
         "tensorflow.python.saved_model.loader_impl",
         "tensorflow.python.saved_model.builder_impl",
+        "tensorflow.python.checkpoint.checkpoint",
+        "tensorflow.python.checkpoint.checkpoint_management",
+        "tensorflow.python.training.checkpoint_utils",
+        "tensorflow.python.training.py_checkpoint_reader",
     }
 )
 

@@ -165,6 +165,10 @@ def open_listed(found: OpenSet, members: Iterable[Member], *, hold: bool) -> Non
             _note(found, name, f"is {change} than its seal says")
         if part.fd < 0:
             held += part.content.size
+    head = found.place.head
+    if head is not None and head not in listed:
+        # The seal of another model in the same directory, whose files are all in order.
+        _note(found, head, "is not listed in the seal")
     if found.place.kind.whole_directory:
         found.others = [n for n in _tree(found.directory) if n not in listed]
         found.others = [n for n in found.others if n != found.place.seal]

@@ -51,6 +51,13 @@ class Place:
         """The seal's path below the directory."""
         return self.stem + self.kind.seal
 
+    @property
+    def head(self) -> str | None:
+        """The file of a stem that its loader opens first; None for a whole directory."""
+        if self.kind.whole_directory:
+            return None
+        return f"{self.stem}.index" if self.kind is TF_CHECKPOINT else self.stem
+
 
 def _read_of_keras_directory(name: str) -> bool:
     # The upload to a hub draws a plot into assets/ after the save; no loader asks for it.

@@ -47,6 +47,7 @@ class _Loading(NamedTuple):
 
 
 _current: ContextVar[_Loading | None] = ContextVar("_current", default=None)
+_admitted_place: ContextVar[Place | None] = ContextVar("_admitted_place", default=None)
 
 
 def open_verified(path: str) -> VerifiedFile:
@@ -89,6 +90,10 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
     Raises:
         IntegrityError: one of its kinds; at the end if a file was changed during the load.
     """
+    # An outer function of the same load has been here already.
+    if place == _admitted_place.get():
+        yield None
+        return
     # The same steps as for one file.
     try:
         model = open_set(path, place, hold=True)
@@ -99,7 +104,11 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         checked = None
     _log.info("load %s: %s", printable(path), "unverified" if checked is None else "verified")
     if checked is None:
-        yield None
+        token = _admitted_place.set(place)
+        try:
+            yield None
+        finally:
+            _admitted_place.reset(token)
         return
     try:
         yield checked
@@ -275,18 +284,29 @@ def refuse_external(opened: Any, path: str | None) -> None:
 
 
 def _admit_unsealed(model: ModelFile) -> None:
+    also = [] if model.files is None else model.files.parts  # one warning is enough for a set
+    where = "" if model.files is None else model.files.place.directory
+    admit_unsealed(model.path, *(os.path.join(where, part.name) for part in also))
+
+
+def admit_unsealed(path: str, *also: str) -> None:
+    """Warn of a model without a seal, once for each path, or refuse it where one is required.
+
+    Args:
+        also: paths of its files, which need no warning of their own.
+
+    Raises:
+        UnsealedModelError: this process demands a seal.
+    """
     if settings.unsealed() is settings.Unsealed.REJECT:
-        raise UnsealedModelError("the model has no seal and one is required", path=model.path)
+        raise UnsealedModelError("the model has no seal and one is required", path=path)
     with _warned_lock:
-        first = model.path not in _warned
-        _warned.add(model.path)
-        if model.files is not None:  # one warning is enough for a set
-            where = model.files.place.directory
-            _warned.update(os.path.join(where, part.name) for part in model.files.parts)
+        first = path not in _warned
+        _warned.update((path, *also))
     if first:
         error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
         warnings.warn(
-            f"{printable(model.path)}: {error}", UnsealedModelWarning, stacklevel=outside_depth()
+            f"{printable(path)}: {error}", UnsealedModelWarning, stacklevel=outside_depth()
         )
 
 
@@ -304,7 +324,7 @@ def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
 
 def outside_depth() -> int:
     """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
-    inside = ("keras_integrity_hook", "keras", "wrapt", "contextlib")
+    inside = ("keras_integrity_hook", "keras", "tf_keras", "tensorflow", "wrapt", "contextlib")
     frame = sys._getframe(1)
     depth = 1
     while frame.f_back is not None:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
 from keras_integrity_hook.guard import replace, sealer
@@ -117,6 +118,7 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
     with replace.private_sibling(target) as private:
         place = Place(kind, str(private.parent), private.name)
         result = _write_set(private, write, place)
+        _unseal_if_incomplete(place)
         replace.put_files_in_place(private.parent, target.parent, last=place.seal)
     _log.info("save %s: sealed", printable(path))
     return result
@@ -150,6 +152,22 @@ def seal_written(place: Place) -> None:
         _log.warning("save %s: not sealed: %s", printable(name), error)
 
 
+def _unseal_if_incomplete(place: Place) -> None:
+    """A loader is given what the seal lists and nothing else: it has to be all there is.
+
+    TensorFlow lets objects bring savers of their own that write files we know nothing of.
+    """
+    seal = Path(place.directory, place.seal)
+    if not seal.exists():
+        return
+    with file_set.open_directory(place) as found:
+        file_set.open_present(found)
+    if found.others:
+        name = file_set.shown(found.others[0])
+        _log.warning("save %s: not sealed: '%s' is of no known kind", printable(place.stem), name)
+        seal.unlink()
+
+
 def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
     token = _reservation.set(Reservation(str(private), 0))
     try:
@@ -161,9 +179,10 @@ def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> 
 
 
 def _is_being_sealed(target: Path) -> bool:
-    """Whether an outer save (tf_keras around TensorFlow's) has begun and will seal ``target``."""
+    """Whether an outer save (tf_keras around TensorFlow's SavedModel around its checkpoint) has
+    begun and will seal ``target``, or the directory that it lies in."""
     reservation = _reservation.get()
-    return reservation is not None and target == Path(reservation.path)
+    return reservation is not None and Path(reservation.path) in (target, *target.parents)
 
 
 def _may_become_directory(target: Path) -> bool:

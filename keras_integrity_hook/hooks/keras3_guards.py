@@ -7,6 +7,7 @@ remote paths and directories are passed on untouched.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import stat
@@ -97,7 +98,7 @@ def save_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _K
     return save.save_sealed(
         path,
         lambda where: call_with(wrapped, args, kwargs, filepath=where),
-        user_block=_user_block(bound["model"]),
+        user_block=user_block(bound["model"]),
     )
 
 
@@ -107,14 +108,12 @@ def save_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     bound = bind(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    if not bound.get("overwrite", True) and os.path.isfile(path):
-        from keras.src.utils import io_utils
-
-        if not io_utils.ask_to_proceed_with_overwrite(path):
-            return None
+    asks = not bound.get("overwrite", True) and os.path.isfile(path)
+    if asks and not may_overwrite(wrapped, path):
+        return None
     if os.path.dirname(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
-    room = _user_block(bound["model"])
+    room = user_block(bound["model"])
 
     def write(where: str) -> Any:
         import h5py
@@ -139,8 +138,7 @@ def all_or_nothing(
         replaced: opens what is given in place of arguments of the user's.
     """
     bound = bind(wrapped, args, kwargs)
-    variables = list(getattr(bound.get("model"), "variables", ()))
-    snapshot = Snapshot(variables)
+    snapshot = Snapshot(variables_of(bound.get("model")))
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
         opened = replaced()
@@ -186,12 +184,32 @@ def _is_left_to_keras(path: str) -> bool:
     return is_checkpoint is not None and bool(is_checkpoint(path))
 
 
-def _user_block(model: Any) -> int:
-    variables = list(model.variables)
-    optimizer = getattr(model, "optimizer", None)
-    variables += list(getattr(optimizer, "variables", None) or ())
+def may_overwrite(wrapped: _Function, path: str) -> bool:
+    """Ask as the package of ``wrapped`` does before it overwrites ``path``.
+
+    The original would not ask: nothing is at the private path it is given.
+    """
+    package = wrapped.__module__.partition(".")[0]
+    utilities = importlib.import_module(f"{package}.src.utils.io_utils")
+    return bool(utilities.ask_to_proceed_with_overwrite(path))
+
+
+def variables_of(owner: Any) -> list[Any]:
+    """The variables of a model or an optimizer; none before they are created."""
+    try:
+        found = getattr(owner, "variables", None) or ()
+        # A method of the oldest optimizers, which tf_keras still has.
+        return list(found() if callable(found) else found)
+    except ValueError:  # tf_keras: a model that was never called
+        return []
+
+
+def user_block(model: Any) -> int:
+    """The user block (bytes) to reserve in an HDF5 file of ``model``."""
+    variables = variables_of(model) + variables_of(getattr(model, "optimizer", None))
     # Names in the file are about as long as the variables' paths, under a group of their own.
-    names = [f"model_weights/{variable.path}/{variable.path}" for variable in variables]
+    paths = [str(getattr(variable, "path", variable.name)) for variable in variables]
+    names = [f"model_weights/{path}/{path}" for path in paths]
     size = sum(_bytes_of(variable) for variable in variables)
     return sealer.user_block_estimate(names, size)
 

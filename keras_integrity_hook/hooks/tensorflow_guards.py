@@ -29,7 +29,7 @@ def load_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kw
         if checked is None:
             return wrapped(*args, **kwargs)
         loaded = guards.call_with(wrapped, args, kwargs, export_dir=checked.path)
-        _keep_what_is_read_later(checked, loaded)
+        keep_what_is_read_later(checked, loaded)
         return loaded
 
 
@@ -40,7 +40,7 @@ def save_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kw
         return wrapped(*args, **kwargs)
 
     def write(where: str) -> Any:
-        with _speaking_of(path, where):
+        with speaking_of(path, where):
             return guards.call_with(wrapped, args, kwargs, export_dir=where)
 
     return save.save_directory_sealed(path, SAVED_MODEL, write)
@@ -82,7 +82,8 @@ def _unverified(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> str | None:
     return path
 
 
-def _keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any]) -> None:
+def keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any]) -> None:
+    """Let the files live on that ``loaded``, what TensorFlow's loader returned, still needs."""
     from tensorflow.python.eager import context
     from tensorflow.python.framework import ops
 
@@ -98,7 +99,7 @@ def _keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any])
 
 
 @contextlib.contextmanager
-def _speaking_of(path: str, private: str) -> Iterator[None]:
+def speaking_of(path: str, private: str) -> Iterator[None]:
     """TensorFlow logs where it writes: let that be where the user's model will be."""
 
     def rename(record: logging.LogRecord) -> bool:

@@ -29,17 +29,38 @@ class GuardWrapper(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         return self
 
 
+class _Switch:
+    """Whether a wrapper guards: names bound to it elsewhere live on after it is taken off."""
+
+    on = True
+
+    def __call__(self) -> bool:
+        return self.on
+
+
+# One wrapper for each original for good, so that taking guards off and putting them on again leaves
+# every name for a function the same object. The wrapper keeps the original, so the id stays its own.
+_made: dict[tuple[int, Any], GuardWrapper] = {}
+
+
 def wrap(owner: Any, name: str, guard: Callable[..., Any]) -> None:
     """Replace ``owner.name`` by a wrapper that calls ``guard(wrapped, instance, args, kwargs)``."""
     original = owner.__dict__[name]
-    if not isinstance(original, GuardWrapper):
-        setattr(owner, name, GuardWrapper(original, guard))
+    if isinstance(original, GuardWrapper):
+        return
+    wrapper = _made.get((id(original), guard))
+    if wrapper is None:
+        wrapper = GuardWrapper(original, guard, _Switch())
+        _made[id(original), guard] = wrapper
+    wrapper._self_enabled.on = True
+    setattr(owner, name, wrapper)
 
 
 def unwrap(owner: Any, name: str) -> None:
     """Put the original back; does nothing where there is no wrapper."""
     current = owner.__dict__.get(name)
     if isinstance(current, GuardWrapper):
+        current._self_enabled.on = False
         setattr(owner, name, current.__wrapped__)
 
 
