@@ -26,6 +26,7 @@ WATCHED: frozenset[str] = frozenset(
         "keras",
         "keras.src.saving.saving_lib",
         "keras.src.saving.saving_api",
+        "keras.src.saving.file_editor",
         "keras.src.legacy.saving.legacy_h5_format",
         "tensorflow.python.saved_model.load",
         "tensorflow.python.saved_model.save",

@@ -36,6 +36,11 @@ def user_block_for(path: str) -> int:
     return reservation.user_block if reservation and reservation.path == path else 0
 
 
+def is_in_progress() -> bool:
+    """Whether this thread is in the middle of a save that will seal what is written."""
+    return _reservation.get() is not None
+
+
 def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int = 0) -> _Result:
     """Let ``write`` write a model, seal it, and put it at ``path``.
 

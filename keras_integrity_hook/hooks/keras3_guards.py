@@ -69,11 +69,13 @@ def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
 
 
 def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``H5IOStore._get_h5_file``: reads are verified; a file being sealed gets its user block."""
+    """``H5IOStore._get_h5_file``: reads are verified, what is written will be sealed."""
     bound = bind(wrapped, args, kwargs)
     path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
     if instance.archive or not _is_local(path):
         path = None
+    elif mode == "w" and type(instance).__name__ != "H5IOStore" and not save.is_in_progress():
+        path = None  # a store of shards opens what it has closed again, to add to it
     return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
 
 
