@@ -314,15 +314,15 @@ def test_arming_is_idempotent_and_survives_a_purge_of_this_package(
     in_zoo: Callable[[str], str],
 ) -> None:
     code = """
-        def arm():
-            from keras_integrity_hook._startup import init
-            init(); init()
+        def arm_twice():
+            from keras_integrity_hook.activation.finder import arm
+            arm(); arm()
             return [f for f in sys.meta_path if type(f).__name__ == "Finder" and f is not finder]
-        first = arm()
+        first = arm_twice()
         sys.meta_path.remove(finder)
         for name in [n for n in sys.modules if n.startswith("keras_integrity_hook")]:
             del sys.modules[name]
-        second = arm()
+        second = arm_twice()
         print(len(first), len(second), first[0] is second[0])
     """
     assert in_zoo(code) == "1 1 False"

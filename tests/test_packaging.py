@@ -204,7 +204,6 @@ def test_start_up_imports_only_the_finder(from_wheel: Venv, tmp_path: Path) -> N
     assert new <= {"__future__"}
     assert {name for name in ours if name.startswith("keras_integrity_hook")} == {
         "keras_integrity_hook",
-        "keras_integrity_hook._startup",
         "keras_integrity_hook.activation",
         "keras_integrity_hook.activation.finder",
     }
@@ -239,7 +238,9 @@ def test_start_up_line_hides_nothing() -> None:
 
 def test_start_file_names_a_callable_of_the_package() -> None:
     lines = (ROOT / "keras_integrity_hook.start").read_text().splitlines()
-    assert [one for one in lines if one[:1] != "#"] == ["keras_integrity_hook._startup:init"]
+    assert [one for one in lines if one[:1] != "#"] == [
+        "keras_integrity_hook.activation.finder:arm"
+    ]
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:

@@ -141,7 +141,12 @@ class PatchingLoader:
 
 
 def arm() -> None:
-    """Put the finder first on ``sys.meta_path``; idempotent."""
+    """Put the finder first on ``sys.meta_path``: what the start-up files call.
+
+    Idempotent, because a venv runs its start-up files twice. No setting is read: an exception in a
+    start-up file is printed and forgotten, so a decision made here would fail open. The decisions
+    are made when a host is imported.
+    """
     if _FINDER in sys.meta_path:
         return
     # Purging and importing this package again makes a second finder; one is enough.

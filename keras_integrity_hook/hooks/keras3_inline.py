@@ -86,17 +86,13 @@ def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
     Raises:
         IntegrityError: as ``open_verified``.
     """
+    if path is None:
+        return _refusing_links(otherwise()) if mode == "r" else otherwise()
     if mode == "r":
-        return (
-            _in_memory(otherwise)
-            if path is None
-            else load.hdf5_over(paths.open_path(os.fsdecode(path)))
-        )
-    if path is None or mode != "w":
-        return otherwise()
-    if not save.is_in_progress():
+        return load.hdf5_over(paths.open_path(os.fsdecode(path)))
+    if mode == "w" and not save.is_in_progress():
         return store.hdf5_sealed_on_close(os.fsdecode(path))
-    room = save.user_block_for(os.fsdecode(path))
+    room = save.user_block_for(os.fsdecode(path)) if mode == "w" else 0
     if not room:
         return otherwise()
     import h5py
@@ -104,8 +100,7 @@ def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
     return h5py.File(path, mode="w", userblock_size=room)
 
 
-def _in_memory(otherwise: Callable[[], Any]) -> Any:
-    opened = otherwise()
+def _refusing_links(opened: Any) -> Any:
     try:
         # The bytes are verified or the caller's own, but older Keras would follow their links.
         load.refuse_external(opened, None)
