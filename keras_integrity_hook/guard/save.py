@@ -87,12 +87,12 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(path))
-    if _is_being_sealed(target) or not _may_become_directory(target):
+    if is_being_sealed(target) or not may_become_directory(target):
         return write(path)
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
     if not os.access(target.parent, os.W_OK) or os.path.ismount(target):
-        return _save_into_directory(target, kind, write)
+        return save_into_directory(target, kind, write)
     with replace.private_sibling(target) as private:
         result = _write_set(private, write, Place(kind, str(private), ""))
         replace.put_directory_in_place(
@@ -117,7 +117,7 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
-    if _is_being_sealed(target) or not target.parent.is_dir():
+    if is_being_sealed(target) or not target.parent.is_dir():
         return write(path)
     with replace.private_sibling(target) as private:
         place = Place(kind, str(private.parent), private.name)
@@ -127,8 +127,8 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
     return result
 
 
-def _save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result]) -> _Result:
-    """The directory cannot be replaced, only what is in it: no atomic way exists there."""
+def save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+    """For a directory that cannot be replaced, only what is in it: no atomic way exists there."""
     _log.warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
         "a crash now would leave them damaged",
@@ -155,23 +155,29 @@ def seal_written(place: Place) -> None:
         _log.warning("save %s: not sealed: %s", printable(name), error)
 
 
-def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
+def write_privately(private: Path, write: Callable[[str], _Result]) -> _Result:
+    """Let ``write`` write at ``private``; what it calls in turn leaves sealing that to us."""
     token = _reservation.set(Reservation(str(private), 0))
     try:
-        result = write(str(private))
+        return write(str(private))
     finally:
         _reservation.reset(token)
+
+
+def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
+    result = write_privately(private, write)
     seal_written(place)
     return result
 
 
-def _is_being_sealed(target: Path) -> bool:
+def is_being_sealed(target: Path) -> bool:
     """Whether an outer save (tf_keras around TensorFlow's) has begun and will seal ``target``."""
     reservation = _reservation.get()
     return reservation is not None and target == Path(reservation.path)
 
 
-def _may_become_directory(target: Path) -> bool:
+def may_become_directory(target: Path) -> bool:
+    """Whether ``target`` is a directory or nothing yet."""
     return target.is_dir() or not os.path.lexists(target)
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import keras3, table, tensorflow
+from keras_integrity_hook.hooks import keras3, keras_hub, table, tensorflow
 from keras_integrity_hook.hooks.table import TargetState
 
-HOSTS = (keras3.HOST, tensorflow.HOST)
+HOSTS = (keras3.HOST, tensorflow.HOST, keras_hub.HOST)
 
 NOT_SUPPORTED = (
     ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),

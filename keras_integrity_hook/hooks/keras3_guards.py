@@ -131,6 +131,8 @@ def all_or_nothing(
     args: _Args,
     kwargs: _Kwargs,
     replaced: Callable[[], dict[str, Any]] = dict,
+    *,
+    model: Any = None,
 ) -> Any:
     """Call; where verified bytes stop coming in the middle, leave the model as it was.
 
@@ -138,9 +140,11 @@ def all_or_nothing(
 
     Args:
         replaced: opens what is given in place of arguments of the user's.
+        model: whose weights are loaded; by default the argument of that name.
     """
-    bound = bind(wrapped, args, kwargs)
-    variables = list(getattr(bound.get("model"), "variables", ()))
+    if model is None:
+        model = bind(wrapped, args, kwargs).get("model")
+    variables = list(getattr(model, "variables", ()))
     snapshot = Snapshot(variables)
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
