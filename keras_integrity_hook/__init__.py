@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import DamagedFileError as DamagedFileError
     from keras_integrity_hook.errors import DamagedRange as DamagedRange
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
+    from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
     from keras_integrity_hook.errors import IntegrityError as IntegrityError
     from keras_integrity_hook.errors import IntegrityWarning as IntegrityWarning
     from keras_integrity_hook.errors import LimitExceededError as LimitExceededError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
     from keras_integrity_hook.errors import UnsealedModelWarning as UnsealedModelWarning
     from keras_integrity_hook.errors import UnsupportedKerasError as UnsupportedKerasError
+    from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
 
 __version__ = "0.1.0"
 
@@ -47,6 +49,7 @@ _HOMES = {
         "DamagedFileError",
         "DamagedRange",
         "ExternalReferenceError",
+        "InsecureDownloadError",
         "IntegrityError",
         "IntegrityWarning",
         "LimitExceededError",
@@ -58,6 +61,7 @@ _HOMES = {
         "UnsealedModelError",
         "UnsealedModelWarning",
         "UnsupportedKerasError",
+        "UnverifiedDownloadWarning",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

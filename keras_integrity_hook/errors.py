@@ -198,12 +198,38 @@ class UnsupportedKerasError(IntegrityError):
     )
 
 
+class InsecureDownloadError(IntegrityError):
+    """A model file would be downloaded over a connection that is not encrypted.
+
+    Args:
+        path: the URL that was asked for, without user, password, query and fragment.
+        urls: it and the URLs it was redirected to, likewise; the last was not contacted.
+    """
+
+    code = "insecure-download"
+    default_remedy = (
+        "Use an https:// address that does not redirect to plain http; or fetch the file in a way "
+        "you trust and give Keras the local path."
+    )
+
+    def __init__(self, cause: str, *, path: str | None = None, urls: tuple[str, ...] = ()) -> None:
+        super().__init__(cause, path=path)
+        self.urls = urls
+
+    def evidence(self) -> dict[str, Any]:
+        return {"urls": list(self.urls)}
+
+
 class IntegrityWarning(UserWarning):
     """Root of the package's warnings."""
 
 
 class UnsealedModelWarning(IntegrityWarning):
     """A model without a seal was loaded; shown once per path."""
+
+
+class UnverifiedDownloadWarning(IntegrityWarning):
+    """A model file is downloaded without a hash to compare it with; shown once per URL."""
 
 
 def printable(text: str) -> str:

@@ -33,8 +33,6 @@ model.save("legacy.h5")
 
 # sitecustomize stands in for the start-up file, so that these tests also run from a source tree.
 ARM = "from keras_integrity_hook.activation import finder\nfinder.arm()\n"
-    "import keras_integrity_hook.activation.finder\nkeras_integrity_hook.activation.finder.arm()\n"
-)
 
 
 def environment(*path: str, **extra: str) -> dict[str, str]:

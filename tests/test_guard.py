@@ -472,18 +472,6 @@ def test_pickled_and_copied_models_are_left_alone(keras: Any, model: Any) -> Non
     assert same(copy.deepcopy(model), model)
 
 
-def test_sharded_weights_still_save_and_load(keras: Any, model: Any, tmp_path: Path) -> None:
-    """Shards get no seal in this version; they must go through the guard unharmed."""
-    needs(keras, (3, 10), "sharded weights")
-    path = tmp_path / "m.weights.json"
-    model.save_weights(path, max_shard_size=6e-7)
-    assert len(list(tmp_path.glob("*.h5"))) > 1
-    other = build(keras)
-    with pytest.warns(kih.UnsealedModelWarning):
-        other.load_weights(path)
-    assert same(other, model)
-
-
 def test_inner_functions_are_guarded_too(keras: Any, model: Any, tmp_path: Path) -> None:
     from keras.src.saving import saving_lib
 
@@ -612,54 +600,3 @@ def test_writer_waits_until_the_load_is_over(model: Any, tmp_path: Path) -> None
     file.close()
     thread.join(10)
     assert written
-
-
-# Bytes outside the file
-
-
-@pytest.mark.parametrize("kind", ["external link", "external storage", "virtual dataset"])
-@pytest.mark.parametrize("sealed", [True, False])
-def test_hdf5_that_points_elsewhere_is_refused(
-    keras: Any, tmp_path: Path, kind: str, sealed: bool
-) -> None:
-    secret = tmp_path / "secret.h5"
-    with h5py.File(secret, "w") as file:
-        file["v"] = np.ones((8, 16), dtype="float32")
-    path = tmp_path / "evil.weights.h5"
-    with h5py.File(path, "w") as file:
-        group = file.create_group("layers/dense/vars")
-        if kind == "external link":
-            group["0"] = h5py.ExternalLink(str(secret), "/v")
-        elif kind == "external storage":
-            group.create_dataset("0", (8,), "u1", external=[(str(secret), 0, 8)])
-        else:
-            layout = h5py.VirtualLayout((8, 16), "float32")
-            layout[:] = h5py.VirtualSource(str(secret), "v", (8, 16))
-            group.create_virtual_dataset("0", layout)
-    if sealed:
-        kih.seal(path)
-    target = build(keras)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(kih.ExternalReferenceError):
-            target.load_weights(path)
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
-def test_bad_input_gets_a_typed_error_in_bounded_time(
-    keras: Any, model: Any, tmp_path: Path, suffix: str
-) -> None:
-    fifo, empty, text = (tmp_path / f"{kind}{suffix}" for kind in ("fifo", "empty", "text"))
-    dangling = tmp_path / f"dangling{suffix}"
-    os.mkfifo(fifo)
-    empty.touch()
-    text.write_text("not a model")
-    dangling.symlink_to(tmp_path / "nowhere")
-    for path, kind in (
-        (fifo, kih.UnreadableFileError),
-        (empty, kih.NotAModelError),
-        (text, kih.NotAModelError),
-        (dangling, kih.UnreadableFileError),
-    ):
-        with pytest.raises(kind):
-            reload(keras, path)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import socket
 import struct
 import zipfile
 from pathlib import Path
@@ -241,24 +240,9 @@ def _rewritten(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_zip_with_a_prefix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(kih.IntegrityError):
-        kih.verify(_rewritten(tmp_path / "m.keras", b"PK\x03\x04 prefix" + archive_bytes()))
-
-
 def test_zip_with_a_comment_or_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(kih.DamagedFileError):
         kih.verify(_rewritten(tmp_path / "m.keras", archive_bytes() + b"suffix"))
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_zip_with_duplicate_names_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "m.keras"
-    path.write_bytes(archive_bytes())
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("config.json", b'{"evil": 1}')
-    with pytest.raises(kih.DamagedFileError, match="one name"):
-        kih.verify(path)
 
 
 def test_zip_with_contradicting_local_name_is_refused(tmp_path: Path) -> None:
@@ -272,60 +256,7 @@ def test_hdf5_with_a_foreign_user_block_is_refused(tmp_path: Path) -> None:
         kih.verify(_rewritten(tmp_path / "m.h5", bytes(512) + hdf5_bytes()))
 
 
-# Bad input
-
-
-def test_bad_paths_get_one_typed_error_each(tmp_path: Path) -> None:
-    fifo, sock = tmp_path / "fifo.keras", tmp_path / "s.keras"
-    os.mkfifo(fifo)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(sock))
-        dangling = tmp_path / "dangling.keras"
-        dangling.symlink_to(tmp_path / "nowhere")
-        for path in (fifo, sock, dangling, tmp_path, Path("/dev/zero"), tmp_path / "missing"):
-            with pytest.raises(kih.UnreadableFileError) as caught:
-                kih.verify(path)
-            assert caught.value.path == str(path)
-            assert caught.value.remedy()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"hello, I am text\n" * 9, b"version https://git-lfs.github.com/spec/v1\noid sha256:0"],
-    ids=["empty", "text", "git-lfs pointer"],
-)
-def test_what_is_no_model_is_called_so(data: bytes, tmp_path: Path) -> None:
-    path = _rewritten(tmp_path / "m.keras", data)
-    with pytest.raises(kih.NotAModelError):
-        kih.verify(path)
-
-
-def test_ten_gigabytes_of_nothing_are_refused_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "sparse.keras"
-    with open(path, "wb") as file:
-        file.truncate(10 << 30)
-    with pytest.raises(kih.NotAModelError):
-        kih.verify(path)
-
-
-def test_seal_that_claims_absurd_lengths_is_refused_without_allocating(tmp_path: Path) -> None:
-    header = struct.pack("<8sHHIII", b"KERASEAL", 1, 0, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
-    with pytest.raises(kih.LimitExceededError):
-        kih.verify(_rewritten(tmp_path / "m.h5", header + hdf5_bytes()))
-
-
-def test_statement_that_claims_two_to_the_sixty_bytes_is_refused() -> None:
-    said = statement.Statement(
-        "m", "0" * 64, "hdf5", "sha256", 1 << 52, 1 << 20, "2026-01-01T00:00:00Z"
-    )
-    with pytest.raises(kih.LimitExceededError):
-        statement.decode(statement.encode(said))
-
-
-def test_json_ten_thousand_levels_deep_is_refused() -> None:
-    for text in (b"[" * 10_000 + b"]" * 10_000, b'{"a":' * 10_000 + b"1" + b"}" * 10_000):
-        with pytest.raises(kih.IntegrityError):
-            canonical.decode(text)
+# Parsers on hostile bytes
 
 
 @pytest.mark.parametrize(

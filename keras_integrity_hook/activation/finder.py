@@ -36,6 +36,7 @@ WATCHED: frozenset[str] = frozenset(
         "keras_hub.src.layers.preprocessing.image_converter",
         "keras_hub.src.layers.preprocessing.audio_converter",
         "keras_hub.src.layers.preprocessing.video_converter",
+        "keras.src.utils.file_utils",
         "tensorflow.python.saved_model.load",
         "tensorflow.python.saved_model.save",
         "tensorflow.python.saved_model.loader_impl",

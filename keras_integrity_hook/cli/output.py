@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.set_kinds import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     ConfigurationError,
@@ -28,6 +30,8 @@ from keras_integrity_hook.errors import (
 )
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from keras_integrity_hook.api import Report
 
 OK, REFUSED, USAGE = 0, 1, 2
@@ -35,8 +39,11 @@ SCHEMA = 1
 
 # Below this many bytes the work is over before a bar could be read.
 _LONG_WORK = 256 * 1024 * 1024
+# The commands that read all of a file, and what the bar says meanwhile.
+_READERS = {"verify": "Verifying", "seal": "Sealing", "unseal": "Unsealing"}
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
+_bar: Progress | None = None
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
@@ -87,7 +94,7 @@ def show(result: Result) -> None:
     """Print one result: state and path, then what is wrong and what to do about it."""
     colour = "red" if not result.ok else "yellow" if result.state == "unsealed" else "green"
     state = click.style(f"{result.state:<15}", fg=colour, bold=not result.ok)
-    click.echo(f"{state} {printable(result.path)}")
+    _say(f"{state} {printable(result.path)}")
     if result.error is not None:
         detail(result.error.cause)
         # The cause names the first few damaged parts itself.
@@ -101,7 +108,7 @@ def show(result: Result) -> None:
 
 def detail(text: str) -> None:
     """Print one indented line, escaped."""
-    click.echo(f"{_INDENT}{printable(text)}")
+    _say(f"{_INDENT}{printable(text)}")
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
@@ -138,27 +145,61 @@ def misconfigured(command: str, error: ConfigurationError, *, as_json: bool) -> 
 
 
 @contextmanager
-def progress(paths: Sequence[str], doing: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+def progress(paths: Sequence[str], command: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
     """A bar on standard error while long work is done on a terminal; else nothing.
+
+    Meanwhile :func:`show` and its kin print above the bar.
+
+    Args:
+        paths: what will be worked on; one that is named twice counts twice.
 
     Yields:
         A function to call with each path when it is done.
     """
-    sizes = {path: _size(path) for path in paths}
-    total = sum(sizes.values())
-    if quiet or total < _LONG_WORK or not sys.stderr.isatty():
+    global _bar  # noqa: PLW0603 - a process has one terminal
+    doing = _READERS.get(command)
+    sizes: dict[str, int] = {}
+    if not quiet and doing is not None and sys.stderr.isatty():
+        sizes = {path: _size(path) for path in paths}
+    total = sum(sizes.get(path, 0) for path in paths)
+    if doing is None or total < _LONG_WORK:
         yield lambda path: None
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
 
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    # Only a terminal may be redrawn around the bar: piped output must arrive where it was sent.
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
-    ) as bar:
+    console = Console(stderr=True)
+    if not console.is_interactive:  # TERM=dumb: nothing can be redrawn
+        yield lambda path: None
+        return
+    # A file is one step, so that the clock has to tell that a large one is being worked on.
+    columns = (
+        rich.SpinnerColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.DownloadColumn(table_column=Column(no_wrap=True)),
+        rich.TimeElapsedColumn(),
+    )
+    # Not redirected: click would find the stream behind rich's and write into the bar.
+    with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(doing, total=total)
-        yield lambda path: bar.advance(task, sizes[path])
+        _bar = bar
+        try:
+            yield lambda path: bar.advance(task, sizes[path])
+        finally:
+            _bar = None
+
+
+def _say(line: str) -> None:
+    if _bar is None or not sys.stdout.isatty():
+        # Piped output must arrive where it was sent.
+        click.echo(line)
+        return
+    from rich.text import Text
+
+    # Above the bar, which is drawn anew below; not broken into pieces, so that it can be copied.
+    _bar.console.print(Text.from_ansi(line), soft_wrap=True)
 
 
 def _summary(parts: Sequence[str]) -> list[str]:
@@ -168,7 +209,13 @@ def _summary(parts: Sequence[str]) -> list[str]:
 
 
 def _size(path: str) -> int:
+    """Bytes to be read for the model at ``path``; 0 where that cannot be told, so no bar."""
+    place = recognise(path)
     try:
-        return os.stat(path).st_size
-    except OSError:
+        if place is None:
+            return os.stat(path).st_size
+        with file_set.open_directory(place) as found:
+            file_set.open_present(found)
+            return found.content.size
+    except (OSError, ValueError, IntegrityError):
         return 0

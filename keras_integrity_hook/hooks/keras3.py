@@ -8,6 +8,7 @@ wrapper of its own and activating late covers as much as activating early.
 
 from __future__ import annotations
 
+from keras_integrity_hook.hooks import keras3_downloads as downloads
 from keras_integrity_hook.hooks import keras3_editor as editor
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_inline as inline
@@ -46,6 +47,8 @@ TARGETS = (
     # legacy .h5 and .hdf5
     Target(_LEGACY, "load_model_from_hdf5", guards.load_legacy),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
+    # what get_file downloads: keras.applications, data sets, presets, the user's own
+    Target("keras.src.utils.file_utils", "urlretrieve", downloads.retrieve),
 )
 
 HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3, 0, 5))

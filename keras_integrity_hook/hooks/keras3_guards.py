@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
     """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
     path = path_argument(wrapped, args, kwargs)
     with load.surfacing_failures():
-        if path is not None and path.endswith(".keras") and not _is_missing_or_directory(path):
+        if path is not None and path.endswith(".keras") and not _is_left_to_keras(path):
             # The inner function opens and checks it again; here only the structure is looked at,
             # and that Keras may open it at all: it would wait for ever on a FIFO.
             load.refuse_broken(path)
@@ -174,8 +175,21 @@ class Snapshot:
             variable.assign(value)
 
 
-def _is_missing_or_directory(path: str) -> bool:
-    return not os.path.lexists(path) or os.path.isdir(path)
+def _is_left_to_keras(path: str) -> bool:
+    """Whether nothing is at ``path``, or a directory that Keras loads although it is called so."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return not os.path.islink(path)
+    except (OSError, ValueError):
+        return False  # opening it will tell why
+    if not is_directory:
+        return False
+    from keras.src.saving import saving_api
+
+    # Keras 3 learnt to load Orbax checkpoints late.
+    is_checkpoint = getattr(saving_api, "is_orbax_checkpoint", None)
+    return is_checkpoint is not None and bool(is_checkpoint(path))
 
 
 def _user_block(model: Any) -> int:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run Keras's own tests, as its wheel ships them, with the hook off and on, and compare.
 
-``python tests/upstream/run.py [MODULE ...]``. Exits with 1 when any single test ends differently
-and is not one of EXPLAINED. A test that fails in both runs fails for reasons of its own: equal.
+``python tests/upstream/run.py [--saving | --all | MODULE ...]``: the core (what CI runs), every
+test about saving, or those and the tests of all layers. Exits with 1 when any
+single test ends differently and is not one of EXPLAINED. A test that fails in both runs fails for
+reasons of its own: equal.
 """
 
 from __future__ import annotations
@@ -16,7 +18,26 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-MODULES = ("keras.src.saving.saving_api_test", "keras.src.saving.saving_lib_test")
+CORE = ("keras.src.saving.saving_api_test", "keras.src.saving.saving_lib_test")
+SAVING = (
+    *CORE,
+    "keras.src.saving",
+    "keras.src.legacy",
+    "keras.src.export.saved_model_test",
+    "keras.src.export.tfsm_layer_test",
+    "keras.src.callbacks.backup_and_restore_test",
+    "keras.src.callbacks.model_checkpoint_test",
+    "keras.src.callbacks.orbax_checkpoint_test",
+    "keras.src.callbacks.swap_ema_weights_test",
+    "keras.src.models",
+    "keras.src.utils.file_utils_test",
+    "keras.src.layers.preprocessing.feature_space_test",
+    "keras.src.layers.preprocessing.index_lookup_test",
+    "keras.src.layers.preprocessing.string_lookup_test",
+    "keras.src.layers.preprocessing.text_vectorization_test",
+)
+ALL = (*SAVING, "keras.src.layers")
+CHOICES = {"--saving": SAVING, "--all": ALL}
 
 # Tests that must end differently, with the words their failure has to contain, and why.
 EXPLAINED = {
@@ -119,7 +140,8 @@ def is_explained(name: str, line: str) -> bool:
 
 def main(modules: Sequence[str]) -> int:
     """Compare, print, and return the exit code."""
-    plain, hooked = both(modules or MODULES)
+    chosen = CHOICES.get(modules[0], modules) if modules else CORE
+    plain, hooked = both(chosen)
     found = differences(plain, hooked)
     wrong = [name for name, line in found.items() if not is_explained(name, line)]
     states = [outcome.state for outcome in plain.values()]
