@@ -184,7 +184,7 @@ def read_store(keras: Any, path: Path) -> Any:
 
     store = saving_lib.H5IOStore(path, mode="r")
     try:
-        return store.get("lora")["rank"]
+        return np.array(store.get("lora")["rank"])
     finally:
         store.close()
 

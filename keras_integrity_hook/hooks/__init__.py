@@ -13,6 +13,7 @@ HOSTS = (keras3.HOST, tensorflow.HOST, keras_hub.HOST)
 
 NOT_SUPPORTED = (
     ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),
+    ("KerasHub presets from a hub", "fetched a file at a time; the weights alone are checked"),
     ("TensorFlow Serving, tf.lite converters, C++ loaders", "they read the disk outside of Python"),
     ("ONNX, OpenVINO, LiteRT and torch exports", "written only; other programs read them"),
     ("h5py, numpy and zipfile used directly", "they are not loaders of models"),
