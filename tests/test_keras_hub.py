@@ -170,6 +170,33 @@ def test_missing_file_is_refused(hub: Any, preset: Path) -> None:
         load(hub, preset)
 
 
+def test_error_of_keras_hub_names_the_preset_as_the_user_does(hub: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "preset")
+    backbone(hub).save_to_preset(path)
+    with pytest.raises(FileNotFoundError, match=rf"tokenizer\.json.*`{path}`"):
+        hub.models.BertTokenizer.from_preset(path)
+
+
+def test_log_file_beside_a_preset_is_no_part_of_it(hub: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "train.log").write_text("loss")
+    backbone(hub).save_to_preset(str(tmp_path / "run"))
+    report = verify(tmp_path / "run")
+    assert (report.state, report.others) == ("sealed", ("train.log",))
+
+
+def test_preset_saved_in_the_working_directory_leaves_it_usable(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    backbone(hub).save_to_preset(".")
+    tokenizer(hub).save_to_preset(".")
+    assert os.getcwd() == str(tmp_path)
+    assert Path("tokenizer.json").exists()
+    assert verify(".").state == "sealed"
+    assert same_weights(hub.models.Backbone.from_preset("."), backbone(hub))
+
+
 def test_model_card_is_tolerated_and_kept(hub: Any, preset: Path) -> None:
     (preset / "README.md").write_text("card")
     assert verify(preset).others == ("README.md",)

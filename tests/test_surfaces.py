@@ -287,6 +287,20 @@ def test_feature_space_with_an_edited_vocabulary_is_refused(keras: Any, space: P
     assert caught.value.parts
 
 
+# --- directories --------------------------------------------------------------------------------
+
+
+def test_directory_saved_as_the_working_directory_leaves_it_usable(
+    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.chdir(tmp_path)
+    build(keras).export(".", verbose=False)
+    assert os.getcwd() == str(tmp_path)
+    assert Path("saved_model.pb").exists()
+    assert verify(tmp_path).state == "sealed"
+
+
 # --- no files: nothing of ours ------------------------------------------------------------------
 
 

@@ -70,9 +70,10 @@ def _read_of_orbax(name: str) -> bool:
 
 
 def _read_of_preset(name: str) -> bool:
-    # Its loaders ask for files by names that depend on the model and on who converted it.
     name = name.casefold()
-    return not (name.endswith(".md") or name.startswith((".", "readme", "license", "licence")))
+    if name.startswith("assets/"):
+        return True
+    return "/" not in name and name.endswith((".json", ".weights.h5", ".weights.json.seal"))
 
 
 def _never(name: str) -> bool:

@@ -40,7 +40,7 @@ def save_into_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> 
         return write(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     place = Place(kind, str(target), "")
-    if not os.access(target.parent, os.W_OK) or os.path.ismount(target):
+    if not save.is_replaceable(target):
         if _is_rest_vouched_for(place, path, None):
             return save.save_into_directory(target, kind, write)
         return _unsealed(path, write(path))

@@ -91,7 +91,7 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
         return write(path)
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
-    if not os.access(target.parent, os.W_OK) or os.path.ismount(target):
+    if not is_replaceable(target):
         return save_into_directory(target, kind, write)
     with replace.private_sibling(target) as private:
         result = _write_set(private, write, Place(kind, str(private), ""))
@@ -174,6 +174,21 @@ def is_being_sealed(target: Path) -> bool:
     """Whether an outer save (tf_keras around TensorFlow's) has begun and will seal ``target``."""
     reservation = _reservation.get()
     return reservation is not None and target == Path(reservation.path)
+
+
+def is_replaceable(target: Path) -> bool:
+    """Whether another directory can be put in the place of ``target``."""
+    if _holds_working_directory(target) or os.path.ismount(target):
+        return False
+    return os.access(target.parent, os.W_OK)
+
+
+def _holds_working_directory(target: Path) -> bool:
+    # A process whose working directory was replaced would find itself in a deleted one.
+    try:
+        return target.exists() and Path(os.getcwd()).is_relative_to(target)
+    except FileNotFoundError:
+        return False  # it is deleted already
 
 
 def may_become_directory(target: Path) -> bool:

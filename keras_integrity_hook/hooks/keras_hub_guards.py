@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import KERAS_HUB_PRESET, Place
@@ -26,7 +27,7 @@ def load_preset(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
     with load.verified_set(path, Place(KERAS_HUB_PRESET, path, "")) as checked:
         if checked is None:
             return wrapped(*args, **kwargs)
-        with load.surfacing_failures():
+        with load.surfacing_failures(), _speaking_of(path, checked.path):
             return guards.call_with(wrapped, args, kwargs, preset=checked.path)
 
 
@@ -57,6 +58,18 @@ def save_lora(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -
 def load_lora(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``Backbone.load_lora_weights``: the store verifies; the weights are restored if it fails."""
     return guards.all_or_nothing(wrapped, args, kwargs, model=instance)
+
+
+@contextlib.contextmanager
+def _speaking_of(path: str, private: str) -> Iterator[None]:
+    """KerasHub's errors say which preset lacks what: let that be the user's."""
+    try:
+        yield
+    except Exception as error:
+        error.args = tuple(
+            one.replace(private, path) if isinstance(one, str) else one for one in error.args
+        )
+        raise
 
 
 def _is_local_preset(path: str) -> bool:
