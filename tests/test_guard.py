@@ -23,7 +23,7 @@ import pytest
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.guard import check, load
-from keras_integrity_hook.hooks import table
+from tests.kinds import needs
 
 NAMES = ("model.keras", "model.weights.h5", "model.h5", "model.hdf5")
 X = np.linspace(-1, 1, 16, dtype="float32").reshape(2, 8)
@@ -38,12 +38,6 @@ def default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def model(keras: Any) -> Any:
     return build(keras)
-
-
-def needs(keras: Any, oldest: table.Version, what: str) -> None:
-    """Skip the test for a Keras before ``oldest``, which cannot do ``what`` even unguarded."""
-    if (table.parsed(keras.__version__) or ()) < oldest:
-        pytest.skip(f"Keras before {'.'.join(map(str, oldest))} has no {what}")
 
 
 def build(keras: Any, units: int = 16) -> Any:

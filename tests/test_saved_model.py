@@ -25,6 +25,7 @@ from keras_integrity_hook import (
     verify,
 )
 from keras_integrity_hook.guard import directory
+from tests.kinds import export
 
 FILES = (
     "saved_model.pb",
@@ -53,7 +54,7 @@ def model(keras: Any) -> Any:
 @pytest.fixture
 def exported(keras: Any, tf: Any, model: Any, tmp_path: Path) -> Path:
     path = tmp_path / "exported model"
-    model.export(path, verbose=False)
+    export(model, path)
     return path
 
 
@@ -110,7 +111,7 @@ def test_flipped_bit_in_a_file_of_a_saved_model_is_refused_and_named(
 def test_swapped_variables_of_another_sealed_model_are_refused(
     keras: Any, tf: Any, exported: Path, tmp_path: Path
 ) -> None:
-    build(keras, seed=1).export(tmp_path / "other", verbose=False)
+    export(build(keras, seed=1), tmp_path / "other")
     shutil.rmtree(exported / "variables")
     shutil.copytree(tmp_path / "other" / "variables", exported / "variables")
     with pytest.raises(ChecksumMismatchError, match="variables/"):
@@ -142,7 +143,7 @@ def test_reexport_leaves_no_stale_seal_and_keeps_foreign_files(
     (exported / "assets.extra" / "warm_up").write_bytes(b"requests")
     first = verify(exported).seal
     second = build(keras, seed=2)
-    second.export(exported, verbose=False)
+    export(second, exported)
     again = verify(exported)
     assert first is not None
     assert again.seal is not None
@@ -219,8 +220,8 @@ def test_private_copies_end_with_what_was_loaded(
 def between_check_and_use(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     original = directory.VerifiedDirectory.__init__
 
-    def patched(self: Any, model: Any) -> None:
-        original(self, model)
+    def patched(self: Any, *args: Any) -> None:
+        original(self, *args)
         act()
 
     monkeypatch.setattr(directory.VerifiedDirectory, "__init__", patched)
@@ -243,7 +244,7 @@ def test_large_file_open_for_writing_is_copied_before_the_check(
     keras: Any, tf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build(keras, width=30_000)  # variables too large to be held in memory
-    model.export(tmp_path / "m", verbose=False)
+    export(model, tmp_path / "m")
     data = tmp_path / "m" / FILES[3]
     with data.open("r+b") as writer:
 
@@ -260,7 +261,7 @@ def test_writer_waits_until_a_saved_model_is_loaded(
     keras: Any, tf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build(keras, width=30_000)
-    model.export(tmp_path / "m", verbose=False)
+    export(model, tmp_path / "m")
     data = tmp_path / "m" / FILES[3]
     script = f"open({str(data)!r}, 'r+b').write(bytes(1 << 20))"
     writers = []

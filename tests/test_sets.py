@@ -29,6 +29,7 @@ from keras_integrity_hook import (
 )
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.guard import directory, load
+from tests.kinds import needs
 
 SHARD_SIZE = 0.002  # in units of Keras's max_shard_size, GB: a little over one layer
 
@@ -47,13 +48,15 @@ def model(keras: Any) -> Any:
 
 @pytest.fixture
 def folder(keras: Any, model: Any, tmp_path: Path) -> Path:
+    needs(keras, (3, 4), "unzipped directories")
     path = tmp_path / "model dir"
     keras.saving.save_model(model, path, zipped=False)
     return path
 
 
 @pytest.fixture
-def index(model: Any, tmp_path: Path) -> Path:
+def index(keras: Any, model: Any, tmp_path: Path) -> Path:
+    needs(keras, (3, 10), "sharded weights")
     path = tmp_path / "shards" / "w.weights.json"
     path.parent.mkdir()
     model.save_weights(path, max_shard_size=SHARD_SIZE)
@@ -121,6 +124,8 @@ def test_unlisted_file_that_a_loader_reads_is_refused(keras: Any, folder: Path, 
 
 
 def test_vocabulary_in_assets_is_covered(keras: Any, tmp_path: Path) -> None:
+    needs(keras, (3, 4), "unzipped directories")
+    pytest.importorskip("tensorflow")
     layer = keras.layers.StringLookup(name="colours")
     layer.adapt(np.array([["red"], ["green"]]))
     inputs = keras.Input((1,), dtype="string")
@@ -197,6 +202,8 @@ class LocalHub:
 
 @pytest.fixture
 def hub(keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHub:
+    needs(keras, (3, 6), "hub client in saving_lib")
+    pytest.importorskip("tensorflow")  # Keras looks hf:// up through its file system
     from keras.src.saving import saving_lib
 
     found = LocalHub(tmp_path / "hub")
@@ -281,13 +288,17 @@ def test_shorter_resave_leaves_no_stale_seal_and_loads(keras: Any, model: Any, i
     assert same_weights(model, second)
 
 
-def test_index_named_h5_is_sealed_under_the_name_keras_gives_it(model: Any, tmp_path: Path) -> None:
+def test_index_named_h5_is_sealed_under_the_name_keras_gives_it(
+    keras: Any, model: Any, tmp_path: Path
+) -> None:
+    needs(keras, (3, 10), "sharded weights")
     with pytest.warns(UserWarning, match="renamed"):
         model.save_weights(tmp_path / "w.weights.h5", max_shard_size=SHARD_SIZE)
     assert verify(tmp_path / "w.weights.json").state == "sealed"
 
 
-def test_missing_index_stays_an_error_of_keras(model: Any, tmp_path: Path) -> None:
+def test_missing_index_stays_an_error_of_keras(keras: Any, model: Any, tmp_path: Path) -> None:
+    needs(keras, (3, 10), "sharded weights")
     with pytest.raises(FileNotFoundError):
         model.load_weights(tmp_path / "none.weights.json")
 
@@ -359,8 +370,8 @@ def change_after_check(
     """Apply ``change`` between the check and the use."""
     original = directory.VerifiedDirectory.__init__
 
-    def patched(self: Any, model: Any) -> None:
-        original(self, model)
+    def patched(self: Any, *args: Any) -> None:
+        original(self, *args)
         change(path)
 
     monkeypatch.setattr(directory.VerifiedDirectory, "__init__", patched)

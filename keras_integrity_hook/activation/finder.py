@@ -28,6 +28,8 @@ WATCHED: frozenset[str] = frozenset(
         "keras.src.saving.saving_api",
         "keras.src.saving.file_editor",
         "keras.src.legacy.saving.legacy_h5_format",
+        "keras.src.callbacks.backup_and_restore",
+        "keras.src.callbacks.orbax_checkpoint",
         "keras.src.utils.file_utils",
         "keras_hub",
         "keras_hub.src.models.backbone",

@@ -102,7 +102,12 @@ KINDS = {
         KERAS_BACKUP,
     )
 }
-_ORBAX_MARKS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "pytree.orbax-checkpoint")
+_ORBAX_MARKS = (
+    "_CHECKPOINT_METADATA",
+    "commit_success.txt",
+    "orbax.checkpoint",
+    "pytree.orbax-checkpoint",
+)
 _BACKUP_METADATA, _BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
 _DATA_FILE = re.compile(r"\.data-\d{5}-of-\d{5}")
 

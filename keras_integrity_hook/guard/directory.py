@@ -33,12 +33,16 @@ class VerifiedDirectory:
     """The files of an open, sealed set, checked, below a private directory.
 
     Attributes:
-        path: that directory.
+        path: where the files are: that directory, or the one in it that was asked for.
         original: the path the user named.
     """
 
-    def __init__(self, model: ModelFile) -> None:
+    def __init__(self, model: ModelFile, below: str = "") -> None:
         """Check everything and take over ``model``, whose files are held.
+
+        Args:
+            model: an open, sealed set.
+            below: a directory of this name in the private one takes the files.
 
         Raises:
             ChecksumMismatchError, DamagedFileError: nothing was handed out.
@@ -49,9 +53,10 @@ class VerifiedDirectory:
         self.original = model.path
         self._model = model
         self._leases: list[ReadLease] = []
-        self.path = tempfile.mkdtemp(prefix="keras-integrity-verified-")
-        _tops.add(self.path)
-        self._remove = weakref.finalize(self, _remove, self.path)
+        self._top = tempfile.mkdtemp(prefix="keras-integrity-verified-")
+        self.path = os.path.join(self._top, below) if below else self._top
+        _tops.add(self._top)
+        self._remove = weakref.finalize(self, _remove, self._top)
         try:
             for part in model.files.parts:
                 if part.fd >= 0:
@@ -95,7 +100,7 @@ class VerifiedDirectory:
                 os.replace(copied, place)
         self.check_again()
         self._remove.detach()
-        weakref.finalize(owner, _remove, self.path)
+        weakref.finalize(owner, _remove, self._top)
         self._release()
 
     def close(self) -> None:
@@ -120,7 +125,7 @@ class VerifiedDirectory:
         lease.release()
         # Somebody may still write to the file: what is checked and handed out is a copy. An
         # unlinked one leaves nothing behind, however the process ends.
-        with tempfile.TemporaryFile(dir=self.path) as file:
+        with tempfile.TemporaryFile(dir=self._top) as file:
             _copy_to(part.content, file.fileno())
             copied = os.dup(file.fileno())
         os.close(part.fd)

@@ -75,11 +75,16 @@ def open_verified(path: str) -> VerifiedFile:
 
 
 @contextlib.contextmanager
-def verified_set(path: str, place: Place) -> Iterator[VerifiedDirectory | None]:
+def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[VerifiedDirectory | None]:
     """The checked files of the set at ``place``, in a private directory for the time of a load.
 
     Yields None where the user's own path is to be used: the set is unsealed and that is allowed,
     or the mode is ``warn``.
+
+    Args:
+        path: what the user named.
+        place: where the set lies.
+        below: a name for the set's directory, where the loader is given the one above it.
 
     Raises:
         IntegrityError: one of its kinds; at the end if a file was changed during the load.
@@ -87,7 +92,7 @@ def verified_set(path: str, place: Place) -> Iterator[VerifiedDirectory | None]:
     # The same steps as for one file.
     try:
         model = open_set(path, place, hold=True)
-        checked = _admitted_set(model)
+        checked = _admitted_set(model, below)
     except IntegrityError as error:
         if is_refused(error):
             raise
@@ -106,10 +111,10 @@ def verified_set(path: str, place: Place) -> Iterator[VerifiedDirectory | None]:
         checked.close()
 
 
-def _admitted_set(model: ModelFile) -> VerifiedDirectory | None:
+def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
     try:
         if model.seal is not None:
-            return VerifiedDirectory(model)
+            return VerifiedDirectory(model, below)
         _admit_unsealed(model)
     except OSError as error:
         model.close()
@@ -179,7 +184,7 @@ def refuse_broken(path: str) -> None:
 def surfacing_failures(
     before_unleased: Callable[[], None] = lambda: None,
 ) -> Iterator[list[VerifiedFile]]:
-    """Raise what a verified file refused meanwhile, even where Keras swallowed the exception.
+    """Raise what was refused meanwhile, even where Keras swallowed or re-wrapped the exception.
 
     Args:
         before_unleased: called when a file is handed out that a writer may still change.
@@ -190,7 +195,7 @@ def surfacing_failures(
         try:
             yield files
         except Exception as error:
-            failure = _first_failure(files)
+            failure = _first_failure(files) or _refusal_behind(error)
             if failure is None or failure is error:
                 raise
             raise failure from None
@@ -219,10 +224,13 @@ def hdf5_over(file: VerifiedFile) -> Any:
             super().close()
             file.close()
 
+    opened = None
     if file.size <= _SMALL:
         # From memory libhdf5 needs no call back into Python for each of its many small reads.
-        opened = VerifiedHDF5(h5py.h5f.open_file_image(file.read()))
-    else:
+        with contextlib.suppress(ValueError):
+            opened = VerifiedHDF5(h5py.h5f.open_file_image(file.read()))
+    if opened is None:
+        # Where the image is none, this raises the OSError that Keras's callbacks wait for.
         opened = VerifiedHDF5(file, mode="r")
     try:
         refuse_external(opened, str(file))
@@ -278,7 +286,7 @@ def _admit_unsealed(model: ModelFile) -> None:
     if first:
         error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
         warnings.warn(
-            f"{printable(model.path)}: {error}", UnsealedModelWarning, stacklevel=_outside_depth()
+            f"{printable(model.path)}: {error}", UnsealedModelWarning, stacklevel=outside_depth()
         )
 
 
@@ -290,11 +298,11 @@ def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
         return True
     if report:
         _log.warning("loaded in spite of: %s", error)
-        warnings.warn(str(error), IntegrityWarning, stacklevel=_outside_depth())
+        warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
     return False
 
 
-def _outside_depth() -> int:
+def outside_depth() -> int:
     """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
     inside = ("keras_integrity_hook", "keras", "wrapt", "contextlib")
     frame = sys._getframe(1)
@@ -310,3 +318,15 @@ def _outside_depth() -> int:
 
 def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:
     return next((file.failure for file in files if file.failure is not None), None)
+
+
+def _refusal_behind(error: BaseException) -> IntegrityError | None:
+    """Our error, where Keras caught it and raised one of its own (a model named by a config)."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        if isinstance(at, IntegrityError):
+            return at
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return None

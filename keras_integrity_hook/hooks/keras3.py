@@ -8,10 +8,12 @@ wrapper of its own and activating late covers as much as activating early.
 
 from __future__ import annotations
 
+from keras_integrity_hook.hooks import keras3_backup as backup
 from keras_integrity_hook.hooks import keras3_downloads as downloads
 from keras_integrity_hook.hooks import keras3_editor as editor
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_inline as inline
+from keras_integrity_hook.hooks import keras3_orbax as orbax
 from keras_integrity_hook.hooks import keras3_sets as sets
 from keras_integrity_hook.hooks.table import Host, Target
 
@@ -19,11 +21,14 @@ _API = "keras.src.saving.saving_api"
 _LIB = "keras.src.saving.saving_lib"
 _EDITOR = "keras.src.saving.file_editor"
 _LEGACY = "keras.src.legacy.saving.legacy_h5_format"
+_ORBAX = "keras.src.callbacks.orbax_checkpoint"
+_BACKUP = "keras.src.callbacks.backup_and_restore"
 
 TARGETS = (
-    # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 inline.
+    # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 and
+    # Orbax checkpoints inline.
     Target(_API, "load_model", guards.refuse_early),
-    Target(_API, "load_weights", guards.load_weights),
+    Target(_API, "load_weights", orbax.load_weights),
     # .keras archives
     Target(_LIB, "load_model", guards.load_archive),
     Target(_LIB, "save_model", guards.save_archive),
@@ -47,6 +52,15 @@ TARGETS = (
     # legacy .h5 and .hdf5
     Target(_LEGACY, "load_model_from_hdf5", guards.load_legacy),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
+    # checkpoints of Orbax
+    Target(_API, "_load_model_from_orbax_checkpoint", orbax.load_model, since=(3, 14)),
+    Target(_ORBAX, "OrbaxCheckpoint._save_checkpoint", orbax.save_step),
+    Target(_ORBAX, "OrbaxCheckpoint.wait_until_finished", orbax.finish),
+    Target(_ORBAX, "OrbaxCheckpoint.on_train_end", orbax.finish),
+    # the metadata of a backup; its weights are a .weights.h5
+    Target(_BACKUP, "BackupAndRestore.on_train_begin", backup.resume),
+    Target(_BACKUP, "BackupAndRestore._load_model", backup.load_pair, since=(3, 8)),
+    Target(_BACKUP, "BackupAndRestore._save_model", backup.save_pair),
     # what get_file downloads: keras.applications, data sets, presets, the user's own
     Target("keras.src.utils.file_utils", "urlretrieve", downloads.retrieve),
 )

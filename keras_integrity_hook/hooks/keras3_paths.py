@@ -26,9 +26,10 @@ def open_path(path: str) -> VerifiedFile:
     try:
         return load.open_verified(path)
     except UnreadableFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError) and not os.path.islink(path):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
-        raise
+        if not isinstance(error.__cause__, FileNotFoundError) or os.path.islink(path):
+            raise
+    # Raised out here, our own error is not behind it: it would surface instead.
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def is_local(value: Any) -> bool:
