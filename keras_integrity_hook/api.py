@@ -54,8 +54,8 @@ class Report:
         path: as given.
         state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead.
         container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
-            ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``, ``"orbax"`` or
-            ``"keras-backup"``.
+            ``"keras-hub-preset"``, ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``,
+            ``"orbax"`` or ``"keras-backup"``.
         assurance: ``"integrity only"`` for a seal without signatures, else ``"none"``.
         seal: what the seal says, None for an unsealed model.
         others: files beside those of a set that its seal does not cover and no loader reads.

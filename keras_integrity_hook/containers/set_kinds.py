@@ -76,6 +76,13 @@ def _read_of_orbax(name: str) -> bool:
     return True
 
 
+def _read_of_preset(name: str) -> bool:
+    name = name.casefold()
+    if name.startswith("assets/"):
+        return True
+    return "/" not in name and name.endswith((".json", ".weights.h5", ".weights.json.seal"))
+
+
 def _never(name: str) -> bool:
     return False
 
@@ -83,6 +90,8 @@ def _never(name: str) -> bool:
 _MODEL_SUFFIXES = ("pb", "pbtxt", "cpb")
 KERAS_DIRECTORY = Kind("keras-directory", True, SEAL_NAME, _read_of_keras_directory)
 SAVED_MODEL = Kind("saved-model", True, f"assets.extra/{SEAL_NAME}", _read_of_saved_model)
+# A name of its own: a preset's files are named as those of an unzipped Keras model are.
+KERAS_HUB_PRESET = Kind("keras-hub-preset", True, "keras_integrity_preset.seal", _read_of_preset)
 ORBAX = Kind("orbax", True, SEAL_NAME, _read_of_orbax)
 # What is handed to these loaders holds the listed files alone: no other file can be read.
 KERAS_SHARDS = Kind("keras-shards", False, SEAL_SUFFIX, _never)
@@ -90,7 +99,15 @@ TF_CHECKPOINT = Kind("tf-checkpoint", False, SEAL_SUFFIX, _never)
 KERAS_BACKUP = Kind("keras-backup", False, SEAL_SUFFIX, _never)
 KINDS = {
     kind.container: kind
-    for kind in (KERAS_DIRECTORY, SAVED_MODEL, ORBAX, KERAS_SHARDS, TF_CHECKPOINT, KERAS_BACKUP)
+    for kind in (
+        KERAS_DIRECTORY,
+        KERAS_HUB_PRESET,
+        SAVED_MODEL,
+        ORBAX,
+        KERAS_SHARDS,
+        TF_CHECKPOINT,
+        KERAS_BACKUP,
+    )
 }
 _ORBAX_MARKS = (
     "_CHECKPOINT_METADATA",
@@ -126,9 +143,27 @@ def _kind_of_directory(path: str) -> Kind | None:
         return SAVED_MODEL
     if holds(*_ORBAX_MARKS):
         return ORBAX
+    if holds(KERAS_HUB_PRESET.seal):
+        return KERAS_HUB_PRESET
+    if not holds(KERAS_DIRECTORY.seal) and _is_unsealed_preset(path):
+        return KERAS_HUB_PRESET
     if holds("config.json", KERAS_DIRECTORY.seal):
         return KERAS_DIRECTORY
     return None
+
+
+def _is_unsealed_preset(path: str) -> bool:
+    # Its files are named as those of an unzipped Keras model are, so its metadata has to tell.
+    try:
+        fd = os.open(os.path.join(path, "metadata.json"), os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return b'"keras_hub_version"' in os.read(fd, LIMITS.small_member)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def members_of(place: Place, present: list[str], read: Callable[[str], bytes]) -> list[str]:

@@ -40,18 +40,29 @@ def put_in_place(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def put_directory_in_place(source: Path, target: Path, is_model: Callable[[str], bool]) -> None:
+def put_directory_in_place(
+    source: Path,
+    target: Path,
+    is_model: Callable[[str], bool],
+    *,
+    finish: Callable[[], None] = lambda: None,
+) -> None:
     """Let the directory ``source`` take the place of ``target``, which may not exist yet.
 
     What is in ``target`` and no part of a model (by its path relative to it) is kept.
+
+    Args:
+        finish: called before the places are swapped, when ``source`` has everything.
 
     Raises:
         OSError: ``target`` is as it was.
     """
     if not target.exists():
+        finish()
         os.rename(source, target)
         return
     _bring_along(target, source, is_model)
+    finish()
     with contextlib.suppress(PermissionError):
         old = os.stat(target)
         os.chmod(source, stat.S_IMODE(old.st_mode))

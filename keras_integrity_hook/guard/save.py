@@ -37,6 +37,11 @@ def user_block_for(path: str) -> int:
     return reservation.user_block if reservation and reservation.path == path else 0
 
 
+def is_in_progress() -> bool:
+    """Whether this thread is in the middle of a save that will seal what is written."""
+    return _reservation.get() is not None
+
+
 def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int = 0) -> _Result:
     """Let ``write`` write a model, seal it, and put it at ``path``.
 
@@ -83,12 +88,12 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(path))
-    if _is_being_sealed(target) or not _may_become_directory(target):
+    if is_being_sealed(target) or not may_become_directory(target):
         return write(path)
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
-    if not os.access(target.parent, os.W_OK) or os.path.ismount(target):
-        return _save_into_directory(target, kind, write)
+    if not is_replaceable(target):
+        return save_into_directory(target, kind, write)
     with replace.private_sibling(target) as private:
         result = _write_set(private, write, Place(kind, str(private), ""))
         replace.put_directory_in_place(
@@ -113,7 +118,7 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
-    if _is_being_sealed(target) or not target.parent.is_dir():
+    if is_being_sealed(target) or not target.parent.is_dir():
         return write(path)
     with replace.private_sibling(target) as private:
         place = Place(kind, str(private.parent), private.name)
@@ -124,8 +129,8 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
     return result
 
 
-def _save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result]) -> _Result:
-    """The directory cannot be replaced, only what is in it: no atomic way exists there."""
+def save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+    """For a directory that cannot be replaced, only what is in it: no atomic way exists there."""
     _log.warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
         "a crash now would leave them damaged",
@@ -168,24 +173,45 @@ def _unseal_if_incomplete(place: Place) -> None:
         seal.unlink()
 
 
-def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
+def write_privately(private: Path, write: Callable[[str], _Result]) -> _Result:
+    """Let ``write`` write at ``private``; what it calls in turn leaves sealing that to us."""
     token = _reservation.set(Reservation(str(private), 0))
     try:
-        result = write(str(private))
+        return write(str(private))
     finally:
         _reservation.reset(token)
+
+
+def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
+    result = write_privately(private, write)
     seal_written(place)
     return result
 
 
-def _is_being_sealed(target: Path) -> bool:
+def is_being_sealed(target: Path) -> bool:
     """Whether an outer save (tf_keras around TensorFlow's SavedModel around its checkpoint) has
     begun and will seal ``target``, or the directory that it lies in."""
     reservation = _reservation.get()
     return reservation is not None and Path(reservation.path) in (target, *target.parents)
 
 
-def _may_become_directory(target: Path) -> bool:
+def is_replaceable(target: Path) -> bool:
+    """Whether another directory can be put in the place of ``target``."""
+    if _holds_working_directory(target) or os.path.ismount(target):
+        return False
+    return os.access(target.parent, os.W_OK)
+
+
+def _holds_working_directory(target: Path) -> bool:
+    # A process whose working directory was replaced would find itself in a deleted one.
+    try:
+        return target.exists() and Path(os.getcwd()).is_relative_to(target)
+    except FileNotFoundError:
+        return False  # it is deleted already
+
+
+def may_become_directory(target: Path) -> bool:
+    """Whether ``target`` is a directory or nothing yet."""
     return target.is_dir() or not os.path.lexists(target)
 
 

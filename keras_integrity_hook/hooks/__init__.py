@@ -6,13 +6,27 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import keras3, table, tensorflow, tensorflow_checkpoints, tf_keras
+from keras_integrity_hook.hooks import (
+    keras3,
+    keras_hub,
+    table,
+    tensorflow,
+    tensorflow_checkpoints,
+    tf_keras,
+)
 from keras_integrity_hook.hooks.table import TargetState
 
-HOSTS = (keras3.HOST, tf_keras.HOST, tensorflow.HOST, tensorflow_checkpoints.HOST)
+HOSTS = (
+    keras3.HOST,
+    keras_hub.HOST,
+    tf_keras.HOST,
+    tensorflow.HOST,
+    tensorflow_checkpoints.HOST,
+)
 
 NOT_SUPPORTED = (
     ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),
+    ("KerasHub presets from a hub", "fetched a file at a time; the weights alone are checked"),
     ("TensorFlow Serving, tf.lite converters, C++ loaders", "they read the disk outside of Python"),
     ("ONNX, OpenVINO, LiteRT and torch exports", "written only; other programs read them"),
     ("h5py, numpy and zipfile used directly", "they are not loaders of models"),

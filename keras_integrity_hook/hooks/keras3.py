@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from keras_integrity_hook.hooks import keras3_backup as backup
 from keras_integrity_hook.hooks import keras3_downloads as downloads
+from keras_integrity_hook.hooks import keras3_editor as editor
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks import keras3_orbax as orbax
@@ -18,6 +19,7 @@ from keras_integrity_hook.hooks.table import Host, Target
 
 _API = "keras.src.saving.saving_api"
 _LIB = "keras.src.saving.saving_lib"
+_EDITOR = "keras.src.saving.file_editor"
 _LEGACY = "keras.src.legacy.saving.legacy_h5_format"
 _ORBAX = "keras.src.callbacks.orbax_checkpoint"
 _BACKUP = "keras.src.callbacks.backup_and_restore"
@@ -40,6 +42,10 @@ TARGETS = (
     Target(_LIB, "h5py:File", inline.open_hdf5, until=(3, 10)),
     Target(_LIB, "zipfile:ZipFile", inline.open_archive, until=(3, 10)),
     Target(_LIB, "file_utils:File", inline.take_archive, until=(3, 2)),
+    # KerasFileEditor
+    Target(_EDITOR, "KerasFileEditor.__init__", editor.open_file, since=(3, 6)),
+    Target(_EDITOR, "KerasFileEditor.save", editor.save_file, since=(3, 6)),
+    Target(_EDITOR, "zipfile:ZipFile", editor.open_archive, since=(3, 6)),
     # unzipped directories; the hub's download and upload go through them
     Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
     Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),

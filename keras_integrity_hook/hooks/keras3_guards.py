@@ -71,11 +71,13 @@ def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
 
 
 def open_store(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
-    """``H5IOStore._get_h5_file``: reads are verified; a file being sealed gets its user block."""
+    """``H5IOStore._get_h5_file``: reads are verified, what is written will be sealed."""
     bound = bind(wrapped, args, kwargs)
     path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
     if instance.archive or not _is_local(path):
         path = None
+    elif mode == "w" and type(instance).__name__ != "H5IOStore" and not save.is_in_progress():
+        path = None  # a store of shards opens what it has closed again, to add to it
     return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
 
 
@@ -129,6 +131,8 @@ def all_or_nothing(
     args: _Args,
     kwargs: _Kwargs,
     replaced: Callable[[], dict[str, Any]] = dict,
+    *,
+    model: Any = None,
 ) -> Any:
     """Call; where verified bytes stop coming in the middle, leave the model as it was.
 
@@ -136,9 +140,11 @@ def all_or_nothing(
 
     Args:
         replaced: opens what is given in place of arguments of the user's.
+        model: whose weights are loaded; by default the argument of that name.
     """
-    bound = bind(wrapped, args, kwargs)
-    snapshot = Snapshot(variables_of(bound.get("model")))
+    if model is None:
+        model = bind(wrapped, args, kwargs).get("model")
+    snapshot = Snapshot(variables_of(model))
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
         opened = replaced()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_integrity_hook.guard import load, save
+from keras_integrity_hook.guard import load, save, store
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.hooks import keras3_paths as paths
 from keras_integrity_hook.hooks.stand_in import StandIn
@@ -76,7 +76,7 @@ def open_hdf5(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -
 
 
 def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
-    """An ``h5py.File``: reads are verified; a file being sealed gets its user block.
+    """An ``h5py.File``: reads are verified, what is written will be sealed.
 
     Args:
         path: a local path, or None for what lies in memory, in an archive or elsewhere.
@@ -90,6 +90,8 @@ def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
         return _refusing_links(otherwise()) if mode == "r" else otherwise()
     if mode == "r":
         return load.hdf5_over(paths.open_path(os.fsdecode(path)))
+    if mode == "w" and not save.is_in_progress():
+        return store.hdf5_sealed_on_close(os.fsdecode(path))
     room = save.user_block_for(os.fsdecode(path)) if mode == "w" else 0
     if not room:
         return otherwise()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import KERAS_DIRECTORY, KERAS_SHARDS, Place
-from keras_integrity_hook.guard import load, save
+from keras_integrity_hook.guard import directory, load, save
 from keras_integrity_hook.hooks import keras3_guards as guards
 
 _Args = tuple[Any, ...]
@@ -44,7 +44,7 @@ def save_directory(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwar
 def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an index of shards with its shards, or one file."""
     path = guards.path_argument(wrapped, args, kwargs)
-    if path is None or not path.endswith("weights.json"):
+    if path is None or not path.endswith("weights.json") or directory.is_verified(path):
         return guards.load_weights_only(wrapped, instance, args, kwargs)
     if not os.path.lexists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

@@ -38,9 +38,9 @@ class _Switch:
         return self.on
 
 
-# One wrapper for each original for good, so that taking guards off and putting them on again leaves
-# every name for a function the same object. The wrapper keeps the original, so the id stays its own.
-_made: dict[tuple[int, Any], GuardWrapper] = {}
+# One wrapper for each original for good, so that every name for a function is the same object again
+# when guards that were taken off are put back. It keeps the original, so the id stays its own.
+_made: dict[tuple[int, Any], tuple[GuardWrapper, _Switch]] = {}
 
 
 def wrap(owner: Any, name: str, guard: Callable[..., Any]) -> None:
@@ -48,11 +48,12 @@ def wrap(owner: Any, name: str, guard: Callable[..., Any]) -> None:
     original = owner.__dict__[name]
     if isinstance(original, GuardWrapper):
         return
-    wrapper = _made.get((id(original), guard))
-    if wrapper is None:
-        wrapper = GuardWrapper(original, guard, _Switch())
-        _made[id(original), guard] = wrapper
-    wrapper._self_enabled.on = True
+    key = id(original), guard
+    if key not in _made:
+        switch = _Switch()
+        _made[key] = GuardWrapper(original, guard, switch), switch
+    wrapper, switch = _made[key]
+    switch.on = True
     setattr(owner, name, wrapper)
 
 
@@ -60,7 +61,9 @@ def unwrap(owner: Any, name: str) -> None:
     """Put the original back; does nothing where there is no wrapper."""
     current = owner.__dict__.get(name)
     if isinstance(current, GuardWrapper):
-        current._self_enabled.on = False
+        for wrapper, switch in _made.values():
+            if wrapper is current:
+                switch.on = False
         setattr(owner, name, current.__wrapped__)
 
 

@@ -15,7 +15,15 @@ _TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:keras-integrity-hook:seal:v1"
 _DIGEST = "keras-integrity-v1"
 FILES = ("keras-zip", "hdf5")
-SETS = ("keras-directory", "keras-shards", "saved-model", "tf-checkpoint", "orbax", "keras-backup")
+SETS = (
+    "keras-directory",
+    "keras-hub-preset",
+    "keras-shards",
+    "saved-model",
+    "tf-checkpoint",
+    "orbax",
+    "keras-backup",
+)
 
 
 class Member(NamedTuple):

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A save that adds files to a model directory: what is kept of it has to match its seal.
+
+A tokenizer saved into a preset whose weights somebody changed must not give those a fresh seal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from keras_integrity_hook.containers.base import open_set
+from keras_integrity_hook.containers.set_kinds import Kind, Place
+from keras_integrity_hook.errors import printable
+from keras_integrity_hook.guard import check, replace, save
+
+_log = logging.getLogger("keras_integrity_hook")
+_Result = TypeVar("_Result")
+
+
+def save_into_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+    """Let ``write`` write files of a model, and add them to the model directory at ``path``.
+
+    All of it is sealed, unless files that were there and stay there have no seal.
+
+    Args:
+        path: the user's directory, a local path; it may not exist yet.
+        kind: what is written, a whole directory.
+        write: writes into the directory it is given, which does not exist yet.
+
+    Raises:
+        IntegrityError: files that would stay do not match their seal.
+        OSError, and whatever ``write`` raises. The directory is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    if save.is_being_sealed(target) or not save.may_become_directory(target):
+        return write(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = Place(kind, str(target), "")
+    if not save.is_replaceable(target):
+        if _is_rest_vouched_for(place, path, None):
+            return save.save_into_directory(target, kind, write)
+        return _unsealed(path, write(path))
+    with replace.private_sibling(target) as private:
+        result = save.write_privately(private, write)
+        vouched = _is_rest_vouched_for(place, path, private)
+        replace.put_directory_in_place(
+            private,
+            target,
+            lambda name: name == kind.seal,
+            finish=lambda: save.seal_written(Place(kind, str(private), "")) if vouched else None,
+        )
+    if not vouched:
+        return _unsealed(path, result)
+    _log.info("save %s: sealed", printable(path))
+    return result
+
+
+def _unsealed(path: str, result: _Result) -> _Result:
+    _log.warning("save %s: not sealed: it holds older files without a seal", printable(path))
+    return result
+
+
+def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
+    """Whether what is kept of the old directory is covered by its seal, and matches.
+
+    Args:
+        private: what was written; None for a directory whose files are kept until then.
+    """
+    old = Path(place.directory)
+    present = [file.relative_to(old) for file in old.rglob("*") if not file.is_dir()]
+    rest = [name for name in present if place.kind.is_read(str(name))]
+    rest = [name for name in rest if str(name) != place.seal]
+    if private is not None:
+        rest = [name for name in rest if not (private / name).exists()]
+    if not rest:
+        return True
+    with open_set(path, place, hold=False) as found:
+        if found.seal is None:
+            return False
+        check.check_content(found)
+        return True

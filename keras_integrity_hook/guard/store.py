@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HDF5 files that are written a value at a time, outside of any save that we see begin and end.
+
+``.lora.h5`` files and users' own stores. There is nothing to wrap but the store: the file is
+written where it should be, as ever, and sealed by replacing it once it is closed. One that is never
+closed is whole, and unsealed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from typing import Any
+
+from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers.base import open_model
+from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.guard import save, sealer
+
+_log = logging.getLogger("keras_integrity_hook")
+_ROOM = hdf5.user_block_for(8192)  # enough for most, which then are copied only once
+
+
+def hdf5_sealed_on_close(path: str) -> Any:
+    """An ``h5py.File`` open for writing at ``path``; its ``close`` seals the file."""
+    import h5py
+
+    class SealedOnClose(h5py.File):  # type: ignore[misc]
+        def close(self) -> None:
+            is_open = bool(self)
+            super().close()
+            if is_open:
+                _seal(path)
+
+    return SealedOnClose(path, mode="w")
+
+
+def _seal(path: str) -> None:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return
+    try:
+        with open_model(path) as written:
+
+            def copy(where: str) -> None:
+                fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                try:
+                    sealer.copy_content(written.content, fd, _ROOM)
+                finally:
+                    os.close(fd)
+
+            save.save_sealed(path, copy, user_block=_ROOM)
+    except IntegrityError as error:
+        # The user's values matter more than their seal; loads will say that there is none.
+        _log.warning("save %s: not sealed: %s", printable(path), error)

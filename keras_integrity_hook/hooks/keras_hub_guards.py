@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before the methods of KerasHub that read and write presets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from keras_integrity_hook.containers.set_kinds import KERAS_HUB_PRESET, Place
+from keras_integrity_hook.guard import directory, load, merge, save, sealer
+from keras_integrity_hook.hooks import keras3_guards as guards
+
+_Args = tuple[Any, ...]
+_Kwargs = Mapping[str, Any]
+_Function = Callable[..., Any]
+
+
+def load_preset(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``from_preset``: hand over a verified directory in place of the user's."""
+    path = guards.path_argument(wrapped, args, kwargs, "preset")
+    # A preset inside another (a task's tokenizer) is opened in the directory that is verified.
+    if path is None or not _is_local_preset(path) or directory.is_verified(path):
+        return wrapped(*args, **kwargs)
+    with load.verified_set(path, Place(KERAS_HUB_PRESET, path, "")) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        with load.surfacing_failures(), _speaking_of(path, checked.path):
+            return guards.call_with(wrapped, args, kwargs, preset=checked.path)
+
+
+def save_preset(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``save_to_preset``: adds its files to what the directory holds, and seals it all."""
+    path = guards.path_argument(wrapped, args, kwargs, "preset_dir")
+    if path is None:
+        return wrapped(*args, **kwargs)
+    return merge.save_into_sealed(
+        path,
+        KERAS_HUB_PRESET,
+        lambda where: guards.call_with(wrapped, args, kwargs, preset_dir=where),
+    )
+
+
+def save_lora(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``Backbone.save_lora_weights``: written a value at a time, with no save around it."""
+    path = guards.path_argument(wrapped, args, kwargs)
+    if path is None or not path.endswith(".lora.h5"):
+        return wrapped(*args, **kwargs)
+    return save.save_sealed(
+        path,
+        lambda where: guards.call_with(wrapped, args, kwargs, filepath=where),
+        user_block=_room_for_lora(instance),
+    )
+
+
+def load_lora(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+    """``Backbone.load_lora_weights``: the store verifies; the weights are restored if it fails."""
+    return guards.all_or_nothing(wrapped, args, kwargs, model=instance)
+
+
+@contextlib.contextmanager
+def _speaking_of(path: str, private: str) -> Iterator[None]:
+    """KerasHub's errors say which preset lacks what: let that be the user's."""
+    try:
+        yield
+    except Exception as error:
+        error.args = tuple(
+            one.replace(private, path) if isinstance(one, str) else one for one in error.args
+        )
+        raise
+
+
+def _is_local_preset(path: str) -> bool:
+    # What KerasHub ships itself is downloaded, even where a directory has the same name.
+    shipped = sys.modules["keras_hub.src.utils.preset_utils"].BUILTIN_PRESETS
+    return path not in shipped and os.path.isdir(path)
+
+
+def _room_for_lora(backbone: Any) -> int:
+    names = [f"lora/{index}/vars/lora_kernel" for index in range(len(backbone.layers))]
+    return sealer.user_block_estimate(names * 2, 0)
