@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers import file_set, hdf5
+from keras_integrity_hook.containers import file_set, hdf5, set_kinds
 from keras_integrity_hook.containers.base import ModelFile, open_model
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
@@ -91,7 +91,7 @@ def verify(path: Location) -> Report:
         >>> keras_integrity_hook.verify("model.keras").assurance  # doctest: +SKIP
         'integrity only'
     """
-    with open_model(path) as model:
+    with _opened(path) as model:
         if model.seal is not None:
             check.check_content(model)
         elif settings.unsealed() is settings.Unsealed.REJECT:
@@ -101,7 +101,7 @@ def verify(path: Location) -> Report:
 
 def inspect(path: Location) -> Report:
     """Read the seal without checking the content; raises as :func:`verify` but for mismatches."""
-    with open_model(path) as model:
+    with _opened(path) as model:
         return _report(model)
 
 
@@ -117,7 +117,7 @@ def seal(path: Location, *, algorithm: str = "sha256") -> Report:
         SealWriteError: the sealed copy could not be written; the file is as it was.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
-    with open_model(path) as model:
+    with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
         if model.files is None:
@@ -134,7 +134,7 @@ def unseal(path: Location) -> Report:
         UnsealedModelError: there is none.
         SealWriteError: the copy could not be written; the file is as it was.
     """
-    with open_model(path) as model:
+    with _opened(path) as model:
         if model.seal is None:
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
         if model.files is not None:
@@ -143,6 +143,13 @@ def unseal(path: Location) -> Report:
             return _report(model)  # what is left may not even be a model
         _rewrite(model, None)
     return inspect(path)
+
+
+def _opened(path: Location) -> ModelFile:
+    place = set_kinds.recognise(os.fsdecode(path))
+    if place is not None:
+        replace.finish_interrupted(place)
+    return open_model(path)
 
 
 def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:

@@ -559,3 +559,46 @@ def test_refusal_of_a_set_is_logged_once(
     with pytest.raises(IntegrityError):
         keras.saving.load_model(folder)
     assert [r for r in caplog.records if r.name == load.__name__.partition(".")[0]]
+
+
+def test_save_of_shards_interrupted_at_any_rename_is_finished_by_the_next_load(
+    keras: Any, model: Any, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = build(keras, seed=8)
+    real = os.replace
+
+    class Killed(BaseException):
+        pass
+
+    for last in range(4):
+        model.save_weights(index, max_shard_size=SHARD_SIZE)
+        left = [last]
+
+        def die(*args: Any, left: list[int] = left) -> None:
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            real(*args)
+
+        monkeypatch.setattr("os.replace", die)
+        # Sealing itself replaces once, in the private directory.
+        left[0] += 1
+        with pytest.raises(Killed):
+            second.save_weights(index, max_shard_size=SHARD_SIZE)
+        monkeypatch.setattr("os.replace", real)
+        other = build(keras, seed=6)
+        other.load_weights(index)
+        assert same_weights(other, second)
+        assert verify(index).state == "sealed"
+        assert not [path for path in index.parent.iterdir() if path.is_dir()]
+
+
+def test_half_replaced_set_that_may_not_be_finished_is_refused(
+    keras: Any, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = index.with_name(index.name + ".seal").read_bytes()
+    build(keras, seed=8).save_weights(index, max_shard_size=SHARD_SIZE)
+    index.with_name(index.name + ".seal").write_bytes(before)
+    (index.parent / f".{index.name}.keras-integrity-committed").write_text("no directory")
+    with pytest.raises(ChecksumMismatchError):
+        build(keras).load_weights(index)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.set_kinds import KERAS_BACKUP, recognise
 from keras_integrity_hook.errors import IntegrityError, NotAModelError, UnreadableFileError
+from keras_integrity_hook.guard.replace import is_ours
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 _INDEX = ".index"
@@ -33,6 +34,8 @@ def _tree(top: str) -> Iterator[str | IntegrityError]:
     failures: list[OSError] = []
     found = False
     for folder, subfolders, names in os.walk(top, onerror=failures.append):
+        # What a save that is going on, or was killed, has there for a moment.
+        subfolders[:] = [name for name in subfolders if not is_ours(name)]
         for model in _models_in(folder, subfolders, names):
             found = True
             yield model

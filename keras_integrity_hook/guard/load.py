@@ -26,7 +26,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelWarning,
     printable,
 )
-from keras_integrity_hook.guard import directory
+from keras_integrity_hook.guard import directory, replace
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.limits import MIB
@@ -94,6 +94,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
     if place == _admitted_place.get():
         yield None
         return
+    replace.finish_interrupted(place)
     # The same steps as for one file.
     try:
         model = open_set(path, place, hold=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -12,7 +13,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from keras_integrity_hook.containers.set_kinds import Place
+
 _PREFIX = ".keras-integrity-"
+_COMMITTED = ".keras-integrity-committed"
 
 
 @contextlib.contextmanager
@@ -80,13 +84,59 @@ def put_directory_in_place(
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def put_files_in_place(source: Path, target: Path, *, last: str) -> None:
-    """Rename every file in the directory ``source`` into ``target``, the seal ``last``."""
-    names = sorted(os.listdir(source), key=lambda name: name == last)
-    # A crash in the middle must leave a set without a seal, not a new one with an old seal.
-    (target / last).unlink(missing_ok=True)
-    for name in names:
-        put_in_place(source / name, target / name)
+def put_files_in_place(source: Path, place: Place) -> None:
+    """Rename every file in the directory ``source`` to where the set is to be, all or none.
+
+    Renaming ``source`` itself, beside the files that are replaced, is what decides: from then on
+    whoever comes by (:func:`finish_interrupted`) can finish the rest, and does so before a load.
+
+    Args:
+        source: a directory in that of ``place``, holding the new files and nothing else.
+        place: where the set goes; not a whole directory.
+
+    Raises:
+        OSError: before that point; the old files are as they were.
+    """
+    for _ in range(100):
+        finish_interrupted(place)
+        try:
+            os.rename(source, _committed(place))
+            break
+        except OSError as error:
+            # Another process has just committed a save of the same set: let it be done first.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    finish_interrupted(place)
+
+
+def finish_interrupted(place: Place) -> None:
+    """Finish a save of :func:`put_files_in_place` that was killed half-way; usually there is none.
+
+    Safe to run in several processes at once. Where it may not be done (another owner, a read-only
+    directory) nothing is raised: the half-replaced set does not match its seal and is refused.
+    """
+    if place.kind.whole_directory:
+        return  # exchanged in one step
+    committed, target = _committed(place), Path(place.directory)
+    with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+        names = sorted(os.listdir(committed), key=lambda name: name == place.seal)
+        if names and place.seal not in names:
+            # It could not be sealed: the seal that is there is of the model before.
+            (target / place.seal).unlink(missing_ok=True)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                put_in_place(committed / name, target / name)
+        with contextlib.suppress(OSError):
+            os.rmdir(committed)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a directory of this name is one of those that saves use for a moment."""
+    return name.startswith(_PREFIX) or name.endswith(_COMMITTED)
+
+
+def _committed(place: Place) -> Path:
+    return Path(place.directory, f".{place.stem}{_COMMITTED}")
 
 
 def _bring_along(old: Path, new: Path, is_model: Callable[[str], bool]) -> None:

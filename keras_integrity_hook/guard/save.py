@@ -106,8 +106,7 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
 def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
     """Let ``write`` write a model of several files of one stem, seal it, and put it at ``path``.
 
-    The files are renamed into place one by one, the seal first taken away and put back last: a
-    crash in those microseconds leaves an unsealed mixture, never one that passes for whole.
+    The files are renamed into place one by one; a crash in between is made good by the next load.
 
     Args:
         path: the user's destination: an index of shards, or a checkpoint's prefix.
@@ -124,7 +123,7 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
         place = Place(kind, str(private.parent), private.name)
         result = _write_set(private, write, place)
         _unseal_if_incomplete(place)
-        replace.put_files_in_place(private.parent, target.parent, last=place.seal)
+        replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
     _log.info("save %s: sealed", printable(path))
     return result
 

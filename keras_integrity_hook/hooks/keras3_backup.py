@@ -24,7 +24,7 @@ from keras_integrity_hook.errors import (
     IntegrityWarning,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard import load, save
+from keras_integrity_hook.guard import load, replace, save
 
 _log = logging.getLogger("keras_integrity_hook")
 _Args = tuple[Any, ...]
@@ -101,10 +101,12 @@ def load_pair(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -
 
 def _load(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
     metadata = instance._training_metadata_path
-    if "://" in metadata or not os.path.lexists(metadata):
-        return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     folder, name = os.path.split(metadata)
     place = Place(KERAS_BACKUP, folder or ".", name)
+    if "://" not in metadata:
+        replace.finish_interrupted(place)
+    if "://" in metadata or not os.path.lexists(metadata):
+        return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     if not os.path.lexists(_seal_of(metadata)):
         # What an older version or a kill between two renames left; the weights say the rest.
         if settings.unsealed() is settings.Unsealed.REJECT:
