@@ -28,6 +28,8 @@ NOT_SUPPORTED = (
     ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),
     ("KerasHub presets from a hub", "fetched a file at a time; the weights alone are checked"),
     ("TensorFlow Serving, tf.lite converters, C++ loaders", "they read the disk outside of Python"),
+    ("TensorFlow 1's Saver, init_from_checkpoint, raw restore ops", "they hold paths, not models"),
+    ("KerasHub's configuration and tokenizer from hf://, kaggle://", "downloaded file by file"),
     ("ONNX, OpenVINO, LiteRT and torch exports", "written only; other programs read them"),
     ("h5py, numpy and zipfile used directly", "they are not loaders of models"),
     ("pickle and copy of models in memory", "no file; what writes the pickle is not Keras"),
