@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook import settings
@@ -25,11 +25,9 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.guard import load, replace, save
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 _log = logging.getLogger("keras_integrity_hook")
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
 
 
 class DamagedBackupError(OSError):
@@ -44,7 +42,7 @@ class DamagedBackupError(OSError):
         self.refusal = refusal
 
 
-def save_pair(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_save_model``: write the pair beside the old one, seal it, and put it in place."""
     metadata = instance._training_metadata_path
     folder = os.path.dirname(metadata)
@@ -63,7 +61,7 @@ def save_pair(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -
     return save.save_files_sealed(metadata, KERAS_BACKUP, write)
 
 
-def resume(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def resume(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``on_train_begin``: up to Keras 3.7 it loads itself, since then by ``_load_model``."""
     if not hasattr(instance, "_load_model"):
         return _load(wrapped, instance, args, kwargs)
@@ -73,7 +71,7 @@ def resume(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> A
         raise error.refusal from None
 
 
-def load_pair(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model``: Keras calls it again for the pair before, if there is one.
 
     Raises:
@@ -99,7 +97,7 @@ def load_pair(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -
         raise
 
 
-def _load(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     metadata = instance._training_metadata_path
     folder, name = os.path.split(metadata)
     place = Place(KERAS_BACKUP, folder or ".", name)

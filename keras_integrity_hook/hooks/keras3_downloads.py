@@ -12,7 +12,7 @@ from typing import Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.guard.download import Download
-from keras_integrity_hook.hooks import keras3_guards as guards
+from keras_integrity_hook.hooks import calls
 
 
 def retrieve(
@@ -27,7 +27,7 @@ def retrieve(
         return wrapped(*args, **kwargs)
     from keras_integrity_hook.guard import opener
 
-    target = os.fsdecode(guards.bind(wrapped, args, kwargs).get("filename") or "")
+    target = os.fsdecode(calls.bind(wrapped, args, kwargs).get("filename") or "")
     has_hash, is_library = _asked_with()
     download = Download(target, has_hash=has_hash, quiet=is_library)
     return opener.watched(wrapped, download)(*args, **kwargs)

@@ -7,42 +7,39 @@ Its ``.weights.h5`` files come through the store that ``keras3_guards`` guards.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keras_integrity_hook.guard import load, save, sealer
-from keras_integrity_hook.hooks import keras3_guards as guards
+from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks import keras3_paths as paths
-
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 
-def open_file(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def open_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``KerasFileEditor.__init__``: it reads everything here, and never closes its archive."""
     with load.surfacing_failures():
         return wrapped(*args, **kwargs)
 
 
-def open_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``zipfile.ZipFile`` as the editor calls it: over the verified archive."""
     path, *rest = args
-    if not paths.is_local(path):
+    if not calls.is_local(path):
         return wrapped(*args, **kwargs)
     return wrapped(paths.open_path(os.fsdecode(path)), *rest, **kwargs)
 
 
-def save_file(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``KerasFileEditor.save``: what was edited is a new file, with a seal of its own."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     if path is None or not path.endswith(".weights.h5"):
         return wrapped(*args, **kwargs)
     variables = list(_variables(instance.weights_dict))
     size = sum(int(value.nbytes) for _, value in variables if hasattr(value, "nbytes"))
     return save.save_sealed(
         path,
-        lambda where: guards.call_with(wrapped, args, kwargs, filepath=where),
+        lambda where: calls.call_with(wrapped, args, kwargs, filepath=where),
         user_block=sealer.user_block_estimate([name for name, _ in variables], size),
     )
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from keras_integrity_hook.guard import load, save, store
 from keras_integrity_hook.guard.handoff import VerifiedFile
+from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks import keras3_paths as paths
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.stand_in import StandIn
-
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
 
 
 class VerifiedPath(str):
@@ -54,25 +52,25 @@ def handed(file: VerifiedFile, lender: str) -> VerifiedFile | VerifiedPath:
     return VerifiedPath(file) if inline else file
 
 
-def open_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``zipfile.ZipFile``: it reads a file object as well as a path."""
     if args and isinstance(args[0], VerifiedPath):
         return wrapped(args[0].file, *args[1:], **kwargs)
     return wrapped(*args, **kwargs)
 
 
-def take_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def take_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``file_utils.File``: what it would open is open already."""
     if args and isinstance(args[0], VerifiedPath):
         return args[0].file
     return wrapped(*args, **kwargs)
 
 
-def open_hdf5(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``h5py.File(name, mode)``."""
     name = args[0] if args else kwargs.get("name")
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-    return hdf5(name if paths.is_local(name) else None, mode, lambda: wrapped(*args, **kwargs))
+    return hdf5(name if calls.is_local(name) else None, mode, lambda: wrapped(*args, **kwargs))
 
 
 def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:

@@ -10,24 +10,22 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import ORBAX, Place
 from keras_integrity_hook.guard import load, save
+from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
-
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 
-def save_step(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``OrbaxCheckpoint._save_checkpoint``: seal the step once Orbax is done with it."""
     # Never two at once: the save may remove older steps, and must not meet us in one of them.
     finish_sealing(instance)
     step = os.path.join(
-        os.fspath(instance.directory), str(guards.bind(wrapped, args, kwargs)["step"])
+        os.fspath(instance.directory), str(calls.bind(wrapped, args, kwargs)["step"])
     )
     # What is there already was not written by this call, and is not ours to vouch for.
     ours = "://" not in step and not os.path.lexists(step) and _is_primary(instance)
@@ -41,7 +39,7 @@ def save_step(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -
     return result
 
 
-def finish(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def finish(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``wait_until_finished`` and ``on_train_end``: the seal is a part of a save."""
     # Before the original: in a training on many hosts the others go on when it returns.
     try:
@@ -59,26 +57,26 @@ def finish_sealing(instance: Any) -> None:
         sealing.finish()
 
 
-def load_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_orbax_checkpoint``: hand over a root that holds the checked step alone."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with _verified_root(path, _latest_step(path)) as root:
-        return guards.call_with(wrapped, args, kwargs, filepath=root)
+        return calls.call_with(wrapped, args, kwargs, filepath=root)
 
 
-def load_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: it opens checkpoints of Orbax inline."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     if path is None or not _is_checkpoint(path):
         return guards.load_weights(wrapped, instance, args, kwargs)
     if not _holds_steps(path):  # a step itself
         with load.verified_set(path, Place(ORBAX, path, "")) as checked:
             where = path if checked is None else checked.path
-            return guards.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": where})
+            return weights.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": where})
     with _verified_root(path, _latest_step(path)) as root:
-        return guards.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": root})
+        return weights.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": root})
 
 
 def _latest_step(root: str) -> str:

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
-from typing import Any
 
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.guard import load
@@ -30,10 +28,3 @@ def open_path(path: str) -> VerifiedFile:
             raise
     # Raised out here, our own error is not behind it: it would surface instead.
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-
-
-def is_local(value: Any) -> bool:
-    """Whether ``value`` is a path of the local file system."""
-    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
-        return False
-    return "://" not in os.fsdecode(value)

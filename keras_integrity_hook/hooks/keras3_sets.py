@@ -5,45 +5,42 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import KERAS_DIRECTORY, KERAS_SHARDS, Place
 from keras_integrity_hook.guard import directory, load, save
+from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
-
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 
-def load_directory(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_dir``: an unzipped model, or what was downloaded from a hub."""
-    path = guards.path_argument(wrapped, args, kwargs, "dirpath")
+    path = calls.path_argument(wrapped, args, kwargs, "dirpath")
     if path is None or not os.path.isdir(path):
         return wrapped(*args, **kwargs)
     with load.verified_set(path, Place(KERAS_DIRECTORY, path, "")) as checked:
         where = path if checked is None else checked.path
         with load.surfacing_failures():
-            return guards.call_with(wrapped, args, kwargs, dirpath=where)
+            return calls.call_with(wrapped, args, kwargs, dirpath=where)
 
 
-def save_directory(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_save_model_to_dir``: an unzipped model, or what is about to be uploaded to a hub."""
-    path = guards.path_argument(wrapped, args, kwargs, "dirpath")
+    path = calls.path_argument(wrapped, args, kwargs, "dirpath")
     if path is None:
         return wrapped(*args, **kwargs)
     return save.save_directory_sealed(
         path,
         KERAS_DIRECTORY,
-        lambda where: guards.call_with(wrapped, args, kwargs, dirpath=where),
+        lambda where: calls.call_with(wrapped, args, kwargs, dirpath=where),
     )
 
 
-def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an index of shards with its shards, or one file."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     if path is None or not path.endswith("weights.json") or directory.is_verified(path):
         return guards.load_weights_only(wrapped, instance, args, kwargs)
     if not os.path.lexists(path):
@@ -51,18 +48,18 @@ def load_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _K
     folder, name = os.path.split(path)
     with load.verified_set(path, Place(KERAS_SHARDS, folder or ".", name)) as checked:
         where = path if checked is None else os.path.join(checked.path, name)
-        return guards.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": where})
+        return weights.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": where})
 
 
-def save_weights_only(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: sharded, or one file."""
-    path = guards.path_argument(wrapped, args, kwargs)
-    shard_size = guards.bind(wrapped, args, kwargs).get("max_shard_size") if path else None
+    path = calls.path_argument(wrapped, args, kwargs)
+    shard_size = calls.bind(wrapped, args, kwargs).get("max_shard_size") if path else None
     if path is None or shard_size is None or not path.endswith(("weights.h5", "weights.json")):
         return guards.save_weights_only(wrapped, instance, args, kwargs)
     suffix = os.path.splitext(path)[1]  # Keras warns of one that is not .json, and replaces it
 
     def write(index: str) -> Any:
-        return guards.call_with(wrapped, args, kwargs, filepath=Path(index).with_suffix(suffix))
+        return calls.call_with(wrapped, args, kwargs, filepath=Path(index).with_suffix(suffix))
 
     return save.save_files_sealed(str(Path(path).with_suffix(".json")), KERAS_SHARDS, write)

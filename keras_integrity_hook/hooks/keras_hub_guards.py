@@ -6,21 +6,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import KERAS_HUB_PRESET, Place
 from keras_integrity_hook.guard import directory, load, merge, save, sealer
-from keras_integrity_hook.hooks import keras3_guards as guards
-
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
+from keras_integrity_hook.hooks import calls, weights
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 
-def load_preset(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``from_preset``: hand over a verified directory in place of the user's."""
-    path = guards.path_argument(wrapped, args, kwargs, "preset")
+    path = calls.path_argument(wrapped, args, kwargs, "preset")
     # A preset inside another (a task's tokenizer) is opened in the directory that is verified.
     if path is None or not _is_local_preset(path) or directory.is_verified(path):
         return wrapped(*args, **kwargs)
@@ -28,36 +25,36 @@ def load_preset(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
         if checked is None:
             return wrapped(*args, **kwargs)
         with load.surfacing_failures(), _speaking_of(path, checked.path):
-            return guards.call_with(wrapped, args, kwargs, preset=checked.path)
+            return calls.call_with(wrapped, args, kwargs, preset=checked.path)
 
 
-def save_preset(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_to_preset``: adds its files to what the directory holds, and seals it all."""
-    path = guards.path_argument(wrapped, args, kwargs, "preset_dir")
+    path = calls.path_argument(wrapped, args, kwargs, "preset_dir")
     if path is None:
         return wrapped(*args, **kwargs)
     return merge.save_into_sealed(
         path,
         KERAS_HUB_PRESET,
-        lambda where: guards.call_with(wrapped, args, kwargs, preset_dir=where),
+        lambda where: calls.call_with(wrapped, args, kwargs, preset_dir=where),
     )
 
 
-def save_lora(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_lora(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``Backbone.save_lora_weights``: written a value at a time, with no save around it."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     if path is None or not path.endswith(".lora.h5"):
         return wrapped(*args, **kwargs)
     return save.save_sealed(
         path,
-        lambda where: guards.call_with(wrapped, args, kwargs, filepath=where),
+        lambda where: calls.call_with(wrapped, args, kwargs, filepath=where),
         user_block=_room_for_lora(instance),
     )
 
 
-def load_lora(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_lora(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``Backbone.load_lora_weights``: the store verifies; the weights are restored if it fails."""
-    return guards.all_or_nothing(wrapped, args, kwargs, model=instance)
+    return weights.all_or_nothing(wrapped, args, kwargs, model=instance)
 
 
 @contextlib.contextmanager

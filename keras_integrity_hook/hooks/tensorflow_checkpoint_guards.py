@@ -6,7 +6,6 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -17,11 +16,8 @@ from keras_integrity_hook.errors import printable
 from keras_integrity_hook.guard import directory, load
 from keras_integrity_hook.guard import save as saving
 from keras_integrity_hook.guard.directory import VerifiedDirectory
-from keras_integrity_hook.hooks import keras3_guards as guards
-
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
+from keras_integrity_hook.hooks import calls
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 _log = logging.getLogger("keras_integrity_hook")
 _VARIABLES = os.path.join("variables", "variables")
@@ -62,7 +58,7 @@ def saved_model_at(path: str) -> Source | None:
     return Source(path, place, "") if place is not None and place.kind is SAVED_MODEL else None
 
 
-def restore(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def restore(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``TrackableSaver.restore``: every object-based restore comes through it."""
     path = _unverified(wrapped, args, kwargs, "save_path")
     if path is None:
@@ -74,7 +70,7 @@ def restore(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> 
     return restoring(wrapped, args, kwargs, "save_path", source)
 
 
-def restore_outer(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def restore_outer(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``Checkpoint.restore``: takes SavedModels too, and reads its counter of saves at the end."""
     path = _unverified(wrapped, args, kwargs, "save_path")
     if path is None:
@@ -87,9 +83,7 @@ def restore_outer(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwarg
     return restoring(wrapped, args, kwargs, "save_path", source)
 
 
-def restoring(
-    wrapped: _Function, args: _Args, kwargs: _Kwargs, argument: str, source: Source
-) -> Any:
+def restoring(wrapped: Function, args: Args, kwargs: Kwargs, argument: str, source: Source) -> Any:
     """Call what restores objects and returns a status, with the checked files of ``source``.
 
     Args:
@@ -102,15 +96,15 @@ def restoring(
         if checked is None:
             return wrapped(*args, **kwargs)
         where = os.path.join(checked.path, source.below).rstrip(os.sep)
-        status = guards.call_with(wrapped, args, kwargs, **{argument: where})
+        status = calls.call_with(wrapped, args, kwargs, **{argument: where})
         _finish()
         _keep_what_is_read_later(checked, status)
         return status
 
 
-def open_reader(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def open_reader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``NewCheckpointReader``: opens the index now, and data when it is asked for it."""
-    path = guards.path_argument(wrapped, args, kwargs, "filepattern")
+    path = calls.path_argument(wrapped, args, kwargs, "filepattern")
     if path is None or directory.is_verified(path):
         return wrapped(*args, **kwargs)
     source = checkpoint_at(path)
@@ -123,13 +117,13 @@ def open_reader(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs)
         if checked is None:
             return wrapped(*args, **kwargs)
         where = os.path.join(checked.path, source.below)
-        reader = guards.call_with(wrapped, args, kwargs, filepattern=where)
+        reader = calls.call_with(wrapped, args, kwargs, filepattern=where)
         if outer is None:
             checked.outlive(reader)
         return reader
 
 
-def read_at_once(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def read_at_once(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``list_variables`` and the like: their reader ends with the call and needs no copies."""
     with ExitStack() as stack:
         token = _readers.set(stack)
@@ -139,12 +133,12 @@ def read_at_once(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
             _readers.reset(token)
 
 
-def save(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``TrackableSaver.save``: everything but TensorFlow 1's ``Saver`` comes through it."""
-    path = guards.path_argument(wrapped, args, kwargs, "file_prefix")
+    path = calls.path_argument(wrapped, args, kwargs, "file_prefix")
     if path is None:
         return wrapped(*args, **kwargs)
-    bound = guards.bind(wrapped, args, kwargs)
+    bound = calls.bind(wrapped, args, kwargs)
     number = bound.get("checkpoint_number")
     if number:
         path = f"{path}-{int(number)}"
@@ -156,27 +150,27 @@ def save(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any
 
     def write(where: str) -> Any:
         replaced = {"file_prefix": where, "checkpoint_number": None}
-        written = guards.call_with(wrapped, args, kwargs, **replaced)
+        written = calls.call_with(wrapped, args, kwargs, **replaced)
         _finish()
         return written
 
     return _naming(saving.save_files_sealed(path, TF_CHECKPOINT, write), path)
 
 
-def delete(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def delete(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_delete_file_if_exists``: with its index a checkpoint's seal goes too."""
     wrapped(*args, **kwargs)
-    path = guards.path_argument(wrapped, args, kwargs, "filespec")
+    path = calls.path_argument(wrapped, args, kwargs, "filespec")
     if path is not None and path.endswith(".index"):
         wrapped(path.removesuffix(".index") + TF_CHECKPOINT.seal)
 
 
-def _unverified(wrapped: _Function, args: _Args, kwargs: _Kwargs, argument: str) -> str | None:
+def _unverified(wrapped: Function, args: Args, kwargs: Kwargs, argument: str) -> str | None:
     """The local path in ``argument`` if it is to be checked."""
-    path = guards.path_argument(wrapped, args, kwargs, argument)
+    path = calls.path_argument(wrapped, args, kwargs, argument)
     if path is None or directory.is_verified(path):
         return None
-    if _is_elsewhere(guards.bind(wrapped, args, kwargs).get("options")):
+    if _is_elsewhere(calls.bind(wrapped, args, kwargs).get("options")):
         _log.warning("load %s: not checked: another machine reads it", printable(path))
         return None
     return path

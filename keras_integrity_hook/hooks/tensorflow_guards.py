@@ -6,21 +6,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, Place
 from keras_integrity_hook.guard import directory, load, save
 from keras_integrity_hook.guard.directory import VerifiedDirectory
-from keras_integrity_hook.hooks import keras3_guards as guards
+from keras_integrity_hook.hooks import calls
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
 _ASSETS = "assets/"
 
 
-def load_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``load_partial``: everything that loads a SavedModel of TensorFlow 2."""
     path = _unverified(wrapped, args, kwargs)
     if path is None:
@@ -28,25 +26,25 @@ def load_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kw
     with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
         if checked is None:
             return wrapped(*args, **kwargs)
-        loaded = guards.call_with(wrapped, args, kwargs, export_dir=checked.path)
+        loaded = calls.call_with(wrapped, args, kwargs, export_dir=checked.path)
         keep_what_is_read_later(checked, loaded)
         return loaded
 
 
-def save_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_and_return_nodes``: everything that saves a SavedModel of TensorFlow 2."""
-    path = guards.path_argument(wrapped, args, kwargs, "export_dir")
+    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
     if path is None:
         return wrapped(*args, **kwargs)
 
     def write(where: str) -> Any:
         with speaking_of(path, where):
-            return guards.call_with(wrapped, args, kwargs, export_dir=where)
+            return calls.call_with(wrapped, args, kwargs, export_dir=where)
 
     return save.save_directory_sealed(path, SAVED_MODEL, write)
 
 
-def init_v1_loader(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def init_v1_loader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``SavedModelLoader``: parses the model now and reads its variables later."""
     path = _unverified(wrapped, args, kwargs)
     if path is None:
@@ -54,18 +52,18 @@ def init_v1_loader(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwar
     with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
         if checked is None:
             return wrapped(*args, **kwargs)
-        guards.call_with(wrapped, args, kwargs, export_dir=checked.path)
+        calls.call_with(wrapped, args, kwargs, export_dir=checked.path)
         return checked.outlive(instance)
 
 
-def init_v1_builder(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def init_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_SavedModelBuilder``: note the directory that :func:`save_v1_builder` has to seal."""
     wrapped(*args, **kwargs)
-    path = guards.path_argument(wrapped, args, kwargs, "export_dir")
+    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
     instance._keras_integrity_path = path
 
 
-def save_v1_builder(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_SavedModelBuilder.save``: its last step; the variables were written before."""
     written = wrapped(*args, **kwargs)
     path = getattr(instance, "_keras_integrity_path", None)
@@ -74,9 +72,9 @@ def save_v1_builder(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwa
     return written
 
 
-def _unverified(wrapped: _Function, args: _Args, kwargs: _Kwargs) -> str | None:
+def _unverified(wrapped: Function, args: Args, kwargs: Kwargs) -> str | None:
     """The path of a local SavedModel that is not one of our own checked copies."""
-    path = guards.path_argument(wrapped, args, kwargs, "export_dir")
+    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
     if path is None or directory.is_verified(path) or not os.path.isdir(path):
         return None
     return path

@@ -5,27 +5,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, Place
 from keras_integrity_hook.guard import directory, load, save
+from keras_integrity_hook.hooks import calls, tensorflow_guards, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks import keras3_paths as paths
 from keras_integrity_hook.hooks import tensorflow_checkpoint_guards as checkpoints
-from keras_integrity_hook.hooks import tensorflow_guards
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
-_Args = tuple[Any, ...]
-_Kwargs = Mapping[str, Any]
-_Function = Callable[..., Any]
 _HDF5_FORMATS = ("h5", "hdf5", "keras")
 _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
 
 
-def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it takes a truncated archive for HDF5; say what it is."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     with load.surfacing_failures():
         # A directory of that name may be a SavedModel.
         if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
@@ -33,37 +30,37 @@ def refuse_early(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs
         return wrapped(*args, **kwargs)
 
 
-def load_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_model``: :func:`open_archive` opens the verified archive."""
     with load.surfacing_failures():
         return wrapped(*args, **kwargs)
 
 
-def load_legacy(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``load_model_from_hdf5``: takes an open ``h5py.File``, a path, or TensorFlow's file object
     of one."""
-    path = _path_of(guards.bind(wrapped, args, kwargs)["filepath"])
+    path = _path_of(calls.bind(wrapped, args, kwargs)["filepath"])
     if path is None:
         return wrapped(*args, **kwargs)
     with load.surfacing_failures(), load.hdf5_over(paths.open_path(path)) as opened:
-        return guards.call_with(wrapped, args, kwargs, filepath=opened)
+        return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
 
-def load_legacy_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.load_weights``: HDF5 opened inline, a checkpoint, or a SavedModel's."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     if path is None or path.endswith(_HDF5_SUFFIXES):
-        return guards.all_or_nothing(wrapped, args, kwargs)
+        return weights.all_or_nothing(wrapped, args, kwargs)
     source = checkpoints.checkpoint_at(path) or checkpoints.saved_model_at(path)
     if source is None:  # HDF5 under another name, or nothing
-        return guards.all_or_nothing(wrapped, args, kwargs)
+        return weights.all_or_nothing(wrapped, args, kwargs)
     return checkpoints.restoring(wrapped, args, kwargs, "filepath", source)
 
 
-def save_legacy_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.save_weights``: HDF5 opened inline; checkpoints are TensorFlow's business."""
-    path = guards.path_argument(wrapped, args, kwargs)
-    bound = guards.bind(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
+    bound = calls.bind(wrapped, args, kwargs)
     if path is None or not _is_hdf5(path, bound.get("save_format")):
         return wrapped(*args, **kwargs)
     if not bound.get("overwrite", True) and os.path.isfile(path):
@@ -72,48 +69,48 @@ def save_legacy_weights(wrapped: _Function, instance: Any, args: _Args, kwargs: 
             return None
     return save.save_sealed(
         path,
-        lambda where: guards.call_with(wrapped, args, kwargs, filepath=where, overwrite=True),
-        user_block=guards.user_block(bound["model"]),
+        lambda where: calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True),
+        user_block=weights.user_block(bound["model"]),
     )
 
 
-def load_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
-    path = guards.path_argument(wrapped, args, kwargs, "path")
+    path = calls.path_argument(wrapped, args, kwargs, "path")
     if path is None or directory.is_verified(path) or not os.path.isdir(path):
         return wrapped(*args, **kwargs)
     with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
         if checked is None:
             return wrapped(*args, **kwargs)
-        loaded = guards.call_with(wrapped, args, kwargs, path=checked.path)
+        loaded = calls.call_with(wrapped, args, kwargs, path=checked.path)
         tensorflow_guards.keep_what_is_read_later(checked, {"root": loaded})
         return loaded
 
 
-def save_saved_model(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.save.save``: TensorFlow's save, and then one file more."""
-    path = guards.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    overwrite = guards.bind(wrapped, args, kwargs).get("overwrite", True)
+    overwrite = calls.bind(wrapped, args, kwargs).get("overwrite", True)
     if not overwrite and os.path.exists(path) and not guards.may_overwrite(wrapped, path):
         return None
 
     def write(where: str) -> Any:
         with tensorflow_guards.speaking_of(path, where):
-            return guards.call_with(wrapped, args, kwargs, filepath=where, overwrite=True)
+            return calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True)
 
     return save.save_directory_sealed(path, SAVED_MODEL, write)
 
 
-def open_hdf5(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``h5py.File(name, mode)``."""
     name = args[0] if args else kwargs.get("name")
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
     return inline.hdf5(_path_of(name), mode, lambda: wrapped(*args, **kwargs))
 
 
-def open_archive(wrapped: _Function, instance: Any, args: _Args, kwargs: _Kwargs) -> Any:
+def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``zipfile.ZipFile(file, mode)``: an archive opened for reading is verified."""
     path = _path_of(args[0]) if args else None
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
@@ -128,7 +125,7 @@ def _path_of(value: Any) -> str | None:
     gfile = sys.modules.get("tensorflow.python.platform.gfile")
     if gfile is not None and isinstance(value, gfile.GFile):
         value = value.name
-    return os.fsdecode(value) if paths.is_local(value) else None
+    return os.fsdecode(value) if calls.is_local(value) else None
 
 
 def _is_hdf5(path: str, save_format: Any) -> bool:

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of a wrapped call, as the original's signature names them."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Args = tuple[Any, ...]
+Kwargs = Mapping[str, Any]
+Function = Callable[..., Any]
+
+
+def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+    """The arguments as the original's signature names them; raises its TypeError."""
+    return dict(inspect.signature(wrapped).bind(*args, **kwargs).arguments)
+
+
+def call_with(wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any) -> Any:
+    """Call with some arguments replaced, the rest exactly as the user gave them."""
+    bound = inspect.signature(wrapped).bind(*args, **kwargs)
+    bound.arguments.update(replaced)
+    return wrapped(*bound.args, **bound.kwargs)
+
+
+def path_argument(
+    wrapped: Function, args: Args, kwargs: Kwargs, name: str = "filepath"
+) -> str | None:
+    """The argument ``name`` if it is a local path, else None.
+
+    A call whose arguments do not fit is passed on, for the original to raise its TypeError.
+    """
+    try:
+        value = bind(wrapped, args, kwargs).get(name)
+    except TypeError:
+        return None
+    return os.fsdecode(value) if value is not None and is_local(value) else None
+
+
+def is_local(value: Any) -> bool:
+    """Whether ``value`` is a path of the local file system."""
+    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
+        return False
+    return "://" not in os.fsdecode(value)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The weights of a model in memory: put back after a refused load, measured before a save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_integrity_hook.guard import load, sealer
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs, bind, call_with
+
+
+def all_or_nothing(
+    wrapped: Function,
+    args: Args,
+    kwargs: Kwargs,
+    replaced: Callable[[], dict[str, Any]] = dict,
+    *,
+    model: Any = None,
+) -> Any:
+    """Call; where verified bytes stop coming in the middle, leave the model as it was.
+
+    Without a lease the file can change after the check, so a copy of the weights is kept then.
+
+    Args:
+        replaced: opens what is given in place of arguments of the user's.
+        model: whose weights are loaded; by default the argument of that name.
+    """
+    if model is None:
+        model = bind(wrapped, args, kwargs).get("model")
+    snapshot = Snapshot(variables_of(model))
+    with load.surfacing_failures(before_unleased=snapshot.take) as files:
+        # Opened in here, so that the copy is taken and a refusal in the middle is seen.
+        opened = replaced()
+        try:
+            return call_with(wrapped, args, kwargs, **opened)
+        finally:
+            if any(file.failure for file in files):
+                snapshot.restore()
+
+
+class Snapshot:
+    """A copy of variables, taken only if asked for."""
+
+    def __init__(self, variables: list[Any]) -> None:
+        self._variables = variables
+        self._values: list[Any] | None = None
+
+    def take(self) -> None:
+        """Copy the values now (host memory of the model's size)."""
+        if self._values is None:
+            self._values = [variable.numpy().copy() for variable in self._variables]
+
+    def restore(self) -> None:
+        """Assign the copied values back."""
+        for variable, value in zip(self._variables, self._values or (), strict=False):
+            variable.assign(value)
+
+
+def variables_of(owner: Any) -> list[Any]:
+    """The variables of a model or an optimizer; none before they are created."""
+    try:
+        found = getattr(owner, "variables", None) or ()
+        # A method of the oldest optimizers, which tf_keras still has.
+        return list(found() if callable(found) else found)
+    except ValueError:  # tf_keras: a model that was never called
+        return []
+
+
+def user_block(model: Any) -> int:
+    """The user block (bytes) to reserve in an HDF5 file of ``model``."""
+    variables = variables_of(model) + variables_of(getattr(model, "optimizer", None))
+    # Names in the file are about as long as the variables' paths, under a group of their own.
+    paths = [str(getattr(variable, "path", variable.name)) for variable in variables]
+    names = [f"model_weights/{path}/{path}" for path in paths]
+    size = sum(_bytes_of(variable) for variable in variables)
+    return sealer.user_block_estimate(names, size)
+
+
+def _bytes_of(variable: Any) -> int:
+    count = 1
+    for length in variable.shape:
+        count *= int(length or 1)
+    return count * 8
