@@ -29,12 +29,14 @@ class VerifiedFile(io.RawIOBase):
         trusted: the content is handed out unchecked: unsealed, or mode ``warn``.
         failure: the error of the first read that was refused. Keras swallows exceptions raised
             inside its loaders, so the guard asks here afterwards.
+        over: the ``h5py.File`` that reads from it, if any.
     """
 
     def __init__(self, model: ModelFile, *, trusted: bool) -> None:
         """Take over ``model`` and its descriptor."""
         super().__init__()
         self.failure: IntegrityError | None = None
+        self.over: Any = None
         self._model = model
         self.trusted = trusted
         self._lease = ReadLease(model.fd) if not trusted else None
@@ -99,6 +101,13 @@ class VerifiedFile(io.RawIOBase):
         return len(view)
 
     def close(self) -> None:
+        """Close it, and first the ``h5py.File`` over it, which Keras leaves open after an error.
+
+        One still open at interpreter exit calls back into what is gone by then, and crashes.
+        """
+        over, self.over = self.over, None
+        if over is not None:
+            over.close()
         if not self.closed:
             if self._lease is not None:
                 self._lease.release()

@@ -247,6 +247,7 @@ def hdf5_over(file: VerifiedFile) -> Any:
     except BaseException:
         opened.close()
         raise
+    file.over = opened
     return opened
 
 
