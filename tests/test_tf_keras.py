@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -254,6 +255,7 @@ def test_large_weights_rewritten_during_the_load_are_refused_and_the_model_stays
     build(tf_keras, width=200_000).save_weights(path)
     other = build(tf_keras, seed=1, width=200_000)
     before = other.get_weights()
+    in_use = h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)
     with path.open("r+b") as writer:  # open already, so that no lease can keep it out
 
         def rewrite() -> None:
@@ -262,16 +264,17 @@ def test_large_weights_rewritten_during_the_load_are_refused_and_the_model_stays
             writer.flush()
 
         after_the_check(monkeypatch, rewrite)
-        with pytest.raises(ChecksumMismatchError):
+        with pytest.raises(ChecksumMismatchError) as caught:
             other.load_weights(path)
+    # Keras leaves the file open after an error, and the end of the process would crash in it.
+    assert caught.value.path == str(path)
+    assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) == in_use
     for was, now in zip(before, other.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
 
 
 @pytest.mark.parametrize("name", ["weights.h5", "model.weights.h5"])
 def test_external_link_is_refused(tf_keras: Any, model: Any, tmp_path: Path, name: str) -> None:
-    import h5py
-
     model.save_weights(tmp_path / name)
     unseal(tmp_path / name)
     with h5py.File(tmp_path / name, "r+") as file:
@@ -336,8 +339,6 @@ def test_callbacks_save_sealed_models_and_resume(tf_keras: Any, model: Any, tmp_
 
 def test_open_files_in_memory_pass_untouched(tf_keras: Any, model: Any) -> None:
     import io
-
-    import h5py
 
     with h5py.File(io.BytesIO(), "w") as file:
         model.save(file, save_format="h5")
