@@ -326,8 +326,9 @@ class TestDoctor:
         assert not facts["keras_loaded"]
         assert facts["targets"]
         assert facts["public"]["keras.saving.load_model"] is True
-        # "import keras" loads TensorFlow but not KerasHub.
-        states = {state for name, state in facts["targets"] if "keras_hub" not in name}
+        # "import keras" loads TensorFlow but neither KerasHub nor tf_keras.
+        others = ("keras_hub.", "tf_keras.")
+        states = {state for name, state in facts["targets"] if not name.startswith(others)}
         assert states <= {"wrapped", "absent"}
 
     def test_pythonpath_is_explained_as_the_reason(self, pythonpath_only: str) -> None:

@@ -278,7 +278,7 @@ def test_metadata_is_complete(metadata: Message) -> None:
         "importlib-metadata>=6",
         "click>=8.1",
         "rich>=13",
-        "keras>=3.10",
+        "keras>=3.0.5",
     }
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -335,3 +336,43 @@ def test_log_of_tensorflow_names_the_users_path(
     texts = [record.getMessage() for record in caplog.records if "Assets" in record.getMessage()]
     assert texts
     assert all(f"{tmp_path / 'again'}/assets" in text for text in texts)
+
+
+def test_file_url_is_no_way_around(tf: Any, exported: Path) -> None:
+    flip(exported / "saved_model.pb")
+    with pytest.raises(IntegrityError):
+        tf.saved_model.load(f"file://{exported}")
+
+
+def test_asset_is_there_for_a_function_that_outlives_what_was_loaded(
+    tf: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "words.txt").write_text("hello")
+
+    class Reader(tf.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self.asset = tf.saved_model.Asset(str(tmp_path / "words.txt"))
+
+        @tf.function(input_signature=[])  # type: ignore[untyped-decorator, unused-ignore]
+        def read(self) -> Any:
+            return {"text": tf.io.read_file(self.asset)}
+
+    module = Reader()
+    signatures = {"serving_default": module.read}
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=signatures)
+    function = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
+    gc.collect()
+    assert function()["text"].numpy() == b"hello"
+
+
+def test_end_of_a_forked_child_takes_nothing_from_its_parent(tf: Any, with_table: Path) -> None:
+    loaded = tf.saved_model.load(str(with_table))
+    kept = [path for path in directory._tops if os.path.isdir(os.path.join(path, "assets"))]
+    assert kept
+    child = os.fork()
+    if child == 0:
+        weakref.finalize._exitfunc()  # type: ignore[attr-defined] # what a normal exit runs
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert all(os.path.isdir(path) for path in kept)
+    del loaded

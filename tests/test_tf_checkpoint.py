@@ -148,7 +148,7 @@ def test_swapped_data_of_another_checkpoint_is_refused(
 def test_seal_of_another_checkpoint_is_refused(tf: Any, saved: Path, tmp_path: Path) -> None:
     other = save(tf, tmp_path / "other", 9.0)
     shutil.copy(f"{other}.seal", f"{saved}.seal")
-    with pytest.raises(ChecksumMismatchError, match=r"ckpt\.index' is not listed"):
+    with pytest.raises(ChecksumMismatchError, match=r"damaged: ckpt\."):
         restored(tf, saved)
     with pytest.raises(ChecksumMismatchError):
         verify(saved)
@@ -354,3 +354,18 @@ def test_model_of_keras_3_in_a_checkpoint(keras: Any, tf: Any, tmp_path: Path) -
     path = tf.train.Checkpoint(model=model).save(str(tmp_path / "ckpt"))
     tf.train.Checkpoint(model=other).restore(path).expect_partial()
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_renamed_checkpoint_is_still_sealed_and_swapped_names_are_refused(
+    tf: Any, tmp_path: Path
+) -> None:
+    for name, value in (("one", 1.0), ("two", 2.0)):
+        tf.train.Checkpoint(v=tf.Variable([value] * 9)).write(str(tmp_path / name))
+    for path in list(tmp_path.glob("one.*")):
+        path.rename(tmp_path / path.name.replace("one", "best"))
+    variable = tf.Variable([0.0] * 9)
+    tf.train.Checkpoint(v=variable).restore(str(tmp_path / "best"))
+    assert variable.numpy().tolist() == [1.0] * 9
+    shutil.copy(tmp_path / "two.seal", tmp_path / "best.seal")
+    with pytest.raises(ChecksumMismatchError):
+        tf.train.Checkpoint(v=variable).restore(str(tmp_path / "best"))

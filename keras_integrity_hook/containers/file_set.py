@@ -77,7 +77,8 @@ class OpenSet:
     @property
     def members(self) -> tuple[Member, ...]:
         """Names and sizes as a statement lists them."""
-        return tuple(Member(escape(part.name), part.content.size) for part in self.parts)
+        spelt = ((spell(self.place, part.name), part.content.size) for part in self.parts)
+        return tuple(Member(*one) for one in spelt)
 
     def close(self) -> None:
         """Close every descriptor; calling it again does nothing."""
@@ -151,7 +152,7 @@ def open_listed(found: OpenSet, members: Iterable[Member], *, hold: bool) -> Non
     held = 0
     listed = set()
     for member in members:
-        name = unescape(member.name)
+        name = name_of(found.place, member.name)
         listed.add(name)
         try:
             room = LIMITS.set_held - held if hold else None
@@ -173,8 +174,18 @@ def open_listed(found: OpenSet, members: Iterable[Member], *, hold: bool) -> Non
         found.others = [n for n in _tree(found.directory) if n not in listed]
         found.others = [n for n in found.others if n != found.place.seal]
         for name in found.others:
-            if found.place.kind.is_read(name):
+            if found.place.kind.is_read(name) or _stands_for_directory(found, name):
                 _note(found, name, "is not listed in the seal")
+
+
+def _stands_for_directory(found: OpenSet, name: str) -> bool:
+    """Whether ``name`` is a link in place of a directory that a loader reads."""
+    if not found.place.kind.is_read(name + "/"):
+        return False
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=found.directory).st_mode)
+    except OSError:
+        return False
 
 
 def open_present(found: OpenSet) -> None:
@@ -198,7 +209,11 @@ def open_present(found: OpenSet) -> None:
 
     try:
         names = members_of(found.place, present, read)
-        covered = sorted(names, key=escape)
+        for name in present:
+            # Keras would go through a link to a directory; a checked copy of the set would lack it.
+            if whole and name not in names and _stands_for_directory(found, name):
+                raise UnreadableFileError(f"'{shown(name)}' is a link in place of a directory")
+        covered = sorted(names, key=lambda name: spell(found.place, name))
         if len(covered) > LIMITS.set_files:
             raise LimitExceededError(f"the model has {len(covered)} files")
         for name in covered:
@@ -210,11 +225,28 @@ def open_present(found: OpenSet) -> None:
     found.others = [name for name in present if name not in names and name != found.place.seal]
 
 
+_STEM = "*"
+
+
+def spell(place: Place, name: str) -> str:
+    """How a statement lists the file ``name``: the stem as ``*``, so that a set can be renamed."""
+    if place.stem and name.startswith(place.stem):
+        return _STEM + escape(name[len(place.stem) :])
+    return escape(name)
+
+
+def name_of(place: Place, spelt: str) -> str:
+    """The file that :func:`spell` spelt so. Raises MalformedSealError."""
+    if place.stem and spelt.startswith(_STEM):
+        return place.stem + unescape(spelt[len(_STEM) :])
+    return unescape(spelt)
+
+
 def escape(name: str) -> str:
     """A file name as the statement spells it: bytes that are not UTF-8 and odd ones as ``%XX``."""
     text = os.fsencode(name).decode("utf-8", "surrogateescape")
     return "".join(
-        f"%{ord(c) & 0xFF:02X}" if c in "%\\" or c < " " or "\udc80" <= c <= "\udcff" else c
+        f"%{ord(c) & 0xFF:02X}" if c in "%\\*" or c < " " or "\udc80" <= c <= "\udcff" else c
         for c in text
     )
 

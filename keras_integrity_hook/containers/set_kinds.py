@@ -51,6 +51,18 @@ class Place:
         """The seal's path below the directory."""
         return self.stem + self.kind.seal
 
+    def owns(self, name: str) -> bool:
+        """Whether a file beside a set of one stem, by its name, is one that a save of it writes."""
+        if name in (self.stem, self.seal):
+            return True
+        if self.kind is KERAS_BACKUP:
+            return name == _BACKUP_WEIGHTS
+        shards = self.kind is KERAS_SHARDS
+        stem = _shard_stem(self.stem) if shards else self.stem
+        if not name.startswith(stem):
+            return False
+        return bool((_SHARD if shards else _CHECKPOINT_FILE).fullmatch(name[len(stem) :]))
+
     @property
     def head(self) -> str | None:
         """The file of a stem that its loader opens first; None for a whole directory."""
@@ -117,6 +129,12 @@ _ORBAX_MARKS = (
 )
 _BACKUP_METADATA, _BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
 _DATA_FILE = re.compile(r"\.data-\d{5}-of-\d{5}")
+_CHECKPOINT_FILE = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
+_SHARD = re.compile(r"_\d{5,}\.weights\.h5")
+
+
+def _shard_stem(index: str) -> str:
+    return index.removesuffix(".json").replace(".weights", "")
 
 
 def recognise(path: str) -> Place | None:

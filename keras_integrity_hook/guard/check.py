@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
+from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.regions import INSIDE
-from keras_integrity_hook.errors import ChecksumMismatchError, DamagedFileError, DamagedRange
+from keras_integrity_hook.errors import (
+    ChecksumMismatchError,
+    DamagedFileError,
+    DamagedRange,
+    MalformedSealError,
+)
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.statement import Region, Statement
 
@@ -102,7 +109,7 @@ def _damaged_parts(model: ModelFile, chunks: list[int]) -> tuple[str, ...]:
             if one.crc is None and one.offset <= start and stop <= one.offset + one.size
         ]
         explained = [_spoken(model, region.name) for region in exact + filling]
-        structure = [f"{r.name} (HDF5 structure)" for r in hit if r.name in holders]
+        structure = [f"{_spoken(model, r.name)} (HDF5 structure)" for r in hit if r.name in holders]
         parts.update(dict.fromkeys(explained or structure or [_structure_name(model)]))
     return tuple(parts)
 
@@ -135,10 +142,12 @@ def _differs(model: ModelFile, region: Region) -> bool:
 
 def _spoken(model: ModelFile, name: str) -> str:
     """``layers/dense/vars/0``; in a set with the file before it."""
-    member, _, variable = name.rpartition(INSIDE)
-    if member and model.files is not None:
-        return f"{member}: {variable}"
-    return variable
+    if model.files is None:
+        return name.rpartition(INSIDE)[2]
+    member, _, variable = name.partition(INSIDE)
+    with contextlib.suppress(MalformedSealError):
+        member = file_set.shown(file_set.name_of(model.files.place, member))
+    return f"{member}: {variable}" if variable else member
 
 
 def _structure_name(model: ModelFile) -> str:

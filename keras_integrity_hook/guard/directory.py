@@ -18,6 +18,7 @@ from typing import Any
 
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.file_set import Part
+from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.guard import check
 from keras_integrity_hook.guard.lease import ReadLease
 from keras_integrity_hook.limits import MIB
@@ -56,7 +57,7 @@ class VerifiedDirectory:
         self._top = tempfile.mkdtemp(prefix="keras-integrity-verified-")
         self.path = os.path.join(self._top, below) if below else self._top
         _tops.add(self._top)
-        self._remove = weakref.finalize(self, _remove, self._top)
+        self._remove = weakref.finalize(self, _remove, self._top, os.getpid())
         try:
             for part in model.files.parts:
                 if part.fd >= 0:
@@ -88,7 +89,21 @@ class VerifiedDirectory:
         """Keep the files below the names ``below`` (all if none) as long as ``owner`` lives.
 
         Their bytes become copies, so that no lease keeps writers waiting; the rest goes now.
+
+        Raises:
+            UnreadableFileError: no room for the copies.
+            ChecksumMismatchError: a file was changed while it was being loaded.
         """
+        try:
+            self._keep_copies(below)
+        except OSError as error:
+            raise no_room(self._model, error) from error
+        self.check_again()
+        self._remove.detach()
+        weakref.finalize(owner, _remove, self._top, os.getpid())
+        self._release()
+
+    def _keep_copies(self, below: tuple[str, ...]) -> None:
         assert self._model.files is not None
         for part in self._model.files.parts:
             place = Path(self.path, part.name)
@@ -98,10 +113,6 @@ class VerifiedDirectory:
                 copied = place.with_name(place.name + ".copy")
                 _copy(part.content, copied)
                 os.replace(copied, place)
-        self.check_again()
-        self._remove.detach()
-        weakref.finalize(owner, _remove, self._top)
-        self._release()
 
     def close(self) -> None:
         """Remove the directory and let writers go on; calling it again does nothing."""
@@ -143,6 +154,17 @@ class VerifiedDirectory:
         _handed[str(place)] = (shown, part.content)
 
 
+def no_room(model: ModelFile, error: OSError) -> UnreadableFileError:
+    """The refusal where a checked set could not be laid out."""
+    size = f"{model.content.size:,} bytes"
+    cause = f"no private copy could be made in {tempfile.gettempdir()} ({error.strerror})"
+    refusal = UnreadableFileError(cause, path=model.path)
+    refusal.default_remedy = (
+        f"Make room there for up to {size}, or set TMPDIR to a place that has it."
+    )
+    return refusal
+
+
 def is_verified(path: str) -> bool:
     """Whether ``path`` is a verified directory or lies below one."""
     return any(path == top or path.startswith(top + os.sep) for top in tuple(_tops))
@@ -153,7 +175,9 @@ def handed_out(path: str) -> tuple[str, Content] | None:
     return _handed.get(path)
 
 
-def _remove(path: str) -> None:
+def _remove(path: str, pid: int) -> None:
+    if pid != os.getpid():
+        return  # a forked child ends; the parent still reads there
     _tops.discard(path)
     shutil.rmtree(path, ignore_errors=True)
 

@@ -17,6 +17,7 @@ from keras_integrity_hook import settings
 from keras_integrity_hook.containers.base import ModelFile, open_model, open_regular, open_set
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
+    ChecksumMismatchError,
     ConfigurationError,
     ExternalReferenceError,
     IntegrityError,
@@ -34,6 +35,7 @@ from keras_integrity_hook.sealing.content import FileContent
 
 _log = logging.getLogger("keras_integrity_hook")
 _SMALL = 4 * MIB
+_ATTEMPTS = 3
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
@@ -97,8 +99,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
     replace.finish_interrupted(place)
     # The same steps as for one file.
     try:
-        model = open_set(path, place, hold=True)
-        checked = _admitted_set(model, below)
+        checked = _checked_set(path, place, below)
     except IntegrityError as error:
         if is_refused(error):
             raise
@@ -121,6 +122,26 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         checked.close()
 
 
+def _checked_set(path: str, place: Place, below: str) -> VerifiedDirectory | None:
+    """Open and check; again if the set was saved anew meanwhile, which is no damage."""
+    for _ in range(_ATTEMPTS):
+        before = _seal_identity(place)
+        try:
+            return _admitted_set(open_set(path, place, hold=True), below)
+        except ChecksumMismatchError:
+            if _seal_identity(place) == before:
+                raise
+    return _admitted_set(open_set(path, place, hold=True), below)
+
+
+def _seal_identity(place: Place) -> tuple[int, int] | None:
+    try:
+        found = os.stat(os.path.join(place.directory, place.seal))
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
     try:
         if model.seal is not None:
@@ -128,8 +149,7 @@ def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
         _admit_unsealed(model)
     except OSError as error:
         model.close()
-        cause = f"no private copy could be made ({error.strerror})"
-        raise UnreadableFileError(cause, path=model.path) from error
+        raise directory.no_room(model, error) from error
     except BaseException:
         model.close()
         raise

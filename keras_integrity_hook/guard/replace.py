@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -14,7 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keras_integrity_hook.containers.set_kinds import Place
+from keras_integrity_hook.errors import printable
 
+_log = logging.getLogger("keras_integrity_hook")
 _PREFIX = ".keras-integrity-"
 _COMMITTED = ".keras-integrity-committed"
 
@@ -47,15 +51,17 @@ def put_in_place(source: Path, target: Path) -> None:
 def put_directory_in_place(
     source: Path,
     target: Path,
-    is_model: Callable[[str], bool],
+    is_replaced: Callable[[str], bool],
     *,
     finish: Callable[[], None] = lambda: None,
 ) -> None:
     """Let the directory ``source`` take the place of ``target``, which may not exist yet.
 
-    What is in ``target`` and no part of a model (by its path relative to it) is kept.
+    What is in ``target`` and not replaced is kept: it may be anything of the user's.
 
     Args:
+        is_replaced: whether a file of ``target``, by its path relative to it, belongs to the model
+            that goes.
         finish: called before the places are swapped, when ``source`` has everything.
 
     Raises:
@@ -65,23 +71,34 @@ def put_directory_in_place(
         finish()
         os.rename(source, target)
         return
-    _bring_along(target, source, is_model)
+    _bring_along(target, source, is_replaced)
     finish()
     with contextlib.suppress(PermissionError):
         old = os.stat(target)
         os.chmod(source, stat.S_IMODE(old.st_mode))
         os.chown(source, old.st_uid, old.st_gid)
     if _exchange(source, target):
+        # Another program may have written into it meanwhile: its log, its event file.
+        _bring_along(source, target, is_replaced)
         return  # the old one goes with the private directory it is in now
-    # No atomic exchange here: for a moment there is neither, under their names.
-    aside = target.with_name(f"{target.name}.before-{source.parent.name.strip('.')}")
-    os.rename(target, aside)
-    try:
-        os.rename(source, target)
-    except BaseException:
-        os.rename(aside, target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    _copy_into(source, target)
+
+
+def _copy_into(source: Path, target: Path) -> None:
+    """For a place where directories cannot be exchanged (another system, a mount point)."""
+    _log.warning(
+        "save %s: the directory could not be exchanged, so its files are overwritten in place; "
+        "a crash now would leave them damaged",
+        printable(str(target)),
+    )
+    for folder, subfolders, names in os.walk(source):
+        into = target / Path(folder).relative_to(source)
+        for name in subfolders:
+            (into / name).mkdir(exist_ok=True)
+        for name in names:
+            path = Path(folder, name)
+            if not (into / name).exists() or not path.samefile(into / name):
+                shutil.copyfile(path, into / name, follow_symlinks=False)
 
 
 def put_files_in_place(source: Path, place: Place) -> None:
@@ -97,6 +114,9 @@ def put_files_in_place(source: Path, place: Place) -> None:
     Raises:
         OSError: before that point; the old files are as they were.
     """
+    for name in os.listdir(source):
+        if not place.owns(name):  # an object's own file, of a kind we know nothing of
+            put_in_place(source / name, Path(place.directory, name))
     for _ in range(100):
         finish_interrupted(place)
         try:
@@ -112,22 +132,54 @@ def put_files_in_place(source: Path, place: Place) -> None:
 def finish_interrupted(place: Place) -> None:
     """Finish a save of :func:`put_files_in_place` that was killed half-way; usually there is none.
 
-    Safe to run in several processes at once. Where it may not be done (another owner, a read-only
-    directory) nothing is raised: the half-replaced set does not match its seal and is refused.
+    Safe to run in several processes at once. It moves files of this set alone, out of a directory
+    that this user alone could write. Where it may not be done nothing is raised: the half-replaced
+    set does not match its seal and is refused.
     """
     if place.kind.whole_directory:
         return  # exchanged in one step
-    committed, target = _committed(place), Path(place.directory)
-    with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
-        names = sorted(os.listdir(committed), key=lambda name: name == place.seal)
+    committed = _committed(place)
+    try:
+        # No link is followed: a repository or an archive may carry one.
+        source = os.open(committed, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    with contextlib.suppress(OSError):
+        found = os.fstat(source)
+        if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+            _move_set(source, place)
+            os.rmdir(committed)
+    os.close(source)
+
+
+def _move_set(source: int, place: Place) -> None:
+    """Rename the files of the set from the directory ``source``, the index last but the seal."""
+    names = [name for name in os.listdir(source) if place.owns(name) and _is_plain(source, name)]
+    names.sort(key=lambda name: (name == place.seal, name == place.head, name))
+    target = os.open(place.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
         if names and place.seal not in names:
             # It could not be sealed: the seal that is there is of the model before.
-            (target / place.seal).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(place.seal, dir_fd=target)
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                put_in_place(committed / name, target / name)
-        with contextlib.suppress(OSError):
-            os.rmdir(committed)
+                _keep_mode(name, source, target)
+                os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+    finally:
+        os.close(target)
+
+
+def _is_plain(directory: int, name: str) -> bool:
+    return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+
+
+def _keep_mode(name: str, source: int, target: int) -> None:
+    """Give a file the mode and owner of the one it replaces."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        old = os.stat(name, dir_fd=target, follow_symlinks=False)
+        os.chmod(name, stat.S_IMODE(old.st_mode), dir_fd=source)
+        os.chown(name, old.st_uid, old.st_gid, dir_fd=source, follow_symlinks=False)
 
 
 def is_ours(name: str) -> bool:
@@ -136,20 +188,46 @@ def is_ours(name: str) -> bool:
 
 
 def _committed(place: Place) -> Path:
-    return Path(place.directory, f".{place.stem}{_COMMITTED}")
+    # A digest in place of the stem: a name made longer may be too long.
+    digest = hashlib.sha256(os.fsencode(place.stem)).hexdigest()[:16]
+    return Path(place.directory, f".{digest}{_COMMITTED}")
 
 
-def _bring_along(old: Path, new: Path, is_model: Callable[[str], bool]) -> None:
-    """Give ``new`` what of ``old`` is no part of a model: linked where that can be, else copied."""
-    for folder, subfolders, names in os.walk(old):
+def holds_foreign_ground(top: Path) -> bool:
+    """Whether something below ``top`` must not be moved: a mounted volume, an unreadable part."""
+    try:
+        device = os.stat(top).st_dev
+        for folder, _, _ in os.walk(top, onerror=_raise):
+            if os.stat(folder).st_dev != device or os.path.ismount(folder):
+                return True
+    except OSError:
+        return True
+    return False
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _bring_along(old: Path, new: Path, is_replaced: Callable[[str], bool]) -> None:
+    """Give ``new`` what of ``old`` it has not and is to keep: as links where that can be.
+
+    Raises:
+        OSError: some of it cannot be read.
+    """
+    for folder, subfolders, names in os.walk(old, onerror=_raise):
         linked = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
+        for name in subfolders:
+            path = Path(folder, name)
+            kept = new / path.relative_to(old)
+            if name not in linked and not os.path.lexists(kept):
+                kept.mkdir()
+                shutil.copystat(path, kept)
         for name in names + linked:
             path = Path(folder, name)
-            relative = path.relative_to(old)
-            kept = new / relative
-            if is_model(str(relative)) or os.path.lexists(kept):
+            kept = new / path.relative_to(old)
+            if is_replaced(str(path.relative_to(old))) or os.path.lexists(kept):
                 continue
-            kept.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(path, kept, follow_symlinks=False)
             except OSError:

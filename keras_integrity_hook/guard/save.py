@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
 from keras_integrity_hook.guard import replace, sealer
@@ -77,10 +79,10 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
 def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
     """Let ``write`` write a model directory, seal it, and put it at ``path``.
 
-    Files at ``path`` that are no part of such a model (a README) stay.
+    Files at ``path`` that are no part of the model before (a README) stay.
 
     Args:
-        path: the user's destination, a local path; whatever is there of an older model goes.
+        path: the user's destination, a local path; what its seal lists of an older model goes.
         kind: what is written, a whole directory.
         write: writes the model into the directory it is given, which does not exist yet.
 
@@ -95,12 +97,26 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
     if not is_replaceable(target):
         return save_into_directory(target, kind, write)
     with replace.private_sibling(target) as private:
-        result = _write_set(private, write, Place(kind, str(private), ""))
+        result = write_privately(private, write)
         replace.put_directory_in_place(
-            private, target, lambda name: name == kind.seal or kind.is_read(name)
+            private,
+            target,
+            _replaced_in(Place(kind, str(target), "")),
+            finish=lambda: seal_written(Place(kind, str(private), "")),
         )
     _log.info("save %s: sealed", printable(path))
     return result
+
+
+def _replaced_in(place: Place) -> Callable[[str], bool]:
+    """Which files of the directory at ``place`` are of the model before: those its seal lists, and
+    whatever has the name of a loader's file. The rest may be anything of the user's."""
+    names = {place.seal}
+    with contextlib.suppress(IntegrityError), open_set(place.directory, place, hold=False) as old:
+        if old.seal is not None:
+            listed = old.seal.statement.files
+            names |= {file_set.name_of(place, member.name) for member in listed}
+    return lambda name: name in names or ("/" not in name and place.kind.is_read(name))
 
 
 def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
@@ -196,9 +212,9 @@ def is_being_sealed(target: Path) -> bool:
 
 def is_replaceable(target: Path) -> bool:
     """Whether another directory can be put in the place of ``target``."""
-    if _holds_working_directory(target) or os.path.ismount(target):
+    if _holds_working_directory(target) or not os.access(target.parent, os.W_OK):
         return False
-    return os.access(target.parent, os.W_OK)
+    return not target.exists() or not replace.holds_foreign_ground(target)
 
 
 def _holds_working_directory(target: Path) -> bool:

@@ -60,14 +60,14 @@ def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statem
         file_set.open_present(found)
         starts = accumulate((part.content.size for part in found.parts), initial=0)
         members = tuple(
-            Region(member.name, start, member.size)
-            for start, member in zip(starts, found.members, strict=False)
+            Region(file_set.spell(place, part.name), start, part.content.size)
+            for start, part in zip(starts, found.parts, strict=False)
         )
         layout = Layout(place.kind.container, found.content, members=members)
         said, wrapped, table = _sealed_words(layout, subject, algorithm, found.members)
     target = Path(place.directory, place.seal)
     target.parent.mkdir(exist_ok=True)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+    fresh = target.with_name(f".keras-integrity-{os.getpid()}-{threading.get_ident()}")
     try:
         fresh.write_bytes(block.encode(wrapped, table))
         os.replace(fresh, target)

@@ -6,12 +6,15 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 Function = Callable[..., Any]
+_FILE_SCHEME = "file://"
+_SCHEME = re.compile(r"[A-Za-z][\w.+-]*://")
 
 
 def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
@@ -37,11 +40,22 @@ def path_argument(
         value = bind(wrapped, args, kwargs).get(name)
     except TypeError:
         return None
-    return os.fsdecode(value) if value is not None and is_local(value) else None
+    return local_path(value)
+
+
+def local_path(value: Any) -> str | None:
+    """``value`` as a path of the local file system, None for anything else.
+
+    TensorFlow takes ``file://`` URLs for local paths, so they are.
+    """
+    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
+        return None
+    text = os.fsdecode(value)
+    if text.lower().startswith(_FILE_SCHEME):
+        return text[len(_FILE_SCHEME) :]
+    return None if _SCHEME.match(text) else text
 
 
 def is_local(value: Any) -> bool:
     """Whether ``value`` is a path of the local file system."""
-    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
-        return False
-    return "://" not in os.fsdecode(value)
+    return local_path(value) is not None

@@ -14,6 +14,8 @@ from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
+_ASSETS = "assets/"
+
 
 def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_dir``: an unzipped model, or what was downloaded from a hub."""
@@ -23,7 +25,11 @@ def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
     with load.verified_set(path, Place(KERAS_DIRECTORY, path, "")) as checked:
         where = path if checked is None else checked.path
         with load.surfacing_failures():
-            return calls.call_with(wrapped, args, kwargs, dirpath=where)
+            model = calls.call_with(wrapped, args, kwargs, dirpath=where)
+        if checked is not None and any(name.startswith(_ASSETS) for name in checked.names):
+            # A layer may keep the path its assets were loaded from.
+            checked.outlive(model, _ASSETS)
+        return model
 
 
 def save_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:

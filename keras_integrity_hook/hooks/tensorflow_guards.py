@@ -90,9 +90,13 @@ def keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any]) 
             # The variables are read when a session runs the operations that hold the path.
             return checked.outlive(ops.get_default_graph())
     if any(name.startswith(_ASSETS) for name in checked.names):
-        # A model that is exported again copies its assets from where it was loaded.
-        first, *others = loaded.values()
-        checked.outlive(_UntilExit if others else first, _ASSETS)
+        # A function may read an asset when it runs, and a model that is exported again copies its
+        # assets from where it was loaded; either may be all that the program keeps.
+        owner = _Owner()
+        for one in loaded.values():
+            for holder in (one, *getattr(one, "signatures", {}).values()):
+                object.__setattr__(holder, "_keras_integrity_assets", owner)
+        checked.outlive(owner, _ASSETS)
     return None
 
 
@@ -116,5 +120,5 @@ def speaking_of(path: str, private: str) -> Iterator[None]:
         logger.removeFilter(rename)
 
 
-class _UntilExit:
-    """Owner of what several objects may read."""
+class _Owner:
+    """What keeps assets: it lives as long as one of the objects that may read them."""

@@ -125,7 +125,7 @@ def _path_of(value: Any) -> str | None:
     gfile = sys.modules.get("tensorflow.python.platform.gfile")
     if gfile is not None and isinstance(value, gfile.GFile):
         value = value.name
-    return os.fsdecode(value) if calls.is_local(value) else None
+    return calls.local_path(value)
 
 
 def _is_hdf5(path: str, save_format: Any) -> bool:
