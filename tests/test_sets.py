@@ -673,11 +673,16 @@ def test_directory_that_cannot_be_exchanged_is_overwritten_in_place(
     keras: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "README.md").write_text("card")
+    (folder / "assets").mkdir(exist_ok=True)
+    (folder / "assets" / "words.txt").write_text("of the old model")
+    unseal(folder)
+    seal(folder)
     monkeypatch.setattr(replace, "_exchange", lambda one, other: False)
     second = build(keras, seed=3)
     keras.saving.save_model(second, folder, zipped=False)
     assert same_weights(keras.saving.load_model(folder), second)
     assert verify(folder).others == ("README.md",)
+    assert not (folder / "assets" / "words.txt").exists()
 
 
 def test_layer_that_keeps_the_path_of_its_assets_can_read_them_later(

@@ -81,16 +81,22 @@ def put_directory_in_place(
         # Another program may have written into it meanwhile: its log, its event file.
         _bring_along(source, target, is_replaced)
         return  # the old one goes with the private directory it is in now
-    _copy_into(source, target)
+    _copy_into(source, target, is_replaced)
 
 
-def _copy_into(source: Path, target: Path) -> None:
+def _copy_into(source: Path, target: Path, is_replaced: Callable[[str], bool]) -> None:
     """For a place where directories cannot be exchanged (another system, a mount point)."""
     _log.warning(
         "save %s: the directory could not be exchanged, so its files are overwritten in place; "
         "a crash now would leave them damaged",
         printable(str(target)),
     )
+    for folder, _, names in os.walk(target):
+        for name in names:
+            path = Path(folder, name)
+            relative = path.relative_to(target)
+            if is_replaced(str(relative)) and not os.path.lexists(source / relative):
+                path.unlink()
     for folder, subfolders, names in os.walk(source):
         into = target / Path(folder).relative_to(source)
         for name in subfolders:
