@@ -77,8 +77,7 @@ class OpenSet:
     @property
     def members(self) -> tuple[Member, ...]:
         """Names and sizes as a statement lists them."""
-        spelt = ((spell(self.place, part.name), part.content.size) for part in self.parts)
-        return tuple(Member(*one) for one in spelt)
+        return tuple(Member(spell(self.place, one.name), one.content.size) for one in self.parts)
 
     def close(self) -> None:
         """Close every descriptor; calling it again does nothing."""

@@ -128,7 +128,6 @@ _ORBAX_MARKS = (
     "pytree.orbax-checkpoint",
 )
 _BACKUP_METADATA, _BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
-_DATA_FILE = re.compile(r"\.data-\d{5}-of-\d{5}")
 _CHECKPOINT_FILE = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
 _SHARD = re.compile(r"_\d{5,}\.weights\.h5")
 
@@ -200,7 +199,7 @@ def members_of(place: Place, present: list[str], read: Callable[[str], bytes]) -
     if place.kind is KERAS_BACKUP:
         return [name for name in (place.stem, _BACKUP_WEIGHTS) if name in present]
     rest = [name.removeprefix(place.stem) for name in present if name.startswith(place.stem)]
-    return [place.stem + end for end in rest if end == ".index" or _DATA_FILE.fullmatch(end)]
+    return [place.stem + end for end in rest if _CHECKPOINT_FILE.fullmatch(end)]
 
 
 def shards_in(index: bytes) -> list[str]:

@@ -19,9 +19,8 @@ from typing import Any
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.guard import check
+from keras_integrity_hook.guard import check, sealer
 from keras_integrity_hook.guard.lease import ReadLease
-from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import Content, FileContent
 
 _LINKS = "/proc/self/fd"
@@ -137,7 +136,7 @@ class VerifiedDirectory:
         # Somebody may still write to the file: what is checked and handed out is a copy. An
         # unlinked one leaves nothing behind, however the process ends.
         with tempfile.TemporaryFile(dir=self._top) as file:
-            _copy_to(part.content, file.fileno())
+            sealer.copy_content(part.content, file.fileno())
             copied = os.dup(file.fileno())
         os.close(part.fd)
         part.fd, part.content = copied, FileContent(copied, 0, part.content.size)
@@ -185,18 +184,6 @@ def _remove(path: str, pid: int) -> None:
 def _copy(content: Content, target: Path) -> None:
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _copy_to(content, fd)
+        sealer.copy_content(content, fd)
     finally:
         os.close(fd)
-
-
-def _copy_to(content: Content, fd: int) -> None:
-    buffer = memoryview(bytearray(min(MIB, max(content.size, 1))))
-    done = 0
-    while done < content.size:
-        piece = buffer[: min(len(buffer), content.size - done)]
-        content.read_into(done, piece)
-        rest = piece
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        done += len(piece)

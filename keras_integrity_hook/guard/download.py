@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-import traceback
 import warnings
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -17,6 +15,7 @@ from keras_integrity_hook.errors import (
     UnverifiedDownloadWarning,
     printable,
 )
+from keras_integrity_hook.guard.load import outside_depth
 
 # What Keras loads a model or weights from, by name. Archives and plain .npz are data sets.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".weights.json", ".weights.npz", "saved_model.pb")
@@ -77,7 +76,7 @@ class Download:
             raise error
         self._settled = True
         _log.warning("downloaded in spite of: %s", error)
-        warnings.warn(str(error), IntegrityWarning, stacklevel=_outside_depth())
+        warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
 
     def _report_missing_hash(self) -> None:
         origin = self._urls[0]
@@ -91,7 +90,7 @@ class Download:
             _log.info(message)
             return
         message += ". Give its SHA-256 as file_hash."
-        warnings.warn(message, UnverifiedDownloadWarning, stacklevel=_outside_depth())
+        warnings.warn(message, UnverifiedDownloadWarning, stacklevel=outside_depth())
 
 
 def is_model_name(path: str) -> bool:
@@ -105,12 +104,3 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return printable(urlunsplit((parts.scheme, host, parts.path, "", "")))
-
-
-def _outside_depth() -> int:
-    """The stack level of the user's line: the first outside this package, Keras and urllib."""
-    inside = ("keras_integrity_hook", "keras", "wrapt", "urllib")
-    for depth, (frame, _) in enumerate(traceback.walk_stack(sys._getframe(1)), start=1):
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in inside:
-            return depth
-    return 1

@@ -346,7 +346,8 @@ def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
 
 def outside_depth() -> int:
     """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
-    inside = ("keras_integrity_hook", "keras", "tf_keras", "tensorflow", "wrapt", "contextlib")
+    inside = {"keras_integrity_hook", "keras", "tf_keras", "tensorflow", "wrapt"}
+    inside |= {"contextlib", "urllib"}
     frame = sys._getframe(1)
     depth = 1
     while frame.f_back is not None:

@@ -188,9 +188,9 @@ def _unseal_if_incomplete(place: Place) -> None:
         seal.unlink()
 
 
-def write_privately(private: Path, write: Callable[[str], _Result]) -> _Result:
+def write_privately(private: Path, write: Callable[[str], _Result], user_block: int = 0) -> _Result:
     """Let ``write`` write at ``private``; what it calls in turn leaves sealing that to us."""
-    token = _reservation.set(Reservation(str(private), 0))
+    token = _reservation.set(Reservation(str(private), user_block))
     try:
         return write(str(private))
     finally:
@@ -231,11 +231,7 @@ def may_become_directory(target: Path) -> bool:
 
 
 def _write_and_seal(private: Path, write: Callable[[str], _Result], user_block: int) -> _Result:
-    token = _reservation.set(Reservation(str(private), user_block))
-    try:
-        result = write(str(private))
-    finally:
-        _reservation.reset(token)
+    result = write_privately(private, write, user_block)
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
         sealer.seal_in_place(fd, subject=private.name)
