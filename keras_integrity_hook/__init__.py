@@ -18,24 +18,38 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import unseal as unseal
     from keras_integrity_hook.api import verify as verify
     from keras_integrity_hook.errors import AlreadySealedError as AlreadySealedError
+    from keras_integrity_hook.errors import AuditError as AuditError
     from keras_integrity_hook.errors import ChecksumMismatchError as ChecksumMismatchError
     from keras_integrity_hook.errors import ConfigurationError as ConfigurationError
     from keras_integrity_hook.errors import DamagedFileError as DamagedFileError
     from keras_integrity_hook.errors import DamagedRange as DamagedRange
+    from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
+    from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
+    from keras_integrity_hook.errors import InsecurePermissionsError as InsecurePermissionsError
     from keras_integrity_hook.errors import IntegrityError as IntegrityError
     from keras_integrity_hook.errors import IntegrityWarning as IntegrityWarning
     from keras_integrity_hook.errors import LimitExceededError as LimitExceededError
+    from keras_integrity_hook.errors import MalformedBundleError as MalformedBundleError
     from keras_integrity_hook.errors import MalformedSealError as MalformedSealError
     from keras_integrity_hook.errors import NotActiveError as NotActiveError
     from keras_integrity_hook.errors import NotAModelError as NotAModelError
+    from keras_integrity_hook.errors import NotSignedError as NotSignedError
+    from keras_integrity_hook.errors import OverrideRefusedError as OverrideRefusedError
+    from keras_integrity_hook.errors import OverrideWarning as OverrideWarning
+    from keras_integrity_hook.errors import RevokedModelError as RevokedModelError
+    from keras_integrity_hook.errors import RollbackError as RollbackError
     from keras_integrity_hook.errors import SealWriteError as SealWriteError
+    from keras_integrity_hook.errors import SigningError as SigningError
+    from keras_integrity_hook.errors import SiteError as SiteError
     from keras_integrity_hook.errors import UnreadableFileError as UnreadableFileError
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
     from keras_integrity_hook.errors import UnsealedModelWarning as UnsealedModelWarning
     from keras_integrity_hook.errors import UnsupportedKerasError as UnsupportedKerasError
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
+    from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
+    from keras_integrity_hook.errors import WrongModelError as WrongModelError
 
 __version__ = "0.1.0"
 
@@ -44,24 +58,38 @@ _HOMES = {
     "api": ("Report", "SealInfo", "inspect", "seal", "unseal", "verify"),
     "errors": (
         "AlreadySealedError",
+        "AuditError",
         "ChecksumMismatchError",
         "ConfigurationError",
         "DamagedFileError",
         "DamagedRange",
+        "ExpiredModelError",
         "ExternalReferenceError",
+        "FallbackWarning",
         "InsecureDownloadError",
+        "InsecurePermissionsError",
         "IntegrityError",
         "IntegrityWarning",
         "LimitExceededError",
+        "MalformedBundleError",
         "MalformedSealError",
-        "NotActiveError",
         "NotAModelError",
+        "NotActiveError",
+        "NotSignedError",
+        "OverrideRefusedError",
+        "OverrideWarning",
+        "RevokedModelError",
+        "RollbackError",
         "SealWriteError",
+        "SigningError",
+        "SiteError",
         "UnreadableFileError",
         "UnsealedModelError",
         "UnsealedModelWarning",
         "UnsupportedKerasError",
         "UnverifiedDownloadWarning",
+        "WeakAlgorithmError",
+        "WrongModelError",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

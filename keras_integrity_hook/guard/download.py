@@ -15,7 +15,7 @@ from keras_integrity_hook.errors import (
     UnverifiedDownloadWarning,
     printable,
 )
-from keras_integrity_hook.guard.load import outside_depth
+from keras_integrity_hook.guard.refusal import outside_depth
 
 # What Keras loads a model or weights from, by name. Archives and plain .npz are data sets.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".weights.json", ".weights.npz", "saved_model.pb")

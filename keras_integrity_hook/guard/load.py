@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,16 +17,14 @@ from keras_integrity_hook.containers.base import ModelFile, open_model, open_reg
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
-    ConfigurationError,
     ExternalReferenceError,
     IntegrityError,
-    IntegrityWarning,
     UnreadableFileError,
     UnsealedModelError,
     UnsealedModelWarning,
     printable,
 )
-from keras_integrity_hook.guard import directory, replace
+from keras_integrity_hook.guard import directory, refusal, replace
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.limits import MIB
@@ -69,7 +66,7 @@ def open_verified(path: str) -> VerifiedFile:
         _refuse_set(model)
         file = _admitted(model)
     except IntegrityError as error:
-        if is_refused(error):
+        if refusal.is_refused(error):
             raise
         file = _unchecked(path)
     # (6) One line for the record.
@@ -101,7 +98,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
     try:
         checked = _checked_set(path, place, below)
     except IntegrityError as error:
-        if is_refused(error):
+        if refusal.is_refused(error):
             raise
         checked = None
     _log.info("load %s: %s", printable(path), "unverified" if checked is None else "verified")
@@ -116,7 +113,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         yield checked
         checked.check_again()
     except IntegrityError as error:
-        is_refused(error)
+        refusal.is_refused(error)
         raise
     finally:
         checked.close()
@@ -206,7 +203,7 @@ def refuse_broken(path: str) -> None:
     except UnreadableFileError:
         raise  # Keras would wait for ever on a FIFO, whatever the mode
     except IntegrityError as error:
-        if is_refused(error, report=False):
+        if refusal.is_refused(error, report=False):
             raise
 
 
@@ -225,7 +222,7 @@ def surfacing_failures(
         try:
             yield files
         except Exception as error:
-            failure = _first_failure(files) or _refusal_behind(error)
+            failure = _first_failure(files) or refusal.refusal_behind(error)
             if failure is None or failure is error:
                 raise
             raise failure from None
@@ -328,48 +325,9 @@ def admit_unsealed(path: str, *also: str) -> None:
     if first:
         error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
         warnings.warn(
-            f"{printable(path)}: {error}", UnsealedModelWarning, stacklevel=outside_depth()
+            f"{printable(path)}: {error}", UnsealedModelWarning, stacklevel=refusal.outside_depth()
         )
-
-
-def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
-    """Whether ``error`` refuses a load here and now; in mode ``warn`` damage is only reported."""
-    final = isinstance(error, UnreadableFileError | UnsealedModelError | ConfigurationError)
-    if final or settings.mode() is not settings.Mode.WARN:
-        _log.error("refused: %s", error)
-        return True
-    if report:
-        _log.warning("loaded in spite of: %s", error)
-        warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
-    return False
-
-
-def outside_depth() -> int:
-    """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
-    inside = {"keras_integrity_hook", "keras", "tf_keras", "tensorflow", "wrapt"}
-    inside |= {"contextlib", "urllib"}
-    frame = sys._getframe(1)
-    depth = 1
-    while frame.f_back is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        if name.partition(".")[0] not in inside:
-            return depth
-        frame = frame.f_back
-        depth += 1
-    return depth
 
 
 def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:
     return next((file.failure for file in files if file.failure is not None), None)
-
-
-def _refusal_behind(error: BaseException) -> IntegrityError | None:
-    """Our error, where Keras caught it and raised one of its own (a model named by a config)."""
-    seen: set[int] = set()
-    at: BaseException | None = error
-    while at is not None and id(at) not in seen:
-        if isinstance(at, IntegrityError):
-            return at
-        seen.add(id(at))
-        at = at.__cause__ or at.__context__
-    return None

@@ -24,7 +24,7 @@ from keras_integrity_hook.errors import (
     IntegrityWarning,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard import load, replace, save
+from keras_integrity_hook.guard import load, refusal, replace, save
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 _log = logging.getLogger("keras_integrity_hook")
@@ -89,7 +89,7 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         _bring_seal_back(instance)
         _log.warning("backup: trying the one before, because of: %s", error)
         told = f"trying the backup before: {error}"
-        warnings.warn(told, IntegrityWarning, stacklevel=load.outside_depth())
+        warnings.warn(told, IntegrityWarning, stacklevel=refusal.outside_depth())
         raise DamagedBackupError(error) from error
     except OSError:
         if os.path.exists(instance._prev_weights_path):

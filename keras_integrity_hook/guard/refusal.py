@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of an error of ours: it refuses the load, or in mode ``warn`` is only reported."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.errors import (
+    ConfigurationError,
+    IntegrityError,
+    IntegrityWarning,
+    UnreadableFileError,
+    UnsealedModelError,
+)
+
+_log = logging.getLogger("keras_integrity_hook")
+
+
+def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
+    """Whether ``error`` refuses a load here and now; in mode ``warn`` damage is only reported."""
+    final = isinstance(error, UnreadableFileError | UnsealedModelError | ConfigurationError)
+    if final or settings.mode() is not settings.Mode.WARN:
+        _log.error("refused: %s", error)
+        return True
+    if report:
+        _log.warning("loaded in spite of: %s", error)
+        warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
+    return False
+
+
+def outside_depth() -> int:
+    """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
+    inside = {"keras_integrity_hook", "keras", "tf_keras", "tensorflow", "wrapt"}
+    inside |= {"contextlib", "urllib"}
+    frame = sys._getframe(1)
+    depth = 1
+    while frame.f_back is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in inside:
+            return depth
+        frame = frame.f_back
+        depth += 1
+    return depth
+
+
+def refusal_behind(error: BaseException) -> IntegrityError | None:
+    """Our error behind ``error``, where Keras caught it and raised one of its own (a model named by a config)."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        if isinstance(at, IntegrityError):
+            return at
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return None
