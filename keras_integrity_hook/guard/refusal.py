@@ -47,7 +47,7 @@ def outside_depth() -> int:
 
 
 def refusal_behind(error: BaseException) -> IntegrityError | None:
-    """Our error behind ``error``, where Keras caught it and raised one of its own (a model named by a config)."""
+    """Our error behind ``error``: Keras caught it and raised one of its own."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
