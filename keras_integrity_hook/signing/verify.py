@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -30,9 +29,10 @@ class Signer(NamedTuple):
     keyid: str
     names: tuple[str, ...]
 
-    def is_among(self, wanted: Collection[str]) -> bool:
-        """Whether a list of names and key ids means this signer."""
-        return self.keyid in wanted or any(name in wanted for name in self.names)
+    @property
+    def known_as(self) -> frozenset[str]:
+        """All that can stand for it in a policy: its names and its key id."""
+        return frozenset((*self.names, self.keyid))
 
 
 def verified_signers(
