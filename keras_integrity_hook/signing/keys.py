@@ -124,7 +124,10 @@ def _arguments(scheme: str, *, signing: bool) -> tuple[Any, ...]:
         return ()
     if scheme in _ECDSA:
         return (ec.ECDSA(hashes.SHA256() if scheme == ECDSA else hashes.SHA384()),)
-    digest = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}[scheme[-3:]]()
+    digests: dict[str, hashes.HashAlgorithm] = dict(
+        zip(_RSA, (hashes.SHA256(), hashes.SHA384(), hashes.SHA512()), strict=True)
+    )
+    digest = digests[scheme]
     # Signers choose the length of their salt; ours is the usual one.
     salt = padding.PSS.DIGEST_LENGTH if signing else padding.PSS.AUTO
     return padding.PSS(padding.MGF1(digest), salt), digest

@@ -51,7 +51,10 @@ def remove_key(path: str, name: str) -> TrustedKey:
         matching = [i for i, key in enumerate(found.keys) if name in (key.name, key.keyid)]
         if not matching:
             raise SigningError(f"no key is named '{printable(name)}'", path=path)
-        del document["keys"][matching[0]]  # type: ignore[union-attr]
+        entries: Any = document["keys"]
+        del entries[matching[0]]
+        if not entries:
+            del document["keys"]
         return found.keys[matching[0]]
 
 
@@ -85,26 +88,32 @@ def _append(document: TOMLDocument, table: str, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         several = isinstance(value, str) and "\n" in value
         entry.add(name, tomlkit.string(value, multiline=True) if several else value)
-    if table not in document:
+    if not document.get(table):
+        document.pop(table, None)
         document.append(table, tomlkit.aot())
-    document[table].append(entry)  # type: ignore[union-attr]
+    entries: Any = document[table]
+    entries.append(entry)
 
 
 @contextmanager
 def _edited(path: str) -> Iterator[tuple[TOMLDocument, TrustFile]]:
     """The file's document, to be changed, and what it says; written afterwards if it changed."""
     import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
     with _locked_directory(path):
-        before = _read(path)
-        text = before.decode() if before is not None else ""
-        found = trust_file.parse(text.encode(), path)
-        document = tomlkit.parse(text)
-        yield document, found
-        after = tomlkit.dumps(document)
-        if after != text:
-            trust_file.parse(after.encode(), path)
-            _replace(path, after.encode())
+        before = _read(path) or b""
+        found = trust_file.parse(before, path)
+        try:
+            document = tomlkit.parse(before)
+            yield document, found
+            after = tomlkit.dumps(document).encode()
+        except TOMLKitError as error:
+            cause = f"the trust file has to be changed by hand: {printable(str(error))}"
+            raise SigningError(cause, path=path) from None
+        if after != before:
+            trust_file.parse(after, path)
+            _replace(path, after)
 
 
 def _read(path: str) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from keras_integrity_hook.sealing import envelope
 from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from keras_integrity_hook.signing import keys, trust
 from keras_integrity_hook.signing.trust_file import TrustedKey
+
+_DEMANDS = frozenset(("require", "signers", "threshold"))
 
 
 class Signer(NamedTuple):
@@ -33,6 +36,16 @@ class Signer(NamedTuple):
     def known_as(self) -> frozenset[str]:
         """All that can stand for it in a policy: its names and its key id."""
         return frozenset((*self.names, self.keyid))
+
+
+def only_machine_counts(locked: Collection[str]) -> bool:
+    """Whether the machine's keys alone count: it fixed who has to sign, so that a user's own
+    list of keys must not answer for it.
+
+    Args:
+        locked: the settings that the machine's policy has fixed.
+    """
+    return not _DEMANDS.isdisjoint(locked)
 
 
 def verified_signers(
