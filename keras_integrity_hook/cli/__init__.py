@@ -24,6 +24,7 @@ _COMMANDS = {
     "revoke": "trust",
     "status": "doctor",
     "doctor": "doctor",
+    "policy": "policy",
     "demo": "demo",
 }
 
