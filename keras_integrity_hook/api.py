@@ -155,7 +155,7 @@ def _opened(path: Location) -> ModelFile:
 def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:
     subject = os.path.basename(os.path.abspath(model.path))
     with _write_errors(model.path):
-        sealer.seal_set(place, subject=subject, algorithm=algorithm)
+        sealer.seal_set(place, subject=subject, algorithm=algorithm, path=model.path)
 
 
 def _unseal_set(model: ModelFile, place: Place) -> None:
@@ -185,7 +185,7 @@ def _rewrite(model: ModelFile, algorithm: str | None) -> None:
             room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
             sealer.copy_content(model.content, fd, room)
             if algorithm:
-                sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
+                sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm, path=model.path)
         finally:
             os.close(fd)
         replace.put_in_place(private, target)

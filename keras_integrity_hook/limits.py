@@ -38,6 +38,12 @@ class Limits:
     regions: int = 16_384
     region_names: int = 4 * MIB
     content: int = 1 << 46  # 64 TiB
+    # What a user may state in a seal, in characters or by number
+    model_name: int = 255
+    facts: int = 64
+    fact_name: int = 64
+    fact: int = 1024
+    datasets: int = 1024
 
 
 LIMITS = Limits()
