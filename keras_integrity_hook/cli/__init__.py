@@ -18,6 +18,7 @@ _COMMANDS = {
     "seal": "files",
     "unseal": "files",
     "inspect": "files",
+    "reseal": "reseal",
     "status": "doctor",
     "doctor": "doctor",
     "demo": "demo",

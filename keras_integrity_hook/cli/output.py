@@ -40,7 +40,8 @@ SCHEMA = 1
 # Below this many bytes the work is over before a bar could be read.
 _LONG_WORK = 256 * 1024 * 1024
 # The commands that read all of a file, and what the bar says meanwhile.
-_READERS = {"verify": "Verifying", "seal": "Sealing", "unseal": "Unsealing"}
+_READERS = {"verify": "Verifying", "seal": "Sealing", "unseal": "Unsealing", "reseal": "Resealing"}
+_NOTABLE = ("unsealed", "overridden")  # neither refused nor as it should be
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
 _bar: Progress | None = None
@@ -92,7 +93,7 @@ class Result:
 
 def show(result: Result) -> None:
     """Print one result: state and path, then what is wrong and what to do about it."""
-    colour = "red" if not result.ok else "yellow" if result.state == "unsealed" else "green"
+    colour = "red" if not result.ok else "yellow" if result.state in _NOTABLE else "green"
     state = click.style(f"{result.state:<15}", fg=colour, bold=not result.ok)
     _say(f"{state} {printable(result.path)}")
     if result.error is not None:

@@ -21,9 +21,10 @@ from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import statement
 
+VERSIONS = ("python", "hook", "keras", "backend")
 RESEALED, PREVIOUS_ROOT = "resealed", "previous_root"
 # The hook's own words: whoever reads one of them can tell that nobody typed it.
-_OWN = ("python", "hook", "keras", "backend", "user", "host", "git", RESEALED, PREVIOUS_ROOT)
+_OWN = (*VERSIONS, "user", "host", "git", RESEALED, PREVIOUS_ROOT)
 # Hexadecimal digits of the digests that may stand for training data; MD5 and SHA-1 may not.
 _DIGESTS = {"sha256": 64, "sha384": 96, "sha512": 128, "blake2b": 128, "blake3": 64}
 _AUTOMATIC = ("sequential", "functional", "model")
