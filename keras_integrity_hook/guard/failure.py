@@ -61,18 +61,27 @@ def answered(
         return load(path or "")
     token = _is_answering.set(True)
     try:
+        return _loaded_or_answered(path, load, returned)
+    finally:
+        _is_answering.reset(token)
+
+
+def _loaded_or_answered(
+    path: str, load: Callable[[str], Any], returned: Callable[[Any], Any]
+) -> Any:
+    try:
         return load(path)
     except _FINAL:
         raise
     except IntegrityError as error:
-        answer = settings.at(path)
-        if answer.on_failure is settings.OnFailure.FALLBACK and answer.fallback:
-            return _fallen_back(path, error, answer.fallback, load)
-        if answer.on_failure is settings.OnFailure.CALL and answer.call:
-            return returned(_called(path, error, answer.call))
-        raise
-    finally:
-        _is_answering.reset(token)
+        refused = error
+    # Not while the refusal is handled: it would stand behind every error of the other load.
+    answer = settings.at(path)
+    if answer.on_failure is settings.OnFailure.FALLBACK and answer.fallback:
+        return _fallen_back(path, refused, answer.fallback, load)
+    if answer.on_failure is settings.OnFailure.CALL and answer.call:
+        return returned(_called(path, refused, answer.call))
+    raise refused
 
 
 def _fallen_back(
@@ -81,10 +90,8 @@ def _fallen_back(
     try:
         model = load(fallback)
     except Exception as second:  # whatever it is, the first refusal is what matters
-        error.add_note(
-            f"The fallback {printable(fallback)} could not be loaded either: "
-            f"{type(second).__name__}: {printable(str(second))}"
-        )
+        why = f"{type(second).__name__}: {printable(str(second))}"
+        error.add_note(f"The fallback {printable(fallback)} could not be loaded either: {why}")
         raise error from None
     told = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
     _log.warning("fallback: %s: %s", told, error)
