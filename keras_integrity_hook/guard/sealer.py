@@ -4,21 +4,19 @@
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import threading
 import time
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from keras_integrity_hook import __version__, settings
+from keras_integrity_hook import settings
 from keras_integrity_hook.containers import base, file_set, hdf5, keras_zip
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
-from keras_integrity_hook.guard import autosign
+from keras_integrity_hook.guard import autosign, provenance
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing import block, envelope, statement, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
@@ -110,6 +108,8 @@ def _sealed_words(
     algorithm = algorithm or demands.algorithm
     chunk_size = tree.chunk_size_for(content.size)
     table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
+    created = _now()
+    told = provenance.gathered(demands, created)
     said = Statement(
         subject=subject.encode("utf-8", "replace").decode(),
         root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),
@@ -117,9 +117,9 @@ def _sealed_words(
         algorithm=algorithm,
         size=content.size,
         chunk_size=chunk_size,
-        created=_now(),
+        created=statement.spelled(created),
         files=files,
-        provenance=_provenance(),
+        **told._asdict(),
         regions=name_regions(layout, chunk_size),
     )
     payload = statement.encode(said)
@@ -201,19 +201,8 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
         data, offset = data[done:], offset + done
 
 
-def _now() -> str:
+def _now() -> datetime:
     # SOURCE_DATE_EPOCH makes a save reproducible (reproducible-builds.org/specs).
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     seconds = int(epoch) if epoch.isdigit() else int(time.time())
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _provenance() -> dict[str, str]:
-    facts = {"python": platform.python_version(), "hook": __version__}
-    keras = sys.modules.get("keras")
-    if keras is not None:
-        facts["keras"] = str(getattr(keras, "__version__", "unknown"))
-        backend = sys.modules.get("keras.src.backend")
-        if backend is not None:
-            facts["backend"] = str(backend.backend())
-    return facts
+    return datetime.fromtimestamp(seconds, UTC)
