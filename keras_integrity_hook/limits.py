@@ -38,6 +38,12 @@ class Limits:
     regions: int = 16_384
     region_names: int = 4 * MIB
     content: int = 1 << 46  # 64 TiB
+    audit_line: int = 64 * KIB
+    audit_path: int = 4096  # characters; what Linux allows
+    audit_text: int = 1024  # characters of any other text
+    audit_items: int = 100
+    audit_file: int = 10 * MIB
+    audit_kept: int = 5  # files, besides the one being written
 
 
 LIMITS = Limits()

@@ -9,14 +9,13 @@ to go on with), and so that weights of another run cannot be put beside it. With
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.set_kinds import KERAS_BACKUP, Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
@@ -27,7 +26,6 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.guard import load, refusal, replace, save
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
-_log = logging.getLogger("keras_integrity_hook")
 
 
 class DamagedBackupError(OSError):
@@ -87,7 +85,9 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         if not os.path.lexists(_seal_of(instance._prev_training_metadata_path)):
             raise
         _bring_seal_back(instance)
-        _log.warning("backup: trying the one before, because of: %s", error)
+        earlier = instance._prev_training_metadata_path
+        metadata = instance._training_metadata_path
+        audit.record("fallback", metadata, outcome="retried", instead=earlier, error=error)
         told = f"trying the backup before: {error}"
         warnings.warn(told, IntegrityWarning, stacklevel=refusal.outside_depth())
         raise DamagedBackupError(error) from error
@@ -109,7 +109,9 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         # What an older version or a kill between two renames left; the weights say the rest.
         if settings.unsealed() is settings.Unsealed.REJECT:
             cause = "the training metadata has no seal and one is required"
-            raise UnsealedModelError(cause, path=metadata)
+            error = UnsealedModelError(cause, path=metadata)
+            audit.record("refusal", metadata, outcome="refused", error=error)
+            raise error
         return wrapped(*args, **kwargs)
     with load.verified_set(metadata, place) as checked:
         if checked is None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import ORBAX, Place
+from keras_integrity_hook.errors import AuditError
 from keras_integrity_hook.guard import load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
@@ -50,7 +51,11 @@ def finish(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def finish_sealing(instance: Any) -> None:
-    """Wait for the seal of the last step. Raises OSError where it could not be written."""
+    """Wait for the seal of the last step.
+
+    Raises:
+        OSError: it could not be written. AuditError: see :func:`audit.record`.
+    """
     sealing: _Sealing | None = getattr(instance, "_keras_integrity_sealing", None)
     if sealing is not None:
         instance._keras_integrity_sealing = None
@@ -129,12 +134,12 @@ class _Sealing:
     def __init__(self, step: str, wait: Callable[[], Any]) -> None:
         self._step = step
         self._wait = wait
-        self._error: OSError | None = None
+        self._error: OSError | AuditError | None = None
         self._thread = threading.Thread(target=self._run, name="keras-integrity-seal")
         self._thread.start()
 
     def finish(self) -> None:
-        """Return when the step is sealed. Raises OSError where the seal could not be written."""
+        """Return when the step is sealed; raises as :func:`finish_sealing`."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -146,6 +151,6 @@ class _Sealing:
             return
         try:
             if os.path.isdir(self._step):
-                save.seal_written(Place(ORBAX, self._step, ""))
-        except OSError as error:
+                save.seal_written(Place(ORBAX, self._step, ""), self._step)
+        except (OSError, AuditError) as error:
             self._error = error
