@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.errors import AuditError, ConfigurationError
+from keras_integrity_hook.errors import AuditError, IntegrityError
 
 if TYPE_CHECKING:
     from keras_integrity_hook.sealing.statement import Statement
@@ -40,7 +40,7 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
     """
     from keras_integrity_hook.audit import listeners
 
-    target, required = _demanded(path)
+    target, required = _demanded()
     if not (target or required or listeners.is_heard(event, outcome)):
         return
     from keras_integrity_hook.audit.event import build
@@ -62,11 +62,11 @@ def seal_facts(said: Statement) -> dict[str, object]:
     }
 
 
-def _demanded(path: str | None) -> tuple[str | None, bool]:
-    """The audit log for ``path`` and whether it must be written."""
+def _demanded() -> tuple[str | None, bool]:
+    """The audit log and whether it must be written."""
     try:
-        said = settings.at(None if path is None or "://" in path else path)
-    except ConfigurationError:
+        said = settings.at()
+    except IntegrityError:
         return None, False  # whoever reads the settings next refuses, and says why
     return said.audit_log, said.audit_required
 

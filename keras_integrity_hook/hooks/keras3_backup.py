@@ -15,17 +15,15 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers.set_kinds import KERAS_BACKUP, Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
     IntegrityWarning,
-    UnsealedModelError,
 )
-from keras_integrity_hook.guard import load, refusal, replace, save
+from keras_integrity_hook.guard import admission, load, refusal, replace, save
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-
 
 
 class DamagedBackupError(OSError):
@@ -107,11 +105,11 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     if not os.path.lexists(_seal_of(metadata)):
         # What an older version or a kill between two renames left; the weights say the rest.
-        if settings.unsealed() is settings.Unsealed.REJECT:
-            cause = "the training metadata has no seal and one is required"
-            error = UnsealedModelError(cause, path=metadata)
-            audit.record("refusal", metadata, outcome="refused", error=error)
-            raise error
+        try:
+            admission.refuse_unsealed(metadata, "the training metadata")
+        except IntegrityError as error:
+            refusal.is_refused(error)
+            raise
         return wrapped(*args, **kwargs)
     with load.verified_set(metadata, place) as checked:
         if checked is None:

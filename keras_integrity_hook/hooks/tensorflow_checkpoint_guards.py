@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import set_kinds
 from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, TF_CHECKPOINT, Place
-from keras_integrity_hook.guard import directory, load
+from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.guard import admission, directory, load, refusal
 from keras_integrity_hook.guard import save as saving
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.hooks import calls
@@ -196,7 +197,12 @@ def _admit_version_1(path: str) -> None:
             f"Failed to find any matching files for {path}",
         )
     if any(_is_table(name) for name in found):
-        load.admit_unsealed(path)
+        try:
+            admission.refuse_unsealed(path)
+        except IntegrityError as error:
+            refusal.is_refused(error)
+            raise
+        admission.warn_unsealed(path)
 
 
 def _is_table(path: str) -> bool:
