@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers import file_set, hdf5, set_kinds
 from keras_integrity_hook.containers.base import ModelFile, open_model
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     AlreadySealedError,
+    AuditError,
     IntegrityError,
     SealWriteError,
     UnsealedModelError,
@@ -113,6 +115,7 @@ def seal(path: Location, *, algorithm: str = "sha256") -> Report:
     Raises:
         AlreadySealedError: it has one.
         SealWriteError: the sealed copy could not be written; the file is as it was.
+        AuditError: the policy wants it recorded and it cannot be; the file is as it was.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
     with _opened(path) as model:
@@ -131,6 +134,7 @@ def unseal(path: Location) -> Report:
     Raises:
         UnsealedModelError: there is none.
         SealWriteError: the copy could not be written; the file is as it was.
+        AuditError: as for :func:`seal`.
     """
     with _opened(path) as model:
         if model.seal is None:
@@ -152,18 +156,34 @@ def _opened(path: Location) -> ModelFile:
 
 def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:
     subject = os.path.basename(os.path.abspath(model.path))
-    with _write_errors(model.path):
-        sealer.seal_set(place, subject=subject, algorithm=algorithm)
+    with _written(model.path, "seal"):
+        said = sealer.seal_set(place, subject=subject, algorithm=algorithm)
+        try:
+            audit.record("seal", model.path, outcome="ok", **audit.seal_facts(said))
+        except AuditError:
+            os.unlink(os.path.join(place.directory, place.seal))
+            raise
 
 
 def _unseal_set(model: ModelFile, place: Place) -> None:
-    with _write_errors(model.path):
+    with _written(model.path, "unseal"):
+        _record_unseal(model)
         os.unlink(os.path.join(place.directory, place.seal))
 
 
 @contextlib.contextmanager
+def _written(path: str, event: str) -> Iterator[None]:
+    """Raise SealWriteError for what the operating system refuses; record any failure."""
+    try:
+        with _write_errors(path):
+            yield
+    except IntegrityError as error:
+        audit.record(event, path, outcome="failed", error=error)
+        raise
+
+
+@contextlib.contextmanager
 def _write_errors(path: str) -> Iterator[None]:
-    """Raise SealWriteError for what the operating system refuses."""
     try:
         yield
     except IntegrityError as error:
@@ -174,16 +194,25 @@ def _write_errors(path: str) -> Iterator[None]:
         raise SealWriteError(cause, path=path) from error
 
 
+def _record_unseal(model: ModelFile) -> None:
+    assert model.seal is not None
+    audit.record("unseal", model.path, outcome="ok", **audit.seal_facts(model.seal.statement))
+
+
 def _rewrite(model: ModelFile, algorithm: str | None) -> None:
     target = Path(os.path.realpath(model.path))
-    with _write_errors(model.path), replace.private_sibling(target) as private:
+    event = "seal" if algorithm else "unseal"
+    with _written(model.path, event), replace.private_sibling(target) as private:
         fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             # HDF5 gets room for a middling seal at once, so that most files move only once.
             room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
             sealer.copy_content(model.content, fd, room)
             if algorithm:
-                sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
+                said = sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
+                audit.record("seal", model.path, outcome="ok", **audit.seal_facts(said))
+            else:
+                _record_unseal(model)
         finally:
             os.close(fd)
         replace.put_in_place(private, target)
