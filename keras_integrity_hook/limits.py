@@ -43,7 +43,8 @@ class Limits:
     audit_line: int = 64 * KIB
     audit_path: int = 4096  # characters; what Linux allows
     audit_text: int = 1024  # characters of any other text
-    audit_items: int = 100
+    audit_items: int = 100  # of one list or mapping
+    audit_values: int = 1000  # of one event
     audit_file: int = 10 * MIB
     audit_kept: int = 5  # files, besides the one being written
 

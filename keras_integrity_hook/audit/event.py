@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -33,7 +33,7 @@ def build(
         "event": event,
         "outcome": outcome,
         "path": None if path is None else _text(os.fsdecode(path), LIMITS.audit_path),
-        "facts": _plain(facts, _DEPTH),
+        "facts": _plain(facts, _DEPTH, iter(range(LIMITS.audit_values))),
         "cwd": _working_directory(),
         "pid": os.getpid(),
         "uid": uid,
@@ -64,32 +64,42 @@ def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _plain(value: object, depth: int) -> object:
-    """``value`` in the types of JSON, printable, and of limited size and depth."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value) if value.bit_length() < 64 else _text(hex(value))
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else repr(value)
+def _plain(value: object, depth: int, room: Iterator[int]) -> object:
+    """``value`` in the types of JSON, printable, and of limited size and depth.
+
+    Args:
+        room: has one element for each value that the event may still hold.
+    """
+    if next(room, None) is None:
+        return _CUT
+    if value is None or isinstance(value, bool | int | float):
+        return _number(value)
     if isinstance(value, Mapping | list | tuple | set | frozenset | BaseException):
-        return _CUT if depth == 0 else _plain_inside(value, depth - 1)
+        return _CUT if depth == 0 else _plain_inside(value, depth - 1, room)
     if isinstance(value, bytes | os.PathLike):
         return _text(os.fsdecode(value))
     return _text(_spoken(value))
 
 
-def _plain_inside(value: object, depth: int) -> object:
+def _number(value: float | None) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if value.bit_length() < 64 else _text(hex(value))
+    return float(value) if math.isfinite(value) else repr(float(value))
+
+
+def _plain_inside(value: object, depth: int, room: Iterator[int]) -> object:
     if isinstance(value, IntegrityError):
-        return _plain_inside(value.to_dict(), depth)
+        return _plain_inside(value.to_dict(), depth, room)
     if isinstance(value, BaseException):
         return {"code": type(value).__name__, "message": _text(_spoken(value))}
     if isinstance(value, Mapping):
         pairs = islice(value.items(), LIMITS.audit_items)
-        return {_text(_spoken(name)): _plain(inner, depth) for name, inner in pairs}
+        return {_text(_spoken(name)): _plain(inner, depth, room) for name, inner in pairs}
     assert isinstance(value, Iterable)
     items = list(value)
-    some = [_plain(inner, depth) for inner in items[: LIMITS.audit_items]]
+    some = [_plain(inner, depth, room) for inner in items[: LIMITS.audit_items]]
     return [*some, _CUT] if len(items) > len(some) else some
 
 

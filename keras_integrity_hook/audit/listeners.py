@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import copy
 import logging
-import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.audit import telemetry
@@ -56,7 +56,9 @@ _BY_OUTCOME = {
 _OTHERS = _Text(logging.INFO, "%s %s: %s", ("event", "path", "outcome"))
 
 _found: tuple[Listener, ...] | None = None
-_searching = threading.local()
+# Whether the code that runs was called as a listener, or imported to be one: what it causes in turn
+# is recorded, and not told to listeners again.
+_is_listener: ContextVar[bool] = ContextVar("_is_listener", default=False)
 
 
 def is_heard(event: str, outcome: str) -> bool:
@@ -76,10 +78,13 @@ def tell(told: dict[str, Any]) -> None:
         except Exception as error:  # a program's own logging filter or span processor
             trouble.report_once(f"audit: {built_in.__module__} failed: {error!r}")
     for listener in others():
+        token = _is_listener.set(True)
         try:
             bounded.call(listener.name, listener.hear, copy.deepcopy(told))
         except BaseException as error:  # SystemExit as well: it was raised in a thread
             trouble.report_once(f"audit: listener {listener.name} failed: {error!r}")
+        finally:
+            _is_listener.reset(token)
 
 
 def log(told: _Event) -> None:
@@ -92,15 +97,15 @@ def log(told: _Event) -> None:
 def others() -> tuple[Listener, ...]:
     """The listeners of other distributions, looked for once in a process."""
     global _found  # noqa: PLW0603
+    if _is_listener.get():
+        return ()
     if _found is None:
         # No lock: another thread may search too, and a fork meanwhile leaves nothing locked.
-        if getattr(_searching, "now", False):
-            return ()  # an event caused by importing a listener
-        _searching.now = True
+        token = _is_listener.set(True)
         try:
             _found = tuple(_search())
         finally:
-            _searching.now = False
+            _is_listener.reset(token)
     return _found
 
 
