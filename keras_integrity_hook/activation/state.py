@@ -11,7 +11,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 
-from keras_integrity_hook import hooks, settings
+from keras_integrity_hook import audit, hooks, settings
 from keras_integrity_hook.activation import finder
 from keras_integrity_hook.errors import ConfigurationError, NotActiveError
 from keras_integrity_hook.hooks.table import TargetState
@@ -65,6 +65,7 @@ def activate() -> None:
     Raises:
         ConfigurationError: a setting is misspelt (checked once Keras is imported).
         UnsupportedKerasError: the imported Keras lacks a function that has to be guarded.
+        AuditError: the process is guarded from now on, and the policy wants that recorded.
     """
     global _late  # noqa: PLW0603
     finder.arm()
@@ -75,13 +76,21 @@ def activate() -> None:
     for name in loaded:
         # Not sys.modules[name]: this waits for another thread that is still importing it.
         hooks.wrap_module(importlib.import_module(name))
-    if before - _unwrapped():
+    found_late = sorted(before - _unwrapped())
+    if found_late:
         _late = True
+        audit.record("late-activation", outcome="ok", targets=found_late)
 
 
 def deactivate() -> None:
-    """Stop guarding this process and give Keras its own functions back; idempotent."""
+    """Stop guarding this process and give Keras its own functions back; idempotent.
+
+    Raises:
+        AuditError: the policy wants that recorded and it cannot be; the process stays guarded.
+    """
     global _late  # noqa: PLW0603
+    if finder.is_armed():
+        audit.record("opt-out", outcome="off", why="deactivate() was called")
     finder.disarm()
     hooks.unwrap_all()
     _late = False

@@ -27,7 +27,7 @@ from keras_integrity_hook.guard.override import override
 from keras_integrity_hook.guard.provenance import VERSIONS
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.api import SealInfo
+    from keras_integrity_hook.report import SealInfo
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12

@@ -32,7 +32,7 @@ from keras_integrity_hook.errors import (
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from keras_integrity_hook.api import Report
+    from keras_integrity_hook.report import Report
 
 OK, REFUSED, USAGE = 0, 1, 2
 SCHEMA = 1
