@@ -26,7 +26,7 @@ def status(as_json: bool) -> None:
     from keras_integrity_hook.activation.state import status as current
 
     try:
-        mode, unsealed = settings.mode(), settings.unsealed()
+        mode, unsealed = settings.mode(), settings.at().unsealed
         now = current()
     except ConfigurationError as error:
         output.misconfigured("status", error, as_json=as_json)
