@@ -349,7 +349,7 @@ class TestDoctor:
         assert cli("status", env=env).returncode == 1
         done = cli("doctor", env=env)
         assert done.returncode == 1
-        assert "KERAS_INTEGRITY=off" in done.stdout
+        assert "The mode is off (environment variable KERAS_INTEGRITY)" in done.stdout
 
     def test_a_misspelt_mode_is_named(self, armed: dict[str, str]) -> None:
         env = {**armed, "KERAS_INTEGRITY": "enforec"}

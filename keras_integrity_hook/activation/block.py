@@ -17,7 +17,7 @@ END = b"# <<< keras-integrity-hook <<<"
 
 # The guard is that of the .pth file: silent when only the block is left of the package. Any other
 # failure is one line and no exception, or the rest of the file would not run.
-_CODE = b'''\
+_CODE = b"""\
 def _keras_integrity_hook():
     try:
         from keras_integrity_hook.activation.finder import arm
@@ -33,7 +33,7 @@ def _keras_integrity_hook():
 
 _keras_integrity_hook()
 del _keras_integrity_hook
-'''
+"""
 _BY = b"Added by 'keras-integrity site install'; 'keras-integrity site uninstall' takes it out."
 _MADE = b"# The file was made for this block and goes with it."
 
@@ -67,7 +67,9 @@ def state(text: bytes) -> State:
     found = _FOUND.findall(text)
     if markers != (1, 1) or len(found) != 1:
         return State.BROKEN
-    return State.CURRENT if found[0].strip() in (BLOCK.strip(), NEW_FILE.strip()) else State.OUTDATED
+    return (
+        State.CURRENT if found[0].strip() in (BLOCK.strip(), NEW_FILE.strip()) else State.OUTDATED
+    )
 
 
 def insert(text: bytes) -> bytes:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from enum import StrEnum
@@ -104,7 +105,8 @@ def may_write(text: bytes, *, overwrite: bool) -> bool:
     if _is_in_force(path, text):
         return False
     if not overwrite:
-        raise SiteError("there is another policy; --replace-policy puts this in its place", path=path)
+        cause = "there is another policy; --replace-policy puts this one in its place"
+        raise SiteError(cause, path=path)
     return True
 
 
@@ -143,10 +145,8 @@ def remove() -> bool:
         return False
     except OSError as error:
         raise SiteError(f"cannot be removed: {error.strerror}", path=machine.POLICY) from None
-    try:
+    with contextlib.suppress(OSError):  # the trusted keys lie there, too
         os.rmdir(machine.DIRECTORY)
-    except OSError:
-        pass  # the trusted keys lie there, too
     return True
 
 

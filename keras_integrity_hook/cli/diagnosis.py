@@ -65,7 +65,7 @@ def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(True, f"Importing Keras failed: {facts['error']}")
     elif now.mode is settings.Mode.OFF:
         where = now.origins["mode"]
-        yield Finding(True, f"{settings.MODE_VARIABLE}=off ({where}): you opted out of protection.")
+        yield Finding(True, f"The mode is off ({where}): you have opted out of protection.")
     elif "keras" in facts:
         targets = facts["targets"]
         naked = [name for name, state in targets if not _is_accounted_for(name, state)]

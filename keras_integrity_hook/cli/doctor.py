@@ -14,7 +14,7 @@ from keras_integrity_hook import settings
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.diagnosis import Finding, diagnose
 from keras_integrity_hook.cli.output import json_option
-from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.errors import IntegrityError, printable
 
 _SECONDS = 300
 
@@ -26,10 +26,11 @@ def status(as_json: bool) -> None:
     from keras_integrity_hook.activation.state import status as current
 
     try:
-        mode, unsealed = settings.mode(), settings.at().unsealed
+        in_force = settings.at()
         now = current()
-    except ConfigurationError as error:
+    except IntegrityError as error:
         output.misconfigured("status", error, as_json=as_json)
+    mode, unsealed, origins = in_force.mode, in_force.unsealed, in_force.origins
     ok = now.armed and mode is not settings.Mode.OFF
     installed = _keras_version()
     if as_json:
@@ -40,8 +41,8 @@ def status(as_json: bool) -> None:
         output.facts(
             [
                 ("finder", "armed" if now.armed else "not armed: see 'keras-integrity doctor'"),
-                ("mode", f"{mode.value}  ({settings.MODE_VARIABLE})"),
-                ("unsealed files", f"{unsealed.value}  ({settings.UNSEALED_VARIABLE})"),
+                ("mode", f"{mode.value}  ({origins['mode']})"),
+                ("unsealed files", f"{unsealed.value}  ({origins['unsealed']})"),
                 ("Keras", installed or "not installed"),
                 ("Python", sys.executable),
             ]

@@ -15,7 +15,6 @@ from keras_integrity_hook.cli.output import Result, json_option
 from keras_integrity_hook.cli.walk import model_files
 from keras_integrity_hook.errors import (
     AlreadySealedError,
-    ConfigurationError,
     IntegrityError,
     UnreadableFileError,
     UnsealedModelError,
@@ -41,7 +40,7 @@ def verify(paths: tuple[str, ...], as_json: bool) -> None:
 
     try:
         settings.at()
-    except ConfigurationError as error:
+    except IntegrityError as error:
         output.misconfigured("verify", error, as_json=as_json)
     _run("verify", paths, check, as_json=as_json)
 

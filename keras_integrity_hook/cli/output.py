@@ -22,7 +22,6 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.set_kinds import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
-    ConfigurationError,
     DamagedFileError,
     IntegrityError,
     UnsealedModelError,
@@ -135,8 +134,8 @@ def emit(command: str, *, ok: bool, **fields: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
-def misconfigured(command: str, error: ConfigurationError, *, as_json: bool) -> NoReturn:
-    """End the command because a setting has a value nobody can interpret."""
+def misconfigured(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
+    """End the command because a setting or a policy file cannot be relied on."""
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
