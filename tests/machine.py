@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine whose ``/etc`` is the test's own: commands run as root in a mount namespace.
-
-What they write to ``/etc`` lands in the test's directory and stays for the next command; the real
-``/etc`` is never touched.
-"""
+"""A machine with files of its administrator's in ``/etc``, for one command and nobody else."""
 
 from __future__ import annotations
 
@@ -11,77 +7,57 @@ import functools
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-_MOUNT = (
-    'mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/upper,workdir=$1/work" /etc && '
-    'before=$2 && shift 2 && eval "$before" && exec "$@"'
-)
-
-
-class Machine:
-    """Runs commands that see a private ``/etc``.
-
-    Args:
-        where: a directory of the test's.
-        before: shell code to run first in each namespace, e.g. further mounts.
-    """
-
-    def __init__(self, where: Path, before: str = ":") -> None:
-        self._where = where
-        self._before = before
-        self.etc = where / "upper"
-        for name in ("upper", "work"):
-            (where / name).mkdir(parents=True)
-        self.etc.chmod(0o755)  # it becomes /etc itself, which others must not be able to write
-
-    @property
-    def policy(self) -> Path:
-        """``/etc/keras-integrity/policy.toml`` of the machine; a test may write it."""
-        return self.etc / "keras-integrity" / "policy.toml"
-
-    def write_policy(self, text: str) -> None:
-        """Put the policy in place as an admin does, by hand."""
-        self.policy.parent.mkdir(exist_ok=True)
-        self.policy.parent.chmod(0o755)
-        self.policy.write_text(text)
-        self.policy.chmod(0o644)
-
-    def run(
-        self, *arguments: str | os.PathLike[str], env: dict[str, str], cwd: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command there."""
-        shell = ["unshare", "-m", "sh", "-c", _MOUNT, "sh", str(self._where), self._before]
-        return subprocess.run(
-            [*shell, *arguments],
-            env=env,
-            cwd=cwd,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=300,
-        )
+_BIND = 'set -e; mount --make-rprivate /; mount --bind "$0" /etc; exec "$@"'
 
 
 @functools.cache
-def why_not() -> str | None:
-    """Why there can be no such machine here, or None."""
-    if os.geteuid() != 0:
-        return "only root can mount a private /etc"
-    if shutil.which("unshare") is None:
-        return "there is no unshare(1)"
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as where:
-        done = Machine(Path(where)).run("true", env=dict(os.environ))
-    return None if done.returncode == 0 else f"no mount namespace: {done.stderr.strip()}"
+def _unshare() -> tuple[str, ...] | None:
+    """How a private mount namespace is had here, None where it is not."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return None
+    for way in (("unshare", "-m"), ("unshare", "-rm")):
+        trial = [*way, "sh", "-c", "mount --make-rprivate / && mount --bind /etc /etc"]
+        if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
+            return way
+    return None
 
 
-def private_machine(where: Path, before: str = ":") -> Machine:
-    """A machine, or the test is skipped with the reason."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    return Machine(where, before)
+def run(
+    command: Sequence[str],
+    etc: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run ``command`` where ``etc`` is ``/etc``."""
+    way = _unshare()
+    assert way is not None
+    return subprocess.run(
+        [*way, "sh", "-c", _BIND, str(etc), *command],
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def make_etc(directory: Path, files: Mapping[str, str]) -> Path:
+    """A copy of ``/etc`` with ``files``, by their paths below ``keras-integrity/``, each root's.
+
+    Skips the test where no private ``/etc`` can be had.
+    """
+    if _unshare() is None:
+        pytest.skip("needs root and private mounts (unshare -m)")
+    etc = directory / "etc"
+    shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+    home = etc / "keras-integrity"
+    home.mkdir(mode=0o755)
+    for name, text in files.items():
+        (home / name).write_text(text)
+        (home / name).chmod(0o644)
+    return etc

@@ -20,6 +20,7 @@ _COMMANDS = {
     "inspect": "files",
     "status": "doctor",
     "doctor": "doctor",
+    "policy": "policy",
     "site": "site",
     "demo": "demo",
 }
