@@ -295,7 +295,7 @@ class TestUsage:
     def test_help_lists_every_command(self) -> None:
         done = cli("--help")
         assert done.returncode == 0
-        for name in ("verify", "seal", "unseal", "inspect", "status", "doctor", "demo"):
+        for name in ("verify", "seal", "unseal", "inspect", "status", "doctor", "site", "demo"):
             assert f"\n  {name} " in done.stdout
 
     def test_verify_imports_nothing_heavy(self, models: Path) -> None:

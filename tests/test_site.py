@@ -7,6 +7,7 @@ that nothing but the block arms the hook. What root does is done on a machine wi
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -375,6 +376,18 @@ class TestLock:
         assert done.returncode == 1
         assert "ChecksumMismatchError" in done.stderr
         assert "loaded" not in done.stdout
+
+    def test_an_attempt_to_opt_out_is_recorded(
+        self, python: Run, machine: Machine, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit.jsonl"
+        machine.write_policy(f'allow_opt_out = false\nlock = ["audit_log"]\naudit_log = "{log}"\n')
+        done = python("-c", "import keras", KERAS_INTEGRITY="off", KERAS_INTEGRITY_AUDIT_LOG="/x")
+        assert done.returncode == 0, done.stderr
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        told = [(event["event"], event["outcome"]) for event in events]
+        assert told == [("opt-out", "refused")]
+        assert events[0]["user"] == "root"
 
     def test_the_lock_is_roots_whatever_the_umask(self, python: Run, machine: Machine) -> None:
         machine.policy.parent.rmdir()

@@ -15,7 +15,7 @@ from keras_integrity_hook.activation.machine_policy import MachinePolicy
 from keras_integrity_hook.activation.sitecustomize import Customization
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
-from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
+from keras_integrity_hook.errors import IntegrityError, printable
 
 _force = click.option(
     "--force", is_flag=True, help="Change the file behind a symbolic link, too; Debian's is one."
@@ -197,14 +197,8 @@ def _run(
     """Do it, tell what was done or why it was refused, and exit."""
     try:
         done = act()
-    except ConfigurationError as error:
-        output.misconfigured(command, error, as_json=as_json)
     except IntegrityError as error:
-        if as_json:
-            output.emit(command, ok=False, error=error.to_dict())
-        else:
-            click.echo(f"Error: {printable(str(error))}", err=True)
-        sys.exit(output.REFUSED)
+        output.failed(command, error, as_json=as_json)
     ok = done.pop("ok", True)
     if as_json:
         output.emit(command, ok=ok, **done)
