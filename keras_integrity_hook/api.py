@@ -21,7 +21,6 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.guard import admission, check, replace, sealer
-from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Member, Region
 
 Location = str | os.PathLike[str]
@@ -108,12 +107,13 @@ def inspect(path: Location) -> Report:
         return _report(model)
 
 
-def seal(path: Location, *, algorithm: str = "sha256") -> Report:
+def seal(path: Location, *, algorithm: str | None = None) -> Report:
     """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
     Args:
         path: as in :func:`verify`.
-        algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``.
+        algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``; None for
+            that of the settings, which is ``sha256`` by default.
 
     Raises:
         AlreadySealedError: it has one.
@@ -123,6 +123,7 @@ def seal(path: Location, *, algorithm: str = "sha256") -> Report:
     with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
+        algorithm = algorithm or settings.at(model.path).algorithm
         if model.files is None:
             _rewrite(model, algorithm)
         else:
@@ -244,18 +245,7 @@ def _report(model: ModelFile) -> Report:
         provenance=dict(said.provenance),
         regions=said.regions,
     )
-    signers = _signers(model.path, model.seal.envelope)
+    found = admission.signers_of(model.seal, settings.at(model.path))
+    signers = tuple(signer.name for signer in found)
     assurance = "signed" if signers else "integrity only"
     return Report(model.path, "sealed", model.container, assurance, info, others, signers)
-
-
-def _signers(path: str, envelope: Envelope) -> tuple[str, ...]:
-    if not envelope.signatures:
-        return ()
-    from datetime import UTC, datetime
-
-    from keras_integrity_hook.signing import verify as signing
-
-    machine_only = signing.only_machine_counts(settings.at(path).locked)
-    found = signing.verified_signers(envelope, at=datetime.now(UTC), machine_only=machine_only)
-    return tuple(signer.name for signer in found)

@@ -54,12 +54,10 @@ def verify(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--algorithm",
     type=click.Choice(["sha256", "sha512", "blake2b"]),
-    default="sha256",
-    show_default=True,
-    help="Digest of the chunks.",
+    help="Digest of the chunks; by default that of the settings, sha256.",
 )
 @json_option
-def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str, as_json: bool) -> None:
+def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str | None, as_json: bool) -> None:
     """Seal files, or all models in directories, as they are now.
 
     Do this to models whose origin you trust. Each file is replaced atomically; files that have a

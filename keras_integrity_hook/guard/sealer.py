@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from keras_integrity_hook import __version__
+from keras_integrity_hook import __version__, settings
 from keras_integrity_hook.containers import base, file_set, hdf5, keras_zip
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
@@ -30,14 +30,14 @@ _REGION_BASE = 64  # brackets, offsets and CRC of one region
 
 
 def seal_in_place(
-    fd: int, *, subject: str, algorithm: str = "sha256", path: str | None = None
+    fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
 ) -> Statement:
     """Seal the unsealed model behind ``fd`` (open for reading and writing, nobody else's yet).
 
     Args:
         fd: descriptor of a whole ``.keras`` or HDF5 file, with or without an empty user block.
         subject: the file's name for the statement.
-        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
 
     Raises:
@@ -59,13 +59,13 @@ def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
 
 
 def seal_set(
-    place: Place, *, subject: str, algorithm: str = "sha256", path: str | None = None
+    place: Place, *, subject: str, algorithm: str | None = None, path: str | None = None
 ) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
 
     Args:
         subject: the model's name for the statement.
-        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
 
     Raises:
@@ -100,12 +100,14 @@ def put_beside(place: Place, wrapped: bytes, table: bytes) -> None:
 def _sealed_words(
     layout: Layout,
     subject: str,
-    algorithm: str,
+    algorithm: str | None,
     path: str | None,
     files: tuple[Member, ...] = (),
 ) -> tuple[Statement, bytes, bytes]:
     """The statement about a content, the envelope around it, and the chunk table."""
     content = layout.content
+    demands = settings.for_save(path)
+    algorithm = algorithm or demands.algorithm
     chunk_size = tree.chunk_size_for(content.size)
     table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
     said = Statement(
@@ -121,7 +123,7 @@ def _sealed_words(
         regions=name_regions(layout, chunk_size),
     )
     payload = statement.encode(said)
-    signed = Envelope(payload, autosign.signatures(payload, path))
+    signed = Envelope(payload, autosign.signatures(payload, path, demands))
     return said, envelope.encode(signed), table
 
 
