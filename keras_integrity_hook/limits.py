@@ -37,6 +37,7 @@ class Limits:
     set_held: int = 256 * MIB
     small_member: int = 256 * KIB
     shard_index: int = 64 * MIB
+    startup_file: int = MIB
     regions: int = 16_384
     region_names: int = 4 * MIB
     signatures: int = 64

@@ -148,7 +148,7 @@ def emit(command: str, *, ok: bool, **fields: Any) -> None:
 
 
 def misconfigured(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
-    """End the command because a setting has a value nobody can interpret."""
+    """End the command because a setting or a policy file cannot be relied on."""
     failed(command, error, as_json=as_json)
 
 
