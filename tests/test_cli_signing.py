@@ -254,7 +254,7 @@ def test_a_key_in_a_hardware_module_signs(tmp_path: Path, sealed: Path) -> None:
             "--label",
             "models",
             "--so-pin",
-            "1",
+            "9876",
             "--pin",
             pin,
         ],
