@@ -8,6 +8,7 @@ Orbax writes a step in the background and renames it into place: only then it is
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from keras_integrity_hook.guard import autosign, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.naming import names_model
 
 
+@names_model
 def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``OrbaxCheckpoint._save_checkpoint``: seal the step once Orbax is done with it."""
     # Never two at once: the save may remove older steps, and must not meet us in one of them.
@@ -66,7 +69,7 @@ def finish_sealing(instance: Any) -> None:
 
 def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_orbax_checkpoint``: hand over a root that holds the checked step alone."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with _verified_root(path, _latest_step(path)) as root:
@@ -75,7 +78,7 @@ def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: it opens checkpoints of Orbax inline."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not _is_checkpoint(path):
         return guards.load_weights(wrapped, instance, args, kwargs)
     if not _holds_steps(path):  # a step itself
@@ -137,7 +140,9 @@ class _Sealing:
         self._step = step
         self._wait = wait
         self._error: OSError | SigningError | None = None
-        self._thread = threading.Thread(target=self._run, name="keras-integrity-seal")
+        # What the user states about the model in this thread holds for its seal, too.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name="keras-integrity-seal")
         self._thread.start()
 
     def finish(self) -> None:
