@@ -8,7 +8,6 @@ needed, so that a load without signatures imports no cryptography.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
@@ -93,6 +92,8 @@ def parse(data: bytes, source: str) -> TrustFile:
     Raises:
         ConfigurationError: not TOML, an unknown key, or a value that cannot be right.
     """
+    import tomllib
+
     try:
         text = data.decode()
         value = tomllib.loads(text)
