@@ -17,7 +17,6 @@ from keras_integrity_hook.cli.output import Result, json_option
 from keras_integrity_hook.cli.walk import model_files
 from keras_integrity_hook.errors import (
     AlreadySealedError,
-    ConfigurationError,
     IntegrityError,
     OverrideWarning,
     UnreadableFileError,
@@ -27,7 +26,7 @@ from keras_integrity_hook.guard.override import override
 from keras_integrity_hook.guard.provenance import VERSIONS
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.api import SealInfo
+    from keras_integrity_hook.report import SealInfo
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12
@@ -59,11 +58,12 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
             report = api.verify(path)
         if report.state == "overridden":
             return Result(path, report.state, report, note=f"By override: {reason}")
-        return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
+        signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
+        return Result(path, report.state, report, note=signed if report.seal else _NO_SEAL)
 
     try:
         settings.at()
-    except ConfigurationError as error:
+    except IntegrityError as error:
         output.misconfigured("verify", error, as_json=as_json)
     run("verify", paths, check, as_json=as_json)
 
@@ -74,12 +74,10 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 @click.option(
     "--algorithm",
     type=click.Choice(["sha256", "sha512", "blake2b"]),
-    default="sha256",
-    show_default=True,
-    help="Digest of the chunks.",
+    help="Digest of the chunks; by default that of the settings, sha256.",
 )
 @json_option
-def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str, as_json: bool) -> None:
+def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str | None, as_json: bool) -> None:
     """Seal files, or all models in directories, as they are now.
 
     Do this to models whose origin you trust. Each file is replaced atomically; files that have a
@@ -192,6 +190,11 @@ def _show_seal(result: Result) -> None:
             *([("expires", seal.expires)] if seal.expires else []),
             ("assurance", result.report.assurance),
             ("signatures", seal.signatures or "none"),
+            *(
+                [("trusted", ", ".join(result.report.signers) or "none of them")]
+                if seal.signatures
+                else []
+            ),
             ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
             ("root", f"{seal.algorithm}:{seal.root}"),
             ("seal block", f"{seal.block_size:,} bytes at offset {seal.block_offset:,}"),

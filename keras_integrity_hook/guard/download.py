@@ -8,7 +8,7 @@ import threading
 import warnings
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.errors import (
     InsecureDownloadError,
     IntegrityWarning,
@@ -42,6 +42,7 @@ class Download:
         self._urls: list[str] = []
         self._insecure: str | None = None
         self._settled = False
+        self._recorded = False
 
     def follow(self, url: str, *, encrypted: bool) -> None:
         """Admit the next URL: the first one, then where each redirect leads.
@@ -52,7 +53,8 @@ class Download:
                 whoever sits on it decides where they lead.
 
         Raises:
-            InsecureDownloadError: it is a model file and some hop is not encrypted.
+            InsecureDownloadError: it is a model file and some hop is not encrypted, or it has no
+                hash and the policy asks for one.
             ConfigurationError: the mode is misspelt.
         """
         self._is_model = self._is_model or is_model_name(urlsplit(url).path)
@@ -60,23 +62,33 @@ class Download:
         if not encrypted:
             self._insecure = self._insecure or self._urls[-1]
         if self._is_model and self._insecure and not self._settled:
-            self._refuse(self._insecure)
-        if self._is_model and not self._has_hash:
+            self._refuse(
+                f"the way to this model file leads over {self._insecure}, which is not encrypted: "
+                "anyone on it could replace the file"
+            )
+        if self._is_model and not self._has_hash and not self._settled:
+            if settings.at().downloads is settings.Downloads.HASHED:
+                self._refuse(
+                    "a hash to compare this model file with is required, and none is given"
+                )
             self._report_missing_hash()
+        if self._is_model:
+            self._record()
 
-    def _refuse(self, insecure: str) -> None:
-        error = InsecureDownloadError(
-            f"the way to this model file leads over {insecure}, which is not encrypted: anyone "
-            "on it could replace the file",
-            path=self._urls[0],
-            urls=tuple(self._urls),
-        )
+    def _refuse(self, cause: str) -> None:
+        error = InsecureDownloadError(cause, path=self._urls[0], urls=tuple(self._urls))
         if settings.mode() is not settings.Mode.WARN:
-            _log.error("refused: %s", error)
+            audit.record("download", self._urls[0], outcome="refused", error=error)
             raise error
-        self._settled = True
-        _log.warning("downloaded in spite of: %s", error)
+        self._settled = self._recorded = True
+        audit.record("download", self._urls[0], outcome="warned", error=error)
         warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
+
+    def _record(self) -> None:
+        # Once: where it is redirected to later makes no difference, or ends in a refusal.
+        if not self._recorded:
+            self._recorded = True
+            audit.record("download", self._urls[0], outcome="ok", has_hash=self._has_hash)
 
     def _report_missing_hash(self) -> None:
         origin = self._urls[0]

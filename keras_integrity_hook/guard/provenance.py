@@ -16,10 +16,11 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from keras_integrity_hook import __version__, settings
+from keras_integrity_hook import __version__
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import statement
+from keras_integrity_hook.settings import Settings
 
 VERSIONS = ("python", "hook", "keras", "backend")
 RESEALED, PREVIOUS_ROOT = "resealed", "previous_root"
@@ -135,16 +136,8 @@ def checked_reason(reason: str) -> str:
     return _text("reason", reason, LIMITS.fact)
 
 
-def gathered(path: str | None, created: datetime) -> Told:
-    """What the seal of the model at ``path`` has to say, made at ``created``.
-
-    Args:
-        path: the user's destination, None where there is none.
-
-    Raises:
-        ConfigurationError: a setting has a value that is not allowed.
-    """
-    asked = settings.at(path)
+def gathered(asked: Settings, created: datetime) -> Told:
+    """What a seal made at ``created`` has to say, under the settings in force for the model."""
     stated = _stated.get()
     return Told(
         model={
@@ -153,7 +146,7 @@ def gathered(path: str | None, created: datetime) -> Told:
         },
         provenance={**stated.facts, **_versions(), **_surroundings(asked.provenance)},
         datasets=dict(stated.datasets),
-        expires=None if asked.valid_for is None else _later(created, asked.valid_for),
+        expires=None if asked.valid_for is None else statement.spelled(created + asked.valid_for),
     )
 
 
@@ -204,13 +197,6 @@ def _git() -> str | None:
         return git.state(os.getcwd())
     except OSError:  # the working directory was deleted
         return None
-
-
-def _later(created: datetime, valid_for: Any) -> str:
-    try:
-        return statement.spelled(created + valid_for)
-    except OverflowError:
-        raise ConfigurationError("models are to be valid beyond the year 9999") from None
 
 
 def _given_name(model: Any) -> str | None:
