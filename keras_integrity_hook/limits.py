@@ -35,6 +35,9 @@ class Limits:
     set_held: int = 256 * MIB
     small_member: int = 256 * KIB
     shard_index: int = 64 * MIB
+    bundle: int = 32 * MIB
+    certificates: int = 16
+    root_certificates: int = 1024
     regions: int = 16_384
     region_names: int = 4 * MIB
     content: int = 1 << 46  # 64 TiB
