@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set, hdf5, set_kinds
 from keras_integrity_hook.containers.base import ModelFile, open_model
 from keras_integrity_hook.containers.set_kinds import Place
@@ -20,7 +19,7 @@ from keras_integrity_hook.errors import (
     SealWriteError,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard import check, replace, sealer
+from keras_integrity_hook.guard import admission, check, replace, sealer
 from keras_integrity_hook.sealing.statement import Member, Region
 
 Location = str | os.PathLike[str]
@@ -92,10 +91,9 @@ def verify(path: Location) -> Report:
         'integrity only'
     """
     with _opened(path) as model:
+        admission.admit(model)
         if model.seal is not None:
             check.check_content(model)
-        elif settings.unsealed() is settings.Unsealed.REJECT:
-            raise UnsealedModelError("the model has no seal", path=model.path)
         return _report(model)
 
 

@@ -40,7 +40,7 @@ def verify(paths: tuple[str, ...], as_json: bool) -> None:
         return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
 
     try:
-        settings.unsealed()
+        settings.at()
     except ConfigurationError as error:
         output.misconfigured("verify", error, as_json=as_json)
     _run("verify", paths, check, as_json=as_json)
