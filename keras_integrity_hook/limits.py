@@ -42,6 +42,10 @@ class Limits:
     root_certificates: int = 1024
     regions: int = 16_384
     region_names: int = 4 * MIB
+    signatures: int = 64
+    key_file: int = 64 * KIB
+    trust_file: int = MIB
+    trusted_keys: int = 4096
     content: int = 1 << 46  # 64 TiB
 
 
