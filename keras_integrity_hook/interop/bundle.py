@@ -84,11 +84,6 @@ def encode(bundle: Bundle) -> bytes:
     return json.dumps(value, indent=2).encode("ascii") + b"\n"
 
 
-def signed_bytes(payload: bytes) -> bytes:
-    """What is signed: DSSE's pre-authentication encoding of ``payload``."""
-    return b"DSSEv1 %d %s %d " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload)) + payload
-
-
 def _envelope(value: Any) -> tuple[bytes, bytes]:
     envelope = strict.fields(value, needed={"payload", "payloadType", "signatures"})
     if envelope["payloadType"] != PAYLOAD_TYPE:

@@ -11,13 +11,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from keras_integrity_hook.errors import MalformedBundleError, NotSignedError, SigningError
+from keras_integrity_hook.errors import (
+    ConfigurationError,
+    MalformedBundleError,
+    NotSignedError,
+    SigningError,
+)
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.signing.trust_file import TrustedRoot
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, ExtensionType
+    from cryptography.x509.verification import ExtensionPolicy
+
+_Extension = TypeVar("_Extension", bound="ExtensionType")
+
+
+def of(root: TrustedRoot) -> tuple[Certificate, ...]:
+    """The certificates of an entry of the trust store. Raises ConfigurationError."""
+    try:
+        return parsed(root.pem.encode())
+    except SigningError as error:
+        cause = f"the certificates '{root.name}': {error.cause}"
+        raise ConfigurationError(cause, path=root.source) from None
 
 
 def parsed(pem: bytes) -> tuple[Certificate, ...]:
@@ -81,7 +99,7 @@ def identities(leaf: Certificate) -> tuple[str, ...]:
         return tuple(str(one.value) for one in common)
 
 
-def _for_authorities():  # type: ignore[no-untyped-def]
+def _for_authorities() -> ExtensionPolicy:
     from cryptography.x509 import ExtendedKeyUsage
     from cryptography.x509.verification import Criticality, ExtensionPolicy
 
@@ -119,7 +137,7 @@ def _check_meant_for_signing(leaf: Certificate) -> None:
         raise ValueError("it is meant for something else than code signing")
 
 
-def _value(leaf: Certificate, kind):  # type: ignore[no-untyped-def]
+def _value(leaf: Certificate, kind: type[_Extension]) -> _Extension | None:
     from cryptography.x509 import ExtensionNotFound
 
     try:

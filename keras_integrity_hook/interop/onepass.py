@@ -56,6 +56,23 @@ def read_once(content: Content, stops: Sequence[int], algorithm: str) -> Reading
     return Reading(tuple(pieces.finish()), b"".join(chunks.finish()))
 
 
+def read_pinned(content: Content, table: bytes, offset: int, size: int) -> bytes | None:
+    """``size`` bytes from ``offset`` if they are those that gave ``table``, else None."""
+    chunk_size = tree.chunk_size_for(content.size)
+    width = tree.ALGORITHMS[PINNED_BY]
+    first = offset // chunk_size
+    read = bytearray()
+    for index in range(first, tree.chunk_count(offset + size, chunk_size)):
+        start = index * chunk_size
+        chunk = content.read(start, min(chunk_size, content.size - start))
+        digest = tree.new_hash(PINNED_BY)
+        digest.update(chunk)
+        if digest.digest() != table[index * width : (index + 1) * width]:
+            return None
+        read += chunk
+    return bytes(read[offset - first * chunk_size :][:size])
+
+
 def _chunk_ends(size: int) -> list[int]:
     chunk_size = tree.chunk_size_for(size)
     count = tree.chunk_count(size, chunk_size)
