@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import SealInfo as SealInfo
     from keras_integrity_hook.api import inspect as inspect
     from keras_integrity_hook.api import seal as seal
+    from keras_integrity_hook.api import sign as sign
     from keras_integrity_hook.api import unseal as unseal
     from keras_integrity_hook.api import verify as verify
     from keras_integrity_hook.errors import AlreadySealedError as AlreadySealedError
@@ -55,7 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("Report", "SealInfo", "inspect", "seal", "unseal", "verify"),
+    "api": ("Report", "SealInfo", "inspect", "seal", "sign", "unseal", "verify"),
     "errors": (
         "AlreadySealedError",
         "AuditError",

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set, hdf5, set_kinds
 from keras_integrity_hook.containers.base import ModelFile, open_model
 from keras_integrity_hook.containers.set_kinds import Place
@@ -20,6 +21,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.guard import admission, check, replace, sealer
+from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Member, Region
 
 Location = str | os.PathLike[str]
@@ -55,9 +57,11 @@ class Report:
         container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
             ``"keras-hub-preset"``, ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``,
             ``"orbax"`` or ``"keras-backup"``.
-        assurance: ``"integrity only"`` for a seal without signatures, else ``"none"``.
+        assurance: ``"signed"`` where somebody has signed whom this machine trusts,
+            ``"integrity only"`` for any other seal, ``"none"`` without one.
         seal: what the seal says, None for an unsealed model.
         others: files beside those of a set that its seal does not cover and no loader reads.
+        signers: names of the trusted keys whose signatures on the seal are good now.
     """
 
     path: str
@@ -66,6 +70,7 @@ class Report:
     assurance: str
     seal: SealInfo | None
     others: tuple[str, ...] = ()
+    signers: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -143,6 +148,35 @@ def unseal(path: Location) -> Report:
     return inspect(path)
 
 
+def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -> Report:
+    """Add a signature to the seal of a model whose content matches it; nothing else changes.
+
+    It vouches for all that the seal says, the model's name and version among it. Where the same
+    key has signed already nothing is done.
+
+    Args:
+        path: as in :func:`verify`.
+        key: the path of a private key, ``env:NAME``, or a signer URI (``hsm:…``, ``awskms:…``).
+        ask: asks a person for a passphrase or PIN, given what it is for; without it the
+            environment has to give it (``KERAS_INTEGRITY_KEY_PASSPHRASE_FILE``).
+
+    Raises:
+        UnsealedModelError: there is no seal to sign.
+        SigningError: the key cannot be used.
+        RevokedModelError: the model was recalled.
+        SealWriteError: the new file could not be written; the one there is as it was.
+        ChecksumMismatchError and the rest: as :func:`verify`.
+    """
+    with _opened(path) as model:
+        if model.seal is None:
+            raise UnsealedModelError("the model has no seal to sign", path=model.path)
+        from keras_integrity_hook.guard import resign
+
+        with _write_errors(model.path):
+            resign.add_signature(model, key, ask)
+    return inspect(path)
+
+
 def _opened(path: Location) -> ModelFile:
     place = set_kinds.recognise(os.fsdecode(path))
     if place is not None:
@@ -153,7 +187,7 @@ def _opened(path: Location) -> ModelFile:
 def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:
     subject = os.path.basename(os.path.abspath(model.path))
     with _write_errors(model.path):
-        sealer.seal_set(place, subject=subject, algorithm=algorithm)
+        sealer.seal_set(place, subject=subject, algorithm=algorithm, path=model.path)
 
 
 def _unseal_set(model: ModelFile, place: Place) -> None:
@@ -183,7 +217,7 @@ def _rewrite(model: ModelFile, algorithm: str | None) -> None:
             room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
             sealer.copy_content(model.content, fd, room)
             if algorithm:
-                sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
+                sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm, path=model.path)
         finally:
             os.close(fd)
         replace.put_in_place(private, target)
@@ -210,4 +244,18 @@ def _report(model: ModelFile) -> Report:
         provenance=dict(said.provenance),
         regions=said.regions,
     )
-    return Report(model.path, "sealed", model.container, "integrity only", info, others)
+    signers = _signers(model.path, model.seal.envelope)
+    assurance = "signed" if signers else "integrity only"
+    return Report(model.path, "sealed", model.container, assurance, info, others, signers)
+
+
+def _signers(path: str, envelope: Envelope) -> tuple[str, ...]:
+    if not envelope.signatures:
+        return ()
+    from datetime import UTC, datetime
+
+    from keras_integrity_hook.signing import verify as signing
+
+    machine_only = signing.only_machine_counts(settings.at(path).locked)
+    found = signing.verified_signers(envelope, at=datetime.now(UTC), machine_only=machine_only)
+    return tuple(signer.name for signer in found)

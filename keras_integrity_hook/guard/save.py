@@ -16,8 +16,13 @@ from typing import NamedTuple, TypeVar
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
-from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
-from keras_integrity_hook.guard import replace, sealer
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    LimitExceededError,
+    SigningError,
+    printable,
+)
+from keras_integrity_hook.guard import autosign, replace, sealer
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -56,21 +61,23 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
         What ``write`` returned.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     # (1) Where would a plain open() write? Through symbolic links; a special file is not ours.
     target = Path(os.path.realpath(path))
     if _is_special(target) or not target.parent.is_dir():
         return write(path)
+    autosign.check_key(path)
     try:
         with replace.private_sibling(target) as private:
             # (2) write beside it, (3) seal, (4) replace.
-            result = _write_and_seal(private, write, user_block)
+            result = _write_and_seal(private, write, user_block, path)
             replace.put_in_place(private, target)
     except PermissionError as error:
         if os.access(target.parent, os.W_OK):
             raise
-        return _save_through_temporary(target, write, user_block, error)
+        return _save_through_temporary(target, write, user_block, error, path)
     # (5) One line for the record.
     _log.info("save %s: sealed", printable(path))
     return result
@@ -87,22 +94,24 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
         write: writes the model into the directory it is given, which does not exist yet.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(path))
     if is_being_sealed(target) or not may_become_directory(target):
         return write(path)
+    autosign.check_key(path)
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
     if not is_replaceable(target):
-        return save_into_directory(target, kind, write)
+        return save_into_directory(target, kind, write, path)
     with replace.private_sibling(target) as private:
         result = write_privately(private, write)
         replace.put_directory_in_place(
             private,
             target,
             _replaced_in(Place(kind, str(target), "")),
-            finish=lambda: seal_written(Place(kind, str(private), "")),
+            finish=lambda: seal_written(Place(kind, str(private), ""), path),
         )
     _log.info("save %s: sealed", printable(path))
     return result
@@ -130,21 +139,25 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
         write: writes the files at the path it is given, of the same base name.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
     if is_being_sealed(target) or not target.parent.is_dir():
         return write(path)
+    autosign.check_key(path)
     with replace.private_sibling(target) as private:
         place = Place(kind, str(private.parent), private.name)
-        result = _write_set(private, write, place)
+        result = _write_set(private, write, place, path)
         _unseal_if_incomplete(place)
         replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
     _log.info("save %s: sealed", printable(path))
     return result
 
 
-def save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+def save_into_directory(
+    target: Path, kind: Kind, write: Callable[[str], _Result], path: str
+) -> _Result:
     """For a directory that cannot be replaced, only what is in it: no atomic way exists there."""
     _log.warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
@@ -153,21 +166,27 @@ def save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result
     )
     # Never a new model with an old seal, however this ends.
     (target / kind.seal).unlink(missing_ok=True)
-    return _write_set(target, write, Place(kind, str(target), ""))
+    return _write_set(target, write, Place(kind, str(target), ""), path)
 
 
-def seal_written(place: Place) -> None:
+def seal_written(place: Place, path: str | None = None) -> None:
     """Seal a set that was written where it is.
+
+    Args:
+        path: where the user will find it, if that is not at ``place``.
 
     The user's model matters more than its seal: where none can be made a warning is logged, and
     loads will say that the model has none.
 
     Raises:
+        SigningError: it has to be signed and could not be.
         OSError: the disk is full, ...
     """
     name = place.stem or os.path.basename(os.path.abspath(place.directory))
     try:
-        sealer.seal_set(place, subject=name)
+        sealer.seal_set(place, subject=name, path=path or place.path)
+    except SigningError:
+        raise
     except IntegrityError as error:
         _log.warning("save %s: not sealed: %s", printable(name), error)
 
@@ -197,9 +216,9 @@ def write_privately(private: Path, write: Callable[[str], _Result], user_block: 
         _reservation.reset(token)
 
 
-def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
+def _write_set(private: Path, write: Callable[[str], _Result], place: Place, path: str) -> _Result:
     result = write_privately(private, write)
-    seal_written(place)
+    seal_written(place, path)
     return result
 
 
@@ -230,11 +249,13 @@ def may_become_directory(target: Path) -> bool:
     return target.is_dir() or not os.path.lexists(target)
 
 
-def _write_and_seal(private: Path, write: Callable[[str], _Result], user_block: int) -> _Result:
+def _write_and_seal(
+    private: Path, write: Callable[[str], _Result], user_block: int, path: str
+) -> _Result:
     result = write_privately(private, write, user_block)
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
-        sealer.seal_in_place(fd, subject=private.name)
+        sealer.seal_in_place(fd, subject=private.name, path=path)
     except LimitExceededError as error:
         # The user's model matters more than its seal; loads will say that it has none.
         _log.warning("save %s: not sealed: %s", printable(private.name), error)
@@ -244,7 +265,7 @@ def _write_and_seal(private: Path, write: Callable[[str], _Result], user_block: 
 
 
 def _save_through_temporary(
-    target: Path, write: Callable[[str], _Result], user_block: int, why: OSError
+    target: Path, write: Callable[[str], _Result], user_block: int, why: OSError, path: str
 ) -> _Result:
     """The directory cannot be written but perhaps the file can: no atomic way exists there."""
     if not os.access(target, os.W_OK):
@@ -256,7 +277,7 @@ def _save_through_temporary(
     )
     with tempfile.TemporaryDirectory() as directory:
         private = Path(directory) / target.name
-        result = _write_and_seal(private, write, user_block)
+        result = _write_and_seal(private, write, user_block, path)
         replace.overwrite(private, target)
     return result
 

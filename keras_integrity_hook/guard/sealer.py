@@ -18,6 +18,7 @@ from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
+from keras_integrity_hook.guard import autosign
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing import block, envelope, statement, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
@@ -28,33 +29,48 @@ _ENVELOPE_BASE = 2 * 1024  # a statement without regions, in its envelope, with 
 _REGION_BASE = 64  # brackets, offsets and CRC of one region
 
 
-def seal_in_place(fd: int, *, subject: str, algorithm: str = "sha256") -> Statement:
+def seal_in_place(
+    fd: int, *, subject: str, algorithm: str = "sha256", path: str | None = None
+) -> Statement:
     """Seal the unsealed model behind ``fd`` (open for reading and writing, nobody else's yet).
 
     Args:
         fd: descriptor of a whole ``.keras`` or HDF5 file, with or without an empty user block.
         subject: the file's name for the statement.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        path: where the user will find it; settings may differ from path to path.
 
     Raises:
         AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError,
-        ConfigurationError: as their names say. OSError: the disk is full, ...
+        SigningError, ConfigurationError: as their names say. OSError: the disk is full, ...
     """
-    layout = _plain_layout(fd)
-    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm)
+    layout = plain_layout(fd)
+    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
+    put_block(fd, layout, wrapped, table)
+    return said
+
+
+def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
+    """Write a block into the file behind ``fd``, which has this ``layout`` and no seal yet."""
     if layout.container == hdf5.CONTAINER:
         _write_user_block(fd, os.fstat(fd).st_size - layout.content.size, wrapped, table)
     else:
         _write_before_directory(fd, wrapped, table)
-    return said
 
 
-def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statement:
+def seal_set(
+    place: Place, *, subject: str, algorithm: str = "sha256", path: str | None = None
+) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
+
+    Args:
+        subject: the model's name for the statement.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        path: where the user will find it; settings may differ from path to path.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
-        ConfigurationError: as their names say. OSError: the disk is full, ...
+        SigningError, ConfigurationError: as their names say. OSError: the disk is full, ...
     """
     with file_set.open_directory(place) as found:
         file_set.open_present(found)
@@ -64,7 +80,13 @@ def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statem
             for start, part in zip(starts, found.parts, strict=False)
         )
         layout = Layout(place.kind.container, found.content, members=members)
-        said, wrapped, table = _sealed_words(layout, subject, algorithm, found.members)
+        said, wrapped, table = _sealed_words(layout, subject, algorithm, path, found.members)
+    put_beside(place, wrapped, table)
+    return said
+
+
+def put_beside(place: Place, wrapped: bytes, table: bytes) -> None:
+    """Write a block as the seal of the set at ``place``, in one step."""
     target = Path(place.directory, place.seal)
     target.parent.mkdir(exist_ok=True)
     fresh = target.with_name(f".keras-integrity-{os.getpid()}-{threading.get_ident()}")
@@ -73,11 +95,14 @@ def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statem
         os.replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
-    return said
 
 
 def _sealed_words(
-    layout: Layout, subject: str, algorithm: str, files: tuple[Member, ...] = ()
+    layout: Layout,
+    subject: str,
+    algorithm: str,
+    path: str | None,
+    files: tuple[Member, ...] = (),
 ) -> tuple[Statement, bytes, bytes]:
     """The statement about a content, the envelope around it, and the chunk table."""
     content = layout.content
@@ -95,7 +120,9 @@ def _sealed_words(
         provenance=_provenance(),
         regions=name_regions(layout, chunk_size),
     )
-    return said, envelope.encode(Envelope(statement.encode(said))), table
+    payload = statement.encode(said)
+    signed = Envelope(payload, autosign.signatures(payload, path))
+    return said, envelope.encode(signed), table
 
 
 def user_block_estimate(names: list[str], content_size: int) -> int:
@@ -120,7 +147,12 @@ def copy_content(content: Content, target: int, at: int = 0) -> None:
         done += len(piece)
 
 
-def _plain_layout(fd: int) -> Layout:
+def plain_layout(fd: int) -> Layout:
+    """The layout of a file without a seal, perhaps with an empty user block.
+
+    Raises:
+        AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError: as named.
+    """
     size = os.fstat(fd).st_size
     # A user block still empty is one we reserved. Anything else there is content: a ZIP may well
     # hold an HDF5 signature at an offset where a user block could end.

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import ORBAX, Place
-from keras_integrity_hook.guard import load, save
+from keras_integrity_hook.errors import SigningError
+from keras_integrity_hook.guard import autosign, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
@@ -29,6 +30,8 @@ def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     )
     # What is there already was not written by this call, and is not ours to vouch for.
     ours = "://" not in step and not os.path.lexists(step) and _is_primary(instance)
+    if ours:
+        autosign.check_key(step)
     result = wrapped(*args, **kwargs)
     if ours:
         futures = getattr(instance, "_async_futures", None)
@@ -50,7 +53,11 @@ def finish(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def finish_sealing(instance: Any) -> None:
-    """Wait for the seal of the last step. Raises OSError where it could not be written."""
+    """Wait for the seal of the last step.
+
+    Raises:
+        OSError, SigningError: it could not be written, or not be signed.
+    """
     sealing: _Sealing | None = getattr(instance, "_keras_integrity_sealing", None)
     if sealing is not None:
         instance._keras_integrity_sealing = None
@@ -129,12 +136,16 @@ class _Sealing:
     def __init__(self, step: str, wait: Callable[[], Any]) -> None:
         self._step = step
         self._wait = wait
-        self._error: OSError | None = None
+        self._error: OSError | SigningError | None = None
         self._thread = threading.Thread(target=self._run, name="keras-integrity-seal")
         self._thread.start()
 
     def finish(self) -> None:
-        """Return when the step is sealed. Raises OSError where the seal could not be written."""
+        """Return when the step is sealed.
+
+        Raises:
+            OSError, SigningError: the seal could not be written, or not be signed.
+        """
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -147,5 +158,5 @@ class _Sealing:
         try:
             if os.path.isdir(self._step):
                 save.seal_written(Place(ORBAX, self._step, ""))
-        except OSError as error:
+        except (OSError, SigningError) as error:
             self._error = error

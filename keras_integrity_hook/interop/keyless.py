@@ -61,7 +61,7 @@ def _bundle(data: bytes) -> Any:
         from sigstore.models import Bundle, InvalidBundle
     except ImportError:
         raise ConfigurationError(
-            "this signature is sigstore's, which needs: pip install 'keras-integrity-hook[sigstore]'"
+            "a signature of sigstore's needs: pip install 'keras-integrity-hook[sigstore]'"
         ) from None
     try:
         return Bundle.from_json(data)
@@ -96,9 +96,7 @@ def _root(trusted: TrustedIdentity) -> Any:
     path = trusted.trusted_root
     # A machine's word must not rest on a file that somebody else may write.
     by_machine = trusted.source == trust.MACHINE
-    data = (
-        machine.read_root_owned(path, LIMITS.bundle) if by_machine else trust.read_owned(path)
-    )
+    data = machine.read_root_owned(path, LIMITS.bundle) if by_machine else trust.read_owned(path)
     if data is None:
         raise ConfigurationError("sigstore's trusted root is missing", path=path)
     try:

@@ -170,7 +170,7 @@ def _shard(name: str) -> tuple[str, int, int]:
 
 def _check_name(name: str) -> None:
     steps = name.split("/")
-    if name != WHOLE and any(step in ("", ".", "..") for step in steps) or "\0" in name:
+    if "\0" in name or (name != WHOLE and any(step in ("", ".", "..") for step in steps)):
         raise MalformedBundleError("the bundle lists a file outside the model")
 
 
@@ -198,7 +198,7 @@ def _by_file(pieces: list[tuple[str, Piece]]) -> dict[str, tuple[Piece, ...]]:
         at: int | None = 0
         for piece in parts:
             # Without a gap, an overlap or an empty shard: each byte is under one digest.
-            if piece.start != at or piece.stop is not None and piece.stop <= piece.start:
+            if piece.start != at or (piece.stop is not None and piece.stop <= piece.start):
                 raise MalformedBundleError("the bundle's shards of a file are not the whole file")
             at = piece.stop
     return {name: tuple(parts) for name, parts in found.items()}

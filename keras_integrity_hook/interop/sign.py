@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from keras_integrity_hook.interop.bundle import Bundle, Method
 from keras_integrity_hook.interop.manifest import GIT_PATHS, Manifest
 from keras_integrity_hook.signing import keys, signers
 from keras_integrity_hook.signing.keys import PublicKey
-from keras_integrity_hook.signing.secret import Ask
+from keras_integrity_hook.signing.secret import Ask, Secrets
 
 
 class Signed(NamedTuple):
@@ -51,7 +52,8 @@ def sign(
         LimitExceededError, NotAModelError, DamagedFileError: see :func:`inventory.opened`.
     """
     target = output or attest.places(path)[0]
-    key = signers.find(reference, ask)
+    secrets = Secrets(ask)
+    key = signers.find(reference, secrets)
     if not key.public.scheme.startswith(verify.ECDSA):
         raise SigningError(
             f"Model Signing has signatures by ECDSA alone, and the key is {key.public.scheme}",
@@ -60,7 +62,7 @@ def sign(
     material = _chain(chain, key.public)
     listed = _listed(path, target)
     payload = manifest.encode(listed)
-    signature = signers.signed(payload, key, reference)
+    signature = base64.b64decode(signers.sign_with(key, payload, reference, secrets).sig)
     made = (
         Bundle(payload, signature, Method.CERTIFICATE, certificates=material)
         if material
@@ -95,7 +97,7 @@ def _chain(pem: bytes | None, public: PublicKey) -> tuple[bytes, ...]:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     found = certificates.parsed(pem)
-    held = keys.described(found[0].public_key())  # type: ignore[arg-type]
+    held = keys.described(found[0].public_key())
     if held.pem != public.pem:
         raise SigningError("the first of the certificates is not that of the key")
     return tuple(one.public_bytes(Encoding.DER) for one in found)

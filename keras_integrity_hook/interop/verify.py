@@ -117,7 +117,7 @@ def _by_certificate(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
 
 def _key_of(leaf: Certificate) -> PublicKey:
     try:
-        public = keys.described(leaf.public_key())  # type: ignore[arg-type]
+        public = keys.described(leaf.public_key())
     except SigningError as error:
         raise NotSignedError(f"the signer's certificate holds {error.cause}") from error
     if not public.scheme.startswith(ECDSA):

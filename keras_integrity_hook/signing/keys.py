@@ -126,8 +126,8 @@ def _arguments(scheme: str, *, signing: bool) -> tuple[Any, ...]:
 
     if scheme == ED25519:
         return ()
-    kinds = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
-    digest = {**kinds, "521": hashes.SHA512}[scheme[-3:]]()
+    sizes: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384()}
+    digest = sizes.get(scheme[-3:], hashes.SHA512())
     if scheme in _ECDSA:
         return (ec.ECDSA(digest),)
     # Signers choose the length of their salt; ours is the usual one.

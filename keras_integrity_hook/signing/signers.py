@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import IntegrityError, SigningError, printable
 from keras_integrity_hook.sealing import envelope
-from keras_integrity_hook.sealing.envelope import Signature
+from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from keras_integrity_hook.signing import keys
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask, Secrets
@@ -56,7 +56,11 @@ def sign(payload: bytes, reference: str, *, ask: Ask | None = None) -> Signature
         SigningError: there is no such key, it may not be used, or it did not sign.
     """
     secrets = Secrets(ask)
-    key = find(reference, secrets)
+    return sign_with(find(reference, secrets), payload, reference, secrets)
+
+
+def sign_with(key: SigningKey, payload: bytes, reference: str, secrets: Secrets) -> Signature:
+    """As :func:`sign`, with a key that was found already."""
     data = envelope.pae(payload)
     with _as_signing_errors(reference, secrets):
         raw = key.sign(data)
@@ -78,6 +82,15 @@ def find(reference: str, ask: Ask | None = None) -> SigningKey:
         if not isinstance(found, SigningKey):
             raise SigningError("the plug-in for this signer returned no SigningKey")
         return found
+
+
+def has_signed(key: SigningKey, signed: Envelope) -> bool:
+    """Whether a good signature by ``key`` is there already."""
+    data = envelope.pae(signed.payload)
+    return any(
+        one.keyid == key.public.keyid and keys.is_valid(key.public, base64.b64decode(one.sig), data)
+        for one in signed.signatures
+    )
 
 
 def from_file(reference: str, ask: Ask) -> SigningKey:

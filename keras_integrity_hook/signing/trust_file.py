@@ -124,10 +124,10 @@ class _Place(NamedTuple):
     source: str
     text: str
     table: str
-    index: int
+    number: int
 
     def wrong(self, key: str, what: str) -> ConfigurationError:
-        line = _line_of(self.text, self.table, self.index, key)
+        line = _line_of(self.text, self.table, self.number, key)
         return ConfigurationError(f"line {line}: {what}", path=self.source)
 
 

@@ -16,6 +16,8 @@ from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from keras_integrity_hook.signing import keys, trust
 from keras_integrity_hook.signing.trust_file import TrustedKey
 
+_DEMANDS = frozenset(("require", "signers", "threshold"))
+
 
 class Signer(NamedTuple):
     """A trusted key that has signed.
@@ -30,9 +32,20 @@ class Signer(NamedTuple):
     keyid: str
     names: tuple[str, ...]
 
-    def is_among(self, wanted: Collection[str]) -> bool:
-        """Whether a list of names and key ids means this signer."""
-        return self.keyid in wanted or any(name in wanted for name in self.names)
+    @property
+    def known_as(self) -> frozenset[str]:
+        """All that can stand for it in a policy: its names and its key id."""
+        return frozenset((*self.names, self.keyid))
+
+
+def only_machine_counts(locked: Collection[str]) -> bool:
+    """Whether the machine's keys alone count: it fixed who has to sign, so that a user's own
+    list of keys must not answer for it.
+
+    Args:
+        locked: the settings that the machine's policy has fixed.
+    """
+    return not _DEMANDS.isdisjoint(locked)
 
 
 def verified_signers(
