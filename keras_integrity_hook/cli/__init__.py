@@ -21,6 +21,7 @@ _COMMANDS = {
     "status": "doctor",
     "doctor": "doctor",
     "demo": "demo",
+    "bundle": "bundle",
 }
 
 

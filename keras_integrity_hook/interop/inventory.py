@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from keras_integrity_hook.containers import file_set, set_kinds
@@ -37,11 +37,11 @@ _NAMED_AT_MOST = 5
 
 
 @contextmanager
-def opened(path: str, ignored: Collection[str], *, links: bool) -> Iterator[list[Part]]:
+def opened(path: str, skips: Callable[[str], bool], *, links: bool) -> Iterator[list[Part]]:
     """The files at ``path``, ordered by name.
 
     Args:
-        ignored: files and directories to leave out, relative to a directory.
+        skips: whether a file of a directory, by its name relative to it, is left out.
         links: whether symbolic links in a directory are followed.
 
     Raises:
@@ -54,7 +54,7 @@ def opened(path: str, ignored: Collection[str], *, links: bool) -> Iterator[list
         with _opened_stem(place) as parts:
             yield parts
     elif os.path.isdir(path):
-        with _opened_tree(path, ignored, links=links) as parts:
+        with _opened_tree(path, skips, links=links) as parts:
             yield parts
     else:
         fd = open_regular(path)
@@ -112,6 +112,13 @@ def is_below(name: str, ignored: Collection[str]) -> bool:
     return any(name == one or name.startswith(one.rstrip("/") + "/") for one in ignored)
 
 
+def inside(path: str, other: str) -> tuple[str, ...]:
+    """What the file ``other`` is called in the directory at ``path``; () if it is not in it."""
+    name = os.path.relpath(os.path.realpath(other), os.path.realpath(path))
+    outside = not os.path.isdir(path) or name == os.pardir or name.startswith(os.pardir + os.sep)
+    return () if outside else (name,)
+
+
 class _Differences:
     """What a model and a manifest do not agree on, by file names."""
 
@@ -166,13 +173,15 @@ def _opened_stem(place: Place) -> Iterator[list[Part]]:
 
 
 @contextmanager
-def _opened_tree(path: str, ignored: Collection[str], *, links: bool) -> Iterator[list[Part]]:
+def _opened_tree(
+    path: str, skips: Callable[[str], bool], *, links: bool
+) -> Iterator[list[Part]]:
     try:
         top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise UnreadableFileError(f"cannot be opened ({error.strerror})", path=path) from error
     try:
-        names = [name for name in file_set.files_below(top) if not is_below(name, ignored)]
+        names = [name for name in file_set.files_below(top) if not skips(name)]
         if len(names) > LIMITS.set_files:
             raise LimitExceededError(f"the model has {len(names)} files", path=path)
         if not names:

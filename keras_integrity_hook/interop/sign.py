@@ -73,16 +73,15 @@ def sign(
 
 
 def _listed(path: str, target: str) -> Manifest:
-    ignored: list[str] = []
-    if os.path.isdir(path):
-        ignored.extend(GIT_PATHS)
-        inside = os.path.relpath(os.path.realpath(target), os.path.realpath(path))
-        if not inside.startswith(os.pardir + os.sep):
-            ignored.append(inside)
+    ignored = (*GIT_PATHS, *inventory.inside(path, target)) if os.path.isdir(path) else ()
     name = os.path.basename(os.path.realpath(path))
+
+    def skips(name: str) -> bool:
+        return inventory.is_below(name, ignored)
+
     try:
-        with inventory.opened(path, ignored, links=False) as parts:
-            return Manifest(name, inventory.digests(parts), ignored=tuple(ignored))
+        with inventory.opened(path, skips, links=False) as parts:
+            return Manifest(name, inventory.digests(parts), ignored=ignored)
     except IntegrityError as error:
         error.path = error.path or path
         raise
