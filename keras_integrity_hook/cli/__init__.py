@@ -18,8 +18,13 @@ _COMMANDS = {
     "seal": "files",
     "unseal": "files",
     "inspect": "files",
+    "sign": "signing",
+    "keygen": "signing",
+    "trust": "trust",
+    "revoke": "trust",
     "status": "doctor",
     "doctor": "doctor",
+    "policy": "policy",
     "demo": "demo",
     "bundle": "bundle",
 }

@@ -26,28 +26,31 @@ _REGIONS_SHOWN = 12
 
 # Existence is not checked here: a missing file is one refused path among others, and the rest
 # must still be looked at.
-_paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
+paths_argument = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path()
+)
 
 
 @click.command()
-@_paths
+@paths_argument
 @json_option
 def verify(paths: tuple[str, ...], as_json: bool) -> None:
     """Check files, or all models in directories, against their seals."""
 
     def check(path: str) -> Result:
         report = api.verify(path)
-        return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
+        signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
+        return Result(path, report.state, report, note=signed if report.seal else _NO_SEAL)
 
     try:
         settings.at()
     except ConfigurationError as error:
         output.misconfigured("verify", error, as_json=as_json)
-    _run("verify", paths, check, as_json=as_json)
+    run("verify", paths, check, as_json=as_json)
 
 
 @click.command()
-@_paths
+@paths_argument
 @click.option("--dry-run", is_flag=True, help="Say what would be sealed; change nothing.")
 @click.option(
     "--algorithm",
@@ -75,11 +78,11 @@ def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str, as_json: bool) -
         except AlreadySealedError:
             return Result(path, "already-sealed", api.inspect(path))
 
-    _run("seal", paths, put, as_json=as_json)
+    run("seal", paths, put, as_json=as_json)
 
 
 @click.command()
-@_paths
+@paths_argument
 @json_option
 def unseal(paths: tuple[str, ...], as_json: bool) -> None:
     """Remove seals from files, or all models in directories.
@@ -96,11 +99,11 @@ def unseal(paths: tuple[str, ...], as_json: bool) -> None:
         except UnsealedModelError:
             return Result(path, "unsealed", note="There was no seal.")
 
-    _run("unseal", paths, remove, as_json=as_json)
+    run("unseal", paths, remove, as_json=as_json)
 
 
 @click.command()
-@_paths
+@paths_argument
 @json_option
 def inspect(paths: tuple[str, ...], as_json: bool) -> None:
     """Show what seals say, without checking the content.
@@ -112,10 +115,10 @@ def inspect(paths: tuple[str, ...], as_json: bool) -> None:
         report = api.inspect(path)
         return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
 
-    _run("inspect", paths, read, as_json=as_json, show=_show_seal)
+    run("inspect", paths, read, as_json=as_json, show=_show_seal)
 
 
-def _run(
+def run(
     command: str,
     paths: tuple[str, ...],
     act: Callable[[str], Result],
@@ -163,6 +166,11 @@ def _show_seal(result: Result) -> None:
             ("created", seal.created),
             ("assurance", result.report.assurance),
             ("signatures", seal.signatures or "none"),
+            *(
+                [("trusted", ", ".join(result.report.signers) or "none of them")]
+                if seal.signatures
+                else []
+            ),
             ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
             ("root", f"{seal.algorithm}:{seal.root}"),
             ("seal block", f"{seal.block_size:,} bytes at offset {seal.block_offset:,}"),
