@@ -173,9 +173,7 @@ def _opened_stem(place: Place) -> Iterator[list[Part]]:
 
 
 @contextmanager
-def _opened_tree(
-    path: str, skips: Callable[[str], bool], *, links: bool
-) -> Iterator[list[Part]]:
+def _opened_tree(path: str, skips: Callable[[str], bool], *, links: bool) -> Iterator[list[Part]]:
     try:
         top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

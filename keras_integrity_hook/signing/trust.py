@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import layers, machine, permissions
+from keras_integrity_hook.policy import machine, own, permissions
 from keras_integrity_hook.signing import keys, trust_file
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.trust_file import (
@@ -63,7 +63,7 @@ class TrustStore(NamedTuple):
 
 def user_file() -> str:
     """The path of the user's trust file."""
-    return layers.user_file("trust.toml")
+    return own.user_file("trust.toml")
 
 
 def store(*, machine_only: bool = False) -> TrustStore:
