@@ -19,6 +19,7 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import ModelFile, Seal, open_regular
 from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.layout import read_exactly
+from keras_integrity_hook.containers.set_kinds import SIGNATURE_NAME
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     DamagedFileError,
@@ -39,7 +40,6 @@ from keras_integrity_hook.sealing.content import Content, FileContent
 from keras_integrity_hook.signing import trust
 from keras_integrity_hook.signing.verify import Signer
 
-NAME = "model.sig"
 SUFFIX = ".sig"
 
 
@@ -121,8 +121,8 @@ def places(path: str) -> tuple[str, str]:
     """Where the detached signature of the model at ``path`` may lie, the likelier first."""
     path = os.path.normpath(path)
     if os.path.isdir(path):
-        return os.path.join(path, NAME), path + SUFFIX
-    return path + SUFFIX, os.path.join(os.path.dirname(path), NAME)
+        return os.path.join(path, SIGNATURE_NAME), path + SUFFIX
+    return path + SUFFIX, os.path.join(os.path.dirname(path), SIGNATURE_NAME)
 
 
 def _candidates(model: ModelFile) -> Iterator[tuple[str, bytes]]:

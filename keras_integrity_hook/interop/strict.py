@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedBundleError
@@ -29,7 +30,7 @@ def loads(data: bytes) -> Any:
         value = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_unique,
-            parse_float=_refuse,
+            parse_float=_whole,
             parse_constant=_refuse,
         )
     except RecursionError:
@@ -40,7 +41,9 @@ def loads(data: bytes) -> Any:
     return value
 
 
-def fields(value: Any, *, needed: set[str], allowed: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+def fields(
+    value: Any, *, needed: AbstractSet[str], allowed: AbstractSet[str] = frozenset()
+) -> dict[str, Any]:
     """``value`` if it is an object with the fields ``needed``, and others only of ``allowed``."""
     if not isinstance(value, dict) or not needed <= set(value) <= needed | allowed:
         raise MalformedBundleError("the bundle lacks a field or has one that is not known")
@@ -83,8 +86,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+def _whole(literal: str) -> int:
+    # Protobuf's JSON, which the tool writes, knows one kind of number: a shard size is 1000.0.
+    digits, _, fraction = literal.partition(".")
+    if fraction.strip("0") or not fraction:
+        raise ValueError(f"number {literal} is not an integer")
+    return int(digits)
+
+
 def _refuse(literal: str) -> Any:
-    raise ValueError(f"number {literal} is not an integer")
+    raise ValueError(f"number {literal} is none of JSON's")
 
 
 def _check(value: Any) -> None:
