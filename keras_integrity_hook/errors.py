@@ -199,7 +199,8 @@ class UnsupportedKerasError(IntegrityError):
 
 
 class InsecureDownloadError(IntegrityError):
-    """A model file would be downloaded over a connection that is not encrypted.
+    """A model file would be downloaded over a connection that is not encrypted, or without the hash
+    that the policy asks for.
 
     Args:
         path: the URL that was asked for, without user, password, query and fragment.
@@ -208,8 +209,8 @@ class InsecureDownloadError(IntegrityError):
 
     code = "insecure-download"
     default_remedy = (
-        "Use an https:// address that does not redirect to plain http; or fetch the file in a way "
-        "you trust and give Keras the local path."
+        "Use an https:// address that does not redirect to plain http, and give the file's SHA-256 "
+        "as file_hash; or fetch the file in a way you trust and give Keras the local path."
     )
 
     def __init__(self, cause: str, *, path: str | None = None, urls: tuple[str, ...] = ()) -> None:

@@ -17,7 +17,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelWarning,
     printable,
 )
-from keras_integrity_hook.guard.refusal import outside_depth
+from keras_integrity_hook.guard.refusal import is_refused, outside_depth
 from keras_integrity_hook.policy import checks, permissions
 from keras_integrity_hook.settings import Settings
 
@@ -77,6 +77,20 @@ def refuse_unsealed(path: str, what: str = "the model") -> None:
         raise UnsealedModelError(f"{what} has no seal and a signed one is required", path=path)
     if demands.needs_seal:
         raise UnsealedModelError(f"{what} has no seal and one is required", path=path)
+
+
+def refuse_remote(location: str) -> None:
+    """Refuse a model behind a URL where a seal is required: its bytes cannot be held and checked.
+
+    Raises:
+        UnsealedModelError: one is required there.
+    """
+    if not settings.at(location).needs_seal:
+        return
+    error = UnsealedModelError("a seal is required, and behind a URL none is read", path=location)
+    error.default_remedy = "Copy the model to a local path and load it from there."
+    is_refused(error)
+    raise error
 
 
 def _evidence(model: ModelFile, demands: Settings) -> checks.Evidence:

@@ -21,7 +21,7 @@ from keras_integrity_hook.hooks.keras3_paths import open_path as _open
 
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     with load.surfacing_failures():
         if path is not None and path.endswith(".keras") and not _is_left_to_keras(path):
             # The inner function opens and checks it again; here only the structure is looked at,
@@ -32,7 +32,7 @@ def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_model``: hand over the verified archive as a file object."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
     with load.surfacing_failures():
@@ -48,7 +48,7 @@ def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
     :func:`open_store`."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return weights.all_or_nothing(wrapped, args, kwargs)
     return weights.all_or_nothing(
@@ -58,7 +58,7 @@ def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
 
 def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with load.surfacing_failures(), load.hdf5_over(_open(path)) as opened:

@@ -66,7 +66,7 @@ def finish_sealing(instance: Any) -> None:
 
 def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_orbax_checkpoint``: hand over a root that holds the checked step alone."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with _verified_root(path, _latest_step(path)) as root:
@@ -75,7 +75,7 @@ def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: it opens checkpoints of Orbax inline."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not _is_checkpoint(path):
         return guards.load_weights(wrapped, instance, args, kwargs)
     if not _holds_steps(path):  # a step itself

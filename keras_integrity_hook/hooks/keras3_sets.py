@@ -19,7 +19,7 @@ _ASSETS = "assets/"
 
 def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_dir``: an unzipped model, or what was downloaded from a hub."""
-    path = calls.path_argument(wrapped, args, kwargs, "dirpath")
+    path = calls.path_to_load(wrapped, args, kwargs, "dirpath")
     if path is None or not os.path.isdir(path):
         return wrapped(*args, **kwargs)
     with load.verified_set(path, Place(KERAS_DIRECTORY, path, "")) as checked:
@@ -46,7 +46,7 @@ def save_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
 
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an index of shards with its shards, or one file."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not path.endswith("weights.json") or directory.is_verified(path):
         return guards.load_weights_only(wrapped, instance, args, kwargs)
     if not os.path.lexists(path):

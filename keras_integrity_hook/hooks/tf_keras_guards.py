@@ -22,7 +22,7 @@ _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
 
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it takes a truncated archive for HDF5; say what it is."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     with load.surfacing_failures():
         # A directory of that name may be a SavedModel.
         if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
@@ -48,7 +48,7 @@ def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
 
 def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.load_weights``: HDF5 opened inline, a checkpoint, or a SavedModel's."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or path.endswith(_HDF5_SUFFIXES):
         return weights.all_or_nothing(wrapped, args, kwargs)
     source = checkpoints.checkpoint_at(path) or checkpoints.saved_model_at(path)
@@ -76,7 +76,7 @@ def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
 
 def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
-    path = calls.path_argument(wrapped, args, kwargs, "path")
+    path = calls.path_to_load(wrapped, args, kwargs, "path")
     if path is None or directory.is_verified(path) or not os.path.isdir(path):
         return wrapped(*args, **kwargs)
     with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
