@@ -147,16 +147,18 @@ def emit(command: str, *, ok: bool, **fields: Any) -> None:
 
 def misconfigured(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
     """End the command because a setting has a value nobody can interpret."""
-    failed(command, error, as_json=as_json)
+    failed(command, error, as_json=as_json, status=USAGE)
 
 
-def failed(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
+def failed(
+    command: str, error: IntegrityError, *, as_json: bool, status: int = REFUSED
+) -> NoReturn:
     """End a command that is about no model files, because of ``error``."""
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
         click.echo(f"Error: {printable(str(error))}", err=True)
-    sys.exit(USAGE if isinstance(error, ConfigurationError) else REFUSED)
+    sys.exit(status)
 
 
 @contextmanager

@@ -184,6 +184,8 @@ def _report_revoked(command: str, target: str, path: str, *, fresh: bool, as_jso
 def _failures(command: str, as_json: bool) -> Iterator[None]:
     try:
         yield
+    except ConfigurationError as error:
+        output.misconfigured(command, error, as_json=as_json)
     except IntegrityError as error:
         output.failed(command, error, as_json=as_json)
 

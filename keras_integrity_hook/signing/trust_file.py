@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
@@ -140,6 +139,8 @@ def parse(data: bytes, source: str) -> TrustFile:
     Raises:
         ConfigurationError: not TOML, an unknown key, or a value that cannot be right.
     """
+    import tomllib
+
     try:
         text = data.decode()
         value = tomllib.loads(text)
