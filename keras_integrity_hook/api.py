@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,15 @@ from keras_integrity_hook.errors import (
     SealWriteError,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard import admission, check, replace, sealer
-from keras_integrity_hook.sealing.envelope import Envelope
+from keras_integrity_hook.guard import (
+    admission,
+    check,
+    computed,
+    override,
+    provenance,
+    replace,
+    sealer,
+)
 from keras_integrity_hook.sealing.statement import Member, Region
 
 Location = str | os.PathLike[str]
@@ -29,7 +37,11 @@ Location = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class SealInfo:
-    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex."""
+    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex; times are UTC.
+
+    ``model`` and ``model_version`` name the model, ``provenance`` says how it came about, and
+    ``datasets`` what it was trained on, by digest.
+    """
 
     container: str
     algorithm: str
@@ -45,6 +57,10 @@ class SealInfo:
     block_size: int
     provenance: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
+    model: str | None = None
+    model_version: str | None = None
+    expires: str | None = None
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,8 @@ class Report:
 
     Attributes:
         path: as given.
-        state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead.
+        state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead. ``"overridden"`` for
+            one that would be refused but for an ``override``.
         container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
             ``"keras-hub-preset"``, ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``,
             ``"orbax"`` or ``"keras-backup"``.
@@ -62,6 +79,7 @@ class Report:
         seal: what the seal says, None for an unsealed model.
         others: files beside those of a set that its seal does not cover and no loader reads.
         signers: names of the trusted keys whose signatures on the seal are good now.
+        digest: that of the content as it is, ``"sha256:<hex>"``, where it was asked for.
     """
 
     path: str
@@ -71,6 +89,7 @@ class Report:
     seal: SealInfo | None
     others: tuple[str, ...] = ()
     signers: tuple[str, ...] = ()
+    digest: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -95,25 +114,45 @@ def verify(path: Location) -> Report:
         >>> keras_integrity_hook.verify("model.keras").assurance  # doctest: +SKIP
         'integrity only'
     """
-    with _opened(path) as model:
-        admission.admit(model)
-        if model.seal is not None:
-            check.check_content(model)
-        return _report(model)
+    name = os.fsdecode(path)
+    try:
+        with _opened(name) as model:
+            admission.admit(model)
+            if model.seal is not None:
+                check.check_content(model)
+            return _report(model)
+    except IntegrityError as error:
+        pinned = override.admitted(name, error, set_kinds.recognise(name))
+        if pinned is None:
+            raise
+        with pinned:
+            return _overridden(pinned)
 
 
-def inspect(path: Location) -> Report:
-    """Read the seal without checking the content; raises as :func:`verify` but for mismatches."""
-    with _opened(path) as model:
-        return _report(model)
+def inspect(path: Location, *, digest: bool = False) -> Report:
+    """Read the seal without checking the content; raises as :func:`verify` but for mismatches.
+
+    Args:
+        path: as in :func:`verify`.
+        digest: compute that of the content as it is, too, which reads all of it.
+    """
+    name = os.fsdecode(path)
+    with _opened(name) as model:
+        report = _report(model)
+    if not digest:
+        return report
+    with computed.open_as_it_is(name, set_kinds.recognise(name)) as found:
+        assert found.seal is not None
+        return replaced(report, digest=computed.content_digest(found.seal))
 
 
-def seal(path: Location, *, algorithm: str = "sha256") -> Report:
+def seal(path: Location, *, algorithm: str | None = None) -> Report:
     """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
     Args:
         path: as in :func:`verify`.
-        algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``.
+        algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``; None for
+            that of the settings, which is ``sha256`` by default.
 
     Raises:
         AlreadySealedError: it has one.
@@ -123,10 +162,35 @@ def seal(path: Location, *, algorithm: str = "sha256") -> Report:
     with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
-        if model.files is None:
-            _rewrite(model, algorithm)
-        else:
-            _seal_set(model, model.files.place, algorithm)
+        _put_seal(model, algorithm or settings.at(model.path).algorithm)
+    return inspect(path)
+
+
+def reseal(path: Location, *, reason: str) -> Report:
+    """Replace the seal of a model that was changed on purpose by one over what it is now.
+
+    The new seal says why, and the root that the old one stated. It takes over nothing else: name
+    and version come from the settings or :func:`provenance`, and older signatures go.
+
+    Args:
+        path: as in :func:`verify`; whether the content matches its seal does not matter.
+        reason: why it was changed, one line of text.
+
+    Raises:
+        UnsealedModelError: there is no seal to replace; :func:`seal` makes the first.
+        DamagedFileError, MalformedSealError: the structure is broken, so nobody can tell what the
+            content would be.
+        SealWriteError: the new seal could not be written; the file is as it was.
+        ConfigurationError: the reason is empty, too long or not one line.
+    """
+    with _opened(path) as model:
+        if model.seal is None:
+            error = UnsealedModelError("the model has no seal to replace", path=model.path)
+            error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
+            raise error
+        algorithm = settings.at(model.path).algorithm
+        with provenance.resealing(reason, model.seal.statement.root):
+            _put_seal(model, algorithm)
     return inspect(path)
 
 
@@ -182,6 +246,13 @@ def _opened(path: Location) -> ModelFile:
     if place is not None:
         replace.finish_interrupted(place)
     return open_model(path)
+
+
+def _put_seal(model: ModelFile, algorithm: str) -> None:
+    if model.files is None:
+        _rewrite(model, algorithm)
+    else:
+        _seal_set(model, model.files.place, algorithm)
 
 
 def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:
@@ -243,19 +314,19 @@ def _report(model: ModelFile) -> Report:
         block_size=model.seal.size,
         provenance=dict(said.provenance),
         regions=said.regions,
+        model=said.model.get("name"),
+        model_version=said.model.get("version"),
+        expires=said.expires,
+        datasets=dict(said.datasets),
     )
-    signers = _signers(model.path, model.seal.envelope)
+    found = admission.signers_of(model.seal, settings.at(model.path))
+    signers = tuple(signer.name for signer in found)
     assurance = "signed" if signers else "integrity only"
     return Report(model.path, "sealed", model.container, assurance, info, others, signers)
 
 
-def _signers(path: str, envelope: Envelope) -> tuple[str, ...]:
-    if not envelope.signatures:
-        return ()
-    from datetime import UTC, datetime
-
-    from keras_integrity_hook.signing import verify as signing
-
-    machine_only = signing.only_machine_counts(settings.at(path).locked)
-    found = signing.verified_signers(envelope, at=datetime.now(UTC), machine_only=machine_only)
-    return tuple(signer.name for signer in found)
+def _overridden(pinned: ModelFile) -> Report:
+    """The report on a model that somebody named by the digest of what it is."""
+    assert pinned.seal is not None
+    digest = computed.content_digest(pinned.seal)
+    return Report(pinned.path, "overridden", pinned.container, "override", seal=None, digest=digest)

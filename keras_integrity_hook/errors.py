@@ -89,12 +89,15 @@ class ChecksumMismatchError(IntegrityError):
         container: ``"keras-zip"`` or ``"hdf5"``.
         damaged: the damaged ranges of the original content.
         parts: what was damaged in the user's terms, e.g. ``"layers/dense_3/vars/0"``.
+
+    Attributes:
+        content_digest: that of the content as it is, ``"sha256:<hex>"``, where all of it was read.
     """
 
     code = "checksum-mismatch"
     default_remedy = (
         "The file was changed after it was saved: restore it from a trusted copy. If you changed "
-        "it on purpose, seal it again with 'keras-integrity unseal' and 'keras-integrity seal'."
+        "it on purpose, give it a new seal with 'keras-integrity reseal --reason TEXT PATH'."
     )
 
     def __init__(
@@ -110,12 +113,14 @@ class ChecksumMismatchError(IntegrityError):
         self.container = container
         self.damaged = damaged
         self.parts = parts
+        self.content_digest: str | None = None
 
     def evidence(self) -> dict[str, Any]:
         return {
             "container": self.container,
             "damaged": [list(one) for one in self.damaged],
             "parts": list(self.parts),
+            "content_digest": self.content_digest,
         }
 
 

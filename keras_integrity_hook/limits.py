@@ -47,6 +47,12 @@ class Limits:
     trust_file: int = MIB
     trusted_keys: int = 4096
     content: int = 1 << 46  # 64 TiB
+    # What a user may state in a seal, in characters or by number
+    model_name: int = 255
+    facts: int = 64
+    fact_name: int = 64
+    fact: int = 1024
+    datasets: int = 1024
 
 
 LIMITS = Limits()

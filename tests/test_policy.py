@@ -170,6 +170,7 @@ def test_key_kept_elsewhere_is_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
         ('require = "registered"', 1, "does not have"),
         ("# x\n\nthreshold = 0", 3, "1 to 64"),
         ("threshold = true", 1, "1 to 64"),
+        ('valid_for = "99999w"', 1, "100 years"),
         ('threshold = "2"', 1, "1 to 64"),
         ('signers = "ann"', 1, "a list"),
         ("audit_required = 1", 1, "true or false"),

@@ -22,6 +22,7 @@ _COMMANDS = {
     "keygen": "signing",
     "trust": "trust",
     "revoke": "trust",
+    "reseal": "reseal",
     "status": "doctor",
     "doctor": "doctor",
     "policy": "policy",

@@ -22,6 +22,7 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.set_kinds import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
+    ConfigurationError,
     DamagedFileError,
     IntegrityError,
     UnsealedModelError,
@@ -43,8 +44,10 @@ _READERS = {
     "verify": "Verifying",
     "seal": "Sealing",
     "unseal": "Unsealing",
+    "reseal": "Resealing",
     "sign": "Signing",
 }
+_NOTABLE = ("unsealed", "overridden")  # neither refused nor as it should be
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
 _bar: Progress | None = None
@@ -110,7 +113,7 @@ def show(result: Result) -> None:
 
 def state(word: str, what: str, *, good: bool = True) -> None:
     """Print the line that says what became of ``what``."""
-    colour = "red" if not good else "yellow" if word == "unsealed" else "green"
+    colour = "red" if not good else "yellow" if word in _NOTABLE else "green"
     styled = click.style(f"{word:<15}", fg=colour, bold=not good)
     _say(f"{styled} {printable(what)}")
 

@@ -7,9 +7,10 @@ import os
 import threading
 import warnings
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.containers.base import ModelFile, Seal
 from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
@@ -20,6 +21,9 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.guard.refusal import is_refused, outside_depth
 from keras_integrity_hook.policy import checks, permissions
 from keras_integrity_hook.settings import Settings
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.signing.verify import Signer
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -41,7 +45,7 @@ def admit(model: ModelFile) -> None:
         refuse_unsealed(model.path)
         return
     try:
-        checks.from_settings(demands).verify(_evidence(model, demands))
+        checks.from_settings(demands).verify(_evidence(model.seal, demands))
     except IntegrityError as error:
         error.path = error.path or model.path
         raise
@@ -93,11 +97,36 @@ def refuse_remote(location: str) -> None:
     raise error
 
 
-def _evidence(model: ModelFile, demands: Settings) -> checks.Evidence:
-    seal = model.seal
-    assert seal is not None
-    now = datetime.now(UTC)
-    return checks.Evidence(seal.statement, now, lambda: (), lambda: None)
+def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
+    """Who of those that count here has signed ``seal``; imports nothing where nobody has.
+
+    Raises:
+        LimitExceededError: more signatures than any seal has.
+        ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
+    """
+    if not seal.envelope.signatures:
+        return ()
+    from keras_integrity_hook.signing import verify
+
+    machine_only = verify.only_machine_counts(demands.locked)
+    return verify.verified_signers(seal.envelope, at=datetime.now(UTC), machine_only=machine_only)
+
+
+def _evidence(seal: Seal, demands: Settings) -> checks.Evidence:
+    root = seal.statement.root
+    return checks.Evidence(
+        statement=seal.statement,
+        now=datetime.now(UTC),
+        signers=lambda: signers_of(seal, demands),
+        revocation=lambda: _reason(root),
+    )
+
+
+def _reason(root: str) -> str | None:
+    from keras_integrity_hook.signing import trust
+
+    found = trust.revocation(root)
+    return None if found is None else found.reason or "no reason given"
 
 
 def _check_permissions(model: ModelFile, demands: Settings) -> None:

@@ -15,6 +15,7 @@ from keras_integrity_hook import settings
 from keras_integrity_hook.errors import IntegrityError, IntegrityWarning, SigningError, printable
 from keras_integrity_hook.guard.refusal import outside_depth
 from keras_integrity_hook.sealing.envelope import Signature
+from keras_integrity_hook.settings import Settings
 
 _log = logging.getLogger("keras_integrity_hook")
 
@@ -25,7 +26,7 @@ def check_key(path: str) -> None:
     Raises:
         SigningError: the save at ``path`` must be signed and the key cannot be used.
     """
-    demands = settings.at(path)
+    demands = settings.for_save(path)
     if demands.key is None or not demands.needs_signatures:
         return
     from keras_integrity_hook.signing import signers
@@ -35,17 +36,16 @@ def check_key(path: str) -> None:
         signers.find(demands.key)
 
 
-def signatures(payload: bytes, path: str | None) -> tuple[Signature, ...]:
+def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Signature, ...]:
     """The signatures that a seal with the statement ``payload``, made by a save, gets.
 
     Args:
         path: where the user will find the model.
+        demands: the settings in force there.
 
     Raises:
         SigningError: it must be signed and could not be.
-        ConfigurationError: the settings have a mistake.
     """
-    demands = settings.at(path)
     if demands.key is None:
         return ()
     from keras_integrity_hook.signing import signers

@@ -4,21 +4,19 @@
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import threading
 import time
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from keras_integrity_hook import __version__
+from keras_integrity_hook import settings
 from keras_integrity_hook.containers import base, file_set, hdf5, keras_zip
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
-from keras_integrity_hook.guard import autosign
+from keras_integrity_hook.guard import autosign, provenance
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing import block, envelope, statement, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
@@ -30,14 +28,14 @@ _REGION_BASE = 64  # brackets, offsets and CRC of one region
 
 
 def seal_in_place(
-    fd: int, *, subject: str, algorithm: str = "sha256", path: str | None = None
+    fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
 ) -> Statement:
     """Seal the unsealed model behind ``fd`` (open for reading and writing, nobody else's yet).
 
     Args:
         fd: descriptor of a whole ``.keras`` or HDF5 file, with or without an empty user block.
         subject: the file's name for the statement.
-        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
 
     Raises:
@@ -59,13 +57,13 @@ def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
 
 
 def seal_set(
-    place: Place, *, subject: str, algorithm: str = "sha256", path: str | None = None
+    place: Place, *, subject: str, algorithm: str | None = None, path: str | None = None
 ) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
 
     Args:
         subject: the model's name for the statement.
-        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
 
     Raises:
@@ -100,14 +98,18 @@ def put_beside(place: Place, wrapped: bytes, table: bytes) -> None:
 def _sealed_words(
     layout: Layout,
     subject: str,
-    algorithm: str,
+    algorithm: str | None,
     path: str | None,
     files: tuple[Member, ...] = (),
 ) -> tuple[Statement, bytes, bytes]:
     """The statement about a content, the envelope around it, and the chunk table."""
     content = layout.content
+    demands = settings.for_save(path)
+    algorithm = algorithm or demands.algorithm
     chunk_size = tree.chunk_size_for(content.size)
     table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
+    created = _now()
+    told = provenance.gathered(demands, created)
     said = Statement(
         subject=subject.encode("utf-8", "replace").decode(),
         root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),
@@ -115,13 +117,13 @@ def _sealed_words(
         algorithm=algorithm,
         size=content.size,
         chunk_size=chunk_size,
-        created=_now(),
+        created=statement.spelled(created),
         files=files,
-        provenance=_provenance(),
+        **told._asdict(),
         regions=name_regions(layout, chunk_size),
     )
     payload = statement.encode(said)
-    signed = Envelope(payload, autosign.signatures(payload, path))
+    signed = Envelope(payload, autosign.signatures(payload, path, demands))
     return said, envelope.encode(signed), table
 
 
@@ -199,19 +201,8 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
         data, offset = data[done:], offset + done
 
 
-def _now() -> str:
+def _now() -> datetime:
     # SOURCE_DATE_EPOCH makes a save reproducible (reproducible-builds.org/specs).
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     seconds = int(epoch) if epoch.isdigit() else int(time.time())
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _provenance() -> dict[str, str]:
-    facts = {"python": platform.python_version(), "hook": __version__}
-    keras = sys.modules.get("keras")
-    if keras is not None:
-        facts["keras"] = str(getattr(keras, "__version__", "unknown"))
-        backend = sys.modules.get("keras.src.backend")
-        if backend is not None:
-            facts["backend"] = str(backend.backend())
-    return facts
+    return datetime.fromtimestamp(seconds, UTC)

@@ -28,9 +28,17 @@ def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
 
 def call_with(wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any) -> Any:
     """Call with some arguments replaced, the rest exactly as the user gave them."""
+    bound = bound_with(wrapped, args, kwargs, **replaced)
+    return wrapped(*bound.args, **bound.kwargs)
+
+
+def bound_with(
+    wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any
+) -> inspect.BoundArguments:
+    """The arguments with some replaced, the rest exactly as the user gave them."""
     bound = inspect.signature(wrapped).bind(*args, **kwargs)
     bound.arguments.update(replaced)
-    return wrapped(*bound.args, **bound.kwargs)
+    return bound
 
 
 def path_argument(

@@ -17,6 +17,7 @@ from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3_paths import open_path as _open
+from keras_integrity_hook.hooks.naming import names_model
 
 
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -76,6 +77,7 @@ def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
     return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
 
 
+@names_model
 def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_model``: only zipped local archives are single files."""
     path = calls.path_argument(wrapped, args, kwargs)
@@ -87,6 +89,7 @@ def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     )
 
 
+@names_model
 def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
     path = calls.path_argument(wrapped, args, kwargs)
@@ -101,6 +104,7 @@ def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
     )
 
 
+@names_model
 def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
     path = calls.path_argument(wrapped, args, kwargs)

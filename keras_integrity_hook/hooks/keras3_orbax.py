@@ -8,6 +8,7 @@ Orbax writes a step in the background and renames it into place: only then it is
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from keras_integrity_hook.guard import autosign, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.naming import names_model
 
 
+@names_model
 def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``OrbaxCheckpoint._save_checkpoint``: seal the step once Orbax is done with it."""
     # Never two at once: the save may remove older steps, and must not meet us in one of them.
@@ -137,7 +140,9 @@ class _Sealing:
         self._step = step
         self._wait = wait
         self._error: OSError | SigningError | None = None
-        self._thread = threading.Thread(target=self._run, name="keras-integrity-seal")
+        # What the user states about the model in this thread holds for its seal, too.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name="keras-integrity-seal")
         self._thread.start()
 
     def finish(self) -> None:

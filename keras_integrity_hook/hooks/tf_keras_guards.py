@@ -15,6 +15,7 @@ from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks import keras3_paths as paths
 from keras_integrity_hook.hooks import tensorflow_checkpoint_guards as checkpoints
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.naming import names_model
 
 _HDF5_FORMATS = ("h5", "hdf5", "keras")
 _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
@@ -57,6 +58,7 @@ def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
     return checkpoints.restoring(wrapped, args, kwargs, "filepath", source)
 
 
+@names_model
 def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.save_weights``: HDF5 opened inline; checkpoints are TensorFlow's business."""
     path = calls.path_argument(wrapped, args, kwargs)
@@ -87,6 +89,7 @@ def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
         return loaded
 
 
+@names_model
 def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.save.save``: TensorFlow's save, and then one file more."""
     path = calls.path_argument(wrapped, args, kwargs)

@@ -82,6 +82,11 @@ def resolve(layers: Layers, path: str | None) -> Settings:
     return Settings(**values, locked=layers.locked, origins=origins, files=files)
 
 
+def defaults() -> Settings:
+    """The settings in force where nobody says anything."""
+    return resolve(Layers((), None, {}), None)
+
+
 def variable_of(name: str) -> str:
     """The environment variable of a setting."""
     return MODE_VARIABLE if name == "mode" else PREFIX + name.upper()
