@@ -22,7 +22,6 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.set_kinds import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
-    ConfigurationError,
     DamagedFileError,
     IntegrityError,
     UnsealedModelError,

@@ -32,7 +32,8 @@ from keras_integrity_hook.signing.trust_file import (
     moment,
 )
 
-Trusted = TrustedKey | TrustedRoot | TrustedIdentity
+_Trusted = TrustedKey | TrustedRoot | TrustedIdentity
+_Row = tuple[_Trusted, str]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
@@ -104,8 +105,9 @@ def list_(as_json: bool) -> None:
     """Show the trusted keys of the machine, the user and the project, and what is revoked."""
     with _failures("trust list", as_json):
         found = store.store()
-        rows = [(key, _state(found, key)) for key in found.keys]
-        others = [(one, _period(one)) for one in (*found.certificates, *found.identities)]
+        rows: list[_Row] = [(key, _state(found, key)) for key in found.keys]
+        others: list[_Row] = [(root, _period(root)) for root in found.certificates]
+        others += [(identity, _period(identity)) for identity in found.identities]
     recalled = [*found.revoked_keys.values(), *found.revoked_models.values()]
     if as_json:
         output.emit(
@@ -247,7 +249,7 @@ def _state(found: store.TrustStore, key: TrustedKey) -> str:
     return "revoked" if found.revocation_of(key) is not None else _period(key)
 
 
-def _period(one: Trusted) -> str:
+def _period(one: _Trusted) -> str:
     now = datetime.now(UTC)
     if one.counts_at(now):
         return "valid"
