@@ -148,7 +148,9 @@ class _Differences:
 
 
 def _some(names: Sequence[str]) -> str:
-    told = ", ".join("the file" if name == WHOLE else shown(name) for name in names[:5])
+    told = ", ".join(
+        "the file" if name == WHOLE else shown(name) for name in names[:_NAMED_AT_MOST]
+    )
     more = len(names) - _NAMED_AT_MOST
     return f"{told} and {more} more" if more > 0 else told
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from keras_integrity_hook.errors import (
+    ConfigurationError,
     IntegrityError,
     MalformedBundleError,
     NotSignedError,
@@ -18,7 +19,7 @@ from keras_integrity_hook.errors import (
 from tests import kinds
 from tests.interop import bundles
 from tests.interop.bundles import Chain, Key
-from tests.interop.helpers import NAMES, SETS, signed, spoil
+from tests.interop.helpers import NAMES, SETS, attested, signed, spoil
 from tests.test_cli import cli, document, environment
 
 pytest.importorskip("model_signing", reason="the tool that these signatures are of")
@@ -62,6 +63,54 @@ def test_the_command_line_signs_with_certificates(
     assert run("verify", path).returncode == 1  # there is none beside it
     both = ("--certificates", chain.root, "--public-key", chain.root)
     assert run("verify", path, *both).returncode == 2
+
+
+def test_trust_list_shows_who_else_counts(chain: Chain, trusted: Callable[..., None]) -> None:
+    identity = '[[sigstore]]\nname = "flow"\nidentity = "a"\nissuer = "b"\ntrusted_root = "/r"\n'
+    trusted(chain.entry(not_after="2020-01-01"), identity)
+    extra = {name: os.environ[name] for name in ("KERAS_INTEGRITY_TRUST", "XDG_CONFIG_HOME")}
+
+    listed = document(cli("trust", "list", "--json", env=environment(**extra)))
+
+    assert [(one["name"], one["state"]) for one in listed["others"]] == [
+        ("team", "expired"),
+        ("flow", "valid"),
+    ]
+    assert "flow" in cli("trust", "list", env=environment(**extra)).stdout
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ('[[certificates]]\nname = "team"\n', "lacks 'pem'"),
+        ('[[certificates]]\nname = "t"\npem = "x"\nidentty = "a"\n', "'identity'"),
+        ('[[certificates]]\nname = "t"\npem = "x"\n', "not certificates in PEM"),
+        (
+            '[[sigstore]]\nname = "t"\nidentity = "a"\nissuer = "b"\ntrusted_root = "r.json"\n',
+            "absolute",
+        ),
+    ],
+)
+def test_mistake_in_who_is_trusted_refuses_and_is_named(
+    entry: str, why: str, copy_of: Callable[..., Path], chain: Chain, trusted: Callable[..., None]
+) -> None:
+    path = copy_of("model.keras")
+    bundles.theirs_signs(path, path.with_name("model.keras.sig"), chain)
+    trusted(entry)
+
+    with pytest.raises(ConfigurationError, match=why):
+        attested(path)
+
+
+def test_one_name_cannot_stand_for_a_key_and_for_certificates(
+    copy_of: Callable[..., Path], key: Key, chain: Chain, trusted: Callable[..., None]
+) -> None:
+    path = copy_of("model.keras")
+    signed(path, key)
+    trusted(key.entry("same"), chain.entry("same"))
+
+    with pytest.raises(ConfigurationError, match="are named 'same'"):
+        attested(path)
 
 
 def admission_asks() -> bool:
