@@ -38,6 +38,9 @@ class Limits:
     small_member: int = 256 * KIB
     shard_index: int = 64 * MIB
     startup_file: int = MIB
+    bundle: int = 32 * MIB
+    certificates: int = 16
+    root_certificates: int = 1024
     regions: int = 16_384
     region_names: int = 4 * MIB
     signatures: int = 64

@@ -28,6 +28,7 @@ _COMMANDS = {
     "policy": "policy",
     "site": "site",
     "demo": "demo",
+    "bundle": "bundle",
 }
 
 
