@@ -210,7 +210,7 @@ def _path(file: str | None, machine: bool) -> str:
 def _refuse_taken(key: TrustedKey) -> None:
     """Not written, a name that stands for another in another file: nothing could be loaded then."""
     known = store.store()
-    everybody: list[TrustedKey | TrustedRoot | TrustedIdentity] = [*known.keys]
+    everybody: list[_Trusted] = [*known.keys]
     everybody += [*known.certificates, *known.identities]
     for other in everybody:
         if other.name == key.name and getattr(other, "keyid", None) != key.keyid:
