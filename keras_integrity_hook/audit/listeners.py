@@ -44,6 +44,19 @@ _TEXTS = {
     ("fallback", "retried"): _Text(
         logging.WARNING, "backup: trying the one before, because of: %s", ("why",)
     ),
+    ("fallback", "ok"): _Text(
+        logging.WARNING,
+        "fallback: %s was loaded in place of %s, because of: %s",
+        ("instead", "path", "why"),
+    ),
+    ("fallback", "called"): _Text(
+        logging.WARNING, "fallback: calling %s for %s, because of: %s", ("function", "path", "why")
+    ),
+    ("override", "overridden"): _Text(
+        logging.WARNING,
+        "override: %s: loaded as %s (%s), in spite of: %s",
+        ("path", "digest", "reason", "why"),
+    ),
     ("download", "warned"): _Text(logging.WARNING, "downloaded in spite of: %s", ("why",)),
     ("opt-out", "off"): _Text(logging.INFO, "off, models are not checked: %s", ("why",)),
     ("opt-out", "refused"): _Text(logging.WARNING, "stays on: %s", ("why",)),

@@ -9,14 +9,13 @@ No environment variable does this: one is too easily left on.
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
@@ -29,6 +28,7 @@ from keras_integrity_hook.errors import (
     NotSignedError,
     OverrideRefusedError,
     OverrideWarning,
+    RevokedModelError,
     RollbackError,
     UnsealedModelError,
     WeakAlgorithmError,
@@ -38,7 +38,6 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.guard import computed, provenance, refusal
 from keras_integrity_hook.sealing import tree
 
-_log = logging.getLogger("keras_integrity_hook")
 # Not those of a broken structure, where nobody can say what the content is, nor a recalled model's.
 _OVERRIDABLE = (
     ChecksumMismatchError,
@@ -110,6 +109,8 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
 
     Raises:
         OverrideRefusedError: somebody does, and the policy does not allow it.
+        RevokedModelError: somebody does, and the content was recalled.
+        AuditError: it could not be recorded, and the policy says that it must be.
     """
     if not _active.get() or not isinstance(error, _OVERRIDABLE):
         return None
@@ -119,7 +120,8 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
             return None
         try:
             if _is_named(model, named, error):
-                _refuse_where_not_allowed(path, error)
+                _refuse_recalled(model)
+                _refuse_where_not_allowed(path, error, named)
                 _tell(path, error, named)
                 return model
         except BaseException:
@@ -148,19 +150,38 @@ def _is_named(model: ModelFile, named: Override, error: IntegrityError) -> bool:
     return False
 
 
-def _refuse_where_not_allowed(path: str, error: IntegrityError) -> None:
-    if not settings.at(path).allow_override:
-        raise OverrideRefusedError(
-            f"the policy allows no override, so the refusal stands ({error.cause})", path=path
-        ) from error
+def _refuse_recalled(model: ModelFile) -> None:
+    """Whatever it is refused for, and by whichever algorithm it was named or recalled."""
+    from keras_integrity_hook.signing import trust
+
+    recalled = trust.store(machine_only=True).revoked_models
+    widths = {len(root) for root in recalled}
+    for algorithm, width in tree.ALGORITHMS.items():
+        if 2 * width not in widths:
+            continue
+        with contextlib.suppress(ConfigurationError):  # blake3 without its extra
+            root = computed.computed_seal(model, algorithm).statement.root
+            if root in recalled:
+                why = printable(recalled[root].reason or "no reason given")
+                raise RevokedModelError(f"this model was recalled: {why}", path=model.path)
+
+
+def _refuse_where_not_allowed(path: str, error: IntegrityError, named: Override) -> None:
+    if settings.at(path).allow_override:
+        return
+    refused = OverrideRefusedError(
+        f"the policy allows no override, so the refusal stands ({error.cause})", path=path
+    )
+    audit.record("override", path, outcome="refused", **named._asdict(), error=refused)
+    raise refused from error
 
 
 def _tell(path: str, error: IntegrityError, named: Override) -> None:
+    audit.record("override", path, outcome="overridden", **named._asdict(), error=error)
     told = (
         f"{printable(path)}: loaded as {named.digest} by override ({named.reason}), "
         f"in spite of: {error.cause}"
     )
-    _log.warning("override: %s", told)
     warnings.warn(told, OverrideWarning, stacklevel=refusal.outside_depth())
 
 
