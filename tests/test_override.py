@@ -214,6 +214,16 @@ def test_broken_structure_cannot_be_overridden(keras: Any, tmp_path: Path, name:
         keras.models.load_model(path)
 
 
+def test_a_malformed_seal_of_a_set_cannot_be_overridden(keras: Any, tmp_path: Path) -> None:
+    path = tmp_path / "directory"
+    kinds.save(build(keras), path)
+    digest = digest_of(path)
+    seal = path / "keras_integrity.seal"
+    seal.write_bytes(seal.read_bytes()[:-1] + b"?")
+    with overridden(path, digest), pytest.raises(kih.MalformedSealError):
+        keras.models.load_model(path)
+
+
 def test_a_file_that_cannot_be_read_cannot_be_overridden(keras: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.keras")
     with overridden(tmp_path, "0" * 64), pytest.raises(kih.UnreadableFileError):
