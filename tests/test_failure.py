@@ -96,9 +96,9 @@ def test_what_took_the_place_of_what_is_recorded(
     loaded, called = (one for one in events if one["event"] == "fallback")
     assert (loaded["outcome"], called["outcome"]) == ("ok", "called")
     assert loaded["path"] == str(path)
-    assert loaded["facts"]["instead"] == str(fallback)
+    assert loaded["facts"]["fallback"] == str(fallback)
     assert loaded["facts"]["error"]["code"] == "checksum-mismatch"
-    assert called["facts"]["function"] == f"{__name__}:stand_in"
+    assert called["facts"]["call"] == f"{__name__}:stand_in"
 
 
 def test_a_good_model_needs_no_fallback(keras: Any, tmp_path: Path, fallback: Path) -> None:

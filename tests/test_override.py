@@ -389,8 +389,12 @@ def test_a_recalled_model_cannot_be_overridden(
     # Without its seal it is the same content, whatever else it may be refused for.
     kih.unseal(path)
     monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    log = tmp_path / "audit.jsonl"
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
     with overridden(path, digest), pytest.raises(kih.RevokedModelError, match="stolen data"):
         keras.models.load_model(path)
+    event = json.loads(log.read_text().splitlines()[-1])
+    assert (event["event"], event["outcome"]) == ("override", "refused")
 
 
 def test_an_override_is_recorded_before_anything_is_loaded(

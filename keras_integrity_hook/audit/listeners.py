@@ -40,22 +40,12 @@ _TEXTS = {
     ("load", "ok"): _Text(logging.INFO, "load %s: %s", ("path", "assurance")),
     ("save", "ok"): _Text(logging.INFO, "save %s: sealed", ("path",)),
     ("save", "unsealed"): _Text(logging.WARNING, "save %s: not sealed: %s", ("path", "why")),
+    ("load", "unsealed"): _Text(logging.INFO, "load %s: unsealed", ("path",)),
     ("load", "unchecked"): _Text(logging.WARNING, "load %s: not checked: %s", ("path", "why")),
+    ("fallback", "ok"): _Text(logging.WARNING, "fallback: %s", ("why",)),
+    ("fallback", "called"): _Text(logging.WARNING, "fallback: %s", ("why",)),
     ("fallback", "retried"): _Text(
         logging.WARNING, "backup: trying the one before, because of: %s", ("why",)
-    ),
-    ("fallback", "ok"): _Text(
-        logging.WARNING,
-        "fallback: %s was loaded in place of %s, because of: %s",
-        ("instead", "path", "why"),
-    ),
-    ("fallback", "called"): _Text(
-        logging.WARNING, "fallback: calling %s for %s, because of: %s", ("function", "path", "why")
-    ),
-    ("override", "overridden"): _Text(
-        logging.WARNING,
-        "override: %s: loaded as %s (%s), in spite of: %s",
-        ("path", "digest", "reason", "why"),
     ),
     ("download", "warned"): _Text(logging.WARNING, "downloaded in spite of: %s", ("why",)),
     ("opt-out", "off"): _Text(logging.INFO, "off, models are not checked: %s", ("why",)),

@@ -120,8 +120,7 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
             return None
         try:
             if _is_named(model, named, error):
-                _refuse_recalled(model)
-                _refuse_where_not_allowed(path, error, named)
+                _refuse(model, error, named)
                 _tell(path, error, named)
                 return model
         except BaseException:
@@ -150,6 +149,18 @@ def _is_named(model: ModelFile, named: Override, error: IntegrityError) -> bool:
     return False
 
 
+def _refuse(model: ModelFile, error: IntegrityError, named: Override) -> None:
+    """Refuse what no person may override here, for the record too."""
+    try:
+        _refuse_recalled(model)
+        if not settings.at(model.path).allow_override:
+            cause = f"the policy allows no override, so the refusal stands ({error.cause})"
+            raise OverrideRefusedError(cause, path=model.path) from error
+    except (OverrideRefusedError, RevokedModelError) as refused:
+        audit.record("override", model.path, outcome="refused", **named._asdict(), error=refused)
+        raise
+
+
 def _refuse_recalled(model: ModelFile) -> None:
     """Whatever it is refused for, and by whichever algorithm it was named or recalled."""
     from keras_integrity_hook.signing import trust
@@ -166,21 +177,19 @@ def _refuse_recalled(model: ModelFile) -> None:
                 raise RevokedModelError(f"this model was recalled: {why}", path=model.path)
 
 
-def _refuse_where_not_allowed(path: str, error: IntegrityError, named: Override) -> None:
-    if settings.at(path).allow_override:
-        return
-    refused = OverrideRefusedError(
-        f"the policy allows no override, so the refusal stands ({error.cause})", path=path
-    )
-    audit.record("override", path, outcome="refused", **named._asdict(), error=refused)
-    raise refused from error
-
-
 def _tell(path: str, error: IntegrityError, named: Override) -> None:
-    audit.record("override", path, outcome="overridden", **named._asdict(), error=error)
     told = (
         f"{printable(path)}: loaded as {named.digest} by override ({named.reason}), "
         f"in spite of: {error.cause}"
+    )
+    audit.record(
+        "override",
+        path,
+        outcome="overridden",
+        why=f"{named.reason} (in spite of: {error.cause})",
+        digest=named.digest,
+        reason=named.reason,
+        error=error,
     )
     warnings.warn(told, OverrideWarning, stacklevel=refusal.outside_depth())
 
