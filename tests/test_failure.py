@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
@@ -79,6 +80,25 @@ def test_the_fallback_is_loaded_with_a_loud_warning(
     assert told[0].filename == __file__
     levels = [record.levelno for record in caplog.records if "in place of" in record.message]
     assert levels == [logging.WARNING]
+
+
+def test_what_took_the_place_of_what_is_recorded(
+    keras: Any, tmp_path: Path, fallback: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, log = damage(save(keras, tmp_path / "model.keras", 1.0)), tmp_path / "audit.jsonl"
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
+    with pytest.warns(kih.FallbackWarning):
+        keras.models.load_model(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_ON_FAILURE", "call")
+    monkeypatch.setenv("KERAS_INTEGRITY_CALL", f"{__name__}:stand_in")
+    keras.models.load_model(path)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    loaded, called = (one for one in events if one["event"] == "fallback")
+    assert (loaded["outcome"], called["outcome"]) == ("ok", "called")
+    assert loaded["path"] == str(path)
+    assert loaded["facts"]["fallback"] == str(fallback)
+    assert loaded["facts"]["error"]["code"] == "checksum-mismatch"
+    assert called["facts"]["call"] == f"{__name__}:stand_in"
 
 
 def test_a_good_model_needs_no_fallback(keras: Any, tmp_path: Path, fallback: Path) -> None:

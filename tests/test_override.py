@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -19,7 +20,9 @@ import numpy as np
 import pytest
 
 import keras_integrity_hook as kih
+from keras_integrity_hook.containers import set_kinds
 from keras_integrity_hook.guard import check, computed
+from keras_integrity_hook.signing import trust, trust_edit
 from tests import kinds
 from tests.models import write_model
 from tests.test_cli import cli, document
@@ -211,6 +214,16 @@ def test_broken_structure_cannot_be_overridden(keras: Any, tmp_path: Path, name:
         keras.models.load_model(path)
 
 
+def test_a_malformed_seal_of_a_set_cannot_be_overridden(keras: Any, tmp_path: Path) -> None:
+    path = tmp_path / "directory"
+    kinds.save(build(keras), path)
+    digest = digest_of(path)
+    seal = path / "keras_integrity.seal"
+    seal.write_bytes(seal.read_bytes()[:-1] + b"?")
+    with overridden(path, digest), pytest.raises(kih.MalformedSealError):
+        keras.models.load_model(path)
+
+
 def test_a_file_that_cannot_be_read_cannot_be_overridden(keras: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.keras")
     with overridden(tmp_path, "0" * 64), pytest.raises(kih.UnreadableFileError):
@@ -354,6 +367,60 @@ def test_no_environment_variable_overrides(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(kih.IntegrityError):
             kih.verify(path)
         monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "blake2b"])
+@pytest.mark.parametrize("name", ["model.keras", "directory"])
+def test_a_recalled_model_cannot_be_overridden(
+    keras: Any, tmp_path: Path, name: str, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    path = tmp_path / name
+    kinds.save(build(keras), path)
+    place = set_kinds.recognise(str(path))
+    with computed.open_as_it_is(str(path), place, algorithm) as found:
+        assert found.seal is not None
+        digest = computed.content_digest(found.seal)
+    seal = kih.inspect(path).seal
+    assert seal is not None
+    trust_edit.revoke_model(trust.user_file(), seal.root, "learnt from stolen data")
+    with overridden(path, digest), pytest.raises(kih.RevokedModelError):
+        keras.models.load_model(path)
+    # Without its seal it is the same content, whatever else it may be refused for.
+    kih.unseal(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    log = tmp_path / "audit.jsonl"
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
+    with overridden(path, digest), pytest.raises(kih.RevokedModelError, match="stolen data"):
+        keras.models.load_model(path)
+    event = json.loads(log.read_text().splitlines()[-1])
+    assert (event["event"], event["outcome"]) == ("override", "refused")
+
+
+def test_an_override_is_recorded_before_anything_is_loaded(
+    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, log = tmp_path / "model.keras", tmp_path / "audit.jsonl"
+    kinds.save(build(keras), path)
+    damage(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
+    with overridden(path), pytest.warns(kih.OverrideWarning):
+        keras.models.load_model(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_ALLOW_OVERRIDE", "false")
+    with overridden(path), pytest.raises(kih.OverrideRefusedError):
+        keras.models.load_model(path)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    done, refused = (one for one in events if one["event"] == "override")
+    assert (done["outcome"], refused["outcome"]) == ("overridden", "refused")
+    assert done["facts"]["digest"] == digest_of(path)
+    assert done["facts"]["reason"] == REASON
+    assert done["facts"]["error"]["code"] == "checksum-mismatch"
+    monkeypatch.delenv("KERAS_INTEGRITY_ALLOW_OVERRIDE")
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(tmp_path / "no" / "such" / "place"))
+    (tmp_path / "no").write_text("in the way")
+    with overridden(path), pytest.raises(kih.AuditError):
+        keras.models.load_model(path)
 
 
 def test_command_line(tmp_path: Path) -> None:

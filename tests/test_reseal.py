@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -122,6 +123,17 @@ def test_nothing_of_the_old_seal_is_vouched_for(tmp_path: Path) -> None:
     assert (seal.model, seal.model_version) == ("churn", "2")
     assert (dict(seal.datasets), "x" in seal.provenance) == ({}, False)
     assert kih.reseal(path, reason=REASON).seal.model is None  # type: ignore[union-attr]
+
+
+def test_the_reason_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, log = write_model(tmp_path, "model.keras"), tmp_path / "audit.jsonl"
+    before = kih.seal(path).seal
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
+    kih.reseal(path, reason=REASON)
+    event = json.loads(log.read_text())
+    assert before is not None
+    assert (event["event"], event["facts"]["resealed"]) == ("reseal", REASON)
+    assert event["facts"]["previous_root"] == before.root
 
 
 def test_an_older_algorithm_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def answered(
     Raises:
         IntegrityError: the refusal, with a note on a fallback that could not be loaded either.
         ConfigurationError: the function that the policy names is none.
+        AuditError: it could not be recorded, and the policy says that it must be.
     """
     if path is None or _is_answering.get():
         return load(path or "")

@@ -28,6 +28,7 @@ from keras_integrity_hook.errors import (
     NotSignedError,
     OverrideRefusedError,
     OverrideWarning,
+    RevokedModelError,
     RollbackError,
     UnsealedModelError,
     WeakAlgorithmError,
@@ -108,6 +109,8 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
 
     Raises:
         OverrideRefusedError: somebody does, and the policy does not allow it.
+        RevokedModelError: somebody does, and the content was recalled.
+        AuditError: it could not be recorded, and the policy says that it must be.
     """
     if not _active.get() or not isinstance(error, _OVERRIDABLE):
         return None
@@ -117,7 +120,7 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
             return None
         try:
             if _is_named(model, named, error):
-                _refuse_where_not_allowed(path, error)
+                _refuse(model, error, named)
                 _tell(path, error, named)
                 return model
         except BaseException:
@@ -146,11 +149,32 @@ def _is_named(model: ModelFile, named: Override, error: IntegrityError) -> bool:
     return False
 
 
-def _refuse_where_not_allowed(path: str, error: IntegrityError) -> None:
-    if not settings.at(path).allow_override:
-        raise OverrideRefusedError(
-            f"the policy allows no override, so the refusal stands ({error.cause})", path=path
-        ) from error
+def _refuse(model: ModelFile, error: IntegrityError, named: Override) -> None:
+    """Refuse what no person may override here, for the record too."""
+    try:
+        _refuse_recalled(model)
+        if not settings.at(model.path).allow_override:
+            cause = f"the policy allows no override, so the refusal stands ({error.cause})"
+            raise OverrideRefusedError(cause, path=model.path) from error
+    except (OverrideRefusedError, RevokedModelError) as refused:
+        audit.record("override", model.path, outcome="refused", **named._asdict(), error=refused)
+        raise
+
+
+def _refuse_recalled(model: ModelFile) -> None:
+    """Whatever it is refused for, and by whichever algorithm it was named or recalled."""
+    from keras_integrity_hook.signing import trust
+
+    recalled = trust.store(machine_only=True).revoked_models
+    widths = {len(root) for root in recalled}
+    for algorithm, width in tree.ALGORITHMS.items():
+        if 2 * width not in widths:
+            continue
+        with contextlib.suppress(ConfigurationError):  # blake3 without its extra
+            root = computed.computed_seal(model, algorithm).statement.root
+            if root in recalled:
+                why = printable(recalled[root].reason or "no reason given")
+                raise RevokedModelError(f"this model was recalled: {why}", path=model.path)
 
 
 def _tell(path: str, error: IntegrityError, named: Override) -> None:

@@ -23,9 +23,9 @@ from keras_integrity_hook.sealing import statement
 from keras_integrity_hook.settings import Settings
 
 VERSIONS = ("python", "hook", "keras", "backend")
-RESEALED, PREVIOUS_ROOT = "resealed", "previous_root"
+RESEAL = ("resealed", "previous_root")
 # The hook's own words: whoever reads one of them can tell that nobody typed it.
-_OWN = (*VERSIONS, "user", "host", "git", RESEALED, PREVIOUS_ROOT)
+_OWN = (*VERSIONS, "user", "host", "git", *RESEAL)
 # Hexadecimal digits of the digests that may stand for training data; MD5 and SHA-1 may not.
 _DIGESTS = {"sha256": 64, "sha384": 96, "sha512": 128, "blake2b": 128, "blake3": 64}
 _AUTOMATIC = ("sequential", "functional", "model")
@@ -126,7 +126,7 @@ def resealing(reason: str, previous_root: str) -> Iterator[None]:
     Raises:
         ConfigurationError: the reason is empty, too long, or not one line.
     """
-    facts = {RESEALED: checked_reason(reason), PREVIOUS_ROOT: previous_root}
+    facts = dict(zip(RESEAL, (checked_reason(reason), previous_root), strict=True))
     with _stating(_Stated(facts=facts)):
         yield
 

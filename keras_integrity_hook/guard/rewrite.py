@@ -12,7 +12,7 @@ from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
-from keras_integrity_hook.guard import replace, sealer
+from keras_integrity_hook.guard import provenance, replace, sealer
 from keras_integrity_hook.sealing.statement import Statement
 
 
@@ -30,7 +30,8 @@ def put_seal(model: ModelFile, algorithm: str, event: str = "seal") -> None:
     """
 
     def record(said: Statement) -> None:
-        audit.record(event, model.path, outcome="ok", **audit.seal_facts(said))
+        why = {key: said.provenance[key] for key in provenance.RESEAL if key in said.provenance}
+        audit.record(event, model.path, outcome="ok", **audit.seal_facts(said), **why)
 
     with written(model.path, event):
         if model.files is not None:
