@@ -25,11 +25,12 @@ from keras_integrity_hook.errors import (
     IntegrityWarning,
     LimitExceededError,
     MalformedSealError,
+    NotSignedError,
     RevokedModelError,
     SealWriteError,
     SigningError,
 )
-from keras_integrity_hook.guard import replace
+from keras_integrity_hook.guard import autosign, replace, resign, save, sealer
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope
 from keras_integrity_hook.sealing.envelope import PAYLOAD_TYPE, Envelope, Signature
@@ -529,8 +530,6 @@ def test_a_second_signature_by_the_same_key_changes_nothing(tmp_path: Path, name
 
 
 def test_a_false_signature_in_a_signers_name_does_not_keep_the_signer_out(tmp_path: Path) -> None:
-    from keras_integrity_hook.guard import resign
-
     key = make_key(tmp_path / "key")
     let_trust("alice", key)
     squatter = Envelope(b"{}", (Signature(key.keyid, spelled(bytes(64))),))
@@ -583,8 +582,6 @@ def test_a_model_saved_meanwhile_is_not_replaced_by_the_one_before(
         (tmp_path / "other").write_bytes(newer)
         os.replace(tmp_path / "other", path)
         return put(*args)
-
-    from keras_integrity_hook.guard import sealer
 
     put = sealer.put_block
     monkeypatch.setattr(sealer, "put_block", save_meanwhile)
@@ -660,8 +657,6 @@ def test_a_save_that_must_be_signed_and_cannot_be_leaves_the_old_file(
     with pytest.raises(SigningError, match="mode 0644"):
         kinds.save(model, path)
     # And where the key is lost only after Keras has begun to write:
-    from keras_integrity_hook.guard import autosign
-
     monkeypatch.setattr(autosign, "check_key", lambda path: None)
     with pytest.raises(SigningError, match="not saved, since it could not be signed"):
         kinds.save(model, path)
@@ -671,8 +666,6 @@ def test_a_save_that_must_be_signed_and_cannot_be_leaves_the_old_file(
 def test_keras_does_not_begin_a_save_that_cannot_be_signed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keras_integrity_hook.guard import save
-
     monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(tmp_path / "missing"))
     monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
     begun: list[str] = []
@@ -705,3 +698,80 @@ def test_reports_can_be_written_as_json(tmp_path: Path) -> None:
 def test_errors_of_signing_are_refusals_of_ours() -> None:
     assert issubclass(SigningError, IntegrityError)
     assert not issubclass(SigningError, (OSError, ValueError))
+
+
+# Loads of Keras
+
+
+def test_a_load_demands_a_signature_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any, model: Any
+) -> None:
+    key = make_key(tmp_path / "alice")
+    let_trust("alice", key)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    with pytest.raises(NotSignedError):
+        keras.models.load_model(path)
+    kih.sign(path, key=str(tmp_path / "alice"))
+    keras.models.load_model(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_SIGNERS", "release")
+    with pytest.raises(NotSignedError):
+        keras.models.load_model(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_SIGNERS", key.keyid)
+    keras.models.load_model(path)
+    trust_edit.revoke_key(trust.user_file(), key.keyid, "stolen")
+    with pytest.raises(NotSignedError):
+        keras.models.load_model(path)
+
+
+def test_the_signed_seal_of_another_model_does_not_help_a_forged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any, model: Any
+) -> None:
+    """Signatures are copied from a good seal onto that of other content, which is well formed."""
+    let_trust("alice", make_key(tmp_path / "alice"))
+    good, forged = tmp_path / "good.keras", tmp_path / "forged.keras"
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(tmp_path / "alice"))
+    model.save(good)
+    monkeypatch.delenv("KERAS_INTEGRITY_KEY")
+    model.layers[0].set_weights([w + 1 for w in model.layers[0].get_weights()])
+    model.save(forged)
+    stolen = open_model(good).seal.envelope.signatures  # type: ignore[union-attr]
+    opened = open_model(forged)
+    assert opened.seal is not None
+    wrapped = envelope.encode(Envelope(opened.seal.envelope.payload, stolen))
+    resign._rewrite(opened, opened.seal, wrapped)
+    assert kih.inspect(forged).seal.signatures == 1  # type: ignore[union-attr]
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    keras.models.load_model(good)
+    with pytest.raises(NotSignedError):
+        keras.models.load_model(forged)
+
+
+def test_a_recalled_model_is_not_loaded_whoever_signed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any, model: Any
+) -> None:
+    let_trust("alice", make_key(tmp_path / "alice"))
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(tmp_path / "alice"))
+    model.save(tmp_path / "model.keras")
+    seal = kih.inspect(tmp_path / "model.keras").seal
+    assert seal is not None
+    trust_edit.revoke_model(trust.user_file(), seal.root, "backdoor")
+    with pytest.raises(RevokedModelError, match="backdoor"):
+        keras.models.load_model(tmp_path / "model.keras")
+
+
+def test_a_saved_hdf5_file_has_room_for_a_few_signatures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    """They are added in the user block as it is, and the content stays where it is."""
+    make_key(tmp_path / "key0", "rsa")
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(tmp_path / "key0"))
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    start = kih.inspect(path).seal.block_size  # type: ignore[union-attr]
+    for number in (1, 2, 3):
+        make_key(tmp_path / f"key{number}", "ecdsa")
+        seal = kih.sign(path, key=str(tmp_path / f"key{number}")).seal
+        assert seal is not None
+        assert seal.block_size == start

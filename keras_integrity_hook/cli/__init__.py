@@ -26,6 +26,7 @@ _COMMANDS = {
     "status": "doctor",
     "doctor": "doctor",
     "policy": "policy",
+    "site": "site",
     "demo": "demo",
     "bundle": "bundle",
 }

@@ -31,7 +31,7 @@ from keras_integrity_hook.errors import (
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from keras_integrity_hook.api import Report
+    from keras_integrity_hook.report import Report
 
 OK, REFUSED, USAGE = 0, 1, 2
 SCHEMA = 1
@@ -147,7 +147,7 @@ def emit(command: str, *, ok: bool, **fields: Any) -> None:
 
 
 def misconfigured(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
-    """End the command because a setting has a value nobody can interpret."""
+    """End the command because a setting or a policy file cannot be relied on."""
     failed(command, error, as_json=as_json, status=USAGE)
 
 

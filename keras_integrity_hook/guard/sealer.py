@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path, PurePath
@@ -57,7 +58,12 @@ def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
 
 
 def seal_set(
-    place: Place, *, subject: str, algorithm: str | None = None, path: str | None = None
+    place: Place,
+    *,
+    subject: str,
+    algorithm: str | None = None,
+    path: str | None = None,
+    before: Callable[[Statement], None] = lambda said: None,
 ) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
 
@@ -65,6 +71,7 @@ def seal_set(
         subject: the model's name for the statement.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
+        before: called with what the seal says before it takes the place of the older one.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
@@ -79,6 +86,7 @@ def seal_set(
         )
         layout = Layout(place.kind.container, found.content, members=members)
         said, wrapped, table = _sealed_words(layout, subject, algorithm, path, found.members)
+    before(said)
     put_beside(place, wrapped, table)
     return said
 

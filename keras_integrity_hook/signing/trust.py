@@ -159,11 +159,14 @@ def read_owned(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from None
-    with open(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ConfigurationError("the trust file is not a regular file", path=path)
         permissions.check_open(path, fd)
-        data = file.read(LIMITS.trust_file + 1)
+        with open(fd, "rb", closefd=False) as file:
+            data = file.read(LIMITS.trust_file + 1)
+    finally:
+        os.close(fd)
     if len(data) > LIMITS.trust_file:
         raise ConfigurationError(f"the trust file is over {LIMITS.trust_file} bytes", path=path)
     return data
