@@ -113,16 +113,6 @@ def test_one_name_cannot_stand_for_a_key_and_for_certificates(
         attested(path)
 
 
-def admission_asks() -> bool:
-    from keras_integrity_hook.guard import admission
-
-    return "interop" in Path(admission.__file__).read_text()
-
-
-asks = pytest.mark.skipif(not admission_asks(), reason="loads do not ask for it yet")
-
-
-@asks
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "plain"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_detached_signature_satisfies_a_policy_that_requires_one(
@@ -153,7 +143,6 @@ def test_a_detached_signature_satisfies_a_policy_that_requires_one(
         kinds.load(model, path)
 
 
-@asks
 def test_a_signature_of_somebody_else_does_not_satisfy_a_policy_that_names_signers(
     keras: Any, copy_of: Callable[..., Path], key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
