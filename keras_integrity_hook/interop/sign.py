@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.errors import IntegrityError, SigningError
 from keras_integrity_hook.guard import replace
 from keras_integrity_hook.interop import attest, certificates, inventory, manifest, verify
@@ -50,6 +51,7 @@ def sign(
         SigningError: the key or the certificates cannot be used, or the bundle not be written.
         UnreadableFileError: the model cannot be read, or has links in it.
         LimitExceededError, NotAModelError, DamagedFileError: see :func:`inventory.opened`.
+        AuditError: it could not be recorded, and has to be; nothing was written.
     """
     target = output or attest.places(path)[0]
     secrets = Secrets(ask)
@@ -68,8 +70,10 @@ def sign(
         if material
         else Bundle(payload, signature, Method.KEY, hint=verify.hint_of(key.public))
     )
-    _write(bundles.encode(made), target)
-    return Signed(target, key.public.keyid, len(listed.files))
+    done = Signed(target, key.public.keyid, len(listed.files))
+    with _written(bundles.encode(made), target):
+        audit.record("sign", path, outcome="ok", **done._asdict())
+    return done
 
 
 def _listed(path: str, target: str) -> Manifest:
@@ -102,18 +106,15 @@ def _chain(pem: bytes | None, public: PublicKey) -> tuple[bytes, ...]:
     return tuple(one.public_bytes(Encoding.DER) for one in found)
 
 
-def _write(data: bytes, target: str) -> None:
-    with _write_errors(target):
+@contextlib.contextmanager
+def _written(data: bytes, target: str) -> Iterator[None]:
+    """Put ``data`` at ``target`` in one step, after what is done inside. Raises SigningError."""
+    try:
         final = Path(os.path.realpath(target))
         with replace.private_sibling(final) as private:
             private.write_bytes(data)
+            yield
             replace.put_in_place(private, final)
-
-
-@contextlib.contextmanager
-def _write_errors(target: str) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
         cause = f"the bundle could not be written ({error.strerror})"
         raise SigningError(cause, path=target) from error

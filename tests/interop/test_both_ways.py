@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from keras_integrity_hook.errors import (
+    AuditError,
     ChecksumMismatchError,
     DamagedFileError,
     SigningError,
@@ -172,6 +173,25 @@ def test_signing_again_replaces_the_bundle_whole(copy_of: Callable[..., Path], k
     assert signed(path, key).read_bytes() != first  # ECDSA is randomised
     assert reviewed(path).files == len(listed.files)
     assert not [name for name in os.listdir(path) if name.startswith(".keras-integrity")]
+
+
+def test_signing_is_recorded_before_the_bundle_is_there(
+    copy_of: Callable[..., Path], key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, log = copy_of("model.keras"), tmp_path / "audit.jsonl"
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
+    where = signed(path, key)
+    event = json.loads(log.read_text())
+    assert (event["event"], event["outcome"]) == ("sign", "ok")
+    assert key.public.keyid in log.read_text()
+
+    where.unlink()
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(tmp_path / "missing" / "log"))
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    (tmp_path / "missing").write_text("in the way")
+    with pytest.raises(AuditError):
+        signed(path, key)
+    assert not where.exists()
 
 
 def test_git_files_are_left_out_and_may_change(copy_of: Callable[..., Path], key: Key) -> None:
