@@ -5,31 +5,42 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import file_set, hdf5, set_kinds
 from keras_integrity_hook.containers.base import ModelFile, open_model
-from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     AlreadySealedError,
-    AuditError,
     IntegrityError,
     SealWriteError,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard import admission, check, replace, sealer
-from keras_integrity_hook.sealing.statement import Member, Region
+from keras_integrity_hook.guard import (
+    admission,
+    check,
+    computed,
+    override,
+    provenance,
+    replace,
+    sealer,
+)
+from keras_integrity_hook.sealing.statement import Member, Region, Statement
 
 Location = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class SealInfo:
-    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex."""
+    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex; times are UTC.
+
+    ``model`` and ``model_version`` name the model, ``provenance`` says how it came about, and
+    ``datasets`` what it was trained on, by digest.
+    """
 
     container: str
     algorithm: str
@@ -45,6 +56,10 @@ class SealInfo:
     block_size: int
     provenance: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
+    model: str | None = None
+    model_version: str | None = None
+    expires: str | None = None
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,13 +68,17 @@ class Report:
 
     Attributes:
         path: as given.
-        state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead.
+        state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead. ``"overridden"`` for
+            one that would be refused but for an ``override``.
         container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
             ``"keras-hub-preset"``, ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``,
             ``"orbax"`` or ``"keras-backup"``.
-        assurance: ``"integrity only"`` for a seal without signatures, else ``"none"``.
+        assurance: ``"signed"`` where somebody has signed whom this machine trusts,
+            ``"integrity only"`` for any other seal, ``"none"`` without one.
         seal: what the seal says, None for an unsealed model.
         others: files beside those of a set that its seal does not cover and no loader reads.
+        signers: names of the trusted keys whose signatures on the seal are good now.
+        digest: that of the content as it is, ``"sha256:<hex>"``, where it was asked for.
     """
 
     path: str
@@ -68,6 +87,8 @@ class Report:
     assurance: str
     seal: SealInfo | None
     others: tuple[str, ...] = ()
+    signers: tuple[str, ...] = ()
+    digest: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -92,39 +113,85 @@ def verify(path: Location) -> Report:
         >>> keras_integrity_hook.verify("model.keras").assurance  # doctest: +SKIP
         'integrity only'
     """
-    with _opened(path) as model:
-        admission.admit(model)
-        if model.seal is not None:
-            check.check_content(model)
-        return _report(model)
+    name = os.fsdecode(path)
+    try:
+        with _opened(name) as model:
+            admission.admit(model)
+            if model.seal is not None:
+                check.check_content(model)
+            return _report(model)
+    except IntegrityError as error:
+        pinned = override.admitted(name, error, set_kinds.recognise(name))
+        if pinned is None:
+            raise
+        with pinned:
+            return _overridden(pinned)
 
 
-def inspect(path: Location) -> Report:
-    """Read the seal without checking the content; raises as :func:`verify` but for mismatches."""
-    with _opened(path) as model:
-        return _report(model)
+def inspect(path: Location, *, digest: bool = False) -> Report:
+    """Read the seal without checking the content; raises as :func:`verify` but for mismatches.
+
+    Args:
+        path: as in :func:`verify`.
+        digest: compute that of the content as it is, too, which reads all of it.
+    """
+    name = os.fsdecode(path)
+    with _opened(name) as model:
+        report = _report(model)
+    if not digest:
+        return report
+    with computed.open_as_it_is(name, set_kinds.recognise(name)) as found:
+        assert found.seal is not None
+        return replaced(report, digest=computed.content_digest(found.seal))
 
 
-def seal(path: Location, *, algorithm: str = "sha256") -> Report:
+def seal(path: Location, *, algorithm: str | None = None) -> Report:
     """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
     Args:
         path: as in :func:`verify`.
-        algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``.
+        algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``; None for
+            that of the settings, which is ``sha256`` by default.
 
     Raises:
         AlreadySealedError: it has one.
         SealWriteError: the sealed copy could not be written; the file is as it was.
-        AuditError: the policy wants it recorded and it cannot be; the file is as it was.
+        AuditError: the policy wants it recorded and it cannot be; likewise.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
     with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
-        if model.files is None:
-            _rewrite(model, algorithm)
-        else:
-            _seal_set(model, model.files.place, algorithm)
+        _put_seal(model, algorithm or settings.at(model.path).algorithm, "seal")
+    return inspect(path)
+
+
+def reseal(path: Location, *, reason: str) -> Report:
+    """Replace the seal of a model that was changed on purpose by one over what it is now.
+
+    The new seal says why, and the root that the old one stated. It takes over nothing else: name
+    and version come from the settings or :func:`provenance`, and older signatures go.
+
+    Args:
+        path: as in :func:`verify`; whether the content matches its seal does not matter.
+        reason: why it was changed, one line of text.
+
+    Raises:
+        UnsealedModelError: there is no seal to replace; :func:`seal` makes the first.
+        DamagedFileError, MalformedSealError: the structure is broken, so nobody can tell what the
+            content would be.
+        SealWriteError: the new seal could not be written; the file is as it was.
+        ConfigurationError: the reason is empty, too long or not one line.
+    """
+    with _opened(path) as model:
+        if model.seal is None:
+            error = UnsealedModelError("the model has no seal to replace", path=model.path)
+            error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
+            raise error
+        algorithm = settings.at(model.path).algorithm
+        old = model.seal.statement.root
+        with provenance.resealing(reason, old):
+            _put_seal(model, algorithm, "reseal", reason=reason, previous_root=old)
     return inspect(path)
 
 
@@ -134,16 +201,44 @@ def unseal(path: Location) -> Report:
     Raises:
         UnsealedModelError: there is none.
         SealWriteError: the copy could not be written; the file is as it was.
-        AuditError: as for :func:`seal`.
     """
     with _opened(path) as model:
         if model.seal is None:
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
+        with _written(model.path, "unseal"):
+            _take_seal_out(model, model.seal.statement)
         if model.files is not None:
-            _unseal_set(model, model.files.place)
             model.seal = None
             return _report(model)  # what is left may not even be a model
-        _rewrite(model, None)
+    return inspect(path)
+
+
+def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -> Report:
+    """Add a signature to the seal of a model whose content matches it; nothing else changes.
+
+    It vouches for all that the seal says, the model's name and version among it. Where the same
+    key has signed already nothing is done.
+
+    Args:
+        path: as in :func:`verify`.
+        key: the path of a private key, ``env:NAME``, or a signer URI (``hsm:…``, ``awskms:…``).
+        ask: asks a person for a passphrase or PIN, given what it is for; without it the
+            environment has to give it (``KERAS_INTEGRITY_KEY_PASSPHRASE_FILE``).
+
+    Raises:
+        UnsealedModelError: there is no seal to sign.
+        SigningError: the key cannot be used.
+        RevokedModelError: the model was recalled.
+        SealWriteError: the new file could not be written; the one there is as it was.
+        ChecksumMismatchError and the rest: as :func:`verify`.
+    """
+    with _opened(path) as model:
+        if model.seal is None:
+            raise UnsealedModelError("the model has no seal to sign", path=model.path)
+        from keras_integrity_hook.guard import resign
+
+        with _written(model.path, "sign"):
+            resign.add_signature(model, key, ask)
     return inspect(path)
 
 
@@ -154,21 +249,28 @@ def _opened(path: Location) -> ModelFile:
     return open_model(path)
 
 
-def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:
-    subject = os.path.basename(os.path.abspath(model.path))
-    with _written(model.path, "seal"):
-        said = sealer.seal_set(place, subject=subject, algorithm=algorithm)
-        try:
-            audit.record("seal", model.path, outcome="ok", **audit.seal_facts(said))
-        except AuditError:
-            os.unlink(os.path.join(place.directory, place.seal))
-            raise
+def _put_seal(model: ModelFile, algorithm: str, event: str, **facts: str) -> None:
+    def confirm(said: Statement) -> None:
+        audit.record(event, model.path, outcome="ok", **audit.seal_facts(said), **facts)
+
+    with _written(model.path, event):
+        if model.files is None:
+            _rewrite(model, algorithm, confirm)
+        else:
+            subject = os.path.basename(os.path.abspath(model.path))
+            place, path = model.files.place, model.path
+            sealer.seal_set(place, subject=subject, algorithm=algorithm, path=path, confirm=confirm)
 
 
-def _unseal_set(model: ModelFile, place: Place) -> None:
-    with _written(model.path, "unseal"):
-        _record_unseal(model)
-        os.unlink(os.path.join(place.directory, place.seal))
+def _take_seal_out(model: ModelFile, said: Statement) -> None:
+    def confirm(said: Statement) -> None:
+        audit.record("unseal", model.path, outcome="ok", **audit.seal_facts(said))
+
+    if model.files is None:
+        _rewrite(model, None, confirm)
+    else:
+        confirm(said)
+        os.unlink(os.path.join(model.files.place.directory, model.files.place.seal))
 
 
 @contextlib.contextmanager
@@ -194,25 +296,19 @@ def _write_errors(path: str) -> Iterator[None]:
         raise SealWriteError(cause, path=path) from error
 
 
-def _record_unseal(model: ModelFile) -> None:
-    assert model.seal is not None
-    audit.record("unseal", model.path, outcome="ok", **audit.seal_facts(model.seal.statement))
-
-
-def _rewrite(model: ModelFile, algorithm: str | None) -> None:
+def _rewrite(model: ModelFile, algorithm: str | None, confirm: Callable[[Statement], None]) -> None:
     target = Path(os.path.realpath(model.path))
-    event = "seal" if algorithm else "unseal"
-    with _written(model.path, event), replace.private_sibling(target) as private:
+    with replace.private_sibling(target) as private:
         fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             # HDF5 gets room for a middling seal at once, so that most files move only once.
             room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
             sealer.copy_content(model.content, fd, room)
             if algorithm:
-                said = sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
-                audit.record("seal", model.path, outcome="ok", **audit.seal_facts(said))
-            else:
-                _record_unseal(model)
+                name, path = target.name, model.path
+                confirm(sealer.seal_in_place(fd, subject=name, algorithm=algorithm, path=path))
+            elif model.seal is not None:
+                confirm(model.seal.statement)
         finally:
             os.close(fd)
         replace.put_in_place(private, target)
@@ -238,5 +334,19 @@ def _report(model: ModelFile) -> Report:
         block_size=model.seal.size,
         provenance=dict(said.provenance),
         regions=said.regions,
+        model=said.model.get("name"),
+        model_version=said.model.get("version"),
+        expires=said.expires,
+        datasets=dict(said.datasets),
     )
-    return Report(model.path, "sealed", model.container, "integrity only", info, others)
+    found = admission.signers_of(model.seal, settings.at(model.path))
+    signers = tuple(signer.name for signer in found)
+    assurance = "signed" if signers else "integrity only"
+    return Report(model.path, "sealed", model.container, assurance, info, others, signers)
+
+
+def _overridden(pinned: ModelFile) -> Report:
+    """The report on a model that somebody named by the digest of what it is."""
+    assert pinned.seal is not None
+    digest = computed.content_digest(pinned.seal)
+    return Report(pinned.path, "overridden", pinned.container, "override", seal=None, digest=digest)

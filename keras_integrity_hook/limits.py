@@ -39,6 +39,10 @@ class Limits:
     shard_index: int = 64 * MIB
     regions: int = 16_384
     region_names: int = 4 * MIB
+    signatures: int = 64
+    key_file: int = 64 * KIB
+    trust_file: int = MIB
+    trusted_keys: int = 4096
     content: int = 1 << 46  # 64 TiB
     audit_line: int = 64 * KIB
     audit_path: int = 4096  # characters; what Linux allows
@@ -47,6 +51,12 @@ class Limits:
     audit_values: int = 1000  # of one event
     audit_file: int = 10 * MIB
     audit_kept: int = 5  # files, besides the one being written
+    # What a user may state in a seal, in characters or by number
+    model_name: int = 255
+    facts: int = 64
+    fact_name: int = 64
+    fact: int = 1024
+    datasets: int = 1024
 
 
 LIMITS = Limits()

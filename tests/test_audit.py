@@ -25,6 +25,7 @@ from keras_integrity_hook.audit import file, listeners
 from keras_integrity_hook.guard import save
 from keras_integrity_hook.guard.download import Download
 from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.signing import private
 from tests.kinds import needs
 from tests.models import write_model
 from tests.test_cli import ARM, environment
@@ -146,6 +147,40 @@ def test_seal_and_unseal_are_recorded(models: Path, log: Path) -> None:
     assert (first["event"], second["event"]) == ("seal", "unseal")
     assert first["facts"] == second["facts"]
     assert first["facts"]["root"]
+
+
+def test_reseal_is_recorded_with_its_reason(models: Path, log: Path) -> None:
+    path = write_model(models, "m.weights.h5")
+    first = kih.seal(path).seal
+    assert first is not None
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    kih.reseal(path, reason="a changed constant")
+    event = events(log)[-1]
+    assert event["event"] == "reseal"
+    assert event["facts"]["reason"] == "a changed constant"
+    assert event["facts"]["previous_root"] == first.root != event["facts"]["root"]
+
+
+def test_signature_is_recorded_with_its_key_and_without_the_secret(
+    tmp_path: Path, models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key.pem"
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("hunter2")
+    passphrase.chmod(0o600)
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY_PASSPHRASE_FILE", str(passphrase))
+    private.write_pair(str(key), "ed25519", "hunter2")
+    path = write_model(models, "m.keras")
+    kih.seal(path)
+    kih.sign(path, key=str(key))
+    event = events(log)[-1]
+    assert (event["event"], event["outcome"]) == ("sign", "ok")
+    assert len(event["facts"]["keyid"]) == 64
+    assert event["facts"]["root"] == events(log)[0]["facts"]["root"]
+    assert b"hunter2" not in log.read_bytes()
+    assert b"PRIVATE" not in log.read_bytes()
 
 
 def test_downloads_are_recorded_without_their_secrets(log: Path) -> None:

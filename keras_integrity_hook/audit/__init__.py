@@ -54,12 +54,15 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
 
 def seal_facts(said: Statement) -> dict[str, object]:
     """What of a seal's statement tells later which bytes an event was about."""
-    return {
+    facts = {
         "container": said.container,
         "algorithm": said.algorithm,
         "root": said.root,
         "size": said.size,
+        "model": said.model.get("name"),
+        "model_version": said.model.get("version"),
     }
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def _demanded() -> tuple[str | None, bool]:

@@ -17,8 +17,15 @@ from keras_integrity_hook import audit
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
-from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
-from keras_integrity_hook.guard import replace, sealer
+from keras_integrity_hook.errors import (
+    AuditError,
+    IntegrityError,
+    LimitExceededError,
+    SigningError,
+    printable,
+)
+from keras_integrity_hook.guard import autosign, replace, sealer
+from keras_integrity_hook.sealing.statement import Statement
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -57,6 +64,8 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
         What ``write`` returned.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
+        AuditError: the policy wants it recorded and it cannot be; likewise.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     # (1) Where would a plain open() write? Through symbolic links; a special file is not ours.
@@ -64,6 +73,7 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
     if _is_special(target) or not target.parent.is_dir():
         return write(path)
     with failure_recorded(path):
+        autosign.check_key(path)
         try:
             with replace.private_sibling(target) as private:
                 # (2) write beside it, (3) seal and record that, (4) replace.
@@ -73,12 +83,12 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
         except PermissionError as error:
             if os.access(target.parent, os.W_OK):
                 raise
-            return _save_through_temporary(target, write, user_block, path, error)
+            return _save_through_temporary(target, write, user_block, error, path)
 
 
 @contextlib.contextmanager
 def failure_recorded(path: str) -> Iterator[None]:
-    """Tell of a save to ``path`` that fails."""
+    """Record a save to ``path`` that fails."""
     try:
         yield
     except BaseException as error:
@@ -97,14 +107,16 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
         write: writes the model into the directory it is given, which does not exist yet.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(path))
     if is_being_sealed(target) or not may_become_directory(target):
         return write(path)
-    if not target.parent.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
     with failure_recorded(path):
+        autosign.check_key(path)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
         if not is_replaceable(target):
             return save_into_directory(target, kind, write, path)
         with replace.private_sibling(target) as private:
@@ -140,27 +152,26 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
         write: writes the files at the path it is given, of the same base name.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
     if is_being_sealed(target) or not target.parent.is_dir():
         return write(path)
-    with failure_recorded(path), replace.private_sibling(target) as private:
-        place = Place(kind, str(private.parent), private.name)
-        result = write_privately(private, write)
-        _seal_if_complete(place, path)
-        replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
-        return result
+    with failure_recorded(path):
+        autosign.check_key(path)
+        with replace.private_sibling(target) as private:
+            place = Place(kind, str(private.parent), private.name)
+            result = write_privately(private, write)
+            _seal_if_complete(place, path)
+            replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
+            return result
 
 
 def save_into_directory(
     target: Path, kind: Kind, write: Callable[[str], _Result], path: str
 ) -> _Result:
-    """For a directory that cannot be replaced, only what is in it: no atomic way exists there.
-
-    Args:
-        path: what the user calls ``target``.
-    """
+    """For a directory that cannot be replaced, only what is in it: no atomic way exists there."""
     _log.warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
         "a crash now would leave them damaged",
@@ -173,25 +184,32 @@ def save_into_directory(
     return result
 
 
-def seal_written(place: Place, path: str) -> None:
+def seal_written(place: Place, path: str | None = None) -> None:
     """Seal a set that was written where it is, and record the save.
 
     The user's model matters more than its seal: where none can be made the record says so, and
     loads will say that the model has none.
 
     Args:
-        path: what the user calls it, or will.
+        path: where the user will find it, if that is not at ``place``.
 
     Raises:
-        OSError: the disk is full, ... AuditError: see :func:`audit.record`.
+        SigningError: it has to be signed and could not be.
+        AuditError: the policy wants it recorded and it cannot be; the set has no new seal.
+        OSError: the disk is full, ...
     """
     name = place.stem or os.path.basename(os.path.abspath(place.directory))
+    path = path or place.path
     try:
-        said = sealer.seal_set(place, subject=name)
+        sealer.seal_set(place, subject=name, path=path, confirm=_recorder(path))
+    except (SigningError, AuditError):
+        raise
     except IntegrityError as error:
         audit.record("save", path, outcome="unsealed", error=error)
-    else:
-        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
+
+
+def _recorder(path: str) -> Callable[[Statement], None]:
+    return lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said))
 
 
 def _seal_if_complete(place: Place, path: str) -> None:
@@ -200,13 +218,15 @@ def _seal_if_complete(place: Place, path: str) -> None:
     TensorFlow lets objects bring savers of their own that write files we know nothing of.
     """
     # What cannot be opened cannot be sealed either, and sealing says why.
+    others: list[str] = []
     with contextlib.suppress(IntegrityError), file_set.open_directory(place) as found:
         file_set.open_present(found)
-        if found.others:
-            why = f"'{file_set.shown(found.others[0])}' is of no known kind"
-            audit.record("save", path, outcome="unsealed", why=why)
-            return
-    seal_written(place, path)
+        others = found.others
+    if others:
+        why = f"'{file_set.shown(others[0])}' is of no known kind"
+        audit.record("save", path, outcome="unsealed", why=why)
+    else:
+        seal_written(place, path)
 
 
 def write_privately(private: Path, write: Callable[[str], _Result], user_block: int = 0) -> _Result:
@@ -251,19 +271,17 @@ def _write_and_seal(
     result = write_privately(private, write, user_block)
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
-        said = sealer.seal_in_place(fd, subject=private.name)
+        _recorder(path)(sealer.seal_in_place(fd, subject=private.name, path=path))
     except LimitExceededError as error:
         # The user's model matters more than its seal; loads will say that it has none.
         audit.record("save", path, outcome="unsealed", error=error)
-    else:
-        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
     finally:
         os.close(fd)
     return result
 
 
 def _save_through_temporary(
-    target: Path, write: Callable[[str], _Result], user_block: int, path: str, why: OSError
+    target: Path, write: Callable[[str], _Result], user_block: int, why: OSError, path: str
 ) -> _Result:
     """The directory cannot be written but perhaps the file can: no atomic way exists there."""
     if not os.access(target, os.W_OK):
