@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -442,6 +443,33 @@ def test_lock_held_by_a_stopped_process_does_not_stop_us(log: Path, models: Path
     finally:
         os.close(holder)
     assert [event["event"] for event in events(log)] == ["load", "seal"]
+
+
+def test_log_removed_while_a_line_is_written_is_begun_anew(log: Path) -> None:
+    log.touch()
+    holder = os.open(log, os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    writer = threading.Thread(
+        target=file.append, args=(str(log), b"kept\n"), kwargs={"limit": 100, "kept": 1}
+    )
+    writer.start()
+    time.sleep(0.05)  # it has the old file open, and waits for the lock
+    log.unlink()
+    os.close(holder)
+    writer.join()
+    assert log.read_bytes() == b"kept\n"
+
+
+AT_EXIT = """
+import atexit
+from keras_integrity_hook import audit
+atexit.register(lambda: audit.record("save", "at exit", outcome="ok"))
+"""
+
+
+def test_event_while_the_interpreter_ends_is_recorded(log: Path) -> None:
+    run(AT_EXIT, KERAS_INTEGRITY_AUDIT_LOG=str(log))
+    assert [event["path"] for event in events(log)] == ["at exit"]
 
 
 FORK = """
