@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seal, unseal, verify and inspect files; needs neither Keras nor h5py."""
+"""Seal, unseal, sign, verify and inspect models; needs neither Keras nor h5py."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from dataclasses import replace as replaced
-from pathlib import Path
-from typing import Any
 
-from keras_integrity_hook import audit, settings
-from keras_integrity_hook.containers import file_set, hdf5, set_kinds
+from keras_integrity_hook import settings
+from keras_integrity_hook.containers import set_kinds
 from keras_integrity_hook.containers.base import ModelFile, open_model
-from keras_integrity_hook.errors import (
-    AlreadySealedError,
-    IntegrityError,
-    SealWriteError,
-    UnsealedModelError,
-)
+from keras_integrity_hook.errors import AlreadySealedError, IntegrityError, UnsealedModelError
 from keras_integrity_hook.guard import (
     admission,
     check,
@@ -27,72 +18,11 @@ from keras_integrity_hook.guard import (
     override,
     provenance,
     replace,
-    sealer,
+    rewrite,
 )
-from keras_integrity_hook.sealing.statement import Member, Region, Statement
+from keras_integrity_hook.report import Report, report_on, report_on_overridden
 
 Location = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class SealInfo:
-    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex; times are UTC.
-
-    ``model`` and ``model_version`` name the model, ``provenance`` says how it came about, and
-    ``datasets`` what it was trained on, by digest.
-    """
-
-    container: str
-    algorithm: str
-    root: str
-    size: int
-    chunk_size: int
-    chunks: int
-    subject: str
-    created: str
-    signatures: int
-    files: tuple[Member, ...]
-    block_offset: int
-    block_size: int
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    regions: tuple[Region, ...] = ()
-    model: str | None = None
-    model_version: str | None = None
-    expires: str | None = None
-    datasets: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Report:
-    """The state of one model, a file or a set of files.
-
-    Attributes:
-        path: as given.
-        state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead. ``"overridden"`` for
-            one that would be refused but for an ``override``.
-        container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
-            ``"keras-hub-preset"``, ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``,
-            ``"orbax"`` or ``"keras-backup"``.
-        assurance: ``"signed"`` where somebody has signed whom this machine trusts,
-            ``"integrity only"`` for any other seal, ``"none"`` without one.
-        seal: what the seal says, None for an unsealed model.
-        others: files beside those of a set that its seal does not cover and no loader reads.
-        signers: names of the trusted keys whose signatures on the seal are good now.
-        digest: that of the content as it is, ``"sha256:<hex>"``, where it was asked for.
-    """
-
-    path: str
-    state: str
-    container: str
-    assurance: str
-    seal: SealInfo | None
-    others: tuple[str, ...] = ()
-    signers: tuple[str, ...] = ()
-    digest: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return asdict(self)
 
 
 def verify(path: Location) -> Report:
@@ -119,13 +49,13 @@ def verify(path: Location) -> Report:
             admission.admit(model)
             if model.seal is not None:
                 check.check_content(model)
-            return _report(model)
+            return report_on(model)
     except IntegrityError as error:
         pinned = override.admitted(name, error, set_kinds.recognise(name))
         if pinned is None:
             raise
         with pinned:
-            return _overridden(pinned)
+            return report_on_overridden(pinned)
 
 
 def inspect(path: Location, *, digest: bool = False) -> Report:
@@ -137,7 +67,7 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
     """
     name = os.fsdecode(path)
     with _opened(name) as model:
-        report = _report(model)
+        report = report_on(model)
     if not digest:
         return report
     with computed.open_as_it_is(name, set_kinds.recognise(name)) as found:
@@ -156,13 +86,13 @@ def seal(path: Location, *, algorithm: str | None = None) -> Report:
     Raises:
         AlreadySealedError: it has one.
         SealWriteError: the sealed copy could not be written; the file is as it was.
-        AuditError: the policy wants it recorded and it cannot be; likewise.
+        AuditError: the policy wants it recorded and it cannot be; the file is as it was.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
     with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
-        _put_seal(model, algorithm or settings.at(model.path).algorithm, "seal")
+        rewrite.put_seal(model, algorithm or settings.at(model.path).algorithm)
     return inspect(path)
 
 
@@ -191,7 +121,7 @@ def reseal(path: Location, *, reason: str) -> Report:
         algorithm = settings.at(model.path).algorithm
         old = model.seal.statement.root
         with provenance.resealing(reason, old):
-            _put_seal(model, algorithm, "reseal", reason=reason, previous_root=old)
+            rewrite.put_seal(model, algorithm, "reseal", reason=reason, previous_root=old)
     return inspect(path)
 
 
@@ -201,15 +131,15 @@ def unseal(path: Location) -> Report:
     Raises:
         UnsealedModelError: there is none.
         SealWriteError: the copy could not be written; the file is as it was.
+        AuditError: as for :func:`seal`.
     """
     with _opened(path) as model:
         if model.seal is None:
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
-        with _written(model.path, "unseal"):
-            _take_seal_out(model, model.seal.statement)
+        rewrite.take_out(model)
         if model.files is not None:
             model.seal = None
-            return _report(model)  # what is left may not even be a model
+            return report_on(model)  # what is left may not even be a model
     return inspect(path)
 
 
@@ -237,7 +167,7 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
             raise UnsealedModelError("the model has no seal to sign", path=model.path)
         from keras_integrity_hook.guard import resign
 
-        with _written(model.path, "sign"):
+        with rewrite.written(model.path, "sign"):
             resign.add_signature(model, key, ask)
     return inspect(path)
 
@@ -247,106 +177,3 @@ def _opened(path: Location) -> ModelFile:
     if place is not None:
         replace.finish_interrupted(place)
     return open_model(path)
-
-
-def _put_seal(model: ModelFile, algorithm: str, event: str, **facts: str) -> None:
-    def confirm(said: Statement) -> None:
-        audit.record(event, model.path, outcome="ok", **audit.seal_facts(said), **facts)
-
-    with _written(model.path, event):
-        if model.files is None:
-            _rewrite(model, algorithm, confirm)
-        else:
-            subject = os.path.basename(os.path.abspath(model.path))
-            place, path = model.files.place, model.path
-            sealer.seal_set(place, subject=subject, algorithm=algorithm, path=path, confirm=confirm)
-
-
-def _take_seal_out(model: ModelFile, said: Statement) -> None:
-    def confirm(said: Statement) -> None:
-        audit.record("unseal", model.path, outcome="ok", **audit.seal_facts(said))
-
-    if model.files is None:
-        _rewrite(model, None, confirm)
-    else:
-        confirm(said)
-        os.unlink(os.path.join(model.files.place.directory, model.files.place.seal))
-
-
-@contextlib.contextmanager
-def _written(path: str, event: str) -> Iterator[None]:
-    """Raise SealWriteError for what the operating system refuses; record any failure."""
-    try:
-        with _write_errors(path):
-            yield
-    except IntegrityError as error:
-        audit.record(event, path, outcome="failed", error=error)
-        raise
-
-
-@contextlib.contextmanager
-def _write_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        error.path = error.path or path
-        raise
-    except OSError as error:
-        cause = f"the new file could not be written ({error.strerror})"
-        raise SealWriteError(cause, path=path) from error
-
-
-def _rewrite(model: ModelFile, algorithm: str | None, confirm: Callable[[Statement], None]) -> None:
-    target = Path(os.path.realpath(model.path))
-    with replace.private_sibling(target) as private:
-        fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            # HDF5 gets room for a middling seal at once, so that most files move only once.
-            room = hdf5.user_block_for(8192) if algorithm and model.container == "hdf5" else 0
-            sealer.copy_content(model.content, fd, room)
-            if algorithm:
-                name, path = target.name, model.path
-                confirm(sealer.seal_in_place(fd, subject=name, algorithm=algorithm, path=path))
-            elif model.seal is not None:
-                confirm(model.seal.statement)
-        finally:
-            os.close(fd)
-        replace.put_in_place(private, target)
-
-
-def _report(model: ModelFile) -> Report:
-    others = tuple(map(file_set.shown, model.files.others)) if model.files else ()
-    if model.seal is None:
-        return Report(model.path, "unsealed", model.container, "none", None, others)
-    said = model.seal.statement
-    info = SealInfo(
-        container=said.container,
-        algorithm=said.algorithm,
-        root=said.root,
-        size=said.size,
-        chunk_size=said.chunk_size,
-        chunks=-(-said.size // said.chunk_size),
-        subject=said.subject,
-        created=said.created,
-        signatures=len(model.seal.envelope.signatures),
-        files=said.files,
-        block_offset=model.seal.offset,
-        block_size=model.seal.size,
-        provenance=dict(said.provenance),
-        regions=said.regions,
-        model=said.model.get("name"),
-        model_version=said.model.get("version"),
-        expires=said.expires,
-        datasets=dict(said.datasets),
-    )
-    found = admission.signers_of(model.seal, settings.at(model.path))
-    signers = tuple(signer.name for signer in found)
-    assurance = "signed" if signers else "integrity only"
-    return Report(model.path, "sealed", model.container, assurance, info, others, signers)
-
-
-def _overridden(pinned: ModelFile) -> Report:
-    """The report on a model that somebody named by the digest of what it is."""
-    assert pinned.seal is not None
-    digest = computed.content_digest(pinned.seal)
-    return Report(pinned.path, "overridden", pinned.container, "override", seal=None, digest=digest)

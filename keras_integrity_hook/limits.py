@@ -37,6 +37,10 @@ class Limits:
     set_held: int = 256 * MIB
     small_member: int = 256 * KIB
     shard_index: int = 64 * MIB
+    startup_file: int = MIB
+    bundle: int = 32 * MIB
+    certificates: int = 16
+    root_certificates: int = 1024
     regions: int = 16_384
     region_names: int = 4 * MIB
     signatures: int = 64
@@ -44,6 +48,12 @@ class Limits:
     trust_file: int = MIB
     trusted_keys: int = 4096
     content: int = 1 << 46  # 64 TiB
+    # What a user may state in a seal, in characters or by number
+    model_name: int = 255
+    facts: int = 64
+    fact_name: int = 64
+    fact: int = 1024
+    datasets: int = 1024
     audit_line: int = 64 * KIB
     audit_path: int = 4096  # characters; what Linux allows
     audit_text: int = 1024  # characters of any other text
@@ -51,12 +61,6 @@ class Limits:
     audit_values: int = 1000  # of one event
     audit_file: int = 10 * MIB
     audit_kept: int = 5  # files, besides the one being written
-    # What a user may state in a seal, in characters or by number
-    model_name: int = 255
-    facts: int = 64
-    fact_name: int = 64
-    fact: int = 1024
-    datasets: int = 1024
 
 
 LIMITS = Limits()

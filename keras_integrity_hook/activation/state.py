@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from keras_integrity_hook import audit, hooks, settings
 from keras_integrity_hook.activation import finder
-from keras_integrity_hook.errors import ConfigurationError, NotActiveError
+from keras_integrity_hook.errors import IntegrityError, NotActiveError
 from keras_integrity_hook.hooks.table import TargetState
 
 _late = False
@@ -25,7 +25,8 @@ class Status:
 
     Attributes:
         armed: the import finder is in place, so a Keras imported from now on is guarded.
-        mode: ``"enforce"``, ``"warn"``, ``"off"``, or ``"invalid"`` for a misspelt setting.
+        mode: ``"enforce"``, ``"warn"``, ``"off"``, or ``"invalid"`` where a setting or a policy
+            file cannot be relied on.
         keras_loaded: Keras has been imported.
         keras_version: its version, once it has been imported.
         late: Keras had been imported before the hook was activated; references to its functions
@@ -48,9 +49,9 @@ class Status:
     def why_not_active(self) -> str | None:
         """The reason why models are not checked, a clause without a final stop, or None."""
         if self.mode == "off":
-            return f"{settings.MODE_VARIABLE} is 'off'"
+            return "the mode is 'off'"
         if self.mode == "invalid":
-            return f"{settings.MODE_VARIABLE} has a value that is not allowed"
+            return "a setting or a policy file cannot be relied on"
         if not self.armed:
             return "the import finder is not armed in this process"
         unwrapped = [target.name for target in self.targets if target.state == "unwrapped"]
@@ -123,7 +124,7 @@ def status() -> Status:
 def _mode() -> str:
     try:
         return settings.mode().value
-    except ConfigurationError:
+    except IntegrityError:
         return "invalid"
 
 

@@ -38,7 +38,6 @@ def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> b
         RevokedModelError: the model was recalled.
         SigningError: the key cannot be used.
         LimitExceededError: the seal has as many signatures as it may have.
-        AuditError: the policy wants it recorded and it cannot be.
         SealWriteError, OSError: the file could not be replaced and is as it was.
     """
     assert model.seal is not None
@@ -50,9 +49,10 @@ def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> b
     signed = _signed(model.seal.envelope, reference, ask)
     if signed is None:
         return False
-    said, keyid = model.seal.statement, signed.signatures[-1].keyid
-    audit.record("sign", model.path, outcome="ok", keyid=keyid, **audit.seal_facts(said))
     wrapped = envelope.encode(signed)
+    keyid = signed.signatures[-1].keyid
+    facts = audit.seal_facts(model.seal.statement)
+    audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
     if model.files is not None:
         sealer.put_beside(model.files.place, wrapped, model.seal.table)
     else:

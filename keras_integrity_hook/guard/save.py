@@ -25,7 +25,6 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.guard import autosign, replace, sealer
-from keras_integrity_hook.sealing.statement import Statement
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -65,7 +64,6 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
 
     Raises:
         SigningError: it has to be signed and could not be; the destination is as it was.
-        AuditError: the policy wants it recorded and it cannot be; likewise.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     # (1) Where would a plain open() write? Through symbolic links; a special file is not ours.
@@ -83,12 +81,12 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
         except PermissionError as error:
             if os.access(target.parent, os.W_OK):
                 raise
-            return _save_through_temporary(target, write, user_block, error, path)
+            return _save_through_temporary(target, write, user_block, path, error)
 
 
 @contextlib.contextmanager
 def failure_recorded(path: str) -> Iterator[None]:
-    """Record a save to ``path`` that fails."""
+    """Tell of a save to ``path`` that fails."""
     try:
         yield
     except BaseException as error:
@@ -171,7 +169,11 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
 def save_into_directory(
     target: Path, kind: Kind, write: Callable[[str], _Result], path: str
 ) -> _Result:
-    """For a directory that cannot be replaced, only what is in it: no atomic way exists there."""
+    """For a directory that cannot be replaced, only what is in it: no atomic way exists there.
+
+    Args:
+        path: what the user calls ``target``.
+    """
     _log.warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
         "a crash now would leave them damaged",
@@ -184,32 +186,31 @@ def save_into_directory(
     return result
 
 
-def seal_written(place: Place, path: str | None = None) -> None:
+def seal_written(place: Place, path: str) -> None:
     """Seal a set that was written where it is, and record the save.
 
     The user's model matters more than its seal: where none can be made the record says so, and
     loads will say that the model has none.
 
     Args:
-        path: where the user will find it, if that is not at ``place``.
+        path: what the user calls it, or will.
 
     Raises:
         SigningError: it has to be signed and could not be.
-        AuditError: the policy wants it recorded and it cannot be; the set has no new seal.
-        OSError: the disk is full, ...
+        OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
     name = place.stem or os.path.basename(os.path.abspath(place.directory))
-    path = path or place.path
     try:
-        sealer.seal_set(place, subject=name, path=path, confirm=_recorder(path))
-    except (SigningError, AuditError):
+        sealer.seal_set(
+            place,
+            subject=name,
+            path=path,
+            before=lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said)),
+        )
+    except (AuditError, SigningError):
         raise
     except IntegrityError as error:
         audit.record("save", path, outcome="unsealed", error=error)
-
-
-def _recorder(path: str) -> Callable[[Statement], None]:
-    return lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said))
 
 
 def _seal_if_complete(place: Place, path: str) -> None:
@@ -218,15 +219,13 @@ def _seal_if_complete(place: Place, path: str) -> None:
     TensorFlow lets objects bring savers of their own that write files we know nothing of.
     """
     # What cannot be opened cannot be sealed either, and sealing says why.
-    others: list[str] = []
     with contextlib.suppress(IntegrityError), file_set.open_directory(place) as found:
         file_set.open_present(found)
-        others = found.others
-    if others:
-        why = f"'{file_set.shown(others[0])}' is of no known kind"
-        audit.record("save", path, outcome="unsealed", why=why)
-    else:
-        seal_written(place, path)
+        if found.others:
+            why = f"'{file_set.shown(found.others[0])}' is of no known kind"
+            audit.record("save", path, outcome="unsealed", why=why)
+            return
+    seal_written(place, path)
 
 
 def write_privately(private: Path, write: Callable[[str], _Result], user_block: int = 0) -> _Result:
@@ -271,17 +270,19 @@ def _write_and_seal(
     result = write_privately(private, write, user_block)
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _recorder(path)(sealer.seal_in_place(fd, subject=private.name, path=path))
+        said = sealer.seal_in_place(fd, subject=private.name, path=path)
     except LimitExceededError as error:
         # The user's model matters more than its seal; loads will say that it has none.
         audit.record("save", path, outcome="unsealed", error=error)
+    else:
+        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
     finally:
         os.close(fd)
     return result
 
 
 def _save_through_temporary(
-    target: Path, write: Callable[[str], _Result], user_block: int, why: OSError, path: str
+    target: Path, write: Callable[[str], _Result], user_block: int, path: str, why: OSError
 ) -> _Result:
     """The directory cannot be written but perhaps the file can: no atomic way exists there."""
     if not os.access(target, os.W_OK):

@@ -63,7 +63,7 @@ def seal_set(
     subject: str,
     algorithm: str | None = None,
     path: str | None = None,
-    confirm: Callable[[Statement], None] = lambda said: None,
+    before: Callable[[Statement], None] = lambda said: None,
 ) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
 
@@ -71,7 +71,7 @@ def seal_set(
         subject: the model's name for the statement.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
-        confirm: called with what the seal will say, before it is written.
+        before: called with what the seal says before it takes the place of the older one.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
@@ -86,7 +86,7 @@ def seal_set(
         )
         layout = Layout(place.kind.container, found.content, members=members)
         said, wrapped, table = _sealed_words(layout, subject, algorithm, path, found.members)
-    confirm(said)
+    before(said)
     put_beside(place, wrapped, table)
     return said
 
