@@ -184,6 +184,49 @@ def test_signature_is_recorded_with_its_key_and_without_the_secret(
     assert b"PRIVATE" not in log.read_bytes()
 
 
+def test_override_and_fallback_are_recorded(
+    keras: Any, models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    path, good = models / "m.keras", models / "good.keras"
+    model.save(path)
+    model.save(good)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    digest = kih.inspect(path, digest=True).digest
+    assert digest is not None
+    with kih.override(root=digest, reason="INC-42"), pytest.warns(kih.OverrideWarning):
+        kih.verify(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_ON_FAILURE", "fallback")
+    monkeypatch.setenv("KERAS_INTEGRITY_FALLBACK", str(good))
+    with pytest.warns(kih.FallbackWarning):
+        keras.models.load_model(path)
+    told = {one["event"]: one for one in events(log)}
+    over, fallback = told["override"], told["fallback"]
+    assert over["outcome"] == "overridden"
+    assert over["facts"]["digest"] == digest
+    assert over["facts"]["reason"] == "INC-42"
+    assert over["facts"]["error"]["code"] == fallback["facts"]["error"]["code"]
+    assert (fallback["path"], fallback["facts"]["instead"]) == (str(path), str(good))
+
+
+@pytest.mark.filterwarnings("ignore::keras_integrity_hook.errors.IntegrityWarning")
+def test_override_that_cannot_be_recorded_does_not_happen_where_that_is_required(
+    models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(models, "m.keras")
+    digest = kih.inspect(path, digest=True).digest
+    assert digest is not None
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    with kih.override(root=digest, reason="INC-42"):
+        assert kih.verify(path).state == "overridden"
+        monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", "/dev/full")
+        with pytest.raises(kih.AuditError):
+            kih.verify(path)
+
+
 def test_downloads_are_recorded_without_their_secrets(log: Path) -> None:
     url = "https://user:hunter2@example.org/m.keras?token=hunter2#hunter2"
     Download("m.keras", has_hash=True).follow(url, encrypted=True)
@@ -775,6 +818,21 @@ def test_nothing_heavy_is_imported_where_nobody_listens(models: Path) -> None:
         ("download", "warned", {"error": 1}, "WARNING", "downloaded in spite of: {error}"),
         ("save", "unsealed", {"error": 1}, "WARNING", "save m.keras: not sealed: {error}"),
         ("seal", "ok", {}, "INFO", "seal m.keras: ok"),
+        (
+            "fallback",
+            "called",
+            {"error": 1, "function": "a:b"},
+            "WARNING",
+            "fallback: calling a:b, because of: {error}",
+        ),
+        (
+            "override",
+            "overridden",
+            {"error": 1, "digest": "sha256:00", "reason": "INC-42"},
+            "WARNING",
+            "override: m.keras: loaded as sha256:00 by override (INC-42), "
+            "in spite of: {error.cause}",
+        ),
     ],
 )
 def test_log_lines_for_people(
@@ -787,7 +845,7 @@ def test_log_lines_for_people(
 ) -> None:
     error = errors.ChecksumMismatchError("the content does not match", path="m\n.keras")
     if "error" in facts:
-        facts = {"error": error}
+        facts = {**facts, "error": error}
     with caplog.at_level(logging.INFO, "keras_integrity_hook"):
         audit.record(event, "m.keras", outcome=outcome, **facts)
     (record,) = caplog.records

@@ -9,14 +9,13 @@ No environment variable does this: one is too easily left on.
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
@@ -38,7 +37,6 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.guard import computed, provenance, refusal
 from keras_integrity_hook.sealing import tree
 
-_log = logging.getLogger("keras_integrity_hook")
 # Not those of a broken structure, where nobody can say what the content is, nor a recalled model's.
 _OVERRIDABLE = (
     ChecksumMismatchError,
@@ -110,6 +108,7 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
 
     Raises:
         OverrideRefusedError: somebody does, and the policy does not allow it.
+        AuditError: somebody does, and that cannot be recorded as the policy wants it.
     """
     if not _active.get() or not isinstance(error, _OVERRIDABLE):
         return None
@@ -160,7 +159,14 @@ def _tell(path: str, error: IntegrityError, named: Override) -> None:
         f"{printable(path)}: loaded as {named.digest} by override ({named.reason}), "
         f"in spite of: {error.cause}"
     )
-    _log.warning("override: %s", told)
+    audit.record(
+        "override",
+        path,
+        outcome="overridden",
+        digest=named.digest,
+        reason=named.reason,
+        error=error,
+    )
     warnings.warn(told, OverrideWarning, stacklevel=refusal.outside_depth())
 
 
