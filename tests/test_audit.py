@@ -248,34 +248,88 @@ def test_opt_out_is_recorded_once_in_a_process(log: Path) -> None:
     assert "KERAS_INTEGRITY" in event["facts"]["why"]
 
 
-LOCKED_OFF = """
+UNDER_POLICY = """
 set -e
 cp -a /etc "$1"
 mount --bind "$1/etc" /etc
+rm -rf /etc/keras-integrity
 mkdir -m 755 /etc/keras-integrity
-printf 'mode = "enforce"\\naudit_log = "%s"\\nlock = ["mode", "audit_log"]\\n' "$2" \
-    > /etc/keras-integrity/policy.toml
+printf '%s' "$2" > /etc/keras-integrity/policy.toml
 chmod 644 /etc/keras-integrity/policy.toml
 exec "$3" -c "$4"
 """
 
+Locked = Callable[..., "subprocess.CompletedProcess[str]"]
 
-def test_opt_out_against_a_locked_policy_is_refused_and_recorded(tmp_path: Path, log: Path) -> None:
+
+@pytest.fixture
+def under_machine_policy(tmp_path: Path) -> Locked:
+    """Runs a script where /etc holds this policy, in a mount namespace of its own."""
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
         pytest.skip("needs root and mount namespaces")
-    ground = tmp_path / "ground"
-    ground.mkdir()
+
+    def run_locked(policy: str, script: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        ground = tmp_path / "ground"
+        ground.mkdir()
+        return subprocess.run(
+            [
+                "unshare",
+                "-m",
+                "sh",
+                "-c",
+                UNDER_POLICY,
+                "sh",
+                ground,
+                policy,
+                sys.executable,
+                script,
+            ],
+            env=environment(**extra),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    return run_locked
+
+
+def test_opt_out_against_a_locked_policy_is_refused_and_recorded(
+    under_machine_policy: Locked, tmp_path: Path, log: Path
+) -> None:
     mine = str(tmp_path / "mine")
-    env = environment(KERAS_INTEGRITY="off", KERAS_INTEGRITY_AUDIT_LOG=mine)
+    policy = f'mode = "enforce"\naudit_log = "{log}"\nlock = ["mode", "audit_log"]\n'
     script = ARM + "import keras, keras_integrity_hook; keras_integrity_hook.assert_active()"
-    inside = ["sh", "-c", LOCKED_OFF, "sh", ground, log, sys.executable, script]
-    done = subprocess.run(
-        ["unshare", "-m", *inside], env=env, check=False, capture_output=True, text=True
+    done = under_machine_policy(
+        policy, script, KERAS_INTEGRITY="off", KERAS_INTEGRITY_AUDIT_LOG=mine
     )
     assert done.returncode == 0, done.stderr
     (event,) = events(log)
     assert (event["event"], event["outcome"]) == ("opt-out", "refused")
     assert not os.path.exists(mine)
+
+
+TWICE = """
+import os, sys
+from keras_integrity_hook import audit, errors
+audit.record("load", "first", outcome="ok")
+log = os.environ["LOG"]
+os.rename(log, log + ".kept")
+os.mkdir(log)
+try:
+    audit.record("load", "second", outcome="ok")
+except errors.AuditError:
+    print("refused")
+"""
+
+
+def test_mistake_in_a_variable_does_not_switch_a_locked_log_off(
+    under_machine_policy: Locked, log: Path
+) -> None:
+    lock = 'lock = ["audit_log", "audit_required"]'
+    policy = f'audit_log = "{log}"\naudit_required = true\n{lock}\n'
+    done = under_machine_policy(policy, TWICE, KERAS_INTEGRITY_MISSPELT="1", LOG=str(log))
+    assert done.stdout == "refused\n", done.stderr
+    assert [event["path"] for event in events(Path(f"{log}.kept"))] == ["first"]
 
 
 LATE = """
