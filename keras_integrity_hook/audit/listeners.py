@@ -40,20 +40,10 @@ _TEXTS = {
     ("load", "ok"): _Text(logging.INFO, "load %s: %s", ("path", "assurance")),
     ("save", "ok"): _Text(logging.INFO, "save %s: sealed", ("path",)),
     ("save", "unsealed"): _Text(logging.WARNING, "save %s: not sealed: %s", ("path", "why")),
+    ("load", "unsealed"): _Text(logging.INFO, "load %s: unsealed", ("path",)),
     ("load", "unchecked"): _Text(logging.WARNING, "load %s: not checked: %s", ("path", "why")),
-    ("override", "overridden"): _Text(
-        logging.WARNING,
-        "override: %s: loaded as %s by override (%s), in spite of: %s",
-        ("path", "digest", "reason", "cause"),
-    ),
-    ("fallback", "ok"): _Text(
-        logging.WARNING,
-        "fallback: %s was loaded in place of %s, which was refused: %s",
-        ("instead", "path", "why"),
-    ),
-    ("fallback", "called"): _Text(
-        logging.WARNING, "fallback: calling %s, because of: %s", ("function", "why")
-    ),
+    ("fallback", "ok"): _Text(logging.WARNING, "fallback: %s", ("why",)),
+    ("fallback", "called"): _Text(logging.WARNING, "fallback: %s", ("why",)),
     ("fallback", "retried"): _Text(
         logging.WARNING, "backup: trying the one before, because of: %s", ("why",)
     ),
@@ -64,6 +54,7 @@ _TEXTS = {
 _BY_OUTCOME = {
     "refused": _Text(logging.ERROR, "refused: %s", ("why",)),
     "warned": _Text(logging.WARNING, "loaded in spite of: %s", ("why",)),
+    "overridden": _Text(logging.WARNING, "%s %s: overridden: %s", ("event", "path", "why")),
 }
 _OTHERS = _Text(logging.INFO, "%s %s: %s", ("event", "path", "outcome"))
 
@@ -150,10 +141,10 @@ def _word(told: _Event, word: str) -> object:
     facts = told["facts"]
     if word in told:
         return told[word]
-    error = facts.get("error")
-    if word in facts or word not in ("why", "cause") or not isinstance(error, dict):
+    if word != "why" or "why" in facts:
         return facts.get(word, "")
-    return _sentence(error) if word == "why" else error.get("message", "")
+    error = facts.get("error")
+    return _sentence(error) if isinstance(error, dict) else ""
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

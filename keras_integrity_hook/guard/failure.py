@@ -92,14 +92,15 @@ def _fallen_back(
         error.add_note(f"The fallback {printable(fallback)} could not be loaded either: {why}")
         raise error from None
     told = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
-    audit.record("fallback", path, outcome="ok", instead=fallback, error=error)
+    audit.record("fallback", path, outcome="ok", why=told, fallback=fallback, error=error)
     warnings.warn(f"{told}: {error.cause}", FallbackWarning, stacklevel=refusal.outside_depth())
     return model
 
 
 def _called(path: str, error: IntegrityError, name: str) -> Any:
     function = _function(path, error, name)
-    audit.record("fallback", path, outcome="called", function=name, error=error)
+    told = f"{printable(name)} is called, because of: {error}"
+    audit.record("fallback", path, outcome="called", why=told, call=name, error=error)
     return function(error)
 
 

@@ -108,7 +108,6 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
 
     Raises:
         OverrideRefusedError: somebody does, and the policy does not allow it.
-        AuditError: somebody does, and that cannot be recorded as the policy wants it.
     """
     if not _active.get() or not isinstance(error, _OVERRIDABLE):
         return None
@@ -163,6 +162,7 @@ def _tell(path: str, error: IntegrityError, named: Override) -> None:
         "override",
         path,
         outcome="overridden",
+        why=f"{named.reason} (in spite of: {error.cause})",
         digest=named.digest,
         reason=named.reason,
         error=error,
