@@ -122,7 +122,8 @@ def reseal(path: Location, *, reason: str) -> Report:
             error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
             raise error
         algorithm = settings.at(model.path).algorithm
-        with provenance.resealing(reason, model.seal.statement.root):
+        old = model.seal.statement.root
+        with provenance.resealing(reason, old):
             rewrite.put_seal(model, algorithm, "reseal")
     return inspect(path)
 

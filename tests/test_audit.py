@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from keras_integrity_hook.audit import file, listeners
 from keras_integrity_hook.guard import save
 from keras_integrity_hook.guard.download import Download
 from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.signing import private
 from tests.kinds import needs
 from tests.models import write_model
 from tests.test_cli import ARM, environment
@@ -148,6 +150,123 @@ def test_seal_and_unseal_are_recorded(models: Path, log: Path) -> None:
     assert first["facts"]["root"]
 
 
+def test_reseal_is_recorded_with_its_reason(models: Path, log: Path) -> None:
+    path = write_model(models, "m.weights.h5")
+    first = kih.seal(path).seal
+    assert first is not None
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    kih.reseal(path, reason="a changed constant")
+    event = events(log)[-1]
+    assert event["event"] == "reseal"
+    assert event["facts"]["reason"] == "a changed constant"
+    assert event["facts"]["previous_root"] == first.root != event["facts"]["root"]
+
+
+def test_signature_is_recorded_with_its_key_and_without_the_secret(
+    tmp_path: Path, models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key.pem"
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("hunter2")
+    passphrase.chmod(0o600)
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY_PASSPHRASE_FILE", str(passphrase))
+    private.write_pair(str(key), "ed25519", "hunter2")
+    path = write_model(models, "m.keras")
+    kih.seal(path)
+    kih.sign(path, key=str(key))
+    event = events(log)[-1]
+    assert (event["event"], event["outcome"]) == ("sign", "ok")
+    assert len(event["facts"]["keyid"]) == 64
+    assert event["facts"]["root"] == events(log)[0]["facts"]["root"]
+    assert b"hunter2" not in log.read_bytes()
+    assert b"PRIVATE" not in log.read_bytes()
+
+
+def test_load_and_refusal_leave_one_line_each(keras: Any, models: Path, log: Path) -> None:
+    path = models / "m.keras"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(path)
+    keras.models.load_model(path)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(kih.IntegrityError):
+        keras.models.load_model(path)
+    saved, loaded, refused = events(log)
+    assert (loaded["event"], loaded["outcome"]) == ("load", "ok")
+    assert loaded["facts"]["root"] == saved["facts"]["root"]
+    assert loaded["facts"]["assurance"]
+    assert (refused["event"], refused["outcome"], refused["path"]) == (
+        "refusal",
+        "refused",
+        str(path),
+    )
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+def test_load_that_cannot_be_recorded_hands_nothing_out_where_that_is_required(
+    keras: Any, models: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    path = models / name
+    model.save_weights(path) if name.endswith(".h5") else model.save(path)
+    before = [weights + 1 for weights in model.get_weights()]
+    model.set_weights(before)
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", "/dev/full")
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    for mode in ("enforce", "warn"):
+        monkeypatch.setenv("KERAS_INTEGRITY", mode)
+        with pytest.raises(kih.AuditError):
+            model.load_weights(path) if name.endswith(".h5") else keras.models.load_model(path)
+    kept = zip(model.get_weights(), before, strict=True)
+    assert all((one == other).all() for one, other in kept)
+
+
+def test_override_and_fallback_are_recorded(
+    keras: Any, models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    path, good = models / "m.keras", models / "good.keras"
+    model.save(path)
+    model.save(good)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    digest = kih.inspect(path, digest=True).digest
+    assert digest is not None
+    with kih.override(root=digest, reason="INC-42"), pytest.warns(kih.OverrideWarning):
+        kih.verify(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_ON_FAILURE", "fallback")
+    monkeypatch.setenv("KERAS_INTEGRITY_FALLBACK", str(good))
+    with pytest.warns(kih.FallbackWarning):
+        keras.models.load_model(path)
+    told = {one["event"]: one for one in events(log)}
+    assert [one["event"] for one in events(log)[-3:]] == ["refusal", "load", "fallback"]
+    over, fallback = told["override"], told["fallback"]
+    assert over["outcome"] == "overridden"
+    assert over["facts"]["digest"] == digest
+    assert over["facts"]["reason"] == "INC-42"
+    assert over["facts"]["error"]["code"] == fallback["facts"]["error"]["code"]
+    assert (fallback["path"], fallback["facts"]["fallback"]) == (str(path), str(good))
+
+
+@pytest.mark.filterwarnings("ignore::keras_integrity_hook.errors.IntegrityWarning")
+def test_override_that_cannot_be_recorded_does_not_happen_where_that_is_required(
+    models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(models, "m.keras")
+    digest = kih.inspect(path, digest=True).digest
+    assert digest is not None
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    with kih.override(root=digest, reason="INC-42"):
+        assert kih.verify(path).state == "overridden"
+        monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", "/dev/full")
+        with pytest.raises(kih.AuditError):
+            kih.verify(path)
+
+
 def test_downloads_are_recorded_without_their_secrets(log: Path) -> None:
     url = "https://user:hunter2@example.org/m.keras?token=hunter2#hunter2"
     Download("m.keras", has_hash=True).follow(url, encrypted=True)
@@ -169,34 +288,88 @@ def test_opt_out_is_recorded_once_in_a_process(log: Path) -> None:
     assert "KERAS_INTEGRITY" in event["facts"]["why"]
 
 
-LOCKED_OFF = """
+UNDER_POLICY = """
 set -e
 cp -a /etc "$1"
 mount --bind "$1/etc" /etc
+rm -rf /etc/keras-integrity
 mkdir -m 755 /etc/keras-integrity
-printf 'mode = "enforce"\\naudit_log = "%s"\\nlock = ["mode", "audit_log"]\\n' "$2" \
-    > /etc/keras-integrity/policy.toml
+printf '%s' "$2" > /etc/keras-integrity/policy.toml
 chmod 644 /etc/keras-integrity/policy.toml
 exec "$3" -c "$4"
 """
 
+Locked = Callable[..., "subprocess.CompletedProcess[str]"]
 
-def test_opt_out_against_a_locked_policy_is_refused_and_recorded(tmp_path: Path, log: Path) -> None:
+
+@pytest.fixture
+def under_machine_policy(tmp_path: Path) -> Locked:
+    """Runs a script where /etc holds this policy, in a mount namespace of its own."""
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
         pytest.skip("needs root and mount namespaces")
-    ground = tmp_path / "ground"
-    ground.mkdir()
+
+    def run_locked(policy: str, script: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        ground = tmp_path / "ground"
+        ground.mkdir()
+        return subprocess.run(
+            [
+                "unshare",
+                "-m",
+                "sh",
+                "-c",
+                UNDER_POLICY,
+                "sh",
+                ground,
+                policy,
+                sys.executable,
+                script,
+            ],
+            env=environment(**extra),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    return run_locked
+
+
+def test_opt_out_against_a_locked_policy_is_refused_and_recorded(
+    under_machine_policy: Locked, tmp_path: Path, log: Path
+) -> None:
     mine = str(tmp_path / "mine")
-    env = environment(KERAS_INTEGRITY="off", KERAS_INTEGRITY_AUDIT_LOG=mine)
+    policy = f'mode = "enforce"\naudit_log = "{log}"\nlock = ["mode", "audit_log"]\n'
     script = ARM + "import keras, keras_integrity_hook; keras_integrity_hook.assert_active()"
-    inside = ["sh", "-c", LOCKED_OFF, "sh", ground, log, sys.executable, script]
-    done = subprocess.run(
-        ["unshare", "-m", *inside], env=env, check=False, capture_output=True, text=True
+    done = under_machine_policy(
+        policy, script, KERAS_INTEGRITY="off", KERAS_INTEGRITY_AUDIT_LOG=mine
     )
     assert done.returncode == 0, done.stderr
     (event,) = events(log)
     assert (event["event"], event["outcome"]) == ("opt-out", "refused")
     assert not os.path.exists(mine)
+
+
+TWICE = """
+import os, sys
+from keras_integrity_hook import audit, errors
+audit.record("load", "first", outcome="ok")
+log = os.environ["LOG"]
+os.rename(log, log + ".kept")
+os.mkdir(log)
+try:
+    audit.record("load", "second", outcome="ok")
+except errors.AuditError:
+    print("refused")
+"""
+
+
+def test_mistake_in_a_variable_does_not_switch_a_locked_log_off(
+    under_machine_policy: Locked, log: Path
+) -> None:
+    lock = 'lock = ["audit_log", "audit_required"]'
+    policy = f'audit_log = "{log}"\naudit_required = true\n{lock}\n'
+    done = under_machine_policy(policy, TWICE, KERAS_INTEGRITY_MISSPELT="1", LOG=str(log))
+    assert done.stdout == "refused\n", done.stderr
+    assert [event["path"] for event in events(Path(f"{log}.kept"))] == ["first"]
 
 
 LATE = """
@@ -280,7 +453,13 @@ def test_line_has_a_cap_whatever_the_facts(log: Path) -> None:
 
 
 def test_error_is_written_with_its_evidence(log: Path) -> None:
-    error = errors.NotSignedError("too few", path="m.keras", signers=("a",), needed=2)
+    error = errors.ChecksumMismatchError(
+        "it does not match",
+        path="m.keras",
+        container="hdf5",
+        damaged=(errors.DamagedRange(0, 7), errors.DamagedRange(9, 12)),
+        parts=("layers/dense/vars/0",),
+    )
     audit.record("refusal", "m.keras", outcome="refused", error=error)
     assert events(log)[0]["facts"]["error"] == json.loads(json.dumps(error.to_dict()))
 
@@ -407,6 +586,33 @@ def test_lock_held_by_a_stopped_process_does_not_stop_us(log: Path, models: Path
     finally:
         os.close(holder)
     assert [event["event"] for event in events(log)] == ["load", "seal"]
+
+
+def test_log_removed_while_a_line_is_written_is_begun_anew(log: Path) -> None:
+    log.touch()
+    holder = os.open(log, os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    writer = threading.Thread(
+        target=file.append, args=(str(log), b"kept\n"), kwargs={"limit": 100, "kept": 1}
+    )
+    writer.start()
+    time.sleep(0.05)  # it has the old file open, and waits for the lock
+    log.unlink()
+    os.close(holder)
+    writer.join()
+    assert log.read_bytes() == b"kept\n"
+
+
+AT_EXIT = """
+import atexit
+from keras_integrity_hook import audit
+atexit.register(lambda: audit.record("save", "at exit", outcome="ok"))
+"""
+
+
+def test_event_while_the_interpreter_ends_is_recorded(log: Path) -> None:
+    run(AT_EXIT, KERAS_INTEGRITY_AUDIT_LOG=str(log))
+    assert [event["path"] for event in events(log)] == ["at exit"]
 
 
 FORK = """
@@ -712,6 +918,8 @@ def test_nothing_heavy_is_imported_where_nobody_listens(models: Path) -> None:
         ("download", "warned", {"error": 1}, "WARNING", "downloaded in spite of: {error}"),
         ("save", "unsealed", {"error": 1}, "WARNING", "save m.keras: not sealed: {error}"),
         ("seal", "ok", {}, "INFO", "seal m.keras: ok"),
+        ("fallback", "ok", {"why": "b for a", "error": 1}, "WARNING", "fallback: b for a"),
+        ("override", "overridden", {"why": "no"}, "WARNING", "override m.keras: overridden: no"),
     ],
 )
 def test_log_lines_for_people(
@@ -724,7 +932,7 @@ def test_log_lines_for_people(
 ) -> None:
     error = errors.ChecksumMismatchError("the content does not match", path="m\n.keras")
     if "error" in facts:
-        facts = {"error": error}
+        facts = {**facts, "error": error}
     with caplog.at_level(logging.INFO, "keras_integrity_hook"):
         audit.record(event, "m.keras", outcome=outcome, **facts)
     (record,) = caplog.records

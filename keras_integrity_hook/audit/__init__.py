@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_integrity_hook import settings
-from keras_integrity_hook.errors import AuditError, IntegrityError
+from keras_integrity_hook.errors import AuditError
 
 if TYPE_CHECKING:
     from keras_integrity_hook.sealing.statement import Statement
@@ -38,9 +37,9 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
         AuditError: the policy says ``audit_required`` and the log cannot be written. Not where
             ``outcome`` is ``refused`` or ``failed``: nothing was handed out that could be kept.
     """
-    from keras_integrity_hook.audit import listeners
+    from keras_integrity_hook.audit import demand, listeners
 
-    target, required = _demanded()
+    target, required = demand.current()
     if not (target or required or listeners.is_heard(event, outcome)):
         return
     from keras_integrity_hook.audit.event import build
@@ -54,21 +53,15 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
 
 def seal_facts(said: Statement) -> dict[str, object]:
     """What of a seal's statement tells later which bytes an event was about."""
-    return {
+    facts = {
         "container": said.container,
         "algorithm": said.algorithm,
         "root": said.root,
         "size": said.size,
+        "model": said.model.get("name"),
+        "model_version": said.model.get("version"),
     }
-
-
-def _demanded() -> tuple[str | None, bool]:
-    """The audit log and whether it must be written."""
-    try:
-        said = settings.at()
-    except IntegrityError:
-        return None, False  # whoever reads the settings next refuses, and says why
-    return said.audit_log, said.audit_required
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def _write(

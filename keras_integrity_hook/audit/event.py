@@ -18,7 +18,7 @@ from keras_integrity_hook.limits import LIMITS
 
 SCHEMA = 1
 _CUT = "…"  # ends what was cut off, or stands for it
-_DEPTH = 4
+_DEPTH = 5  # facts, error, evidence, damaged, start and stop
 
 
 def build(
