@@ -24,7 +24,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelWarning,
     printable,
 )
-from keras_integrity_hook.guard import directory, refusal, replace
+from keras_integrity_hook.guard import directory, refusal, replace, sidecars
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.limits import MIB
@@ -62,7 +62,7 @@ def open_verified(path: str) -> VerifiedFile:
         return _noted(VerifiedFile(ModelFile(shown, -1, "hdf5", content, None), trusted=True))
     # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
     try:
-        model = open_model(path)
+        model = sidecars.open_settled(path)
         _refuse_set(model)
         file = _admitted(model)
     except IntegrityError as error:

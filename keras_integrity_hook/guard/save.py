@@ -17,7 +17,7 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
-from keras_integrity_hook.guard import replace, sealer
+from keras_integrity_hook.guard import replace, sealer, sidecars
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -62,15 +62,19 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
     target = Path(os.path.realpath(path))
     if _is_special(target) or not target.parent.is_dir():
         return write(path)
+    beside = sidecars.are_wanted(path)
+    if beside and _is_inside_other_save(target):
+        return write(path)  # its seal covers this file, which is to have no stray one beside it
+    room = 0 if beside else user_block
     try:
         with replace.private_sibling(target) as private:
             # (2) write beside it, (3) seal, (4) replace.
-            result = _write_and_seal(private, write, user_block)
-            replace.put_in_place(private, target)
+            result = _write_and_seal(private, write, room, beside=target if beside else None)
+            sidecars.put_in_place(private, target)
     except PermissionError as error:
         if os.access(target.parent, os.W_OK):
             raise
-        return _save_through_temporary(target, write, user_block, error)
+        return _save_through_temporary(target, write, room, error, beside=beside)
     # (5) One line for the record.
     _log.info("save %s: sealed", printable(path))
     return result
@@ -210,6 +214,11 @@ def is_being_sealed(target: Path) -> bool:
     return reservation is not None and Path(reservation.path) in (target, *target.parents)
 
 
+def _is_inside_other_save(target: Path) -> bool:
+    """Whether ``target`` is one of the files that an outer save will seal together."""
+    return is_in_progress() and (is_being_sealed(target) or replace.is_ours(target.parent.name))
+
+
 def is_replaceable(target: Path) -> bool:
     """Whether another directory can be put in the place of ``target``."""
     if _holds_working_directory(target) or not os.access(target.parent, os.W_OK):
@@ -230,8 +239,14 @@ def may_become_directory(target: Path) -> bool:
     return target.is_dir() or not os.path.lexists(target)
 
 
-def _write_and_seal(private: Path, write: Callable[[str], _Result], user_block: int) -> _Result:
+def _write_and_seal(
+    private: Path, write: Callable[[str], _Result], user_block: int, *, beside: Path | None
+) -> _Result:
+    """Write and seal; beside the file if it is to go, with its seal, where ``beside`` says."""
     result = write_privately(private, write, user_block)
+    if beside is not None:
+        sidecars.write_beside(private, beside)
+        return result
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
         sealer.seal_in_place(fd, subject=private.name)
@@ -244,7 +259,12 @@ def _write_and_seal(private: Path, write: Callable[[str], _Result], user_block: 
 
 
 def _save_through_temporary(
-    target: Path, write: Callable[[str], _Result], user_block: int, why: OSError
+    target: Path,
+    write: Callable[[str], _Result],
+    user_block: int,
+    why: OSError,
+    *,
+    beside: bool,
 ) -> _Result:
     """The directory cannot be written but perhaps the file can: no atomic way exists there."""
     if not os.access(target, os.W_OK):
@@ -256,8 +276,8 @@ def _save_through_temporary(
     )
     with tempfile.TemporaryDirectory() as directory:
         private = Path(directory) / target.name
-        result = _write_and_seal(private, write, user_block)
-        replace.overwrite(private, target)
+        result = _write_and_seal(private, write, user_block, beside=target if beside else None)
+        sidecars.overwrite(private, target)
     return result
 
 

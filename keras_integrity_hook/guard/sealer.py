@@ -49,6 +49,20 @@ def seal_in_place(fd: int, *, subject: str, algorithm: str = "sha256") -> Statem
     return said
 
 
+def sidecar_for(fd: int, *, subject: str, algorithm: str = "sha256") -> bytes:
+    """The seal to put beside the unsealed model behind ``fd``, which is only read.
+
+    Raises:
+        AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError,
+        ConfigurationError: as their names say.
+    """
+    layout = base.locate(fd, os.fstat(fd).st_size)
+    if layout.block is not None:
+        raise AlreadySealedError("the file has a seal already")
+    _, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm)
+    return block.encode(wrapped, table)
+
+
 def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
 

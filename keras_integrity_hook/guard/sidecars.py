@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single files whose seal lies beside them: opened as one with it, and replaced as one.
+
+Two files cannot be renamed in one step. A save commits both in one (see ``replace``), and whoever
+opens the model next finishes what was left; a new model with an old seal is a mismatch meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+from pathlib import Path
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.containers import sidecar
+from keras_integrity_hook.containers.base import (
+    ModelFile,
+    Seal,
+    is_of_checkpoint,
+    open_model,
+    read_sidecar,
+)
+from keras_integrity_hook.containers.set_kinds import SEAL_SUFFIX, SIDECAR, Place
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    LimitExceededError,
+    SealWriteError,
+    printable,
+)
+from keras_integrity_hook.guard import replace, sealer
+
+_log = logging.getLogger("keras_integrity_hook")
+_ATTEMPTS = 3
+
+
+def are_wanted(path: str) -> bool:
+    """Whether a seal of the single file ``path`` goes beside it. Raises ConfigurationError."""
+    return settings.at(path).store is settings.Store.SIDECAR
+
+
+def place_of(path: str) -> Place:
+    """Where the file that ``path`` names lies, and its sidecar."""
+    real = os.path.realpath(path) if os.path.islink(path) else path
+    folder, name = os.path.split(real)
+    return Place(SIDECAR, folder or ".", name)
+
+
+def open_settled(path: str | os.PathLike[str]) -> ModelFile:
+    """:func:`open_model`, of a model and a sidecar that belong together.
+
+    An interrupted save is finished first, and a model that was saved anew between the opening of
+    the one and the other is opened again. A file with a seal in it needs none of that.
+
+    Raises:
+        IntegrityError: as :func:`open_model`.
+    """
+    name = os.fsdecode(path)
+    for _ in range(_ATTEMPTS):
+        try:
+            model = open_model(name)
+        except IntegrityError:
+            if not replace.finish_interrupted(place_of(name)):
+                raise
+            continue
+        if model.files is not None or _is_sealed_inside(model):
+            return model
+        # In this order: a save that is not pending any more has replaced what was opened.
+        if not replace.finish_interrupted(place_of(name)) and _is_current(model):
+            return model
+        model.close()
+    return open_model(name)
+
+
+def _is_sealed_inside(model: ModelFile) -> bool:
+    return model.seal is not None and model.seal.sidecar is None
+
+
+def _is_current(model: ModelFile) -> bool:
+    """Whether model and sidecar, or the absence of one, are still what lies at their paths."""
+    try:
+        if not os.path.samestat(os.stat(model.path), os.fstat(model.fd)):
+            return False
+    except OSError:
+        return False
+    found = None if model.seal is None else model.seal.sidecar
+    return found is None or sidecar.is_unchanged(found)
+
+
+def write_beside(private: Path, target: Path) -> None:
+    """Write the seal of the model at ``private`` beside it, to be put at ``target`` with it.
+
+    The user's model matters more than its seal: where none can be made a warning is logged, and
+    loads will say that the model has none.
+
+    Raises:
+        IntegrityError: not a model. OSError: the disk is full, ...
+    """
+    fd = os.open(private, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _refuse_taken(target)
+        seal = sealer.sidecar_for(fd, subject=private.name)
+        _write_as(seal, _beside(private), like=target if target.exists() else private)
+    except (LimitExceededError, SealWriteError) as error:
+        _log.warning("save %s: not sealed: %s", printable(private.name), error)
+    finally:
+        os.close(fd)
+
+
+def put_in_place(private: Path, target: Path) -> None:
+    """Put the model at ``private`` at ``target``, with the seal beside it or with none there.
+
+    Args:
+        private: alone in a directory of its own beside ``target``, with its seal at most.
+
+    Raises:
+        OSError: ``target`` is as it was.
+    """
+    place = place_of(str(target))
+    replace.finish_interrupted(place)
+    old, new = _beside(target), _beside(private)
+    if old.is_dir() and not old.is_symlink() and new.exists():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(old))
+    if new.exists() or _is_sidecar(old):
+        replace.put_files_in_place(private.parent, place)
+    else:
+        replace.put_in_place(private, target)
+
+
+def overwrite(private: Path, target: Path) -> None:
+    """Write model and seal over those at ``target``, whose directory cannot be written.
+
+    Raises:
+        PermissionError: the seal that is there cannot be written; nothing was.
+    """
+    old, new = _beside(target), _beside(private)
+    if new.exists() and not os.path.lexists(old):
+        new.unlink()
+        what = "not sealed: no seal can be put into its directory"
+        _log.warning("save %s: %s", printable(str(target)), what)
+    if not new.exists():
+        replace.overwrite(private, target)
+        return
+    # Never a new model with an old seal, however this ends: an empty one is refused.
+    os.truncate(old, 0)
+    replace.overwrite(private, target)
+    replace.overwrite(new, old)
+
+
+def seal_beside(model: ModelFile, algorithm: str) -> None:
+    """Put a seal beside the unsealed file ``model``, which is not touched.
+
+    Raises:
+        IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
+    """
+    target = Path(os.path.realpath(model.path))
+    _refuse_taken(target)
+    seal = sealer.sidecar_for(model.fd, subject=target.name, algorithm=algorithm)
+    with replace.private_sibling(_beside(target)) as private:
+        _write_as(seal, private, like=target)
+        replace.put_in_place(private, _beside(target))
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + SEAL_SUFFIX)
+
+
+def _refuse_taken(target: Path) -> None:
+    found = _seal_at(_beside(target))
+    if found is not None and is_of_checkpoint(found):
+        name = printable(_beside(target).name)
+        raise _no_room(f"'{name}' is the seal of a checkpoint of the same name")
+
+
+def _write_as(data: bytes, path: Path, *, like: Path) -> None:
+    """Write a private file that those may read, or replace, who may do so with ``like``."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _no_room("the name is too long for a seal beside it") from error
+        raise
+    model = like.stat()
+    with contextlib.suppress(PermissionError):
+        os.chown(path, model.st_uid, model.st_gid)
+    path.chmod(stat.S_IMODE(model.st_mode) & 0o666)
+
+
+def _no_room(cause: str) -> SealWriteError:
+    error = SealWriteError(cause)
+    error.default_remedy = "Give the model another name, or keep the seal in the file."
+    return error
+
+
+def _is_sidecar(path: Path) -> bool:
+    """Whether ``path`` is the seal of a single file, and no file of the user's own."""
+    found = _seal_at(path)
+    return found is not None and not is_of_checkpoint(found)
+
+
+def _seal_at(path: Path) -> Seal | None:
+    with contextlib.suppress(IntegrityError):
+        return read_sidecar(str(path))
+    return None
