@@ -10,25 +10,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set, hdf5, set_kinds
-from keras_integrity_hook.containers.base import ModelFile, open_model
+from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     AlreadySealedError,
+    ConfigurationError,
     IntegrityError,
     SealWriteError,
     UnsealedModelError,
+    printable,
 )
-from keras_integrity_hook.guard import check, replace, sealer
+from keras_integrity_hook.guard import admission, check, replace, sealer, sidecars
 from keras_integrity_hook.sealing.statement import Member, Region
+from keras_integrity_hook.settings import Store
 
 Location = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class SealInfo:
-    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex."""
+    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex.
+
+    ``store`` is where it is: ``"embedded"`` in the file, ``"sidecar"`` in a file beside it, or
+    ``"set"`` for a model of several files, which has a file for it.
+    """
 
     container: str
     algorithm: str
@@ -42,6 +48,7 @@ class SealInfo:
     files: tuple[Member, ...]
     block_offset: int
     block_size: int
+    store: str
     provenance: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
 
@@ -92,10 +99,9 @@ def verify(path: Location) -> Report:
         'integrity only'
     """
     with _opened(path) as model:
+        admission.admit(model)
         if model.seal is not None:
             check.check_content(model)
-        elif settings.unsealed() is settings.Unsealed.REJECT:
-            raise UnsealedModelError("the model has no seal", path=model.path)
         return _report(model)
 
 
@@ -105,12 +111,14 @@ def inspect(path: Location) -> Report:
         return _report(model)
 
 
-def seal(path: Location, *, algorithm: str = "sha256") -> Report:
+def seal(path: Location, *, algorithm: str = "sha256", store: str | None = None) -> Report:
     """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
     Args:
         path: as in :func:`verify`.
         algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``.
+        store: ``"sidecar"`` leaves a single file as it is and puts the seal into
+            ``<file>.seal``, ``"embedded"`` puts it into the file; None: as the settings say.
 
     Raises:
         AlreadySealedError: it has one.
@@ -120,15 +128,18 @@ def seal(path: Location, *, algorithm: str = "sha256") -> Report:
     with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
-        if model.files is None:
-            _rewrite(model, algorithm)
-        else:
+        if model.files is not None:
             _seal_set(model, model.files.place, algorithm)
+        elif _is_beside(model.path, store):
+            with _write_errors(model.path):
+                sidecars.seal_beside(model, algorithm)
+        else:
+            _rewrite(model, algorithm)
     return inspect(path)
 
 
 def unseal(path: Location) -> Report:
-    """Take the seal out again: what is left is the original content, byte for byte.
+    """Take the seal out again, or away: what is left is the original content, byte for byte.
 
     Raises:
         UnsealedModelError: there is none.
@@ -141,7 +152,11 @@ def unseal(path: Location) -> Report:
             _unseal_set(model, model.files.place)
             model.seal = None
             return _report(model)  # what is left may not even be a model
-        _rewrite(model, None)
+        if model.seal.sidecar is None:
+            _rewrite(model, None)
+        else:
+            with _write_errors(model.path):
+                os.unlink(model.seal.sidecar.path)
     return inspect(path)
 
 
@@ -149,7 +164,17 @@ def _opened(path: Location) -> ModelFile:
     place = set_kinds.recognise(os.fsdecode(path))
     if place is not None:
         replace.finish_interrupted(place)
-    return open_model(path)
+    return sidecars.open_settled(path)
+
+
+def _is_beside(path: str, store: str | None) -> bool:
+    try:
+        return sidecars.are_wanted(path) if store is None else Store(store) is Store.SIDECAR
+    except ValueError:
+        allowed = ", ".join(one.value for one in Store)
+        raise ConfigurationError(
+            f"store is '{printable(str(store))}'; allowed are {allowed}"
+        ) from None
 
 
 def _seal_set(model: ModelFile, place: Place, algorithm: str) -> None:
@@ -188,7 +213,14 @@ def _rewrite(model: ModelFile, algorithm: str | None) -> None:
                 sealer.seal_in_place(fd, subject=target.name, algorithm=algorithm)
         finally:
             os.close(fd)
-        replace.put_in_place(private, target)
+        sidecars.put_in_place(private, target)
+
+
+def _store_of(model: ModelFile) -> str:
+    if model.files is not None:
+        return "set"
+    assert model.seal is not None
+    return (Store.EMBEDDED if model.seal.sidecar is None else Store.SIDECAR).value
 
 
 def _report(model: ModelFile) -> Report:
@@ -209,6 +241,7 @@ def _report(model: ModelFile) -> Report:
         files=said.files,
         block_offset=model.seal.offset,
         block_size=model.seal.size,
+        store=_store_of(model),
         provenance=dict(said.provenance),
         regions=said.regions,
     )

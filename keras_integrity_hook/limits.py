@@ -29,6 +29,8 @@ class Limits:
     hdf5_depth: int = 64
     hdf5_metadata: int = 256 * MIB
     hdf5_user_block: int = 64 * MIB
+    policy: int = MIB
+    policy_rules: int = 1_000
     set_files: int = 20_000
     set_entries: int = 100_000
     set_depth: int = 32

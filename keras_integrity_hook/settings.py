@@ -1,65 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this process demands, read from the environment each time it is asked.
-
-A policy file will sit below this module; callers only ever see the effective value.
-"""
+"""The settings in force: what every other room asks, each time it wants to know."""
 
 from __future__ import annotations
 
-import os
-from enum import StrEnum
-from typing import TypeVar
+from keras_integrity_hook.policy import layers
+from keras_integrity_hook.policy.layers import MODE_VARIABLE
+from keras_integrity_hook.policy.schema import Settings
+from keras_integrity_hook.policy.words import (
+    Downloads,
+    Mode,
+    OnFailure,
+    Permissions,
+    Require,
+    Store,
+    Unsealed,
+)
 
-from keras_integrity_hook.errors import ConfigurationError, printable
+__all__ = [
+    "MODE_VARIABLE",
+    "UNSEALED_VARIABLE",
+    "Downloads",
+    "Mode",
+    "OnFailure",
+    "Permissions",
+    "Require",
+    "Settings",
+    "Store",
+    "Unsealed",
+    "at",
+    "mode",
+]
 
-MODE_VARIABLE = "KERAS_INTEGRITY"
-UNSEALED_VARIABLE = "KERAS_INTEGRITY_UNSEALED"
-
-
-class Mode(StrEnum):
-    """What happens on a mismatch."""
-
-    ENFORCE = "enforce"
-    WARN = "warn"
-    OFF = "off"
-
-
-class Unsealed(StrEnum):
-    """What happens to a model without a seal."""
-
-    WARN = "warn"
-    REJECT = "reject"
+UNSEALED_VARIABLE = layers.variable_of("unsealed")
 
 
-_Choice = TypeVar("_Choice", Mode, Unsealed)
+def at(path: str | None = None) -> Settings:
+    """The settings in force at ``path``, or for the whole process where it is None.
+
+    Raises:
+        ConfigurationError: a policy file or an environment variable has a mistake.
+        InsecurePermissionsError: somebody else could have written a policy file.
+    """
+    return layers.resolve(layers.current(), path)
 
 
 def mode() -> Mode:
-    """The mode in force (``KERAS_INTEGRITY``, default ``enforce``).
-
-    Raises:
-        ConfigurationError: the variable has another value.
-    """
-    return _read(MODE_VARIABLE, Mode, Mode.ENFORCE)
-
-
-def unsealed() -> Unsealed:
-    """What to do with unsealed models (``KERAS_INTEGRITY_UNSEALED``, default ``warn``).
-
-    Raises:
-        ConfigurationError: the variable has another value.
-    """
-    return _read(UNSEALED_VARIABLE, Unsealed, Unsealed.WARN)
-
-
-def _read(variable: str, choices: type[_Choice], default: _Choice) -> _Choice:
-    text = os.environ.get(variable, "")
-    if not text:
-        return default
-    try:
-        return choices(text.lower())
-    except ValueError:
-        allowed = ", ".join(choice.value for choice in choices)
-        raise ConfigurationError(
-            f"the environment variable {variable} is '{printable(text)}'; allowed are {allowed}"
-        ) from None
+    """The mode in force (``KERAS_INTEGRITY``, default ``enforce``); raises as :func:`at`."""
+    return at().mode

@@ -21,7 +21,7 @@ from tests.kinds import FILES, SETS, attacked_file, load, save
 
 pytestmark = pytest.mark.usefixtures("keras")
 
-LOADS = int(os.environ.get("KERAS_INTEGRITY_RACE_LOADS", "150"))
+LOADS = int(os.environ.get("RACE_LOADS", "150"))
 """Loads per format; the nightly run asks for 1000."""
 
 SECONDS = 60

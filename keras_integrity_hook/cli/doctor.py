@@ -26,7 +26,7 @@ def status(as_json: bool) -> None:
     from keras_integrity_hook.activation.state import status as current
 
     try:
-        mode, unsealed = settings.mode(), settings.unsealed()
+        mode, unsealed = settings.mode(), settings.at().unsealed
         now = current()
     except ConfigurationError as error:
         output.misconfigured("status", error, as_json=as_json)
@@ -107,7 +107,6 @@ def diagnose(facts: dict[str, Any]) -> Iterator[Finding]:
 def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
     try:
         off = settings.mode() is settings.Mode.OFF
-        settings.unsealed()
     except ConfigurationError as error:
         yield Finding(True, f"{error}")
         return

@@ -40,7 +40,7 @@ def verify(paths: tuple[str, ...], as_json: bool) -> None:
         return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
 
     try:
-        settings.unsealed()
+        settings.at()
     except ConfigurationError as error:
         output.misconfigured("verify", error, as_json=as_json)
     _run("verify", paths, check, as_json=as_json)
@@ -56,13 +56,19 @@ def verify(paths: tuple[str, ...], as_json: bool) -> None:
     show_default=True,
     help="Digest of the chunks.",
 )
+@click.option(
+    "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."
+)
 @json_option
-def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str, as_json: bool) -> None:
+def seal(
+    paths: tuple[str, ...], dry_run: bool, algorithm: str, sidecar: bool, as_json: bool
+) -> None:
     """Seal files, or all models in directories, as they are now.
 
     Do this to models whose origin you trust. Each file is replaced atomically; files that have a
     seal, valid or not, are left alone, and so are symbolic links met in a directory.
     """
+    store = "sidecar" if sidecar else None
 
     def put(path: str) -> Result:
         if path not in paths and os.path.islink(path):
@@ -71,7 +77,7 @@ def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str, as_json: bool) -
             report = api.inspect(path)
             return Result(path, "already-sealed" if report.seal else "would-seal", report)
         try:
-            return Result(path, "sealed", api.seal(path, algorithm=algorithm))
+            return Result(path, "sealed", api.seal(path, algorithm=algorithm, store=store))
         except AlreadySealedError:
             return Result(path, "already-sealed", api.inspect(path))
 
@@ -165,7 +171,7 @@ def _show_seal(result: Result) -> None:
             ("signatures", seal.signatures or "none"),
             ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
             ("root", f"{seal.algorithm}:{seal.root}"),
-            ("seal block", f"{seal.block_size:,} bytes at offset {seal.block_offset:,}"),
+            ("seal block", f"{seal.block_size:,} bytes {_where(seal)}"),
             ("written by", ", ".join(f"{k} {v}" for k, v in seal.provenance.items()) or "unknown"),
             ("parts", f"{len(seal.regions)} named byte ranges"),
         ]
@@ -174,3 +180,9 @@ def _show_seal(result: Result) -> None:
         output.detail(f"  {region.name}  {region.size:,} bytes at {region.offset:,}")
     if len(seal.regions) > _REGIONS_SHOWN:
         output.detail(f"  and {len(seal.regions) - _REGIONS_SHOWN} more (--json lists all)")
+
+
+def _where(seal: api.SealInfo) -> str:
+    if seal.store == "embedded":
+        return f"at offset {seal.block_offset:,}"
+    return "in a file beside it" if seal.store == "sidecar" else "in a file of its own"

@@ -241,9 +241,7 @@ def locate(fd: int, size: int) -> Layout:
     raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 
-def _decode(
-    found: Block, container: str | None, offset: int, where: Sidecar | None = None
-) -> Seal:
+def _decode(found: Block, container: str | None, offset: int, where: Sidecar | None = None) -> Seal:
     parsed = envelope.decode(found.envelope)
     said = statement.decode(parsed.payload)
     table = found.table

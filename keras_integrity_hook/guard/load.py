@@ -6,13 +6,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from keras_integrity_hook import settings
 from keras_integrity_hook.containers.base import ModelFile, open_model, open_regular, open_set
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
@@ -20,11 +17,9 @@ from keras_integrity_hook.errors import (
     ExternalReferenceError,
     IntegrityError,
     UnreadableFileError,
-    UnsealedModelError,
-    UnsealedModelWarning,
     printable,
 )
-from keras_integrity_hook.guard import directory, refusal, replace, sidecars
+from keras_integrity_hook.guard import admission, directory, refusal, replace, sidecars
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.limits import MIB
@@ -33,8 +28,6 @@ from keras_integrity_hook.sealing.content import FileContent
 _log = logging.getLogger("keras_integrity_hook")
 _SMALL = 4 * MIB
 _ATTEMPTS = 3
-_warned: set[str] = set()
-_warned_lock = threading.Lock()
 
 
 class _Loading(NamedTuple):
@@ -141,9 +134,10 @@ def _seal_identity(place: Place) -> tuple[int, int] | None:
 
 def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
     try:
+        admission.admit(model)
+        admission.warn_if_unsealed(model)
         if model.seal is not None:
             return VerifiedDirectory(model, below)
-        _admit_unsealed(model)
     except OSError as error:
         model.close()
         raise directory.no_room(model, error) from error
@@ -173,10 +167,10 @@ def _admitted(model: ModelFile) -> VerifiedFile:
     trusted = model.seal is None
     file = VerifiedFile(model, trusted=trusted)
     try:
-        if trusted:
-            # (4) What does this process demand of a model without a seal?
-            _admit_unsealed(model)
-        else:
+        # (4) Is it what the policy demands at this path?
+        admission.admit(model)
+        admission.warn_if_unsealed(model)
+        if not trusted:
             # (5) A lease keeps writers out where it can be had; check everything.
             file.check()
     except BaseException:
@@ -300,33 +294,6 @@ def refuse_external(opened: Any, path: str | None) -> None:
                     raise ExternalReferenceError(
                         f"the data of '{shown}' lies in another file", path=path
                     )
-
-
-def _admit_unsealed(model: ModelFile) -> None:
-    also = [] if model.files is None else model.files.parts  # one warning is enough for a set
-    where = "" if model.files is None else model.files.place.directory
-    admit_unsealed(model.path, *(os.path.join(where, part.name) for part in also))
-
-
-def admit_unsealed(path: str, *also: str) -> None:
-    """Warn of a model without a seal, once for each path, or refuse it where one is required.
-
-    Args:
-        also: paths of its files, which need no warning of their own.
-
-    Raises:
-        UnsealedModelError: this process demands a seal.
-    """
-    if settings.unsealed() is settings.Unsealed.REJECT:
-        raise UnsealedModelError("the model has no seal and one is required", path=path)
-    with _warned_lock:
-        first = path not in _warned
-        _warned.update((path, *also))
-    if first:
-        error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
-        warnings.warn(
-            f"{printable(path)}: {error}", UnsealedModelWarning, stacklevel=refusal.outside_depth()
-        )
 
 
 def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
 from keras_integrity_hook.errors import printable
-from keras_integrity_hook.guard import check, replace, save
+from keras_integrity_hook.guard import admission, check, replace, save
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -81,5 +81,7 @@ def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
     with open_set(path, place, hold=False) as found:
         if found.seal is None:
             return False
+        # A save signs what it leaves there: nobody's work but what may be loaded.
+        admission.admit(found)
         check.check_content(found)
         return True

@@ -16,15 +16,13 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from keras_integrity_hook import settings
 from keras_integrity_hook.containers.set_kinds import KERAS_BACKUP, Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
     IntegrityWarning,
-    UnsealedModelError,
 )
-from keras_integrity_hook.guard import load, refusal, replace, save
+from keras_integrity_hook.guard import admission, load, refusal, replace, save
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 _log = logging.getLogger("keras_integrity_hook")
@@ -107,9 +105,7 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     if not os.path.lexists(_seal_of(metadata)):
         # What an older version or a kill between two renames left; the weights say the rest.
-        if settings.unsealed() is settings.Unsealed.REJECT:
-            cause = "the training metadata has no seal and one is required"
-            raise UnsealedModelError(cause, path=metadata)
+        admission.refuse_unsealed(metadata, "the training metadata")
         return wrapped(*args, **kwargs)
     with load.verified_set(metadata, place) as checked:
         if checked is None:

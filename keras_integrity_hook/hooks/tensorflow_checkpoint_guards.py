@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from keras_integrity_hook.containers import set_kinds
 from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, TF_CHECKPOINT, Place
 from keras_integrity_hook.errors import printable
-from keras_integrity_hook.guard import directory, load
+from keras_integrity_hook.guard import admission, directory, load
 from keras_integrity_hook.guard import save as saving
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.hooks import calls
@@ -197,7 +197,8 @@ def _admit_version_1(path: str) -> None:
             f"Failed to find any matching files for {path}",
         )
     if any(_is_table(name) for name in found):
-        load.admit_unsealed(path)
+        admission.refuse_unsealed(path)
+        admission.warn_unsealed(path)
 
 
 def _is_table(path: str) -> bool:

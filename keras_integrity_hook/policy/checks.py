@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be demanded of a seal, one small object for each demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from keras_integrity_hook.errors import (
+    ExpiredModelError,
+    MalformedSealError,
+    NotSignedError,
+    RevokedModelError,
+    RollbackError,
+    WeakAlgorithmError,
+    WrongModelError,
+    printable,
+)
+from keras_integrity_hook.policy.schema import Settings
+from keras_integrity_hook.sealing.statement import Statement
+
+_CLOCK_SKEW = timedelta(days=1)
+
+
+class Evidence(NamedTuple):
+    """What is known about a sealed model before its content is read.
+
+    Attributes:
+        statement: what the seal says.
+        now: the time of the check, with its zone.
+        signers: tells who has signed, each by the names that may stand for it in a policy; asked
+            only where it matters, since it costs imports.
+        revocation: tells why the model with this root was recalled, or None.
+    """
+
+    statement: Statement
+    now: datetime
+    signers: Callable[[], tuple[frozenset[str], ...]]
+    revocation: Callable[[], str | None]
+
+
+class Check(Protocol):
+    """One demand."""
+
+    def verify(self, evidence: Evidence) -> None:
+        """Return, or raise the IntegrityError of the demand that is not met."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every one of several demands, in their order."""
+
+    checks: tuple[Check, ...]
+
+    def verify(self, evidence: Evidence) -> None:
+        for check in self.checks:
+            check.verify(evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class NotRevoked:
+    """The model was not recalled."""
+
+    def verify(self, evidence: Evidence) -> None:
+        reason = evidence.revocation()
+        if reason is not None:
+            raise RevokedModelError(f"this model was recalled: {printable(reason)}")
+
+
+@dataclass(frozen=True, slots=True)
+class AlgorithmAmong:
+    """The digest algorithm is one of ``allowed``."""
+
+    allowed: tuple[str, ...]
+
+    def verify(self, evidence: Evidence) -> None:
+        used = evidence.statement.algorithm
+        if used not in self.allowed:
+            allowed = ", ".join(self.allowed)
+            raise WeakAlgorithmError(f"the seal uses {used}; the policy allows {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class NotExpired:
+    """The time up to which the seal says that it is good has not come."""
+
+    def verify(self, evidence: Evidence) -> None:
+        expires = evidence.statement.expires
+        if expires is not None and evidence.now >= moment(expires):
+            raise ExpiredModelError(f"the seal expired at {expires}")
+
+
+@dataclass(frozen=True, slots=True)
+class NoOlderThan:
+    """The seal was made less than ``age`` ago, and not in the future."""
+
+    age: timedelta
+
+    def verify(self, evidence: Evidence) -> None:
+        created = moment(evidence.statement.created)
+        if evidence.now - created > self.age:
+            raise ExpiredModelError(
+                f"the seal was made at {evidence.statement.created}, which is longer ago than the "
+                f"policy allows ({self.age})"
+            )
+        if created - evidence.now > _CLOCK_SKEW:
+            raise ExpiredModelError(
+                f"the seal claims to be made at {evidence.statement.created}, in the future, so "
+                "its age cannot be known"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class NameIs:
+    """The seal is that of the model called ``name``."""
+
+    name: str
+
+    def verify(self, evidence: Evidence) -> None:
+        found = evidence.statement.model.get("name")
+        if found != self.name:
+            said = f"of '{printable(found)}'" if found else "of a model without a name"
+            raise WrongModelError(f"the seal is {said}; here belongs '{printable(self.name)}'")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionAtLeast:
+    """The model's version is not below ``minimum`` (PEP 440)."""
+
+    minimum: str
+
+    def verify(self, evidence: Evidence) -> None:
+        from packaging.version import InvalidVersion, Version
+
+        found = evidence.statement.model.get("version")
+        try:
+            is_enough = found is not None and Version(found) >= Version(self.minimum)
+        except InvalidVersion:
+            is_enough = False
+        if not is_enough:
+            said = f"of version '{printable(found)}'" if found else "of no version"
+            raise RollbackError(f"the seal is {said}; the policy asks for {self.minimum} or later")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """At least ``threshold`` trusted signers have signed, of those ``named`` if any are."""
+
+    named: tuple[str, ...]
+    threshold: int
+
+    def verify(self, evidence: Evidence) -> None:
+        wanted = frozenset(self.named)
+        counted = [names for names in evidence.signers() if not wanted or names & wanted]
+        if len(counted) >= self.threshold:
+            return
+        found = tuple(sorted(min(names, key=len) for names in counted))
+        whom = f" of {', '.join(self.named)}" if self.named else " of trusted signers"
+        raise NotSignedError(
+            f"{self.threshold} valid signature{'s' if self.threshold > 1 else ''}{whom} "
+            f"{'are' if self.threshold > 1 else 'is'} required and "
+            f"{'none was' if not found else ', '.join(map(printable, found)) + ' was'} found",
+            signers=found,
+            needed=self.threshold,
+        )
+
+
+def from_settings(settings: Settings) -> AllOf:
+    """The demands that ``settings`` makes of a sealed model."""
+    checks: list[Check] = [NotRevoked(), NotExpired(), AlgorithmAmong(settings.allowed_algorithms)]
+    if settings.needs_signatures:
+        checks.append(SignedBy(settings.signers, settings.threshold))
+    if settings.model is not None:
+        checks.append(NameIs(settings.model))
+    if settings.minimum_version is not None:
+        checks.append(VersionAtLeast(settings.minimum_version))
+    if settings.maximum_age is not None:
+        checks.append(NoOlderThan(settings.maximum_age))
+    return AllOf(tuple(checks))
+
+
+def moment(text: str) -> datetime:
+    """A time as statements spell it. Raises MalformedSealError."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise MalformedSealError("the seal names a time that is none") from None

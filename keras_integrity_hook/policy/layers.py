@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which setting is in force, out of five places that may name one.
+
+For each setting, the first of these that has it:
+
+1. what the machine's policy locks is taken from there alone: its first rule for the path, its top,
+   or the default;
+2. the first rule for the path, of the project's file, then the user's, then the machine's;
+3. the environment variable;
+4. the top of the project's file, then of the user's, then of the machine's;
+5. the default.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError, printable
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import machine, patterns, toml_file
+from keras_integrity_hook.policy.schema import KEYS, Settings
+from keras_integrity_hook.policy.toml_file import Entry, Layer, PolicyFile, Rule
+
+PREFIX = "KERAS_INTEGRITY_"
+MODE_VARIABLE = "KERAS_INTEGRITY"
+POLICY_VARIABLE = PREFIX + "POLICY"
+# Variables of this prefix that are no settings.
+_OTHERS = tuple(
+    PREFIX + name for name in ("POLICY", "TRUST", "KEY_PASSPHRASE", "KEY_PASSPHRASE_FILE")
+)
+
+
+class Layers(NamedTuple):
+    """The policy files there are, nearest first, and the variables that are set."""
+
+    files: tuple[PolicyFile, ...]
+    machine: PolicyFile | None
+    variables: dict[str, Entry]
+
+    @property
+    def locked(self) -> frozenset[str]:
+        """The settings that the machine's policy has fixed."""
+        return self.machine.locked if self.machine else frozenset()
+
+    def rule_for(self, path: str | None) -> Rule | None:
+        """The first rule that matches."""
+        return _first_rule(self.files, path)
+
+
+def current() -> Layers:
+    """What is configured now; files are read each time they are asked for, and parsed once.
+
+    Raises:
+        ConfigurationError: a file or variable has a mistake.
+        InsecurePermissionsError: somebody else could have written one of the files.
+    """
+    data = machine.read_root_owned(machine.POLICY, LIMITS.policy)
+    by_machine = None if data is None else _parsed(data, machine.POLICY, Layer.MACHINE)
+    found = [*_own_files(), *([by_machine] if by_machine else [])]
+    return Layers(tuple(found), by_machine, _variables())
+
+
+def resolve(layers: Layers, path: str | None) -> Settings:
+    """The settings in force at ``path``, or for the process where it is None."""
+    where = None if path is None else patterns.resolved(path)
+    rule = layers.rule_for(where)
+    by_machine = () if layers.machine is None else (layers.machine,)
+    locking = _first_rule(by_machine, where)
+    entries = {}
+    for name, key in KEYS.items():
+        chosen = (
+            _among(name, locking, {}, by_machine)
+            if name in layers.locked
+            else _among(name, rule, layers.variables, layers.files)
+        )
+        entries[name] = chosen or Entry(key.default, "default")
+    values = {name: entry.value for name, entry in entries.items()}
+    origins = {name: entry.origin for name, entry in entries.items()}
+    files = tuple(file.path for file in layers.files)
+    return Settings(**values, locked=layers.locked, origins=origins, files=files)
+
+
+def user_file(name: str) -> str:
+    """Where a file of the user's configuration lies (XDG Base Directory Specification 0.8)."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):
+        home = os.path.expanduser("~/.config")
+    return os.path.join(home, "keras-integrity", name)
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return MODE_VARIABLE if name == "mode" else PREFIX + name.upper()
+
+
+def read_own(path: str, limit: int) -> bytes | None:
+    """The bytes of a file of the user's, None where there is none.
+
+    Raises:
+        InsecurePermissionsError: everybody may write it.
+        ConfigurationError: it is there and cannot be read, is no file, or too long.
+    """
+    import stat
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+        raise ConfigurationError(cause, path=path) from error
+    try:
+        found = os.fstat(fd)
+        mode = stat.S_IMODE(found.st_mode)
+        if not stat.S_ISREG(mode_type := found.st_mode):
+            raise ConfigurationError("is not a regular file", path=path)
+        if mode_type & stat.S_IWOTH:
+            raise InsecurePermissionsError(
+                f"everybody may write it ({mode:04o}), and it decides what is loaded",
+                path=path,
+                found=path,
+                mode=mode,
+                owner=found.st_uid,
+            )
+        with os.fdopen(os.dup(fd), "rb") as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
+    if len(data) > limit:
+        raise ConfigurationError(f"is longer than {limit} bytes", path=path)
+    return data
+
+
+def _own_files() -> Iterator[PolicyFile]:
+    """The project's policy and the user's."""
+    project = os.environ.get(POLICY_VARIABLE, "")
+    if project:
+        path = os.path.abspath(project)
+        data = read_own(path, LIMITS.policy)
+        if data is None:
+            # Whoever named a file relies on it.
+            raise ConfigurationError(f"{POLICY_VARIABLE} names a file that is not there", path=path)
+        yield _parsed(data, path, Layer.PROJECT)
+    path = user_file("policy.toml")
+    data = read_own(path, LIMITS.policy)
+    if data is not None:
+        yield _parsed(data, path, Layer.USER)
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(data: bytes, path: str, layer: Layer) -> PolicyFile:
+    return toml_file.parse(data, path, layer)
+
+
+def _variables() -> dict[str, Entry]:
+    """The settings that environment variables spell; one that is empty is not set."""
+    found = {}
+    for variable in os.environ:
+        if not variable.startswith(MODE_VARIABLE) or variable in _OTHERS:
+            continue
+        text = os.environ[variable]
+        name = "mode" if variable == MODE_VARIABLE else variable.removeprefix(PREFIX).lower()
+        if text:
+            found[name] = _variable(variable, name, text)
+    return found
+
+
+def _variable(variable: str, name: str, text: str) -> Entry:
+    if variable_of(name) != variable or name not in KEYS:
+        near = toml_file.nearest(variable, [*map(variable_of, KEYS), *_OTHERS])
+        cause = f"there is no setting for the environment variable {printable(variable)}{near}"
+        raise ConfigurationError(cause)
+    try:
+        value = KEYS[name].type.from_text(text, os.getcwd())
+    except ValueError as error:
+        near = toml_file.nearest(text, toml_file.quoted(str(error)))
+        cause = f"the environment variable {variable} is '{printable(text)}'; {error}{near}"
+        raise ConfigurationError(cause) from None
+    return Entry(value, f"environment variable {variable}")
+
+
+def _among(
+    name: str,
+    rule: Rule | None,
+    variables: dict[str, Entry],
+    files: tuple[PolicyFile, ...],
+) -> Entry | None:
+    if rule is not None and name in rule.entries:
+        return rule.entries[name]
+    if name in variables:
+        return variables[name]
+    return next((file.entries[name] for file in files if name in file.entries), None)
+
+
+def _first_rule(files: tuple[PolicyFile, ...], path: str | None) -> Rule | None:
+    if path is None:
+        return None
+    rules = (rule for file in files for rule in file.rules)
+    return next((rule for rule in rules if patterns.matches(rule.pattern, path)), None)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Could somebody else have written it? As ssh asks of a user's keys (sshd_config, StrictModes)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from keras_integrity_hook.errors import InsecurePermissionsError, printable
+
+_LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
+_OTHERS = ((stat.S_IWGRP, "its group"), (stat.S_IWOTH, "everybody"))
+
+
+def check_path(path: str) -> None:
+    """Refuse ``path`` if anybody but its user and root can change what is found there.
+
+    Looked at is every directory that is walked through, those of symbolic links too, and what is
+    at the end. A directory with the sticky bit (``/tmp``) may be open to all: in it nobody can
+    replace what is another's.
+
+    Args:
+        path: a file or directory.
+
+    Raises:
+        InsecurePermissionsError: naming the path that is at fault, and the bit.
+        OSError: it cannot be looked at.
+    """
+    for found, status in _walked(os.path.abspath(path)):
+        _check(path, found, status)
+
+
+def check_open(path: str, fd: int) -> None:
+    """The same for the file that is open already; raises InsecurePermissionsError."""
+    _check(path, path, os.fstat(fd))
+
+
+def _check(path: str, found: str, status: os.stat_result) -> None:
+    why = _fault(status)
+    if why is None:
+        return
+    raise InsecurePermissionsError(
+        f"{printable(found)} {why}",
+        path=path,
+        found=found,
+        mode=stat.S_IMODE(status.st_mode),
+        owner=status.st_uid,
+    )
+
+
+def _fault(status: os.stat_result) -> str | None:
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid not in (0, os.geteuid()):
+        return f"belongs to user {status.st_uid}, who may change it"
+    if stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX:
+        return None
+    for bit, who in _OTHERS:
+        if mode & bit:
+            return f"can be written by {who} (mode {mode:04o}, bit {bit:04o})"
+    return None
+
+
+def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every directory on the way to ``path`` (absolute), and what is there in the end.
+
+    The mode of a link means nothing; who may write its directory can replace it.
+    """
+    pending = path.strip("/").split("/")[::-1]
+    at, links = "/", 0
+    yield at, os.stat(at)
+    while pending:
+        step = pending.pop()
+        if step in ("", "."):
+            continue
+        if step == "..":
+            at = os.path.dirname(at)
+            continue
+        below = os.path.join(at, step)
+        status = os.lstat(below)
+        if not stat.S_ISLNK(status.st_mode):
+            at = below
+            yield at, status
+            continue
+        links += 1
+        if links > _LINKS_AT_MOST:
+            raise OSError(f"too many symbolic links: {below}")
+        target = os.readlink(below)
+        at = "/" if target.startswith("/") else at
+        pending += target.strip("/").split("/")[::-1]

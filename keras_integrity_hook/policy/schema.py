@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting there is: its name, its type, its default, and what it may be set for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Any, NamedTuple
+
+from keras_integrity_hook.policy import values, words
+from keras_integrity_hook.policy.words import (
+    Downloads,
+    Mode,
+    OnFailure,
+    Permissions,
+    Require,
+    Store,
+    Unsealed,
+)
+from keras_integrity_hook.sealing.tree import ALGORITHMS
+
+_REGISTERED = (
+    '"registered" needs a central registry, which this version does not have; use "sealed" or '
+    '"signed"'
+)
+_AN_ALGORITHM = "one of " + ", ".join(f'"{name}"' for name in ALGORITHMS)
+
+
+class Scope(Enum):
+    """What a setting is about; those about the whole process cannot stand in a rule."""
+
+    PROCESS = "the whole process"
+    LOADS = "loads"
+    SAVES = "saves"
+
+
+class Key(NamedTuple):
+    """One setting."""
+
+    type: values.Type
+    default: Any
+    scope: Scope
+
+
+_PROCESS, _LOADS, _SAVES = Scope.PROCESS, Scope.LOADS, Scope.SAVES
+
+KEYS: Mapping[str, Key] = {
+    "mode": Key(values.Choice(words.Mode), Mode.ENFORCE, _PROCESS),
+    "audit_log": Key(values.Place(), None, _PROCESS),
+    "audit_required": Key(values.Flag(), False, _PROCESS),
+    "downloads": Key(values.Choice(Downloads), Downloads.ENCRYPTED, _PROCESS),
+    "unsealed": Key(values.Choice(Unsealed), Unsealed.WARN, _LOADS),
+    "require": Key(values.Choice(Require, {"registered": _REGISTERED}), Require.NOTHING, _LOADS),
+    "signers": Key(values.Names("a list of names or key ids of trusted keys"), (), _LOADS),
+    "threshold": Key(values.Count(), 1, _LOADS),
+    "allowed_algorithms": Key(
+        values.Names(f"a list of {_AN_ALGORITHM[7:]}", tuple(ALGORITHMS)), tuple(ALGORITHMS), _LOADS
+    ),
+    "model": Key(values.Text("the name of a model"), None, _LOADS),
+    "minimum_version": Key(values.Text('a version such as "1.4.0"'), None, _LOADS),
+    "maximum_age": Key(values.Duration(), None, _LOADS),
+    "permissions": Key(values.Choice(Permissions), Permissions.OFF, _LOADS),
+    "on_failure": Key(values.Choice(OnFailure), OnFailure.RAISE, _LOADS),
+    "fallback": Key(values.Place(), None, _LOADS),
+    "call": Key(values.Text('"package.module:function"', lambda t: ":" in t), None, _LOADS),
+    "allow_override": Key(values.Flag(), True, _LOADS),
+    "algorithm": Key(values.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
+    "store": Key(values.Choice(Store), Store.EMBEDDED, _SAVES),
+    "key": Key(values.Place(), None, _SAVES),
+    "model_version": Key(values.Text('a version such as "1.4.0"'), None, _SAVES),
+    "valid_for": Key(values.Duration(), None, _SAVES),
+    "provenance": Key(
+        values.Names('a list of "user", "host", "git"', ("user", "host", "git")), (), _SAVES
+    ),
+}
+"""A setting is read here and nowhere else: files, variables, ``policy show`` and docs follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force for one path, or for the process.
+
+    Attributes:
+        signers: names or key ids of the trusted keys that count; none named: all of them.
+        threshold: how many of them must have signed.
+        model: the name of the model that belongs at the path.
+        maximum_age: since the seal was made. ``valid_for`` is what a save lets it last.
+        fallback: path of the model that takes the place of a refused one.
+        call: ``"package.module:function"`` that answers a refusal.
+        key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
+        locked: the settings that the machine's policy has fixed.
+        origins: where each value comes from, in words.
+        files: the policy files that were read.
+    """
+
+    mode: Mode
+    audit_log: str | None
+    audit_required: bool
+    downloads: Downloads
+    unsealed: Unsealed
+    require: Require
+    signers: tuple[str, ...]
+    threshold: int
+    allowed_algorithms: tuple[str, ...]
+    model: str | None
+    minimum_version: str | None
+    maximum_age: timedelta | None
+    permissions: Permissions
+    on_failure: OnFailure
+    fallback: str | None
+    call: str | None
+    allow_override: bool
+    algorithm: str
+    store: Store
+    key: str | None
+    model_version: str | None
+    valid_for: timedelta | None
+    provenance: tuple[str, ...]
+    locked: frozenset[str] = frozenset()
+    origins: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    @property
+    def needs_signatures(self) -> bool:
+        """Whether a model must be signed by somebody who is trusted."""
+        return self.require is Require.SIGNED
+
+    @property
+    def needs_seal(self) -> bool:
+        """Whether a model without a seal is refused.
+
+        A name, a version or an age can only be read from one, so to demand them is to demand it.
+        """
+        bound = self.model or self.minimum_version or self.maximum_age
+        return bool(
+            self.require is not Require.NOTHING or self.unsealed is Unsealed.REJECT or bound
+        )

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words that settings are made of."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """What happens on a mismatch."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+    OFF = "off"
+
+
+class Unsealed(StrEnum):
+    """What happens to a model without a seal."""
+
+    WARN = "warn"
+    REJECT = "reject"
+
+
+class Require(StrEnum):
+    """What a model must have to be loaded."""
+
+    NOTHING = "nothing"
+    SEALED = "sealed"
+    SIGNED = "signed"
+
+
+class Permissions(StrEnum):
+    """Whether it matters who else could write a model (as ssh's StrictModes)."""
+
+    OFF = "off"
+    STRICT = "strict"
+
+
+class OnFailure(StrEnum):
+    """What answers the program whose model was refused."""
+
+    RAISE = "raise"
+    FALLBACK = "fallback"
+    CALL = "call"
+
+
+class Store(StrEnum):
+    """Where the seal of a single file goes."""
+
+    EMBEDDED = "embedded"
+    SIDECAR = "sidecar"
+
+
+class Downloads(StrEnum):
+    """How a model file may be downloaded by Keras."""
+
+    ENCRYPTED = "encrypted"
+    HASHED = "hashed"
