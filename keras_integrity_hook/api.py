@@ -132,7 +132,7 @@ def seal(path: Location, *, algorithm: str = "sha256", store: str | None = None)
             _seal_set(model, model.files.place, algorithm)
         elif _is_beside(model.path, store):
             with _write_errors(model.path):
-                sidecars.seal_beside(model, algorithm)
+                sidecars.put_seal_beside(model, algorithm)
         else:
             _rewrite(model, algorithm)
     return inspect(path)

@@ -113,7 +113,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     model = open_alone(name)
     if model.seal is None:
         try:
-            model.seal = _seal_beside(model)
+            model.seal = seal_beside(model)
         except BaseException:
             model.close()
             raise
@@ -147,18 +147,12 @@ def read_sidecar(path: str) -> Seal | None:
         UnreadableFileError, MalformedSealError, LimitExceededError, DamagedFileError: it is there
             and not a well-formed seal.
     """
-    try:
-        found = sidecar.read(path)
-        return None if found is None else _decode(found[0], None, 0, found[1])
-    except IntegrityError as error:
-        error.default_remedy = (
-            f"The seal is the file {printable(path)}: restore it from a trusted copy together with "
-            "the model, or save the model again."
-        )
-        raise
+    found = sidecar.read(path)
+    return None if found is None else _decode(found[0], None, 0, found[1])
 
 
-def _seal_beside(model: ModelFile) -> Seal | None:
+def seal_beside(model: ModelFile) -> Seal | None:
+    """The seal in a file beside the open single file ``model``; raises as :func:`read_sidecar`."""
     for path in sidecar.places(model.path):
         try:
             seal = read_sidecar(path)
@@ -168,6 +162,10 @@ def _seal_beside(model: ModelFile) -> Seal | None:
                 return seal
         except IntegrityError as error:
             error.path = model.path
+            error.default_remedy = (
+                f"The seal is the file {printable(path)}: restore it from a trusted copy together "
+                "with the model, or save the model again."
+            )
             raise
     return None
 

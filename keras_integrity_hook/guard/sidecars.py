@@ -22,6 +22,7 @@ from keras_integrity_hook.containers.base import (
     is_of_checkpoint,
     open_model,
     read_sidecar,
+    seal_beside,
 )
 from keras_integrity_hook.containers.set_kinds import SEAL_SUFFIX, SIDECAR, Place
 from keras_integrity_hook.errors import (
@@ -33,7 +34,7 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.guard import replace, sealer
 
 _log = logging.getLogger("keras_integrity_hook")
-_ATTEMPTS = 3
+_ATTEMPTS = 100  # a program that saves without a pause can spoil many of them
 
 
 def are_wanted(path: str) -> bool:
@@ -83,9 +84,11 @@ def _is_current(model: ModelFile) -> bool:
     try:
         if not os.path.samestat(os.stat(model.path), os.fstat(model.fd)):
             return False
-    except OSError:
+        if model.seal is None:
+            return seal_beside(model) is None
+    except (OSError, IntegrityError):
         return False
-    found = None if model.seal is None else model.seal.sidecar
+    found = model.seal.sidecar
     return found is None or sidecar.is_unchanged(found)
 
 
@@ -121,9 +124,10 @@ def put_in_place(private: Path, target: Path) -> None:
     place = place_of(str(target))
     replace.finish_interrupted(place)
     old, new = _beside(target), _beside(private)
-    if old.is_dir() and not old.is_symlink() and new.exists():
+    has_seal = os.path.exists(new)
+    if has_seal and os.path.isdir(old) and not os.path.islink(old):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(old))
-    if new.exists() or _is_sidecar(old):
+    if has_seal or _is_sidecar(old):
         replace.put_files_in_place(private.parent, place)
     else:
         replace.put_in_place(private, target)
@@ -136,11 +140,12 @@ def overwrite(private: Path, target: Path) -> None:
         PermissionError: the seal that is there cannot be written; nothing was.
     """
     old, new = _beside(target), _beside(private)
-    if new.exists() and not os.path.lexists(old):
-        new.unlink()
+    has_seal = os.path.exists(new)
+    if has_seal and not os.path.lexists(old):
+        has_seal = False
         what = "not sealed: no seal can be put into its directory"
         _log.warning("save %s: %s", printable(str(target)), what)
-    if not new.exists():
+    if not has_seal:
         replace.overwrite(private, target)
         return
     # Never a new model with an old seal, however this ends: an empty one is refused.
@@ -149,7 +154,7 @@ def overwrite(private: Path, target: Path) -> None:
     replace.overwrite(new, old)
 
 
-def seal_beside(model: ModelFile, algorithm: str) -> None:
+def put_seal_beside(model: ModelFile, algorithm: str) -> None:
     """Put a seal beside the unsealed file ``model``, which is not touched.
 
     Raises:
