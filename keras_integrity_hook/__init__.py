@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import Report as Report
     from keras_integrity_hook.api import SealInfo as SealInfo
     from keras_integrity_hook.api import inspect as inspect
+    from keras_integrity_hook.api import reseal as reseal
     from keras_integrity_hook.api import seal as seal
+    from keras_integrity_hook.api import sign as sign
     from keras_integrity_hook.api import unseal as unseal
     from keras_integrity_hook.api import verify as verify
     from keras_integrity_hook.errors import AlreadySealedError as AlreadySealedError
@@ -50,12 +52,14 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
+    from keras_integrity_hook.guard.override import override as override
+    from keras_integrity_hook.guard.provenance import provenance as provenance
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("Report", "SealInfo", "inspect", "seal", "unseal", "verify"),
+    "api": ("Report", "SealInfo", "inspect", "reseal", "seal", "sign", "unseal", "verify"),
     "errors": (
         "AlreadySealedError",
         "AuditError",
@@ -91,6 +95,8 @@ _HOMES = {
         "WeakAlgorithmError",
         "WrongModelError",
     ),
+    "guard.override": ("override",),
+    "guard.provenance": ("provenance",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -89,12 +89,15 @@ class ChecksumMismatchError(IntegrityError):
         container: ``"keras-zip"`` or ``"hdf5"``.
         damaged: the damaged ranges of the original content.
         parts: what was damaged in the user's terms, e.g. ``"layers/dense_3/vars/0"``.
+
+    Attributes:
+        content_digest: that of the content as it is, ``"sha256:<hex>"``, where all of it was read.
     """
 
     code = "checksum-mismatch"
     default_remedy = (
         "The file was changed after it was saved: restore it from a trusted copy. If you changed "
-        "it on purpose, seal it again with 'keras-integrity unseal' and 'keras-integrity seal'."
+        "it on purpose, give it a new seal with 'keras-integrity reseal --reason TEXT PATH'."
     )
 
     def __init__(
@@ -110,12 +113,14 @@ class ChecksumMismatchError(IntegrityError):
         self.container = container
         self.damaged = damaged
         self.parts = parts
+        self.content_digest: str | None = None
 
     def evidence(self) -> dict[str, Any]:
         return {
             "container": self.container,
             "damaged": [list(one) for one in self.damaged],
             "parts": list(self.parts),
+            "content_digest": self.content_digest,
         }
 
 
@@ -199,7 +204,8 @@ class UnsupportedKerasError(IntegrityError):
 
 
 class InsecureDownloadError(IntegrityError):
-    """A model file would be downloaded over a connection that is not encrypted.
+    """A model file would be downloaded over a connection that is not encrypted, or without the hash
+    that the policy asks for.
 
     Args:
         path: the URL that was asked for, without user, password, query and fragment.
@@ -208,8 +214,8 @@ class InsecureDownloadError(IntegrityError):
 
     code = "insecure-download"
     default_remedy = (
-        "Use an https:// address that does not redirect to plain http; or fetch the file in a way "
-        "you trust and give Keras the local path."
+        "Use an https:// address that does not redirect to plain http, and give the file's SHA-256 "
+        "as file_hash; or fetch the file in a way you trust and give Keras the local path."
     )
 
     def __init__(self, cause: str, *, path: str | None = None, urls: tuple[str, ...] = ()) -> None:

@@ -39,7 +39,17 @@ class Limits:
     shard_index: int = 64 * MIB
     regions: int = 16_384
     region_names: int = 4 * MIB
+    signatures: int = 64
+    key_file: int = 64 * KIB
+    trust_file: int = MIB
+    trusted_keys: int = 4096
     content: int = 1 << 46  # 64 TiB
+    # What a user may state in a seal, in characters or by number
+    model_name: int = 255
+    facts: int = 64
+    fact_name: int = 64
+    fact: int = 1024
+    datasets: int = 1024
 
 
 LIMITS = Limits()

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
+from keras_integrity_hook.errors import IntegrityError, IntegrityWarning
 from keras_integrity_hook.policy import layers
 from keras_integrity_hook.policy.layers import MODE_VARIABLE
 from keras_integrity_hook.policy.schema import Settings
@@ -28,9 +32,11 @@ __all__ = [
     "Store",
     "Unsealed",
     "at",
+    "for_save",
     "mode",
 ]
 
+_log = logging.getLogger("keras_integrity_hook")
 UNSEALED_VARIABLE = layers.variable_of("unsealed")
 
 
@@ -42,6 +48,20 @@ def at(path: str | None = None) -> Settings:
         InsecurePermissionsError: somebody else could have written a policy file.
     """
     return layers.resolve(layers.current(), path)
+
+
+def for_save(path: str | None) -> Settings:
+    """The settings in force for a save; the defaults where they have a mistake, said loudly.
+
+    A mistake in a policy must not cost anybody the model that was trained for a week. What was
+    saved under it is sealed, and refused later if that is not enough.
+    """
+    try:
+        return at(path)
+    except IntegrityError as error:
+        _log.error("saved by the default settings: %s", error)
+        warnings.warn(f"saved by the default settings: {error}", IntegrityWarning, stacklevel=3)
+        return layers.defaults()
 
 
 def mode() -> Mode:

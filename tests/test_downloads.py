@@ -447,3 +447,15 @@ def test_stand_in_for_urlretrieve_has_its_first_url_checked() -> None:
         else:
             retrieve(url)
     assert asked == ["https://h/m.keras", "file:///m.keras"]
+
+
+def test_policy_that_asks_for_hashes_refuses_a_download_without_one(
+    get_file: GetFile, secure: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_DOWNLOADS", "hashed")
+    secure.pages["/m.keras"] = b"model"
+    with pytest.raises(kih.InsecureDownloadError, match="a hash"):
+        get_file(origin=secure.url("/m.keras"))
+    assert not secure.requests
+    digest = hashlib.sha256(b"model").hexdigest()
+    assert Path(get_file(origin=secure.url("/m.keras"), file_hash=digest)).read_bytes() == b"model"

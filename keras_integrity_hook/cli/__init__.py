@@ -18,8 +18,14 @@ _COMMANDS = {
     "seal": "files",
     "unseal": "files",
     "inspect": "files",
+    "sign": "signing",
+    "keygen": "signing",
+    "trust": "trust",
+    "revoke": "trust",
+    "reseal": "reseal",
     "status": "doctor",
     "doctor": "doctor",
+    "policy": "policy",
     "demo": "demo",
 }
 

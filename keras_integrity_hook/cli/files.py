@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import NoReturn
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -17,51 +19,70 @@ from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
     IntegrityError,
+    OverrideWarning,
     UnreadableFileError,
     UnsealedModelError,
 )
+from keras_integrity_hook.guard.override import override
+from keras_integrity_hook.guard.provenance import VERSIONS
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.api import SealInfo
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12
 
 # Existence is not checked here: a missing file is one refused path among others, and the rest
 # must still be looked at.
-_paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
+paths_argument = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path()
+)
 
 
 @click.command()
-@_paths
+@paths_argument
+@click.option(
+    "--override",
+    "root",
+    metavar="DIGEST",
+    help="Let the content of this digest pass, whatever is wrong with it; needs --reason.",
+)
+@click.option("--reason", metavar="TEXT", help="Why it is to pass; it is recorded.")
 @json_option
-def verify(paths: tuple[str, ...], as_json: bool) -> None:
+def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json: bool) -> None:
     """Check files, or all models in directories, against their seals."""
+    if (root is None) is not (reason is None):
+        raise click.UsageError("--override and --reason belong together")
 
     def check(path: str) -> Result:
-        report = api.verify(path)
-        return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
+        with _overriding(root, reason):
+            report = api.verify(path)
+        if report.state == "overridden":
+            return Result(path, report.state, report, note=f"By override: {reason}")
+        signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
+        return Result(path, report.state, report, note=signed if report.seal else _NO_SEAL)
 
     try:
         settings.at()
     except ConfigurationError as error:
         output.misconfigured("verify", error, as_json=as_json)
-    _run("verify", paths, check, as_json=as_json)
+    run("verify", paths, check, as_json=as_json)
 
 
 @click.command()
-@_paths
+@paths_argument
 @click.option("--dry-run", is_flag=True, help="Say what would be sealed; change nothing.")
 @click.option(
     "--algorithm",
     type=click.Choice(["sha256", "sha512", "blake2b"]),
-    default="sha256",
-    show_default=True,
-    help="Digest of the chunks.",
+    help="Digest of the chunks; by default that of the settings, sha256.",
 )
 @click.option(
     "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."
 )
 @json_option
 def seal(
-    paths: tuple[str, ...], dry_run: bool, algorithm: str, sidecar: bool, as_json: bool
+    paths: tuple[str, ...], dry_run: bool, algorithm: str | None, sidecar: bool, as_json: bool
 ) -> None:
     """Seal files, or all models in directories, as they are now.
 
@@ -81,11 +102,11 @@ def seal(
         except AlreadySealedError:
             return Result(path, "already-sealed", api.inspect(path))
 
-    _run("seal", paths, put, as_json=as_json)
+    run("seal", paths, put, as_json=as_json)
 
 
 @click.command()
-@_paths
+@paths_argument
 @json_option
 def unseal(paths: tuple[str, ...], as_json: bool) -> None:
     """Remove seals from files, or all models in directories.
@@ -102,26 +123,27 @@ def unseal(paths: tuple[str, ...], as_json: bool) -> None:
         except UnsealedModelError:
             return Result(path, "unsealed", note="There was no seal.")
 
-    _run("unseal", paths, remove, as_json=as_json)
+    run("unseal", paths, remove, as_json=as_json)
 
 
 @click.command()
-@_paths
+@paths_argument
+@click.option("--digest", is_flag=True, help="Compute the digest of the content as it is, too.")
 @json_option
-def inspect(paths: tuple[str, ...], as_json: bool) -> None:
+def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
     """Show what seals say, without checking the content.
 
     Whether the content matches is for verify to tell.
     """
 
     def read(path: str) -> Result:
-        report = api.inspect(path)
+        report = api.inspect(path, digest=digest)
         return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
 
-    _run("inspect", paths, read, as_json=as_json, show=_show_seal)
+    run("inspect", paths, read, as_json=as_json, show=_show_seal)
 
 
-def _run(
+def run(
     command: str,
     paths: tuple[str, ...],
     act: Callable[[str], Result],
@@ -157,7 +179,11 @@ def _attempt(path: str, act: Callable[[str], Result]) -> Result:
 
 def _show_seal(result: Result) -> None:
     output.show(result)
-    if result.report is None or result.report.seal is None:
+    if result.report is None:
+        return
+    if result.report.digest:
+        output.facts([("content is", result.report.digest)])
+    if result.report.seal is None:
         return
     seal = result.report.seal
     output.facts(
@@ -166,13 +192,22 @@ def _show_seal(result: Result) -> None:
             *([("files", len(seal.files))] if seal.files else []),
             *([("not covered", ", ".join(result.report.others))] if result.report.others else []),
             ("sealed as", seal.subject),
+            *([("model", _named(seal))] if seal.model or seal.model_version else []),
             ("created", seal.created),
+            *([("expires", seal.expires)] if seal.expires else []),
             ("assurance", result.report.assurance),
             ("signatures", seal.signatures or "none"),
+            *(
+                [("trusted", ", ".join(result.report.signers) or "none of them")]
+                if seal.signatures
+                else []
+            ),
             ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
             ("root", f"{seal.algorithm}:{seal.root}"),
             ("seal block", f"{seal.block_size:,} bytes {_where(seal)}"),
-            ("written by", ", ".join(f"{k} {v}" for k, v in seal.provenance.items()) or "unknown"),
+            ("written by", _versions(seal) or "unknown"),
+            *((key, text) for key, text in seal.provenance.items() if key not in VERSIONS),
+            *((f"data {name}", digest) for name, digest in seal.datasets.items()),
             ("parts", f"{len(seal.regions)} named byte ranges"),
         ]
     )
@@ -182,7 +217,26 @@ def _show_seal(result: Result) -> None:
         output.detail(f"  and {len(seal.regions) - _REGIONS_SHOWN} more (--json lists all)")
 
 
-def _where(seal: api.SealInfo) -> str:
+def _where(seal: SealInfo) -> str:
     if seal.store == "embedded":
         return f"at offset {seal.block_offset:,}"
     return "in a file beside it" if seal.store == "sidecar" else "in a file of its own"
+
+
+def _named(seal: SealInfo) -> str:
+    return " ".join(filter(None, (seal.model or "(no name)", seal.model_version)))
+
+
+def _versions(seal: SealInfo) -> str:
+    return ", ".join(f"{key} {text}" for key, text in seal.provenance.items() if key in VERSIONS)
+
+
+@contextmanager
+def _overriding(root: str | None, reason: str | None) -> Iterator[None]:
+    """Let the content ``root`` pass; what is otherwise warned of is said in the result."""
+    if root is None or reason is None:
+        yield
+        return
+    with override(root=root, reason=reason), warnings.catch_warnings():
+        warnings.simplefilter("ignore", OverrideWarning)
+        yield

@@ -40,7 +40,14 @@ SCHEMA = 1
 # Below this many bytes the work is over before a bar could be read.
 _LONG_WORK = 256 * 1024 * 1024
 # The commands that read all of a file, and what the bar says meanwhile.
-_READERS = {"verify": "Verifying", "seal": "Sealing", "unseal": "Unsealing"}
+_READERS = {
+    "verify": "Verifying",
+    "seal": "Sealing",
+    "unseal": "Unsealing",
+    "reseal": "Resealing",
+    "sign": "Signing",
+}
+_NOTABLE = ("unsealed", "overridden")  # neither refused nor as it should be
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
 _bar: Progress | None = None
@@ -92,9 +99,7 @@ class Result:
 
 def show(result: Result) -> None:
     """Print one result: state and path, then what is wrong and what to do about it."""
-    colour = "red" if not result.ok else "yellow" if result.state == "unsealed" else "green"
-    state = click.style(f"{result.state:<15}", fg=colour, bold=not result.ok)
-    _say(f"{state} {printable(result.path)}")
+    state(result.state, result.path, good=result.ok)
     if result.error is not None:
         detail(result.error.cause)
         # The cause names the first few damaged parts itself.
@@ -104,6 +109,13 @@ def show(result: Result) -> None:
         detail(result.error.remedy())
     elif result.note:
         detail(result.note)
+
+
+def state(word: str, what: str, *, good: bool = True) -> None:
+    """Print the line that says what became of ``what``."""
+    colour = "red" if not good else "yellow" if word in _NOTABLE else "green"
+    styled = click.style(f"{word:<15}", fg=colour, bold=not good)
+    _say(f"{styled} {printable(what)}")
 
 
 def detail(text: str) -> None:
@@ -135,13 +147,18 @@ def emit(command: str, *, ok: bool, **fields: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
-def misconfigured(command: str, error: ConfigurationError, *, as_json: bool) -> NoReturn:
+def misconfigured(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
     """End the command because a setting has a value nobody can interpret."""
+    failed(command, error, as_json=as_json)
+
+
+def failed(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
+    """End a command that is about no model files, because of ``error``."""
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
         click.echo(f"Error: {printable(str(error))}", err=True)
-    sys.exit(USAGE)
+    sys.exit(USAGE if isinstance(error, ConfigurationError) else REFUSED)
 
 
 @contextmanager

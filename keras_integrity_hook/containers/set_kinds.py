@@ -51,6 +51,11 @@ class Place:
         """The seal's path below the directory."""
         return self.stem + self.kind.seal
 
+    @property
+    def path(self) -> str:
+        """What a user calls it by: the directory, or the stem in it."""
+        return os.path.join(self.directory, self.stem) if self.stem else self.directory
+
     def owns(self, name: str) -> bool:
         """Whether a file beside a set of one stem, by its name, is one that a save of it writes."""
         if name in (self.stem, self.seal):

@@ -7,9 +7,10 @@ import os
 import threading
 import warnings
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.containers.base import ModelFile, Seal
 from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
@@ -17,9 +18,12 @@ from keras_integrity_hook.errors import (
     UnsealedModelWarning,
     printable,
 )
-from keras_integrity_hook.guard.refusal import outside_depth
+from keras_integrity_hook.guard.refusal import is_refused, outside_depth
 from keras_integrity_hook.policy import checks, permissions
 from keras_integrity_hook.settings import Settings
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.signing.verify import Signer
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -41,7 +45,7 @@ def admit(model: ModelFile) -> None:
         refuse_unsealed(model.path)
         return
     try:
-        checks.from_settings(demands).verify(_evidence(model, demands))
+        checks.from_settings(demands).verify(_evidence(model.seal, demands))
     except IntegrityError as error:
         error.path = error.path or model.path
         raise
@@ -79,11 +83,50 @@ def refuse_unsealed(path: str, what: str = "the model") -> None:
         raise UnsealedModelError(f"{what} has no seal and one is required", path=path)
 
 
-def _evidence(model: ModelFile, demands: Settings) -> checks.Evidence:
-    seal = model.seal
-    assert seal is not None
-    now = datetime.now(UTC)
-    return checks.Evidence(seal.statement, now, lambda: (), lambda: None)
+def refuse_remote(location: str) -> None:
+    """Refuse a model behind a URL where a seal is required: its bytes cannot be held and checked.
+
+    Raises:
+        UnsealedModelError: one is required there.
+    """
+    if not settings.at(location).needs_seal:
+        return
+    error = UnsealedModelError("a seal is required, and behind a URL none is read", path=location)
+    error.default_remedy = "Copy the model to a local path and load it from there."
+    is_refused(error)
+    raise error
+
+
+def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
+    """Who of those that count here has signed ``seal``; imports nothing where nobody has.
+
+    Raises:
+        LimitExceededError: more signatures than any seal has.
+        ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
+    """
+    if not seal.envelope.signatures:
+        return ()
+    from keras_integrity_hook.signing import verify
+
+    machine_only = verify.only_machine_counts(demands.locked)
+    return verify.verified_signers(seal.envelope, at=datetime.now(UTC), machine_only=machine_only)
+
+
+def _evidence(seal: Seal, demands: Settings) -> checks.Evidence:
+    root = seal.statement.root
+    return checks.Evidence(
+        statement=seal.statement,
+        now=datetime.now(UTC),
+        signers=lambda: signers_of(seal, demands),
+        revocation=lambda: _reason(root),
+    )
+
+
+def _reason(root: str) -> str | None:
+    from keras_integrity_hook.signing import trust
+
+    found = trust.revocation(root)
+    return None if found is None else found.reason or "no reason given"
 
 
 def _check_permissions(model: ModelFile, demands: Settings) -> None:

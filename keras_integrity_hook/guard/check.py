@@ -19,6 +19,7 @@ from keras_integrity_hook.errors import (
     MalformedSealError,
     printable,
 )
+from keras_integrity_hook.guard.computed import spelled_digest
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.statement import Region, Statement
 
@@ -44,7 +45,9 @@ def check_content(model: ModelFile) -> None:
         raise
     chunks = tree.damaged_chunks(model.seal.table, table, said.algorithm)
     if chunks:
-        raise mismatch(model, chunks)
+        refusal = mismatch(model, chunks)
+        refusal.content_digest = _digest_as_it_is(said, table)
+        raise refusal
 
 
 def check_members(model: ModelFile) -> None:
@@ -67,6 +70,12 @@ def mismatch(model: ModelFile, chunks: list[int]) -> ChecksumMismatchError:
         damaged=damaged,
         parts=parts,
     )
+
+
+def _digest_as_it_is(said: Statement, table: bytes) -> str:
+    algorithm = said.algorithm
+    root = tree.root(table, size=said.size, chunk_size=said.chunk_size, algorithm=algorithm)
+    return spelled_digest(root, algorithm, said.files)
 
 
 def _size_mismatch(model: ModelFile) -> ChecksumMismatchError:

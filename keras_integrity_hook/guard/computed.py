@@ -7,10 +7,15 @@ nothing can change between the moment a digest was compared and the moment the b
 
 from __future__ import annotations
 
-from keras_integrity_hook.containers.base import ModelFile, Seal
-from keras_integrity_hook.sealing import statement, tree
+from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.base import ModelFile, Seal, open_model
+from keras_integrity_hook.containers.set_kinds import Place
+from keras_integrity_hook.errors import IntegrityError, UnreadableFileError
+from keras_integrity_hook.sealing import canonical, statement, tree
 from keras_integrity_hook.sealing.envelope import Envelope
-from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.sealing.statement import Member, Statement
+
+_SET = b"keras-integrity/v1 set\0"
 
 
 def computed_seal(model: ModelFile, algorithm: str = "sha256") -> Seal:
@@ -37,3 +42,70 @@ def computed_seal(model: ModelFile, algorithm: str = "sha256") -> Seal:
         files=() if model.files is None else model.files.members,
     )
     return Seal(said, Envelope(statement.encode(said)), table, offset=0, size=0)
+
+
+def open_as_it_is(path: str, place: Place | None, algorithm: str = "sha256") -> ModelFile:
+    """Open the model at ``path`` with the seal that its content would have now, whatever seal it
+    has. Every file of a set is held.
+
+    Args:
+        path: what the user named.
+        place: where the set lies, None for a single file.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+
+    Raises:
+        UnreadableFileError, NotAModelError, DamagedFileError, MalformedSealError,
+        LimitExceededError: there is no content to be told from the rest.
+    """
+    model = open_model(path) if place is None else _open_present(path, place)
+    try:
+        model.seal = computed_seal(model, algorithm)
+    except BaseException:
+        model.close()
+        raise
+    return model
+
+
+def content_digest(seal: Seal) -> str:
+    """The digest that stands for the content under ``seal``: ``"sha256:<hex>"``.
+
+    For a single file that is the root. For a set it binds the files' names and sizes too: the root
+    is that of their bytes, one after the other, wherever one ends and the next begins.
+    """
+    said = seal.statement
+    return spelled_digest(said.root, said.algorithm, said.files)
+
+
+def spelled_digest(root: str, algorithm: str, files: tuple[Member, ...]) -> str:
+    """As :func:`content_digest`, from its parts.
+
+    Args:
+        root: hexadecimal.
+        files: of a set, as a statement lists them; empty for a single file.
+    """
+    if files:
+        digest = tree.new_hash(algorithm)
+        listed = [list(member) for member in files]
+        digest.update(_SET + canonical.encode({"files": listed, "root": root}))
+        root = digest.digest().hex()
+    return f"{algorithm}:{root}"
+
+
+def _open_present(path: str, place: Place) -> ModelFile:
+    """The set at ``place`` with all that a loader could read there, no seal asked."""
+    try:
+        with file_set.open_directory(place) as found:
+            file_set.open_present(found)
+            members = found.members
+        files = file_set.open_directory(place)
+        try:
+            file_set.open_listed(files, members, hold=True)
+            return ModelFile(path, -1, place.kind.container, files.content, None, files)
+        except BaseException:
+            files.close()
+            raise
+    except OSError as error:
+        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+    except IntegrityError as error:
+        error.path = error.path or path
+        raise

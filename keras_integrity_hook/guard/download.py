@@ -52,7 +52,8 @@ class Download:
                 whoever sits on it decides where they lead.
 
         Raises:
-            InsecureDownloadError: it is a model file and some hop is not encrypted.
+            InsecureDownloadError: it is a model file and some hop is not encrypted, or it has no
+                hash and the policy asks for one.
             ConfigurationError: the mode is misspelt.
         """
         self._is_model = self._is_model or is_model_name(urlsplit(url).path)
@@ -60,17 +61,19 @@ class Download:
         if not encrypted:
             self._insecure = self._insecure or self._urls[-1]
         if self._is_model and self._insecure and not self._settled:
-            self._refuse(self._insecure)
-        if self._is_model and not self._has_hash:
+            self._refuse(
+                f"the way to this model file leads over {self._insecure}, which is not encrypted: "
+                "anyone on it could replace the file"
+            )
+        if self._is_model and not self._has_hash and not self._settled:
+            if settings.at().downloads is settings.Downloads.HASHED:
+                self._refuse(
+                    "a hash to compare this model file with is required, and none is given"
+                )
             self._report_missing_hash()
 
-    def _refuse(self, insecure: str) -> None:
-        error = InsecureDownloadError(
-            f"the way to this model file leads over {insecure}, which is not encrypted: anyone "
-            "on it could replace the file",
-            path=self._urls[0],
-            urls=tuple(self._urls),
-        )
+    def _refuse(self, cause: str) -> None:
+        error = InsecureDownloadError(cause, path=self._urls[0], urls=tuple(self._urls))
         if settings.mode() is not settings.Mode.WARN:
             _log.error("refused: %s", error)
             raise error

@@ -19,7 +19,14 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
-from keras_integrity_hook.guard import admission, directory, refusal, replace, sidecars
+from keras_integrity_hook.guard import (
+    admission,
+    directory,
+    override,
+    refusal,
+    replace,
+    sidecars,
+)
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.limits import MIB
@@ -59,9 +66,13 @@ def open_verified(path: str) -> VerifiedFile:
         _refuse_set(model)
         file = _admitted(model)
     except IntegrityError as error:
-        if refusal.is_refused(error):
+        pinned = override.admitted(path, error)
+        if pinned is not None:
+            file = _checked(pinned)
+        elif refusal.is_refused(error):
             raise
-        file = _unchecked(path)
+        else:
+            file = _unchecked(path)
     # (6) One line for the record.
     _log.info("load %s: %s", printable(path), file.assurance)
     return _noted(file)
@@ -91,9 +102,13 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
     try:
         checked = _checked_set(path, place, below)
     except IntegrityError as error:
-        if refusal.is_refused(error):
+        pinned = override.admitted(path, error, place)
+        if pinned is not None:
+            checked = _laid_out(pinned, below)
+        elif refusal.is_refused(error):
             raise
-        checked = None
+        else:
+            checked = None
     _log.info("load %s: %s", printable(path), "unverified" if checked is None else "verified")
     if checked is None:
         token = _admitted_place.set(place)
@@ -136,16 +151,24 @@ def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
     try:
         admission.admit(model)
         admission.warn_if_unsealed(model)
-        if model.seal is not None:
-            return VerifiedDirectory(model, below)
+    except BaseException:
+        model.close()
+        raise
+    if model.seal is not None:
+        return _laid_out(model, below)
+    model.close()
+    return None
+
+
+def _laid_out(model: ModelFile, below: str) -> VerifiedDirectory:
+    try:
+        return VerifiedDirectory(model, below)
     except OSError as error:
         model.close()
         raise directory.no_room(model, error) from error
     except BaseException:
         model.close()
         raise
-    model.close()
-    return None
 
 
 def _refuse_set(model: ModelFile) -> None:
@@ -173,6 +196,16 @@ def _admitted(model: ModelFile) -> VerifiedFile:
         if not trusted:
             # (5) A lease keeps writers out where it can be had; check everything.
             file.check()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _checked(model: ModelFile) -> VerifiedFile:
+    file = VerifiedFile(model, trusted=False)
+    try:
+        file.check()
     except BaseException:
         file.close()
         raise

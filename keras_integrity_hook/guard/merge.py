@@ -42,7 +42,7 @@ def save_into_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> 
     place = Place(kind, str(target), "")
     if not save.is_replaceable(target):
         if _is_rest_vouched_for(place, path, None):
-            return save.save_into_directory(target, kind, write)
+            return save.save_into_directory(target, kind, write, path)
         return _unsealed(path, write(path))
     with replace.private_sibling(target) as private:
         result = save.write_privately(private, write)
@@ -51,7 +51,9 @@ def save_into_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> 
             private,
             target,
             lambda name: name == kind.seal,
-            finish=lambda: save.seal_written(Place(kind, str(private), "")) if vouched else None,
+            finish=lambda: (
+                save.seal_written(Place(kind, str(private), ""), path) if vouched else None
+            ),
         )
     if not vouched:
         return _unsealed(path, result)

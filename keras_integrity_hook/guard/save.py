@@ -16,8 +16,13 @@ from typing import NamedTuple, TypeVar
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
-from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
-from keras_integrity_hook.guard import replace, sealer, sidecars
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    LimitExceededError,
+    SigningError,
+    printable,
+)
+from keras_integrity_hook.guard import autosign, replace, sealer, sidecars
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -56,25 +61,31 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
         What ``write`` returned.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     # (1) Where would a plain open() write? Through symbolic links; a special file is not ours.
     target = Path(os.path.realpath(path))
     if _is_special(target) or not target.parent.is_dir():
         return write(path)
-    beside = sidecars.are_wanted(path)
+    beside = target if sidecars.are_wanted(path) else None
     if beside and _is_inside_other_save(target):
         return write(path)  # its seal covers this file, which is to have no stray one beside it
+    autosign.check_key(path)
     room = 0 if beside else user_block
     try:
         with replace.private_sibling(target) as private:
             # (2) write beside it, (3) seal, (4) replace.
-            result = _write_and_seal(private, write, room, beside=target if beside else None)
+            result = _write_and_seal(private, write, room, path, beside)
             sidecars.put_in_place(private, target)
     except PermissionError as error:
         if os.access(target.parent, os.W_OK):
             raise
-        return _save_through_temporary(target, write, room, error, beside=beside)
+        _refuse_unwritable(target, error)
+        with tempfile.TemporaryDirectory() as directory:
+            private = Path(directory) / target.name
+            result = _write_and_seal(private, write, room, path, beside)
+            sidecars.overwrite(private, target)
     # (5) One line for the record.
     _log.info("save %s: sealed", printable(path))
     return result
@@ -91,22 +102,24 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
         write: writes the model into the directory it is given, which does not exist yet.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(path))
     if is_being_sealed(target) or not may_become_directory(target):
         return write(path)
+    autosign.check_key(path)
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
     if not is_replaceable(target):
-        return save_into_directory(target, kind, write)
+        return save_into_directory(target, kind, write, path)
     with replace.private_sibling(target) as private:
         result = write_privately(private, write)
         replace.put_directory_in_place(
             private,
             target,
             _replaced_in(Place(kind, str(target), "")),
-            finish=lambda: seal_written(Place(kind, str(private), "")),
+            finish=lambda: seal_written(Place(kind, str(private), ""), path),
         )
     _log.info("save %s: sealed", printable(path))
     return result
@@ -134,21 +147,25 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
         write: writes the files at the path it is given, of the same base name.
 
     Raises:
+        SigningError: it has to be signed and could not be; the destination is as it was.
         OSError, and whatever ``write`` raises: the destination is as it was.
     """
     target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
     if is_being_sealed(target) or not target.parent.is_dir():
         return write(path)
+    autosign.check_key(path)
     with replace.private_sibling(target) as private:
         place = Place(kind, str(private.parent), private.name)
-        result = _write_set(private, write, place)
+        result = _write_set(private, write, place, path)
         _unseal_if_incomplete(place)
         replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
     _log.info("save %s: sealed", printable(path))
     return result
 
 
-def save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result]) -> _Result:
+def save_into_directory(
+    target: Path, kind: Kind, write: Callable[[str], _Result], path: str
+) -> _Result:
     """For a directory that cannot be replaced, only what is in it: no atomic way exists there."""
     _log.warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
@@ -157,21 +174,27 @@ def save_into_directory(target: Path, kind: Kind, write: Callable[[str], _Result
     )
     # Never a new model with an old seal, however this ends.
     (target / kind.seal).unlink(missing_ok=True)
-    return _write_set(target, write, Place(kind, str(target), ""))
+    return _write_set(target, write, Place(kind, str(target), ""), path)
 
 
-def seal_written(place: Place) -> None:
+def seal_written(place: Place, path: str | None = None) -> None:
     """Seal a set that was written where it is.
+
+    Args:
+        path: where the user will find it, if that is not at ``place``.
 
     The user's model matters more than its seal: where none can be made a warning is logged, and
     loads will say that the model has none.
 
     Raises:
+        SigningError: it has to be signed and could not be.
         OSError: the disk is full, ...
     """
     name = place.stem or os.path.basename(os.path.abspath(place.directory))
     try:
-        sealer.seal_set(place, subject=name)
+        sealer.seal_set(place, subject=name, path=path or place.path)
+    except SigningError:
+        raise
     except IntegrityError as error:
         _log.warning("save %s: not sealed: %s", printable(name), error)
 
@@ -201,9 +224,9 @@ def write_privately(private: Path, write: Callable[[str], _Result], user_block: 
         _reservation.reset(token)
 
 
-def _write_set(private: Path, write: Callable[[str], _Result], place: Place) -> _Result:
+def _write_set(private: Path, write: Callable[[str], _Result], place: Place, path: str) -> _Result:
     result = write_privately(private, write)
-    seal_written(place)
+    seal_written(place, path)
     return result
 
 
@@ -240,16 +263,20 @@ def may_become_directory(target: Path) -> bool:
 
 
 def _write_and_seal(
-    private: Path, write: Callable[[str], _Result], user_block: int, *, beside: Path | None
+    private: Path,
+    write: Callable[[str], _Result],
+    user_block: int,
+    path: str,
+    beside: Path | None,
 ) -> _Result:
     """Write and seal; beside the file if it is to go, with its seal, where ``beside`` says."""
     result = write_privately(private, write, user_block)
     if beside is not None:
-        sidecars.write_beside(private, beside)
+        sidecars.write_beside(private, beside, path)
         return result
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
-        sealer.seal_in_place(fd, subject=private.name)
+        sealer.seal_in_place(fd, subject=private.name, path=path)
     except LimitExceededError as error:
         # The user's model matters more than its seal; loads will say that it has none.
         _log.warning("save %s: not sealed: %s", printable(private.name), error)
@@ -258,14 +285,7 @@ def _write_and_seal(
     return result
 
 
-def _save_through_temporary(
-    target: Path,
-    write: Callable[[str], _Result],
-    user_block: int,
-    why: OSError,
-    *,
-    beside: bool,
-) -> _Result:
+def _refuse_unwritable(target: Path, why: OSError) -> None:
     """The directory cannot be written but perhaps the file can: no atomic way exists there."""
     if not os.access(target, os.W_OK):
         raise why
@@ -274,11 +294,6 @@ def _save_through_temporary(
         "a crash now would leave it damaged",
         printable(str(target)),
     )
-    with tempfile.TemporaryDirectory() as directory:
-        private = Path(directory) / target.name
-        result = _write_and_seal(private, write, user_block, beside=target if beside else None)
-        sidecars.overwrite(private, target)
-    return result
 
 
 def _is_special(target: Path) -> bool:

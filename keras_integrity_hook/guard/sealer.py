@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import threading
 import time
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from keras_integrity_hook import __version__
+from keras_integrity_hook import settings
 from keras_integrity_hook.containers import base, file_set, hdf5, keras_zip
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
+from keras_integrity_hook.guard import autosign, provenance
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing import block, envelope, statement, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
@@ -28,47 +27,62 @@ _ENVELOPE_BASE = 2 * 1024  # a statement without regions, in its envelope, with 
 _REGION_BASE = 64  # brackets, offsets and CRC of one region
 
 
-def seal_in_place(fd: int, *, subject: str, algorithm: str = "sha256") -> Statement:
+def seal_in_place(
+    fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
+) -> Statement:
     """Seal the unsealed model behind ``fd`` (open for reading and writing, nobody else's yet).
 
     Args:
         fd: descriptor of a whole ``.keras`` or HDF5 file, with or without an empty user block.
         subject: the file's name for the statement.
-        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
+        path: where the user will find it; settings may differ from path to path.
 
     Raises:
         AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError,
-        ConfigurationError: as their names say. OSError: the disk is full, ...
+        SigningError, ConfigurationError: as their names say. OSError: the disk is full, ...
     """
-    layout = _plain_layout(fd)
-    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm)
+    layout = plain_layout(fd)
+    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
+    put_block(fd, layout, wrapped, table)
+    return said
+
+
+def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
+    """Write a block into the file behind ``fd``, which has this ``layout`` and no seal yet."""
     if layout.container == hdf5.CONTAINER:
         _write_user_block(fd, os.fstat(fd).st_size - layout.content.size, wrapped, table)
     else:
         _write_before_directory(fd, wrapped, table)
-    return said
 
 
-def sidecar_for(fd: int, *, subject: str, algorithm: str = "sha256") -> bytes:
+def sidecar_for(
+    fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
+) -> bytes:
     """The seal to put beside the unsealed model behind ``fd``, which is only read.
 
-    Raises:
-        AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError,
-        ConfigurationError: as their names say.
+    Args and Raises: as :func:`seal_in_place`, but that all of the file is content.
     """
     layout = base.locate(fd, os.fstat(fd).st_size)
     if layout.block is not None:
         raise AlreadySealedError("the file has a seal already")
-    _, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm)
+    _, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
     return block.encode(wrapped, table)
 
 
-def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statement:
+def seal_set(
+    place: Place, *, subject: str, algorithm: str | None = None, path: str | None = None
+) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
+
+    Args:
+        subject: the model's name for the statement.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
+        path: where the user will find it; settings may differ from path to path.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
-        ConfigurationError: as their names say. OSError: the disk is full, ...
+        SigningError, ConfigurationError: as their names say. OSError: the disk is full, ...
     """
     with file_set.open_directory(place) as found:
         file_set.open_present(found)
@@ -78,7 +92,13 @@ def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statem
             for start, part in zip(starts, found.parts, strict=False)
         )
         layout = Layout(place.kind.container, found.content, members=members)
-        said, wrapped, table = _sealed_words(layout, subject, algorithm, found.members)
+        said, wrapped, table = _sealed_words(layout, subject, algorithm, path, found.members)
+    put_beside(place, wrapped, table)
+    return said
+
+
+def put_beside(place: Place, wrapped: bytes, table: bytes) -> None:
+    """Write a block as the seal of the set at ``place``, in one step."""
     target = Path(place.directory, place.seal)
     target.parent.mkdir(exist_ok=True)
     fresh = target.with_name(f".keras-integrity-{os.getpid()}-{threading.get_ident()}")
@@ -87,16 +107,23 @@ def seal_set(place: Place, *, subject: str, algorithm: str = "sha256") -> Statem
         os.replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
-    return said
 
 
 def _sealed_words(
-    layout: Layout, subject: str, algorithm: str, files: tuple[Member, ...] = ()
+    layout: Layout,
+    subject: str,
+    algorithm: str | None,
+    path: str | None,
+    files: tuple[Member, ...] = (),
 ) -> tuple[Statement, bytes, bytes]:
     """The statement about a content, the envelope around it, and the chunk table."""
     content = layout.content
+    demands = settings.for_save(path)
+    algorithm = algorithm or demands.algorithm
     chunk_size = tree.chunk_size_for(content.size)
     table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
+    created = _now()
+    told = provenance.gathered(demands, created)
     said = Statement(
         subject=subject.encode("utf-8", "replace").decode(),
         root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),
@@ -104,12 +131,14 @@ def _sealed_words(
         algorithm=algorithm,
         size=content.size,
         chunk_size=chunk_size,
-        created=_now(),
+        created=statement.spelled(created),
         files=files,
-        provenance=_provenance(),
+        **told._asdict(),
         regions=name_regions(layout, chunk_size),
     )
-    return said, envelope.encode(Envelope(statement.encode(said))), table
+    payload = statement.encode(said)
+    signed = Envelope(payload, autosign.signatures(payload, path, demands))
+    return said, envelope.encode(signed), table
 
 
 def user_block_estimate(names: list[str], content_size: int) -> int:
@@ -134,7 +163,12 @@ def copy_content(content: Content, target: int, at: int = 0) -> None:
         done += len(piece)
 
 
-def _plain_layout(fd: int) -> Layout:
+def plain_layout(fd: int) -> Layout:
+    """The layout of a file without a seal, perhaps with an empty user block.
+
+    Raises:
+        AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError: as named.
+    """
     size = os.fstat(fd).st_size
     # A user block still empty is one we reserved. Anything else there is content: a ZIP may well
     # hold an HDF5 signature at an offset where a user block could end.
@@ -181,19 +215,8 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
         data, offset = data[done:], offset + done
 
 
-def _now() -> str:
+def _now() -> datetime:
     # SOURCE_DATE_EPOCH makes a save reproducible (reproducible-builds.org/specs).
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     seconds = int(epoch) if epoch.isdigit() else int(time.time())
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _provenance() -> dict[str, str]:
-    facts = {"python": platform.python_version(), "hook": __version__}
-    keras = sys.modules.get("keras")
-    if keras is not None:
-        facts["keras"] = str(getattr(keras, "__version__", "unknown"))
-        backend = sys.modules.get("keras.src.backend")
-        if backend is not None:
-            facts["backend"] = str(backend.backend())
-    return facts
+    return datetime.fromtimestamp(seconds, UTC)

@@ -38,8 +38,8 @@ _ATTEMPTS = 100  # a program that saves without a pause can spoil many of them
 
 
 def are_wanted(path: str) -> bool:
-    """Whether a seal of the single file ``path`` goes beside it. Raises ConfigurationError."""
-    return settings.at(path).store is settings.Store.SIDECAR
+    """Whether the seal of a single file that is saved at ``path`` goes beside it."""
+    return settings.for_save(path).store is settings.Store.SIDECAR
 
 
 def place_of(path: str) -> Place:
@@ -92,19 +92,23 @@ def _is_current(model: ModelFile) -> bool:
     return found is None or sidecar.is_unchanged(found)
 
 
-def write_beside(private: Path, target: Path) -> None:
+def write_beside(private: Path, target: Path, path: str) -> None:
     """Write the seal of the model at ``private`` beside it, to be put at ``target`` with it.
 
     The user's model matters more than its seal: where none can be made a warning is logged, and
     loads will say that the model has none.
 
+    Args:
+        path: what the user calls ``target``; settings may differ from path to path.
+
     Raises:
-        IntegrityError: not a model. OSError: the disk is full, ...
+        SigningError: it has to be signed and could not be. IntegrityError: not a model.
+        OSError: the disk is full, ...
     """
     fd = os.open(private, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _refuse_taken(target)
-        seal = sealer.sidecar_for(fd, subject=private.name)
+        seal = sealer.sidecar_for(fd, subject=private.name, path=path)
         _write_as(seal, _beside(private), like=target if target.exists() else private)
     except (LimitExceededError, SealWriteError) as error:
         _log.warning("save %s: not sealed: %s", printable(private.name), error)
@@ -155,17 +159,42 @@ def overwrite(private: Path, target: Path) -> None:
 
 
 def put_seal_beside(model: ModelFile, algorithm: str) -> None:
-    """Put a seal beside the unsealed file ``model``, which is not touched.
+    """Put a seal beside the file ``model``, which is not touched; an older one there goes.
 
     Raises:
         IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
     """
     target = Path(os.path.realpath(model.path))
     _refuse_taken(target)
-    seal = sealer.sidecar_for(model.fd, subject=target.name, algorithm=algorithm)
-    with replace.private_sibling(_beside(target)) as private:
-        _write_as(seal, private, like=target)
-        replace.put_in_place(private, _beside(target))
+    name = target.name
+    made = sealer.sidecar_for(model.fd, subject=name, algorithm=algorithm, path=model.path)
+    _put_seal(made, _sidecar_of(model) or _beside(target), like=target)
+
+
+def replace_seal(model: ModelFile, seal: bytes) -> None:
+    """Put ``seal``, a block about the same content, in the place of the sidecar of ``model``.
+
+    Raises:
+        SealWriteError: model or sidecar were replaced since they were opened.
+        OSError: the directory cannot be written, ...
+    """
+    found = _sidecar_of(model)
+    assert found is not None
+    if not _is_current(model):
+        raise SealWriteError("the file was changed while its seal was", path=model.path)
+    _put_seal(seal, found, like=found)
+
+
+def _put_seal(seal: bytes, target: Path, *, like: Path) -> None:
+    with replace.private_sibling(target) as private:
+        _write_as(seal, private, like=like)
+        replace.put_in_place(private, target)
+
+
+def _sidecar_of(model: ModelFile) -> Path | None:
+    """The file that the sidecar of ``model`` was read from, through links."""
+    found = model.seal.sidecar if model.seal else None
+    return Path(os.path.realpath(found.path)) if found else None
 
 
 def _beside(path: Path) -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import os
@@ -10,10 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from keras_integrity_hook.guard import admission
+
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 Function = Callable[..., Any]
 _FILE_SCHEME = "file://"
+_HUBS = ("hf://", "kaggle://")
 _SCHEME = re.compile(r"[A-Za-z][\w.+-]*://")
 
 
@@ -24,9 +28,17 @@ def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
 
 def call_with(wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any) -> Any:
     """Call with some arguments replaced, the rest exactly as the user gave them."""
+    bound = bound_with(wrapped, args, kwargs, **replaced)
+    return wrapped(*bound.args, **bound.kwargs)
+
+
+def bound_with(
+    wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any
+) -> inspect.BoundArguments:
+    """The arguments with some replaced, the rest exactly as the user gave them."""
     bound = inspect.signature(wrapped).bind(*args, **kwargs)
     bound.arguments.update(replaced)
-    return wrapped(*bound.args, **bound.kwargs)
+    return bound
 
 
 def path_argument(
@@ -41,6 +53,32 @@ def path_argument(
     except TypeError:
         return None
     return local_path(value)
+
+
+def path_to_load(
+    wrapped: Function, args: Args, kwargs: Kwargs, name: str = "filepath"
+) -> str | None:
+    """:func:`path_argument` of a function that loads.
+
+    Raises:
+        UnsealedModelError: it is a URL, and what is loaded from it must have a seal.
+    """
+    with contextlib.suppress(TypeError):
+        refuse_remote(bind(wrapped, args, kwargs).get(name))
+    return path_argument(wrapped, args, kwargs, name)
+
+
+def refuse_remote(value: Any) -> None:
+    """Refuse a URL that a seal is required at; what a hub's is downloaded to is checked there.
+
+    Raises:
+        UnsealedModelError: nothing behind a URL can be held and checked.
+    """
+    if not isinstance(value, str | bytes | os.PathLike) or is_local(value):
+        return
+    text = os.fsdecode(value)
+    if not text.startswith(_HUBS):
+        admission.refuse_remote(text)
 
 
 def local_path(value: Any) -> str | None:

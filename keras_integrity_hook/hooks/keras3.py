@@ -15,6 +15,7 @@ from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks import keras3_orbax as orbax
 from keras_integrity_hook.hooks import keras3_sets as sets
+from keras_integrity_hook.hooks.answers import answered
 from keras_integrity_hook.hooks.table import Host, Target
 
 _API = "keras.src.saving.saving_api"
@@ -27,10 +28,10 @@ _BACKUP = "keras.src.callbacks.backup_and_restore"
 TARGETS = (
     # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 and
     # Orbax checkpoints inline.
-    Target(_API, "load_model", guards.refuse_early),
+    Target(_API, "load_model", answered(guards.refuse_early)),
     Target(_API, "load_weights", orbax.load_weights),
     # .keras archives
-    Target(_LIB, "load_model", guards.load_archive),
+    Target(_LIB, "load_model", answered(guards.load_archive)),
     Target(_LIB, "save_model", guards.save_archive),
     # .weights.h5, sharded weights, and the weights of a .keras
     Target(_LIB, "load_weights_only", sets.load_weights_only),
@@ -50,7 +51,7 @@ TARGETS = (
     Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
     Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
     # legacy .h5 and .hdf5
-    Target(_LEGACY, "load_model_from_hdf5", guards.load_legacy),
+    Target(_LEGACY, "load_model_from_hdf5", answered(guards.load_legacy)),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
     # checkpoints of Orbax
     Target(_API, "_load_model_from_orbax_checkpoint", orbax.load_model, since=(3, 14)),

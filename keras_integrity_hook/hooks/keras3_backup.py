@@ -24,6 +24,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.guard import admission, load, refusal, replace, save
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.naming import names_model
 
 _log = logging.getLogger("keras_integrity_hook")
 
@@ -40,6 +41,7 @@ class DamagedBackupError(OSError):
         self.refusal = refusal
 
 
+@names_model
 def save_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_save_model``: write the pair beside the old one, seal it, and put it in place."""
     metadata = instance._training_metadata_path

@@ -17,11 +17,12 @@ from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3_paths import open_path as _open
+from keras_integrity_hook.hooks.naming import names_model
 
 
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     with load.surfacing_failures():
         if path is not None and path.endswith(".keras") and not _is_left_to_keras(path):
             # The inner function opens and checks it again; here only the structure is looked at,
@@ -32,7 +33,7 @@ def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_model``: hand over the verified archive as a file object."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
     with load.surfacing_failures():
@@ -48,7 +49,7 @@ def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
     :func:`open_store`."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
         return weights.all_or_nothing(wrapped, args, kwargs)
     return weights.all_or_nothing(
@@ -58,7 +59,7 @@ def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
 
 def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with load.surfacing_failures(), load.hdf5_over(_open(path)) as opened:
@@ -76,6 +77,7 @@ def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
     return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
 
 
+@names_model
 def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_model``: only zipped local archives are single files."""
     path = calls.path_argument(wrapped, args, kwargs)
@@ -87,6 +89,7 @@ def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     )
 
 
+@names_model
 def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
     path = calls.path_argument(wrapped, args, kwargs)
@@ -101,6 +104,7 @@ def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
     )
 
 
+@names_model
 def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
     path = calls.path_argument(wrapped, args, kwargs)

@@ -8,18 +8,22 @@ Orbax writes a step in the background and renames it into place: only then it is
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import ORBAX, Place
-from keras_integrity_hook.guard import load, save
+from keras_integrity_hook.errors import SigningError
+from keras_integrity_hook.guard import autosign, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.naming import names_model
 
 
+@names_model
 def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``OrbaxCheckpoint._save_checkpoint``: seal the step once Orbax is done with it."""
     # Never two at once: the save may remove older steps, and must not meet us in one of them.
@@ -29,6 +33,8 @@ def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     )
     # What is there already was not written by this call, and is not ours to vouch for.
     ours = "://" not in step and not os.path.lexists(step) and _is_primary(instance)
+    if ours:
+        autosign.check_key(step)
     result = wrapped(*args, **kwargs)
     if ours:
         futures = getattr(instance, "_async_futures", None)
@@ -50,7 +56,11 @@ def finish(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def finish_sealing(instance: Any) -> None:
-    """Wait for the seal of the last step. Raises OSError where it could not be written."""
+    """Wait for the seal of the last step.
+
+    Raises:
+        OSError, SigningError: it could not be written, or not be signed.
+    """
     sealing: _Sealing | None = getattr(instance, "_keras_integrity_sealing", None)
     if sealing is not None:
         instance._keras_integrity_sealing = None
@@ -59,7 +69,7 @@ def finish_sealing(instance: Any) -> None:
 
 def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_orbax_checkpoint``: hand over a root that holds the checked step alone."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with _verified_root(path, _latest_step(path)) as root:
@@ -68,7 +78,7 @@ def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: it opens checkpoints of Orbax inline."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not _is_checkpoint(path):
         return guards.load_weights(wrapped, instance, args, kwargs)
     if not _holds_steps(path):  # a step itself
@@ -129,12 +139,18 @@ class _Sealing:
     def __init__(self, step: str, wait: Callable[[], Any]) -> None:
         self._step = step
         self._wait = wait
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="keras-integrity-seal")
+        self._error: OSError | SigningError | None = None
+        # What the user states about the model in this thread holds for its seal, too.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name="keras-integrity-seal")
         self._thread.start()
 
     def finish(self) -> None:
-        """Return when the step is sealed. Raises OSError where the seal could not be written."""
+        """Return when the step is sealed.
+
+        Raises:
+            OSError, SigningError: the seal could not be written, or not be signed.
+        """
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -147,5 +163,5 @@ class _Sealing:
         try:
             if os.path.isdir(self._step):
                 save.seal_written(Place(ORBAX, self._step, ""))
-        except OSError as error:
+        except (OSError, SigningError) as error:
             self._error = error

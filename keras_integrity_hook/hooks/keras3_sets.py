@@ -13,13 +13,14 @@ from keras_integrity_hook.guard import directory, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.naming import names_model
 
 _ASSETS = "assets/"
 
 
 def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_dir``: an unzipped model, or what was downloaded from a hub."""
-    path = calls.path_argument(wrapped, args, kwargs, "dirpath")
+    path = calls.path_to_load(wrapped, args, kwargs, "dirpath")
     if path is None or not os.path.isdir(path):
         return wrapped(*args, **kwargs)
     with load.verified_set(path, Place(KERAS_DIRECTORY, path, "")) as checked:
@@ -32,6 +33,7 @@ def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
         return model
 
 
+@names_model
 def save_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_save_model_to_dir``: an unzipped model, or what is about to be uploaded to a hub."""
     path = calls.path_argument(wrapped, args, kwargs, "dirpath")
@@ -46,7 +48,7 @@ def save_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
 
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an index of shards with its shards, or one file."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not path.endswith("weights.json") or directory.is_verified(path):
         return guards.load_weights_only(wrapped, instance, args, kwargs)
     if not os.path.lexists(path):
@@ -57,6 +59,7 @@ def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
         return weights.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": where})
 
 
+@names_model
 def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: sharded, or one file."""
     path = calls.path_argument(wrapped, args, kwargs)

@@ -17,7 +17,7 @@ from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
 def load_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``from_preset``: hand over a verified directory in place of the user's."""
-    path = calls.path_argument(wrapped, args, kwargs, "preset")
+    path = calls.path_to_load(wrapped, args, kwargs, "preset")
     # A preset inside another (a task's tokenizer) is opened in the directory that is verified.
     if path is None or not _is_local_preset(path) or directory.is_verified(path):
         return wrapped(*args, **kwargs)

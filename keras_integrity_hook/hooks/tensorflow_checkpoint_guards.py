@@ -104,7 +104,7 @@ def restoring(wrapped: Function, args: Args, kwargs: Kwargs, argument: str, sour
 
 def open_reader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``NewCheckpointReader``: opens the index now, and data when it is asked for it."""
-    path = calls.path_argument(wrapped, args, kwargs, "filepattern")
+    path = calls.path_to_load(wrapped, args, kwargs, "filepattern")
     if path is None or directory.is_verified(path):
         return wrapped(*args, **kwargs)
     source = checkpoint_at(path)
@@ -167,10 +167,11 @@ def delete(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
 
 def _unverified(wrapped: Function, args: Args, kwargs: Kwargs, argument: str) -> str | None:
     """The local path in ``argument`` if it is to be checked."""
-    path = calls.path_argument(wrapped, args, kwargs, argument)
+    path = calls.path_to_load(wrapped, args, kwargs, argument)
     if path is None or directory.is_verified(path):
         return None
     if _is_elsewhere(calls.bind(wrapped, args, kwargs).get("options")):
+        admission.refuse_unsealed(path, "what another machine reads")
         _log.warning("load %s: not checked: another machine reads it", printable(path))
         return None
     return path

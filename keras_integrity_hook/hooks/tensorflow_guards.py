@@ -74,7 +74,7 @@ def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs
 
 def _unverified(wrapped: Function, args: Args, kwargs: Kwargs) -> str | None:
     """The path of a local SavedModel that is not one of our own checked copies."""
-    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
+    path = calls.path_to_load(wrapped, args, kwargs, "export_dir")
     if path is None or directory.is_verified(path) or not os.path.isdir(path):
         return None
     return path

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from keras_integrity_hook.hooks import keras3_guards
 from keras_integrity_hook.hooks import tf_keras_guards as guards
+from keras_integrity_hook.hooks.answers import answered
 from keras_integrity_hook.hooks.table import Host, Target
 
 _SAVING = "tf_keras.src.saving"
@@ -20,16 +21,16 @@ _HDF5 = f"{_SAVING}.legacy.hdf5_format"
 _MODEL = f"{_SAVING}.legacy.saved_model"
 
 TARGETS = (
-    Target(_API, "load_model", guards.refuse_early),
+    Target(_API, "load_model", answered(guards.refuse_early)),
     Target(_API, "load_weights", keras3_guards.load_weights),
     # .keras archives
-    Target(_LIB, "load_model", guards.load_archive),
+    Target(_LIB, "load_model", answered(guards.load_archive)),
     Target(_LIB, "save_model", keras3_guards.save_archive),
     # .weights.h5, and the weights of a .keras
     Target(_LIB, "load_weights_only", keras3_guards.load_weights),
     Target(_LIB, "save_weights_only", keras3_guards.save_weights_only),
     # legacy .h5 and .hdf5
-    Target(_HDF5, "load_model_from_hdf5", guards.load_legacy),
+    Target(_HDF5, "load_model_from_hdf5", answered(guards.load_legacy)),
     Target(_HDF5, "save_model_to_hdf5", keras3_guards.save_legacy),
     # legacy weights: HDF5, or a checkpoint of TensorFlow's
     Target(_LEGACY, "load_weights", guards.load_legacy_weights),

@@ -15,6 +15,7 @@ from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks import keras3_paths as paths
 from keras_integrity_hook.hooks import tensorflow_checkpoint_guards as checkpoints
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.naming import names_model
 
 _HDF5_FORMATS = ("h5", "hdf5", "keras")
 _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
@@ -22,7 +23,7 @@ _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
 
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it takes a truncated archive for HDF5; say what it is."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     with load.surfacing_failures():
         # A directory of that name may be a SavedModel.
         if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
@@ -48,7 +49,7 @@ def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
 
 def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.load_weights``: HDF5 opened inline, a checkpoint, or a SavedModel's."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or path.endswith(_HDF5_SUFFIXES):
         return weights.all_or_nothing(wrapped, args, kwargs)
     source = checkpoints.checkpoint_at(path) or checkpoints.saved_model_at(path)
@@ -57,6 +58,7 @@ def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
     return checkpoints.restoring(wrapped, args, kwargs, "filepath", source)
 
 
+@names_model
 def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.save_weights``: HDF5 opened inline; checkpoints are TensorFlow's business."""
     path = calls.path_argument(wrapped, args, kwargs)
@@ -76,7 +78,7 @@ def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
 
 def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
-    path = calls.path_argument(wrapped, args, kwargs, "path")
+    path = calls.path_to_load(wrapped, args, kwargs, "path")
     if path is None or directory.is_verified(path) or not os.path.isdir(path):
         return wrapped(*args, **kwargs)
     with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
@@ -87,6 +89,7 @@ def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
         return loaded
 
 
+@names_model
 def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.save.save``: TensorFlow's save, and then one file more."""
     path = calls.path_argument(wrapped, args, kwargs)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -24,20 +24,32 @@ from keras_integrity_hook.sealing.statement import Statement
 _CLOCK_SKEW = timedelta(days=1)
 
 
+class Signer(Protocol):
+    """Somebody who is trusted and has signed."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """All that may stand for this signer in a policy."""
+
+
 class Evidence(NamedTuple):
     """What is known about a sealed model before its content is read.
 
     Attributes:
         statement: what the seal says.
         now: the time of the check, with its zone.
-        signers: tells who has signed, each by the names that may stand for it in a policy; asked
-            only where it matters, since it costs imports.
+        signers: tells which trusted signers have signed; asked only where it matters, since it
+            costs imports.
         revocation: tells why the model with this root was recalled, or None.
     """
 
     statement: Statement
     now: datetime
-    signers: Callable[[], tuple[frozenset[str], ...]]
+    signers: Callable[[], Sequence[Signer]]
     revocation: Callable[[], str | None]
 
 
@@ -153,18 +165,19 @@ class SignedBy:
 
     def verify(self, evidence: Evidence) -> None:
         wanted = frozenset(self.named)
-        counted = [names for names in evidence.signers() if not wanted or names & wanted]
-        if len(counted) >= self.threshold:
-            return
-        found = tuple(sorted(min(names, key=len) for names in counted))
-        whom = f" of {', '.join(self.named)}" if self.named else " of trusted signers"
-        raise NotSignedError(
-            f"{self.threshold} valid signature{'s' if self.threshold > 1 else ''}{whom} "
-            f"{'are' if self.threshold > 1 else 'is'} required and "
-            f"{'none was' if not found else ', '.join(map(printable, found)) + ' was'} found",
-            signers=found,
-            needed=self.threshold,
+        counted = [one for one in evidence.signers() if not wanted or one.known_as & wanted]
+        if len(counted) < self.threshold:
+            found = tuple(signer.name for signer in counted)
+            raise NotSignedError(self._cause(found), signers=found, needed=self.threshold)
+
+    def _cause(self, found: tuple[str, ...]) -> str:
+        whom = ", ".join(self.named) if self.named else "anybody who is trusted here"
+        needed = (
+            "a valid signature" if self.threshold == 1 else f"{self.threshold} valid signatures"
         )
+        among = "by" if len(self.named) < 2 else "by some of"
+        there = f"only that of {', '.join(found)}" if found else "none"
+        return printable(f"{needed} {among} {whom} is required, and {there} was found")
 
 
 def from_settings(settings: Settings) -> AllOf:

@@ -18,9 +18,9 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError, printable
+from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import machine, patterns, toml_file
+from keras_integrity_hook.policy import machine, own, patterns, toml_file
 from keras_integrity_hook.policy.schema import KEYS, Settings
 from keras_integrity_hook.policy.toml_file import Entry, Layer, PolicyFile, Rule
 
@@ -65,10 +65,9 @@ def current() -> Layers:
 
 def resolve(layers: Layers, path: str | None) -> Settings:
     """The settings in force at ``path``, or for the process where it is None."""
-    where = None if path is None else patterns.resolved(path)
-    rule = layers.rule_for(where)
+    rule = layers.rule_for(path)
     by_machine = () if layers.machine is None else (layers.machine,)
-    locking = _first_rule(by_machine, where)
+    locking = _first_rule(by_machine, path)
     entries = {}
     for name, key in KEYS.items():
         chosen = (
@@ -83,12 +82,9 @@ def resolve(layers: Layers, path: str | None) -> Settings:
     return Settings(**values, locked=layers.locked, origins=origins, files=files)
 
 
-def user_file(name: str) -> str:
-    """Where a file of the user's configuration lies (XDG Base Directory Specification 0.8)."""
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(home):
-        home = os.path.expanduser("~/.config")
-    return os.path.join(home, "keras-integrity", name)
+def defaults() -> Settings:
+    """The settings in force where nobody says anything."""
+    return resolve(Layers((), None, {}), None)
 
 
 def variable_of(name: str) -> str:
@@ -96,56 +92,18 @@ def variable_of(name: str) -> str:
     return MODE_VARIABLE if name == "mode" else PREFIX + name.upper()
 
 
-def read_own(path: str, limit: int) -> bytes | None:
-    """The bytes of a file of the user's, None where there is none.
-
-    Raises:
-        InsecurePermissionsError: everybody may write it.
-        ConfigurationError: it is there and cannot be read, is no file, or too long.
-    """
-    import stat
-
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-        raise ConfigurationError(cause, path=path) from error
-    try:
-        found = os.fstat(fd)
-        mode = stat.S_IMODE(found.st_mode)
-        if not stat.S_ISREG(mode_type := found.st_mode):
-            raise ConfigurationError("is not a regular file", path=path)
-        if mode_type & stat.S_IWOTH:
-            raise InsecurePermissionsError(
-                f"everybody may write it ({mode:04o}), and it decides what is loaded",
-                path=path,
-                found=path,
-                mode=mode,
-                owner=found.st_uid,
-            )
-        with os.fdopen(os.dup(fd), "rb") as file:
-            data = file.read(limit + 1)
-    finally:
-        os.close(fd)
-    if len(data) > limit:
-        raise ConfigurationError(f"is longer than {limit} bytes", path=path)
-    return data
-
-
 def _own_files() -> Iterator[PolicyFile]:
     """The project's policy and the user's."""
     project = os.environ.get(POLICY_VARIABLE, "")
     if project:
         path = os.path.abspath(project)
-        data = read_own(path, LIMITS.policy)
+        data = own.read_own(path, LIMITS.policy)
         if data is None:
             # Whoever named a file relies on it.
             raise ConfigurationError(f"{POLICY_VARIABLE} names a file that is not there", path=path)
         yield _parsed(data, path, Layer.PROJECT)
-    path = user_file("policy.toml")
-    data = read_own(path, LIMITS.policy)
+    path = own.user_file("policy.toml")
+    data = own.read_own(path, LIMITS.policy)
     if data is not None:
         yield _parsed(data, path, Layer.USER)
 
@@ -196,7 +154,8 @@ def _among(
 
 
 def _first_rule(files: tuple[PolicyFile, ...], path: str | None) -> Rule | None:
-    if path is None:
+    rules = [rule for file in files for rule in file.rules]
+    if path is None or not rules:
         return None
-    rules = (rule for file in files for rule in file.rules)
-    return next((rule for rule in rules if patterns.matches(rule.pattern, path)), None)
+    where = patterns.resolved(path)
+    return next((rule for rule in rules if patterns.matches(rule.pattern, where)), None)

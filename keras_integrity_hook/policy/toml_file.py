@@ -161,8 +161,7 @@ class _Reader:
 
     def _entry(self, name: str, value: Any, index: int | None) -> Entry:
         if name not in KEYS:
-            extra = ["path"] if index is not None else ["rules", *_MACHINE_ONLY]
-            near = nearest(name, [*KEYS, *extra])
+            near = nearest(name, self._known(index))
             raise self._error(name, index, f"there is no setting '{printable(name)}'{near}")
         try:
             read = KEYS[name].type.from_toml(value, self._base)
@@ -171,6 +170,13 @@ class _Reader:
             near = nearest(value, quoted(str(error))) if isinstance(value, str) else ""
             raise self._error(name, index, cause + near) from None
         return Entry(read, f"{self._path}, line {self._line(name, index)}")
+
+    @staticmethod
+    def _known(index: int | None) -> list[str]:
+        """The keys that may stand at the top, or in rule ``index``."""
+        if index is None:
+            return [*KEYS, *_MACHINE_ONLY, "rules"]
+        return ["path", *(name for name, key in KEYS.items() if key.scope is not Scope.PROCESS)]
 
     def _error(self, name: str, index: int | None, cause: str) -> ConfigurationError:
         line = self._line(name, index)
@@ -203,4 +209,4 @@ def quoted(text: str) -> list[str]:
 def nearest(word: str, known: Iterable[str]) -> str:
     """What ``word`` was meant to be, as the end of a message; empty if nothing is near."""
     found = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    return f" (did you mean '{found[0]}'?)" if found else ""

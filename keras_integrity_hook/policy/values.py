@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_CENTURY = 36525 * 86400
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _FLAGS = {"true": True, "yes": True, "on": True, "1": True}
 _FLAGS |= {"false": False, "no": False, "off": False, "0": False}
@@ -134,10 +135,11 @@ class Names(Type):
 class Duration(Type):
     """A length of time."""
 
-    allowed = 'a length of time such as "90d", "12h" or "2w"'
+    allowed = 'a length of time such as "90d", "12h" or "2w", of 100 years at most'
 
     def from_toml(self, value: Any, base: str) -> timedelta:
         found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if found is None:
+        seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+        if not 0 < seconds <= _CENTURY:
             raise ValueError(f"allowed is {self.allowed}")
-        return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        return timedelta(seconds=seconds)

@@ -38,6 +38,15 @@ def encode(envelope: Envelope) -> bytes:
     )
 
 
+def pae(payload: bytes) -> bytes:
+    """What a signature of the envelope is over: DSSE's pre-authentication encoding.
+
+    It binds the payload's type, so that a signature made for something else does not count here.
+    """
+    kind = PAYLOAD_TYPE.encode("ascii")
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
 def decode(data: bytes) -> Envelope:
     """The envelope that ``data`` spells. Raises MalformedSealError, LimitExceededError."""
     value = canonical.decode(data)

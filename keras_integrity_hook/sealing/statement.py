@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedSealError
@@ -56,7 +57,7 @@ class Statement:
     """What the seal says; every field is bound by the root digest or by signatures over it.
 
     ``files`` is empty for a single file; for a set it lists the files whose bytes, one after the
-    other, are the content.
+    other, are the content. ``datasets`` are digests of training data by name.
     """
 
     subject: str
@@ -71,10 +72,13 @@ class Statement:
     model: Mapping[str, str | None] = field(default_factory=lambda: {"name": None, "version": None})
     provenance: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
 
 def encode(statement: Statement) -> bytes:
     """The statement as canonical JSON bytes."""
+    # Not in the first seals of this version: a seal without data is spelt as it always was.
+    datasets = {"datasets": dict(statement.datasets)} if statement.datasets else {}
     return canonical.encode(
         {
             "_type": _TYPE,
@@ -91,6 +95,7 @@ def encode(statement: Statement) -> bytes:
                 "expires": statement.expires,
                 "provenance": dict(statement.provenance),
                 "regions": [list(region) for region in statement.regions],
+                **datasets,
             },
         }
     )
@@ -122,11 +127,17 @@ def decode(data: bytes) -> Statement:
             model={_text(k): _optional(v) for k, v in predicate["model"].items()},
             provenance={_text(k): _text(v) for k, v in predicate["provenance"].items()},
             regions=tuple(_region(one) for one in predicate.get("regions", [])),
+            datasets={_text(k): _text(v) for k, v in predicate.get("datasets", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedSealError("the seal's statement lacks a field or has a wrong one") from error
     _consistent(statement)
     return statement
+
+
+def spelled(moment: datetime) -> str:
+    """A moment (UTC) as a statement's ``created`` and ``expires`` spell it, to the second."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _consistent(statement: Statement) -> None:

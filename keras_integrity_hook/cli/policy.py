@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``policy show`` and ``policy check``: what is in force here and why, and is a file in order?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.output import json_option
+from keras_integrity_hook.errors import IntegrityError, UnreadableFileError, printable
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import advice, layers, own, toml_file
+from keras_integrity_hook.policy.schema import KEYS, Settings
+from keras_integrity_hook.policy.toml_file import Layer, PolicyFile
+
+_LAYERS = [layer.value for layer in Layer]
+
+
+@click.group()
+def policy() -> None:
+    """Show the settings in force, or check a policy file."""
+
+
+@policy.command()
+@click.option("--path", "path", type=click.Path(), help="Show what is in force for this model.")
+@json_option
+def show(path: str | None, as_json: bool) -> None:
+    """Show every setting in force, and where it comes from."""
+    try:
+        found = layers.current()
+        settings = layers.resolve(found, path)
+    except IntegrityError as error:
+        output.misconfigured("policy show", error, as_json=as_json)
+    rule = found.rule_for(path)
+    if as_json:
+        values = {name: _described(settings, name) for name in KEYS}
+        files = list(settings.files)
+        matched = None if rule is None else {"path": rule.pattern, "origin": rule.origin}
+        output.emit("policy show", ok=True, path=path, files=files, rule=matched, settings=values)
+        return
+    _print_settings(settings)
+    click.echo()
+    for file in settings.files or ("none",):
+        click.echo(f"policy file  {printable(file)}")
+    if rule is not None:
+        click.echo(f"rule         {printable(rule.pattern)} ({printable(rule.origin)})")
+
+
+@policy.command()
+@click.argument("file", type=click.Path())
+@click.option(
+    "--for",
+    "layer",
+    type=click.Choice(_LAYERS),
+    help="Whose policy it is to be; by default the machine's if it locks anything.",
+)
+@json_option
+def check(file: str, layer: str | None, as_json: bool) -> None:
+    """Check a policy file before it is put in place."""
+    try:
+        parsed = _parsed(file, layer)
+    except IntegrityError as error:
+        if as_json:
+            output.emit("policy check", ok=False, error=error.to_dict())
+        else:
+            click.echo(f"{printable(str(error))}")
+        sys.exit(output.REFUSED)
+    notes = list(advice.on(parsed))
+    if as_json:
+        counts = {"settings": len(parsed.entries), "rules": len(parsed.rules)}
+        locked = sorted(parsed.locked)
+        output.emit("policy check", ok=True, file=file, **counts, locked=locked, notes=notes)
+        return
+    click.echo(f"in order: {len(parsed.entries)} settings, {len(parsed.rules)} rules")
+    if parsed.locked:
+        click.echo(f"locks:    {', '.join(sorted(parsed.locked))}")
+    for note in notes:
+        click.echo(f"note:     {printable(note)}")
+
+
+def _parsed(file: str, layer: str | None) -> PolicyFile:
+    data = own.read_own(file, LIMITS.policy)
+    if data is None:
+        raise UnreadableFileError("no such file", path=file)
+    if layer is not None:
+        return toml_file.parse(data, os.path.abspath(file), Layer(layer))
+    try:
+        return toml_file.parse(data, os.path.abspath(file), Layer.PROJECT)
+    except IntegrityError:
+        # It may be the machine's; if it is neither, that error says more.
+        return toml_file.parse(data, os.path.abspath(file), Layer.MACHINE)
+
+
+def _described(settings: Settings, name: str) -> dict[str, Any]:
+    value = getattr(settings, name)
+    value = list(value) if isinstance(value, tuple) else value
+    value = int(value.total_seconds()) if isinstance(value, timedelta) else value
+    origin = settings.origins[name]
+    return {"value": value, "origin": origin, "locked": name in settings.locked}
+
+
+def _print_settings(settings: Settings) -> None:
+    rows = [(name, _spoken(getattr(settings, name)), settings.origins[name]) for name in KEYS]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, value, origin in rows:
+        lock = "  LOCKED" if name in settings.locked else ""
+        line = f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}{lock}"
+        click.secho(printable(line), dim=origin == "default" and not lock)
+
+
+def _spoken(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "-"
+    return str(value)

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trust`` and ``revoke``: whom this user, or with ``--machine`` this machine, trusts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+import click
+
+from keras_integrity_hook import api
+from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.output import json_option
+from keras_integrity_hook.errors import (
+    ConfigurationError,
+    IntegrityError,
+    SigningError,
+    UnsealedModelError,
+)
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.signing import keys, signers
+from keras_integrity_hook.signing import trust as store
+from keras_integrity_hook.signing import trust_edit as edit
+from keras_integrity_hook.signing.trust_file import TrustedKey, moment
+
+_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
+
+
+def _file_options(command: Callable[..., None]) -> Callable[..., None]:
+    to_file = click.option("--file", "file", type=click.Path(), help="Change this trust file.")
+    to_machine = click.option(
+        "--machine", is_flag=True, help=f"Change {store.MACHINE} (needs root), not the user's file."
+    )
+    return to_machine(to_file(command))
+
+
+@click.group()
+def trust() -> None:
+    """Whose signatures count."""
+
+
+@trust.command()
+@click.argument("name")
+@click.argument("public")
+@click.option("--scheme", type=click.Choice(keys.SCHEMES), help="For keys that have several.")
+@click.option("--not-before", metavar="DATE", help="Signatures count from then on.")
+@click.option("--not-after", metavar="DATE", help="Signatures count until then.")
+@click.option("--comment", default="", help="A note for people.")
+@_file_options
+@json_option
+def add(  # noqa: PLR0913, PLR0917 - one argument for each option
+    name: str,
+    public: str,
+    scheme: str | None,
+    not_before: str | None,
+    not_after: str | None,
+    comment: str,
+    file: str | None,
+    machine: bool,
+    as_json: bool,
+) -> None:
+    """Trust a key, by a name of your choice.
+
+    PUBLIC is a public key's file (PEM), or the signer URI of a key in hardware or in a cloud,
+    which is asked for its public half. Get the key, or its id, in a way that nobody could have
+    interfered with.
+    """
+    with _failures("trust add", as_json):
+        path = _path(file, machine)
+        is_uri = signers.scheme_of(public) not in ("file", "env")
+        key = _asked(public) if is_uri else keys.public_key(_read(public), scheme)
+        trusted = TrustedKey(
+            name,
+            key.keyid,
+            key.scheme,
+            key.pem,
+            _date("--not-before", not_before),
+            _date("--not-after", not_after),
+            comment,
+            public if is_uri else None,
+        )
+        edit.add_key(path, trusted)
+    if as_json:
+        output.emit("trust add", ok=True, file=path, key=_spelled(trusted._replace(source=path)))
+        return
+    output.state("trusted", name)
+    output.facts([("key id", key.keyid), ("scheme", key.scheme), ("in", path)])
+
+
+@trust.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """Show the trusted keys of the machine, the user and the project, and what is revoked."""
+    with _failures("trust list", as_json):
+        found = store.store()
+        rows = [(key, _state(found, key)) for key in found.keys]
+    recalled = [*found.revoked_keys.values(), *found.revoked_models.values()]
+    if as_json:
+        output.emit(
+            "trust list",
+            ok=True,
+            keys=[{**_spelled(key), "state": state} for key, state in rows],
+            revoked_keys=[_spelled(one) for one in found.revoked_keys.values()],
+            revoked_models=[_spelled(one) for one in found.revoked_models.values()],
+        )
+        return
+    for key, state in rows:
+        output.state(state, key.name, good=state == "valid")
+        output.facts(
+            [(f, v) for f, v in _spelled(key).items() if v and f not in ("name", "public")]
+        )
+    for one in recalled:
+        output.state("revoked", one.target, good=False)
+        output.facts([("reason", one.reason or "none given"), ("source", one.source)])
+    if not rows and not recalled:
+        click.echo("No key is trusted; 'keras-integrity trust add NAME PUBLIC' adds one.")
+
+
+@trust.command()
+@click.argument("name")
+@_file_options
+@json_option
+def remove(name: str, file: str | None, machine: bool, as_json: bool) -> None:
+    """Trust the key with this name or key id no longer.
+
+    A key that was stolen is better revoked: that holds in whatever file it is trusted.
+    """
+    with _failures("trust remove", as_json):
+        path = _path(file, machine)
+        removed = edit.remove_key(path, name)
+    if as_json:
+        output.emit("trust remove", ok=True, file=path, key=_spelled(removed))
+        return
+    output.state("removed", removed.name)
+    output.facts([("key id", removed.keyid), ("from", path)])
+
+
+@click.group()
+def revoke() -> None:
+    """Keys and models that count for nothing any more."""
+
+
+@revoke.command("key")
+@click.argument("key", metavar="KEYID|NAME")
+@click.option("--reason", required=True, help="Why; shown where it matters.")
+@_file_options
+@json_option
+def revoke_key(key: str, reason: str, file: str | None, machine: bool, as_json: bool) -> None:
+    """Let a key count for nothing, whenever its signatures claim to have been made."""
+    with _failures("revoke key", as_json):
+        path = _path(file, machine)
+        keyid = key if _DIGEST.fullmatch(key) else _key_named(key)
+        fresh = edit.revoke_key(path, keyid, reason)
+    _report_revoked("revoke key", keyid, path, fresh=fresh, as_json=as_json)
+
+
+@revoke.command("model")
+@click.argument("model", metavar="PATH|ROOT")
+@click.option("--reason", required=True, help="Why; shown to whoever loads the model.")
+@_file_options
+@json_option
+def revoke_model(model: str, reason: str, file: str | None, machine: bool, as_json: bool) -> None:
+    """Recall one model, by its root digest: it is refused from now on, whoever signed it."""
+    with _failures("revoke model", as_json):
+        path = _path(file, machine)
+        root = model if _DIGEST.fullmatch(model) else _root_of(model)
+        fresh = edit.revoke_model(path, root, reason)
+    _report_revoked("revoke model", root, path, fresh=fresh, as_json=as_json)
+
+
+def _report_revoked(command: str, target: str, path: str, *, fresh: bool, as_json: bool) -> None:
+    if as_json:
+        output.emit(command, ok=True, file=path, target=target, changed=fresh)
+        return
+    output.state("revoked", target)
+    output.detail(f"in {path}" if fresh else f"It was so already, by {path}.")
+
+
+@contextmanager
+def _failures(command: str, as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        output.failed(command, error, as_json=as_json)
+
+
+def _path(file: str | None, machine: bool) -> str:
+    if file and machine:
+        raise click.UsageError("--file and --machine exclude each other")
+    return store.MACHINE if machine else os.path.abspath(file) if file else store.user_file()
+
+
+def _asked(uri: str) -> keys.PublicKey:
+    return signers.find(uri).public
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(LIMITS.key_file + 1)
+    except OSError as error:
+        cause = f"the public key cannot be read ({error.strerror})"
+        raise SigningError(cause, path=path) from None
+
+
+def _date(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        is_day = len(text) == len("2027-01-31")
+        return moment(date.fromisoformat(text) if is_day else datetime.fromisoformat(text))
+    except ValueError:
+        cause = f"{option} is no date with a time zone, as 2027-01-31 or 2027-01-31T12:00:00Z"
+        raise ConfigurationError(cause) from None
+
+
+def _key_named(name: str) -> str:
+    found = {key.keyid for key in store.store().named(name)}
+    if len(found) != 1:
+        raise SigningError(f"no key is named '{name}'; see 'keras-integrity trust list'")
+    return found.pop()
+
+
+def _root_of(path: str) -> str:
+    seal = api.inspect(path).seal
+    if seal is None:
+        raise UnsealedModelError("the model has no seal, so no root to revoke it by", path=path)
+    return seal.root
+
+
+def _state(found: store.TrustStore, key: TrustedKey) -> str:
+    store.checked(key)
+    now = datetime.now(UTC)
+    if found.revocation_of(key) is not None:
+        return "revoked"
+    if key.counts_at(now):
+        return "valid"
+    return "expired" if key.not_after is not None and now > key.not_after else "not yet valid"
+
+
+def _spelled(entry: Any) -> dict[str, Any]:
+    """The fields of a key or a revocation, JSON-able."""
+    values = entry._asdict().items()
+    return {name: v.isoformat() if isinstance(v, datetime) else v for name, v in values}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sign what is saved, where the settings name a key.
+
+A save that cannot be signed must not lose the user's model. Where loads demand a signature it
+would be of no use, and the file before it perhaps is, so the save is refused and that file stays.
+Anywhere else the model is saved with its seal and without a signature, and said so loudly.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.errors import IntegrityError, IntegrityWarning, SigningError, printable
+from keras_integrity_hook.guard.refusal import outside_depth
+from keras_integrity_hook.sealing.envelope import Signature
+from keras_integrity_hook.settings import Settings
+
+_log = logging.getLogger("keras_integrity_hook")
+
+
+def check_key(path: str) -> None:
+    """Before a save that may take minutes: is there a key where one is needed?
+
+    Raises:
+        SigningError: the save at ``path`` must be signed and the key cannot be used.
+    """
+    demands = settings.for_save(path)
+    if demands.key is None or not demands.needs_signatures:
+        return
+    from keras_integrity_hook.signing import signers
+
+    # Asking a device or a service takes a connection or a PIN; they are asked to sign, only.
+    if signers.scheme_of(demands.key) in ("file", "env"):
+        signers.find(demands.key)
+
+
+def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Signature, ...]:
+    """The signatures that a seal with the statement ``payload``, made by a save, gets.
+
+    Args:
+        path: where the user will find the model.
+        demands: the settings in force there.
+
+    Raises:
+        SigningError: it must be signed and could not be.
+    """
+    if demands.key is None:
+        return ()
+    from keras_integrity_hook.signing import signers
+
+    try:
+        return (signers.sign(payload, demands.key),)
+    except IntegrityError as error:
+        if demands.needs_signatures:
+            cause = f"not saved, since it could not be signed: {error.cause}"
+            raise SigningError(cause, path=path) from None
+        _tell(path, error)
+        return ()
+
+
+def _tell(path: str | None, error: IntegrityError) -> None:
+    told = f"save {printable(path or 'model')}: not signed: {error}"
+    _log.error("%s", told)
+    warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())

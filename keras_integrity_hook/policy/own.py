@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that a user or a project decides with: policies and trusted keys of their own."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
+
+
+def user_file(name: str) -> str:
+    """Where a file of the user's configuration lies (XDG Base Directory Specification 0.8)."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):
+        home = os.path.expanduser("~/.config")
+    return os.path.join(home, "keras-integrity", name)
+
+
+def read_own(path: str, limit: int) -> bytes | None:
+    """The bytes of a file of the user's, None where there is none.
+
+    Raises:
+        InsecurePermissionsError: everybody may write it.
+        ConfigurationError: it is there and cannot be read, is no file, or too long.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+        raise ConfigurationError(cause, path=path) from error
+    try:
+        found = os.fstat(fd)
+        mode = stat.S_IMODE(found.st_mode)
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigurationError("is not a regular file", path=path)
+        if mode & stat.S_IWOTH:
+            raise InsecurePermissionsError(
+                f"everybody may write it ({mode:04o}), and it decides what is loaded",
+                path=path,
+                found=path,
+                mode=mode,
+                owner=found.st_uid,
+            )
+        with os.fdopen(os.dup(fd), "rb") as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
+    if len(data) > limit:
+        raise ConfigurationError(f"is longer than {limit} bytes", path=path)
+    return data

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whom this process trusts: the trust files of the machine, of the user and of the project.
+
+All are read; keys are added up and so are revocations. Where only the machine's word counts, its
+keys alone are taken, and still everybody's revocations: distrust is never taken away.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from keras_integrity_hook.errors import ConfigurationError, SigningError
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import machine, own, permissions
+from keras_integrity_hook.signing import keys, trust_file
+from keras_integrity_hook.signing.keys import PublicKey
+from keras_integrity_hook.signing.trust_file import Revocation, TrustedKey, TrustFile
+
+MACHINE = f"{machine.DIRECTORY}/trust.toml"
+VARIABLE = "KERAS_INTEGRITY_TRUST"
+_Identity = tuple[int, ...]
+
+# A file is parsed again only when its identity or its permissions changed; keys are compared with
+# their ids once for each parsed file.
+_parsed: dict[str, tuple[_Identity, TrustFile]] = {}
+_checked: dict[TrustedKey, PublicKey] = {}
+
+
+class TrustStore(NamedTuple):
+    """What counts: keys, and by their target the revocations."""
+
+    keys: tuple[TrustedKey, ...]
+    revoked_keys: Mapping[str, Revocation]
+    revoked_models: Mapping[str, Revocation]
+
+    def named(self, name: str) -> tuple[TrustedKey, ...]:
+        """The keys with this name or key id."""
+        return tuple(key for key in self.keys if name in (key.name, key.keyid))
+
+    def revocation_of(self, key: TrustedKey) -> Revocation | None:
+        """The revocation of ``key``, under whatever id its public key may have.
+
+        Raises:
+            ConfigurationError: the key is not one.
+        """
+        if not self.revoked_keys:
+            return None
+        public = checked(key)
+        ids = keys.all_key_ids(public.pem)
+        return next((self.revoked_keys[one] for one in ids if one in self.revoked_keys), None)
+
+
+def user_file() -> str:
+    """The path of the user's trust file."""
+    return own.user_file("trust.toml")
+
+
+def store(*, machine_only: bool = False) -> TrustStore:
+    """The trust store as the files are now; a few ``stat`` calls when none has changed.
+
+    Args:
+        machine_only: count the machine's keys alone.
+
+    Raises:
+        ConfigurationError: a file has a mistake, two keys one name, or the project's is missing.
+        InsecurePermissionsError: others may write one of the files.
+    """
+    by_machine = _machine()
+    everybody = [by_machine, _owned(user_file())]
+    project = os.environ.get(VARIABLE, "")
+    if project:
+        everybody.append(_owned(project, required=True))
+    counted = [by_machine] if machine_only else everybody
+    found = tuple(key for file in counted for key in file.keys)
+    _refuse_shared_names(found)
+    return TrustStore(
+        found,
+        {one.target: one for file in everybody for one in file.revoked_keys},
+        {one.target: one for file in everybody for one in file.revoked_models},
+    )
+
+
+def revocation(root: str) -> Revocation | None:
+    """Why the model with this root digest (hex) was recalled, None where it was not; raises as
+    :func:`store`."""
+    return store(machine_only=True).revoked_models.get(root)
+
+
+def checked(key: TrustedKey) -> PublicKey:
+    """The public key of ``key``, which must be what its id and scheme say.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    known = _checked.get(key)
+    if known is not None:
+        return known
+    try:
+        public = keys.public_key(key.public.encode(), key.scheme)
+    except SigningError as error:
+        raise ConfigurationError(f"key '{key.name}': {error.cause}", path=key.source) from None
+    if public.keyid != key.keyid:
+        raise ConfigurationError(
+            f"key '{key.name}': the key id does not belong to the public key, whose id is "
+            f"{public.keyid}",
+            path=key.source,
+        )
+    _checked[key] = public
+    return public
+
+
+def _machine() -> TrustFile:
+    identity = _identity(MACHINE)
+    known = _parsed.get(MACHINE)
+    if known is not None and known[0] == identity:
+        return known[1]
+    # Asked even if stat finds nothing: a directory that only looks empty is for it to judge.
+    data = machine.read_root_owned(MACHINE, LIMITS.trust_file)
+    return _remember(MACHINE, identity, data)
+
+
+def _owned(path: str, *, required: bool = False) -> TrustFile:
+    """The file at ``path``, which this user or root must own and nobody else may write."""
+    identity = _identity(path)
+    known = _parsed.get(path)
+    if identity and known is not None and known[0] == identity:
+        return known[1]
+    data = read_owned(path)
+    if data is None and required:
+        raise ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+    return _remember(path, identity, data)
+
+
+def read_owned(path: str) -> bytes | None:
+    """The bytes of a trust file of the user's; None where there is none.
+
+    Raises:
+        InsecurePermissionsError: others may write it.
+        ConfigurationError: it cannot be read, or is too long.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from None
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ConfigurationError("the trust file is not a regular file", path=path)
+        permissions.check_open(path, fd)
+        data = file.read(LIMITS.trust_file + 1)
+    if len(data) > LIMITS.trust_file:
+        raise ConfigurationError(f"the trust file is over {LIMITS.trust_file} bytes", path=path)
+    return data
+
+
+def _refuse_shared_names(found: tuple[TrustedKey, ...]) -> None:
+    named: dict[str, TrustedKey] = {}
+    for key in found:
+        other = named.setdefault(key.name, key)
+        if other.keyid != key.keyid:
+            raise ConfigurationError(
+                f"two keys are named '{key.name}' (the other is in {other.source})",
+                path=key.source,
+            )
+
+
+def _identity(path: str) -> _Identity:
+    """What changes when the file does; () where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return (
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_mode,
+    )
+
+
+def _remember(path: str, identity: _Identity, data: bytes | None) -> TrustFile:
+    parsed = TrustFile() if data is None else trust_file.parse(data, path)
+    _parsed[path] = identity, parsed
+    return parsed

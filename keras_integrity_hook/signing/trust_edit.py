@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Change a trust file: what is there, comments too, stays as it is; the file is replaced in one
+step, and never by one that could not be read again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_integrity_hook.errors import SigningError, printable
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import machine
+from keras_integrity_hook.signing import trust, trust_file
+from keras_integrity_hook.signing.trust_file import TrustedKey, TrustFile
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+
+def add_key(path: str, key: TrustedKey) -> None:
+    """Trust ``key`` from now on, by an entry in the trust file at ``path``.
+
+    Raises:
+        SigningError: the name or key is there already, or the file cannot be written.
+        ConfigurationError, InsecurePermissionsError: the file that is there has a mistake.
+    """
+    with _edited(path) as (document, found):
+        if any(known.name == key.name for known in found.keys):
+            raise SigningError(f"there is a key named '{key.name}' already", path=path)
+        if any(known.keyid == key.keyid for known in found.keys):
+            raise SigningError(f"this key is trusted already ({key.keyid})", path=path)
+        fields = key._asdict()
+        del fields["source"]
+        _append(document, "keys", {name: value for name, value in fields.items() if value})
+
+
+def remove_key(path: str, name: str) -> TrustedKey:
+    """Trust the key with this name or key id no longer; raises as :func:`add_key`.
+
+    Returns:
+        The key that was removed.
+    """
+    with _edited(path) as (document, found):
+        matching = [i for i, key in enumerate(found.keys) if name in (key.name, key.keyid)]
+        if not matching:
+            raise SigningError(f"no key is named '{printable(name)}'", path=path)
+        entries: Any = document["keys"]
+        del entries[matching[0]]
+        if not entries:
+            del document["keys"]
+        return found.keys[matching[0]]
+
+
+def revoke_key(path: str, keyid: str, reason: str) -> bool:
+    """Let the key count for nothing any more, in whatever file it is trusted.
+
+    Returns:
+        False where that was so already. Raises as :func:`add_key`.
+    """
+    return _revoke(path, "revoked_keys", "keyid", keyid, reason)
+
+
+def revoke_model(path: str, root: str, reason: str) -> bool:
+    """Recall the model with this root digest (hex); returns and raises as :func:`revoke_key`."""
+    return _revoke(path, "revoked_models", "root", root, reason)
+
+
+def _revoke(path: str, table: str, field: str, target: str, reason: str) -> bool:
+    with _edited(path) as (document, found):
+        if any(one.target == target for one in getattr(found, table)):
+            return False
+        now = datetime.now(UTC).replace(microsecond=0)
+        _append(document, table, {field: target, "since": now, "reason": reason})
+        return True
+
+
+def _append(document: TOMLDocument, table: str, fields: dict[str, Any]) -> None:
+    import tomlkit
+
+    entry = tomlkit.table()
+    for name, value in fields.items():
+        several = isinstance(value, str) and "\n" in value
+        entry.add(name, tomlkit.string(value, multiline=True) if several else value)
+    if not document.get(table):
+        document.pop(table, None)
+        document.append(table, tomlkit.aot())
+    entries: Any = document[table]
+    entries.append(entry)
+
+
+@contextmanager
+def _edited(path: str) -> Iterator[tuple[TOMLDocument, TrustFile]]:
+    """The file's document, to be changed, and what it says; written afterwards if it changed."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    with _locked_directory(path):
+        before = _read(path) or b""
+        found = trust_file.parse(before, path)
+        try:
+            document = tomlkit.parse(before)
+            yield document, found
+            after = tomlkit.dumps(document).encode()
+        except TOMLKitError as error:
+            cause = f"the trust file has to be changed by hand: {printable(str(error))}"
+            raise SigningError(cause, path=path) from None
+        if after != before:
+            trust_file.parse(after, path)
+            _replace(path, after)
+
+
+def _read(path: str) -> bytes | None:
+    if path == trust.MACHINE:
+        return machine.read_root_owned(path, LIMITS.trust_file)
+    return trust.read_owned(path)
+
+
+@contextmanager
+def _locked_directory(path: str) -> Iterator[None]:
+    """Hold the directory, made if need be, against other edits: none must be lost."""
+    folder = os.path.dirname(os.path.realpath(path))
+    shared = path == trust.MACHINE
+    try:
+        os.makedirs(folder, mode=0o755 if shared else 0o700, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as error:
+        raise _cannot(path, error) from None
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _replace(path: str, data: bytes) -> None:
+    # A link stays one: people keep their configuration elsewhere and link to it.
+    target = Path(os.path.realpath(path))
+    mode = 0o644
+    if target.exists():
+        mode = stat.S_IMODE(target.stat().st_mode)
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as fresh:
+            try:
+                fresh.write(data)
+                fresh.flush()
+                os.fchmod(fresh.fileno(), mode)
+                os.fsync(fresh.fileno())
+                os.replace(fresh.name, target)
+            except BaseException:
+                os.unlink(fresh.name)
+                raise
+    except OSError as error:
+        raise _cannot(path, error) from None
+
+
+def _cannot(path: str, error: OSError) -> SigningError:
+    failure = SigningError(f"the trust file cannot be changed ({error.strerror})", path=path)
+    if path == trust.MACHINE:
+        failure.default_remedy = "The machine's trust file is root's: run the command as root."
+    return failure
