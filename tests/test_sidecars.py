@@ -26,6 +26,7 @@ import keras_integrity_hook as kih
 from keras_integrity_hook.containers.set_kinds import TF_CHECKPOINT, Place
 from keras_integrity_hook.guard import sealer
 from keras_integrity_hook.sealing import block
+from keras_integrity_hook.signing import private
 from tests.models import CONTAINERS, archive_bytes, hdf5_bytes, write_model
 from tests.test_cli import cli, document, environment
 
@@ -36,6 +37,7 @@ NOBODY = 65534
 
 @pytest.fixture(autouse=True)
 def sidecar_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
     for name in ("KERAS_INTEGRITY", "KERAS_INTEGRITY_UNSEALED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KERAS_INTEGRITY_STORE", "sidecar")
@@ -432,6 +434,43 @@ class TestApiAndCli:
         assert store_of(path) == "embedded"
         with pytest.raises(kih.ConfigurationError, match="embedded, sidecar"):
             kih.seal(write_model(tmp_path, "m.weights.h5"), store="elsewhere")
+
+    def test_a_signature_is_added_beside_the_file(self, tmp_path: Path) -> None:
+        path = sealed_beside(tmp_path, "model.keras")
+        before = path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()
+        private.write_pair(str(tmp_path / "key"), "ed25519", None)
+        report = kih.sign(path, key=str(tmp_path / "key"))
+        assert report.seal is not None
+        assert (report.seal.signatures, report.seal.store) == (1, "sidecar")
+        assert (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) == before
+        assert kih.verify(path).state == "sealed"
+
+    def test_a_save_is_signed_beside_the_file(
+        self, keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        private.write_pair(str(tmp_path / "key"), "ed25519", None)
+        monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(tmp_path / "key"))
+        path = tmp_path / "model.weights.h5"
+        save(build(keras), path)
+        seal = kih.verify(path).seal
+        assert seal is not None
+        assert (seal.signatures, seal.store) == (1, "sidecar")
+
+    @pytest.mark.parametrize("store", ["embedded", "sidecar"])
+    def test_a_model_is_resealed_where_its_seal_was(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+    ) -> None:
+        path = write_model(tmp_path, "model.weights.h5")
+        kih.seal(path, store=store)
+        with h5py.File(path, "r+") as file:
+            file["layers/dense/vars/1"][...] = 7.0
+        with pytest.raises(kih.ChecksumMismatchError):
+            kih.verify(path)
+        other = {"embedded": "sidecar", "sidecar": "embedded"}[store]
+        monkeypatch.setenv("KERAS_INTEGRITY_STORE", other)
+        kih.reseal(path, reason="sevens are better")
+        assert store_of(path) == store
+        assert sidecar_of(path).exists() == (store == "sidecar")
 
     def test_a_tree_is_sealed_beside_and_each_model_counted_once(self, tmp_path: Path) -> None:
         before = [write_model(tmp_path, name).read_bytes() for name in CONTAINERS]
