@@ -291,6 +291,17 @@ class TestDamage:
             assert caught.value.path == str(path)
             assert f"{name}.seal" in str(caught.value)
 
+    def test_mode_warn_reports_a_damaged_seal_and_loads(
+        self, keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KERAS_INTEGRITY", "warn")
+        path = tmp_path / "model.keras"
+        save(build(keras, 1.0), path)
+        for damage in (cut, fifo):
+            damage(sidecar_of(path))
+            with pytest.warns(kih.IntegrityWarning, match=r"model\.keras\.seal"):
+                assert values_at(keras, path) == {1.0}
+
     def test_the_seal_of_another_model_is_refused(self, keras: Any, tmp_path: Path) -> None:
         one, other = tmp_path / "one.keras", tmp_path / "other.keras"
         save(build(keras, 1.0), one)
@@ -368,7 +379,7 @@ class TestPlaces:
             (snapshot / file.name).symlink_to(blobs / str(number))
         assert store_of(snapshot / path.name) == "sidecar"
         (blobs / "1").unlink()
-        with pytest.raises(kih.UnreadableFileError, match="link to nothing"):
+        with pytest.raises(kih.MalformedSealError, match="link to nothing"):
             kih.verify(snapshot / path.name)
 
     def test_a_checkpoint_of_the_same_name_keeps_its_seal(self, tmp_path: Path) -> None:

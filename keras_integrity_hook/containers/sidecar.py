@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook.containers.layout import read_block
 from keras_integrity_hook.containers.set_kinds import SEAL_SUFFIX
-from keras_integrity_hook.errors import UnreadableFileError, printable
+from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
 from keras_integrity_hook.sealing.block import Block
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -39,15 +39,16 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
     """The block in the sidecar ``path``; None where nothing at all has that name.
 
     Raises:
-        UnreadableFileError: something is there and is no regular file, or cannot be read.
-        MalformedSealError, LimitExceededError, DamagedFileError: it is not exactly one block.
+        UnreadableFileError: it cannot be read.
+        MalformedSealError, LimitExceededError, DamagedFileError: it is no regular file that holds
+            exactly one block.
     """
     try:
         fd = _open(path)
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
-                raise UnreadableFileError(f"{_named(path)} is not a regular file")
+                raise MalformedSealError(f"{_named(path)} is not a regular file")
             return read_block(fd, found.st_size), Sidecar(path, _identity(found))
         finally:
             os.close(fd)
@@ -76,7 +77,7 @@ def _open(path: str) -> int:
     try:
         return os.open(path, _FLAGS)
     except FileNotFoundError:
-        raise OSError(errno.ELOOP, "a symbolic link to nothing") from None
+        raise MalformedSealError(f"{_named(path)} is a symbolic link to nothing") from None
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int]:
