@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from keras_integrity_hook.activation.state import assert_active as assert_active
     from keras_integrity_hook.activation.state import deactivate as deactivate
     from keras_integrity_hook.activation.state import status as status
-    from keras_integrity_hook.api import Report as Report
-    from keras_integrity_hook.api import SealInfo as SealInfo
     from keras_integrity_hook.api import inspect as inspect
     from keras_integrity_hook.api import reseal as reseal
     from keras_integrity_hook.api import seal as seal
@@ -54,12 +52,15 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
     from keras_integrity_hook.guard.override import override as override
     from keras_integrity_hook.guard.provenance import provenance as provenance
+    from keras_integrity_hook.report import Report as Report
+    from keras_integrity_hook.report import SealInfo as SealInfo
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("Report", "SealInfo", "inspect", "reseal", "seal", "sign", "unseal", "verify"),
+    "api": ("inspect", "reseal", "seal", "sign", "unseal", "verify"),
+    "report": ("Report", "SealInfo"),
     "errors": (
         "AlreadySealedError",
         "AuditError",

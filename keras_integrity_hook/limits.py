@@ -37,6 +37,10 @@ class Limits:
     set_held: int = 256 * MIB
     small_member: int = 256 * KIB
     shard_index: int = 64 * MIB
+    startup_file: int = MIB
+    bundle: int = 32 * MIB
+    certificates: int = 16
+    root_certificates: int = 1024
     regions: int = 16_384
     region_names: int = 4 * MIB
     signatures: int = 64
@@ -50,6 +54,13 @@ class Limits:
     fact_name: int = 64
     fact: int = 1024
     datasets: int = 1024
+    audit_line: int = 64 * KIB
+    audit_path: int = 4096  # characters; what Linux allows
+    audit_text: int = 1024  # characters of any other text
+    audit_items: int = 100  # of one list or mapping
+    audit_values: int = 1000  # of one event
+    audit_file: int = 10 * MIB
+    audit_kept: int = 5  # files, besides the one being written
 
 
 LIMITS = Limits()

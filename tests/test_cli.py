@@ -295,7 +295,7 @@ class TestUsage:
     def test_help_lists_every_command(self) -> None:
         done = cli("--help")
         assert done.returncode == 0
-        for name in ("verify", "seal", "unseal", "inspect", "status", "doctor", "demo"):
+        for name in ("verify", "seal", "unseal", "inspect", "status", "doctor", "site", "demo"):
             assert f"\n  {name} " in done.stdout
 
     def test_verify_imports_nothing_heavy(self, models: Path) -> None:
@@ -349,7 +349,7 @@ class TestDoctor:
         assert cli("status", env=env).returncode == 1
         done = cli("doctor", env=env)
         assert done.returncode == 1
-        assert "KERAS_INTEGRITY=off" in done.stdout
+        assert "The mode is off (environment variable KERAS_INTEGRITY)" in done.stdout
 
     def test_a_misspelt_mode_is_named(self, armed: dict[str, str]) -> None:
         env = {**armed, "KERAS_INTEGRITY": "enforec"}

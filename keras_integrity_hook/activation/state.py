@@ -11,9 +11,9 @@ import importlib
 import sys
 from dataclasses import dataclass
 
-from keras_integrity_hook import hooks, settings
+from keras_integrity_hook import audit, hooks, settings
 from keras_integrity_hook.activation import finder
-from keras_integrity_hook.errors import ConfigurationError, NotActiveError
+from keras_integrity_hook.errors import IntegrityError, NotActiveError
 from keras_integrity_hook.hooks.table import TargetState
 
 _late = False
@@ -25,7 +25,8 @@ class Status:
 
     Attributes:
         armed: the import finder is in place, so a Keras imported from now on is guarded.
-        mode: ``"enforce"``, ``"warn"``, ``"off"``, or ``"invalid"`` for a misspelt setting.
+        mode: ``"enforce"``, ``"warn"``, ``"off"``, or ``"invalid"`` where a setting or a policy
+            file cannot be relied on.
         keras_loaded: Keras has been imported.
         keras_version: its version, once it has been imported.
         late: Keras had been imported before the hook was activated; references to its functions
@@ -48,9 +49,9 @@ class Status:
     def why_not_active(self) -> str | None:
         """The reason why models are not checked, a clause without a final stop, or None."""
         if self.mode == "off":
-            return f"{settings.MODE_VARIABLE} is 'off'"
+            return "the mode is 'off'"
         if self.mode == "invalid":
-            return f"{settings.MODE_VARIABLE} has a value that is not allowed"
+            return "a setting or a policy file cannot be relied on"
         if not self.armed:
             return "the import finder is not armed in this process"
         unwrapped = [target.name for target in self.targets if target.state == "unwrapped"]
@@ -65,6 +66,7 @@ def activate() -> None:
     Raises:
         ConfigurationError: a setting is misspelt (checked once Keras is imported).
         UnsupportedKerasError: the imported Keras lacks a function that has to be guarded.
+        AuditError: the process is guarded from now on, and the policy wants that recorded.
     """
     global _late  # noqa: PLW0603
     finder.arm()
@@ -75,13 +77,21 @@ def activate() -> None:
     for name in loaded:
         # Not sys.modules[name]: this waits for another thread that is still importing it.
         hooks.wrap_module(importlib.import_module(name))
-    if before - _unwrapped():
+    found_late = sorted(before - _unwrapped())
+    if found_late:
         _late = True
+        audit.record("late-activation", outcome="ok", targets=found_late)
 
 
 def deactivate() -> None:
-    """Stop guarding this process and give Keras its own functions back; idempotent."""
+    """Stop guarding this process and give Keras its own functions back; idempotent.
+
+    Raises:
+        AuditError: the policy wants that recorded and it cannot be; the process stays guarded.
+    """
     global _late  # noqa: PLW0603
+    if finder.is_armed():
+        audit.record("opt-out", outcome="off", why="deactivate() was called")
     finder.disarm()
     hooks.unwrap_all()
     _late = False
@@ -114,7 +124,7 @@ def status() -> Status:
 def _mode() -> str:
     try:
         return settings.mode().value
-    except ConfigurationError:
+    except IntegrityError:
         return "invalid"
 
 

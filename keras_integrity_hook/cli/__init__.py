@@ -26,7 +26,9 @@ _COMMANDS = {
     "status": "doctor",
     "doctor": "doctor",
     "policy": "policy",
+    "site": "site",
     "demo": "demo",
+    "bundle": "bundle",
 }
 
 

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.diagnosis import Finding, diagnose
 from keras_integrity_hook.cli.output import json_option
-from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.errors import IntegrityError, printable
 
-_PACKAGE = "keras_integrity_hook"
 _SECONDS = 300
 
 
@@ -26,10 +26,11 @@ def status(as_json: bool) -> None:
     from keras_integrity_hook.activation.state import status as current
 
     try:
-        mode, unsealed = settings.mode(), settings.at().unsealed
+        in_force = settings.at()
         now = current()
-    except ConfigurationError as error:
+    except IntegrityError as error:
         output.misconfigured("status", error, as_json=as_json)
+    mode, unsealed, origins = in_force.mode, in_force.unsealed, in_force.origins
     ok = now.armed and mode is not settings.Mode.OFF
     installed = _keras_version()
     if as_json:
@@ -40,8 +41,8 @@ def status(as_json: bool) -> None:
         output.facts(
             [
                 ("finder", "armed" if now.armed else "not armed: see 'keras-integrity doctor'"),
-                ("mode", f"{mode.value}  ({settings.MODE_VARIABLE})"),
-                ("unsealed files", f"{unsealed.value}  ({settings.UNSEALED_VARIABLE})"),
+                ("mode", f"{mode.value}  ({origins['mode']})"),
+                ("unsealed files", f"{unsealed.value}  ({origins['unsealed']})"),
                 ("Keras", installed or "not installed"),
                 ("Python", sys.executable),
             ]
@@ -56,7 +57,7 @@ def doctor(as_json: bool) -> None:
 
     A new interpreter is started and imports Keras. What it looked like before and after decides.
     """
-    facts = _examine()
+    facts = {**_examine(), **_set_up()}
     findings = list(diagnose(facts))
     ok = not any(finding.fatal for finding in findings)
     if as_json:
@@ -65,83 +66,6 @@ def doctor(as_json: bool) -> None:
     else:
         _print_examination(ok, findings, facts)
     sys.exit(output.OK if ok else output.REFUSED)
-
-
-class Finding(NamedTuple):
-    """Something that is wrong (``fatal``) or worth knowing, in a sentence or two."""
-
-    fatal: bool
-    text: str
-
-
-def diagnose(facts: dict[str, Any]) -> Iterator[Finding]:
-    """What the facts of a fresh interpreter mean."""
-    files, copies = facts.get("startup_files", []), facts.get("copies", [])
-    if "armed" not in facts:
-        yield Finding(True, "The fresh interpreter did not get as far as running our question.")
-    elif not facts["armed"]:
-        yield Finding(True, f"The hook is not armed when Python starts. {_why_unarmed(facts)}")
-    elif facts["keras_loaded"]:
-        yield Finding(
-            True, "Keras is imported by another start-up file; ours may have come too late."
-        )
-    if len({file.rpartition(".")[0] for file in files}) > 1:
-        yield Finding(False, "There is more than one start-up file; uninstall all but one copy.")
-    if len(facts.get("distributions", [])) > 1:
-        yield Finding(False, "The package is installed more than once on this interpreter's path.")
-    if loaded := facts.get("loaded_from"):
-        home = os.path.dirname(os.path.dirname(os.path.realpath(loaded)))
-        others = [place for place in copies if place != home]
-        if others:
-            yield Finding(
-                False,
-                f"Another directory called {_PACKAGE} is importable too, in {', '.join(others)}; "
-                "the package in use is named above.",
-            )
-    yield from _diagnose_keras(facts)
-    if facts.get("exit_status"):
-        last = (facts.get("stderr") or ["no message"])[-1]
-        yield Finding(True, f"The interpreter ended with status {facts['exit_status']}: {last}")
-
-
-def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
-    try:
-        off = settings.mode() is settings.Mode.OFF
-    except ConfigurationError as error:
-        yield Finding(True, f"{error}")
-        return
-    if facts.get("missing"):
-        yield Finding(False, "Keras is not installed here; there is nothing to protect yet.")
-    elif facts.get("error"):
-        yield Finding(True, f"Importing Keras failed: {facts['error']}")
-    elif off:
-        yield Finding(True, f"{settings.MODE_VARIABLE}=off: you have opted out of protection.")
-    elif "keras" in facts:
-        targets = facts["targets"]
-        naked = [name for name, state in targets if not _is_accounted_for(name, state)]
-        naked += [name for name, wrapped in facts["public"].items() if wrapped is False]
-        if naked or not targets:
-            yield Finding(True, f"Not guarded: {', '.join(naked) or 'all of Keras'}.")
-
-
-def _is_accounted_for(name: str, state: str) -> bool:
-    """Whether it is in order that a target is in this state once Keras has been imported."""
-    # Keras loads all of its own modules; TensorFlow and tf_keras may not be in use.
-    return state in ("wrapped", "absent") or (
-        state == "not loaded" and not name.startswith("keras.")
-    )
-
-
-def _why_unarmed(facts: dict[str, Any]) -> str:
-    if not facts.get("startup_files"):
-        return (
-            "No start-up file (keras_integrity_hook.pth or .start) in a site directory of "
-            f"{facts['executable']}: install the package with pip into this very environment. "
-            "'pip install --target' and a directory on PYTHONPATH do not activate it."
-        )
-    if not facts.get("copies"):
-        return "The start-up file is there but the package is not: install it again."
-    return "The start-up file did not run or failed; read the messages of 'python -v'."
 
 
 def _examine() -> dict[str, Any]:
@@ -177,10 +101,25 @@ def _examine() -> dict[str, Any]:
     return facts
 
 
+def _set_up() -> dict[str, Any]:
+    """What an admin has set up: the machine's policy, and the sitecustomize in use."""
+    from keras_integrity_hook.activation import machine_policy, sitecustomize
+    from keras_integrity_hook.cli.site import customization_facts, policy_facts
+    from keras_integrity_hook.errors import SiteError
+
+    facts: dict[str, Any] = {"policy": policy_facts(machine_policy.examine())}
+    with contextlib.suppress(SiteError):  # an interpreter that does not answer is a finding already
+        facts["sitecustomize"] = customization_facts(sitecustomize.find())
+        facts["sitecustomize_here"] = customization_facts(sitecustomize.find(isolated=False))
+    return facts
+
+
 def _print_examination(ok: bool, findings: list[Finding], facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from keras_integrity_hook.cli.site import describe_customization, describe_policy
 
     verdict = "A fresh Python is protected." if ok else "A fresh Python is NOT protected."
     click.secho(verdict, fg="green" if ok else "red", bold=True)
@@ -193,6 +132,8 @@ def _print_examination(ok: bool, findings: list[Finding], facts: dict[str, Any])
             *[("start-up file", f"{file}{_role(file, facts)}") for file in files],
             ("package", facts.get("loaded_from") or "not loaded at start"),
             ("Keras", facts.get("keras") or "not imported"),
+            ("machine's policy", describe_policy(facts["policy"])),
+            ("sitecustomize", describe_customization(facts.get("sitecustomize_here"))),
         ]
     )
     for finding in findings:

@@ -17,7 +17,6 @@ from keras_integrity_hook.cli.output import Result, json_option
 from keras_integrity_hook.cli.walk import model_files
 from keras_integrity_hook.errors import (
     AlreadySealedError,
-    ConfigurationError,
     IntegrityError,
     OverrideWarning,
     UnreadableFileError,
@@ -27,7 +26,7 @@ from keras_integrity_hook.guard.override import override
 from keras_integrity_hook.guard.provenance import VERSIONS
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.api import SealInfo
+    from keras_integrity_hook.report import SealInfo
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12
@@ -64,7 +63,7 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 
     try:
         settings.at()
-    except ConfigurationError as error:
+    except IntegrityError as error:
         output.misconfigured("verify", error, as_json=as_json)
     run("verify", paths, check, as_json=as_json)
 

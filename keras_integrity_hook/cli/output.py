@@ -22,7 +22,6 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.set_kinds import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
-    ConfigurationError,
     DamagedFileError,
     IntegrityError,
     UnsealedModelError,
@@ -32,7 +31,7 @@ from keras_integrity_hook.errors import (
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from keras_integrity_hook.api import Report
+    from keras_integrity_hook.report import Report
 
 OK, REFUSED, USAGE = 0, 1, 2
 SCHEMA = 1
@@ -148,17 +147,19 @@ def emit(command: str, *, ok: bool, **fields: Any) -> None:
 
 
 def misconfigured(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
-    """End the command because a setting has a value nobody can interpret."""
-    failed(command, error, as_json=as_json)
+    """End the command because a setting or a policy file cannot be relied on."""
+    failed(command, error, as_json=as_json, status=USAGE)
 
 
-def failed(command: str, error: IntegrityError, *, as_json: bool) -> NoReturn:
+def failed(
+    command: str, error: IntegrityError, *, as_json: bool, status: int = REFUSED
+) -> NoReturn:
     """End a command that is about no model files, because of ``error``."""
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
         click.echo(f"Error: {printable(str(error))}", err=True)
-    sys.exit(USAGE if isinstance(error, ConfigurationError) else REFUSED)
+    sys.exit(status)
 
 
 @contextmanager

@@ -25,7 +25,15 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.signing import keys, signers
 from keras_integrity_hook.signing import trust as store
 from keras_integrity_hook.signing import trust_edit as edit
-from keras_integrity_hook.signing.trust_file import TrustedKey, moment
+from keras_integrity_hook.signing.trust_file import (
+    TrustedIdentity,
+    TrustedKey,
+    TrustedRoot,
+    moment,
+)
+
+_Trusted = TrustedKey | TrustedRoot | TrustedIdentity
+_Row = tuple[_Trusted, str]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
@@ -97,26 +105,28 @@ def list_(as_json: bool) -> None:
     """Show the trusted keys of the machine, the user and the project, and what is revoked."""
     with _failures("trust list", as_json):
         found = store.store()
-        rows = [(key, _state(found, key)) for key in found.keys]
+        rows: list[_Row] = [(key, _state(found, key)) for key in found.keys]
+        others: list[_Row] = [(root, _period(root)) for root in found.certificates]
+        others += [(identity, _period(identity)) for identity in found.identities]
     recalled = [*found.revoked_keys.values(), *found.revoked_models.values()]
     if as_json:
         output.emit(
             "trust list",
             ok=True,
             keys=[{**_spelled(key), "state": state} for key, state in rows],
+            others=[{**_spelled(one), "state": state} for one, state in others],
             revoked_keys=[_spelled(one) for one in found.revoked_keys.values()],
             revoked_models=[_spelled(one) for one in found.revoked_models.values()],
         )
         return
-    for key, state in rows:
-        output.state(state, key.name, good=state == "valid")
-        output.facts(
-            [(f, v) for f, v in _spelled(key).items() if v and f not in ("name", "public")]
-        )
-    for one in recalled:
-        output.state("revoked", one.target, good=False)
-        output.facts([("reason", one.reason or "none given"), ("source", one.source)])
-    if not rows and not recalled:
+    for one, state in (*rows, *others):
+        output.state(state, one.name, good=state == "valid")
+        hidden = ("name", "public", "pem")
+        output.facts([(f, v) for f, v in _spelled(one).items() if v and f not in hidden])
+    for gone in recalled:
+        output.state("revoked", gone.target, good=False)
+        output.facts([("reason", gone.reason or "none given"), ("source", gone.source)])
+    if not rows and not others and not recalled:
         click.echo("No key is trusted; 'keras-integrity trust add NAME PUBLIC' adds one.")
 
 
@@ -184,6 +194,8 @@ def _report_revoked(command: str, target: str, path: str, *, fresh: bool, as_jso
 def _failures(command: str, as_json: bool) -> Iterator[None]:
     try:
         yield
+    except ConfigurationError as error:
+        output.misconfigured(command, error, as_json=as_json)
     except IntegrityError as error:
         output.failed(command, error, as_json=as_json)
 
@@ -234,12 +246,14 @@ def _root_of(path: str) -> str:
 
 def _state(found: store.TrustStore, key: TrustedKey) -> str:
     store.checked(key)
+    return "revoked" if found.revocation_of(key) is not None else _period(key)
+
+
+def _period(one: _Trusted) -> str:
     now = datetime.now(UTC)
-    if found.revocation_of(key) is not None:
-        return "revoked"
-    if key.counts_at(now):
+    if one.counts_at(now):
         return "valid"
-    return "expired" if key.not_after is not None and now > key.not_after else "not yet valid"
+    return "expired" if one.not_after is not None and now > one.not_after else "not yet valid"
 
 
 def _spelled(entry: Any) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def open_listed(found: OpenSet, members: Iterable[Member], *, hold: bool) -> Non
         # The seal of another model in the same directory, whose files are all in order.
         _note(found, head, "is not listed in the seal")
     if found.place.kind.whole_directory:
-        found.others = [n for n in _tree(found.directory) if n not in listed]
+        found.others = [n for n in files_below(found.directory) if n not in listed]
         found.others = [n for n in found.others if n != found.place.seal]
         for name in found.others:
             if found.place.kind.is_read(name) or _stands_for_directory(found, name):
@@ -192,7 +192,7 @@ def open_present(found: OpenSet) -> None:
         DamagedFileError, LimitExceededError, UnreadableFileError: as their names say.
     """
     whole = found.place.kind.whole_directory
-    present = list(_tree(found.directory)) if whole else sorted(os.listdir(found.directory))
+    present = list(files_below(found.directory)) if whole else sorted(os.listdir(found.directory))
 
     def read(name: str) -> bytes:
         fd, size = _open_regular(found.directory, name)
@@ -219,6 +219,21 @@ def open_present(found: OpenSet) -> None:
     if not found.parts:
         raise NotAModelError("there is no model file to seal here")
     found.others = [name for name in present if name not in names and name != found.place.seal]
+
+
+def take_hold(found: OpenSet) -> None:
+    """Hold the files that :func:`open_present` named, so that what is checked can be handed on.
+
+    Raises:
+        LimitExceededError: more than this process may hold open.
+        UnreadableFileError, FileNotFoundError: one was taken away meanwhile.
+    """
+    held = 0
+    for part in found.parts:
+        if part.fd < 0:
+            kept = _open_part(found.directory, part.name, LIMITS.set_held - held)
+            part.content, part.fd = kept.content, kept.fd
+            held += part.content.size if part.fd < 0 else 0
 
 
 _STEM = "*"
@@ -302,8 +317,11 @@ def _open_regular(directory: int, name: str) -> tuple[int, int]:
     return fd, status.st_size
 
 
-def _tree(top: int) -> Iterator[str]:
+def files_below(top: int) -> Iterator[str]:
     """Files below the directory ``top``, relative; linked directories count as files.
+
+    Args:
+        top: a descriptor.
 
     Raises:
         LimitExceededError: too many or too deep. UnreadableFileError: one cannot be searched.

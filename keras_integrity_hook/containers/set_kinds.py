@@ -19,6 +19,8 @@ from keras_integrity_hook.limits import LIMITS
 
 SEAL_SUFFIX = ".seal"
 SEAL_NAME = "keras_integrity.seal"
+SIGNATURE_NAME = "model.sig"
+"""A detached signature in a directory (OpenSSF Model Signing), which is made after the seal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def _read_of_saved_model(name: str) -> bool:
 
 
 def _read_of_orbax(name: str) -> bool:
-    return True
+    return name != SIGNATURE_NAME
 
 
 def _read_of_preset(name: str) -> bool:

@@ -12,6 +12,7 @@ from keras_integrity_hook.containers.base import ModelFile, Seal, open_model
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError
 from keras_integrity_hook.sealing import canonical, statement, tree
+from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Member, Statement
 
@@ -31,6 +32,16 @@ def computed_seal(model: ModelFile, algorithm: str = "sha256") -> Seal:
     content = model.content
     chunk_size = tree.chunk_size_for(content.size)
     table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
+    return seal_of(model, content, table, algorithm)
+
+
+def seal_of(model: ModelFile, content: Content, table: bytes, algorithm: str) -> Seal:
+    """The same, of bytes of ``model`` whose chunk ``table`` is known already.
+
+    Args:
+        content: its content, or its raw bytes.
+    """
+    chunk_size = tree.chunk_size_for(content.size)
     said = Statement(
         subject="",
         root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),

@@ -8,7 +8,7 @@ import threading
 import warnings
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.errors import (
     InsecureDownloadError,
     IntegrityWarning,
@@ -42,6 +42,7 @@ class Download:
         self._urls: list[str] = []
         self._insecure: str | None = None
         self._settled = False
+        self._recorded = False
 
     def follow(self, url: str, *, encrypted: bool) -> None:
         """Admit the next URL: the first one, then where each redirect leads.
@@ -71,15 +72,23 @@ class Download:
                     "a hash to compare this model file with is required, and none is given"
                 )
             self._report_missing_hash()
+        if self._is_model:
+            self._record()
 
     def _refuse(self, cause: str) -> None:
         error = InsecureDownloadError(cause, path=self._urls[0], urls=tuple(self._urls))
         if settings.mode() is not settings.Mode.WARN:
-            _log.error("refused: %s", error)
+            audit.record("download", self._urls[0], outcome="refused", error=error)
             raise error
-        self._settled = True
-        _log.warning("downloaded in spite of: %s", error)
+        self._settled = self._recorded = True
+        audit.record("download", self._urls[0], outcome="warned", error=error)
         warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
+
+    def _record(self) -> None:
+        # Once: where it is redirected to later makes no difference, or ends in a refusal.
+        if not self._recorded:
+            self._recorded = True
+            audit.record("download", self._urls[0], outcome="ok", has_hash=self._has_hash)
 
     def _report_missing_hash(self) -> None:
         origin = self._urls[0]

@@ -6,18 +6,16 @@ A tokenizer saved into a preset whose weights somebody changed must not give tho
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
-from keras_integrity_hook.errors import printable
 from keras_integrity_hook.guard import admission, check, replace, save
 
-_log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
 
 
@@ -39,31 +37,37 @@ def save_into_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> 
     if save.is_being_sealed(target) or not save.may_become_directory(target):
         return write(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    with save.failure_recorded(path):
+        return _save(target, kind, write, path)
+
+
+def _save(target: Path, kind: Kind, write: Callable[[str], _Result], path: str) -> _Result:
     place = Place(kind, str(target), "")
     if not save.is_replaceable(target):
         if _is_rest_vouched_for(place, path, None):
             return save.save_into_directory(target, kind, write, path)
-        return _unsealed(path, write(path))
+        result = write(path)
+        _record_unsealed(path)
+        return result
     with replace.private_sibling(target) as private:
         result = save.write_privately(private, write)
         vouched = _is_rest_vouched_for(place, path, private)
+
+        def finish() -> None:
+            if vouched:
+                save.seal_written(Place(kind, str(private), ""), path)
+            else:
+                _record_unsealed(path)
+
         replace.put_directory_in_place(
-            private,
-            target,
-            lambda name: name == kind.seal,
-            finish=lambda: (
-                save.seal_written(Place(kind, str(private), ""), path) if vouched else None
-            ),
+            private, target, lambda name: name == kind.seal, finish=finish
         )
-    if not vouched:
-        return _unsealed(path, result)
-    _log.info("save %s: sealed", printable(path))
-    return result
+        return result
 
 
-def _unsealed(path: str, result: _Result) -> _Result:
-    _log.warning("save %s: not sealed: it holds older files without a seal", printable(path))
-    return result
+def _record_unsealed(path: str) -> None:
+    why = "it holds older files without a seal"
+    audit.record("save", path, outcome="unsealed", why=why)
 
 
 def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers.base import ModelFile, Seal
 from keras_integrity_hook.errors import (
     LimitExceededError,
@@ -49,6 +50,9 @@ def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> b
     if signed is None:
         return False
     wrapped = envelope.encode(signed)
+    keyid = signed.signatures[-1].keyid
+    facts = audit.seal_facts(model.seal.statement)
+    audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
     if model.files is not None:
         sealer.put_beside(model.files.place, wrapped, model.seal.table)
     elif model.seal.sidecar is not None:

@@ -8,15 +8,17 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
 from keras_integrity_hook.errors import (
+    AuditError,
     IntegrityError,
     LimitExceededError,
     SigningError,
@@ -71,24 +73,34 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
     beside = target if sidecars.are_wanted(path) else None
     if beside and _is_inside_other_save(target):
         return write(path)  # its seal covers this file, which is to have no stray one beside it
-    autosign.check_key(path)
     room = 0 if beside else user_block
-    try:
-        with replace.private_sibling(target) as private:
-            # (2) write beside it, (3) seal, (4) replace.
-            result = _write_and_seal(private, write, room, path, beside)
-            sidecars.put_in_place(private, target)
-    except PermissionError as error:
-        if os.access(target.parent, os.W_OK):
-            raise
-        _refuse_unwritable(target, error)
+    with failure_recorded(path):
+        autosign.check_key(path)
+        try:
+            with replace.private_sibling(target) as private:
+                # (2) write beside it, (3) seal and record that, (4) replace.
+                result = _write_and_seal(private, write, room, path, beside)
+                sidecars.put_in_place(private, target)
+                return result
+        except PermissionError as error:
+            if os.access(target.parent, os.W_OK):
+                raise
+            _refuse_unwritable(target, error)
         with tempfile.TemporaryDirectory() as directory:
             private = Path(directory) / target.name
             result = _write_and_seal(private, write, room, path, beside)
-            sidecars.overwrite(private, target)
-    # (5) One line for the record.
-    _log.info("save %s: sealed", printable(path))
-    return result
+            sidecars.overwrite(private, target, path)
+            return result
+
+
+@contextlib.contextmanager
+def failure_recorded(path: str) -> Iterator[None]:
+    """Tell of a save to ``path`` that fails."""
+    try:
+        yield
+    except BaseException as error:
+        audit.record("save", path, outcome="failed", error=error)
+        raise
 
 
 def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
@@ -108,21 +120,21 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
     target = Path(os.path.realpath(path))
     if is_being_sealed(target) or not may_become_directory(target):
         return write(path)
-    autosign.check_key(path)
-    if not target.parent.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
-    if not is_replaceable(target):
-        return save_into_directory(target, kind, write, path)
-    with replace.private_sibling(target) as private:
-        result = write_privately(private, write)
-        replace.put_directory_in_place(
-            private,
-            target,
-            _replaced_in(Place(kind, str(target), "")),
-            finish=lambda: seal_written(Place(kind, str(private), ""), path),
-        )
-    _log.info("save %s: sealed", printable(path))
-    return result
+    with failure_recorded(path):
+        autosign.check_key(path)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
+        if not is_replaceable(target):
+            return save_into_directory(target, kind, write, path)
+        with replace.private_sibling(target) as private:
+            result = write_privately(private, write)
+            replace.put_directory_in_place(
+                private,
+                target,
+                _replaced_in(Place(kind, str(target), "")),
+                finish=lambda: seal_written(Place(kind, str(private), ""), path),
+            )
+            return result
 
 
 def _replaced_in(place: Place) -> Callable[[str], bool]:
@@ -153,20 +165,24 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
     target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
     if is_being_sealed(target) or not target.parent.is_dir():
         return write(path)
-    autosign.check_key(path)
-    with replace.private_sibling(target) as private:
-        place = Place(kind, str(private.parent), private.name)
-        result = _write_set(private, write, place, path)
-        _unseal_if_incomplete(place)
-        replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
-    _log.info("save %s: sealed", printable(path))
-    return result
+    with failure_recorded(path):
+        autosign.check_key(path)
+        with replace.private_sibling(target) as private:
+            place = Place(kind, str(private.parent), private.name)
+            result = write_privately(private, write)
+            _seal_if_complete(place, path)
+            replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
+            return result
 
 
 def save_into_directory(
     target: Path, kind: Kind, write: Callable[[str], _Result], path: str
 ) -> _Result:
-    """For a directory that cannot be replaced, only what is in it: no atomic way exists there."""
+    """For a directory that cannot be replaced, only what is in it: no atomic way exists there.
+
+    Args:
+        path: what the user calls ``target``.
+    """
     _log.warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
         "a crash now would leave them damaged",
@@ -174,45 +190,51 @@ def save_into_directory(
     )
     # Never a new model with an old seal, however this ends.
     (target / kind.seal).unlink(missing_ok=True)
-    return _write_set(target, write, Place(kind, str(target), ""), path)
+    result = write_privately(target, write)
+    seal_written(Place(kind, str(target), ""), path)
+    return result
 
 
-def seal_written(place: Place, path: str | None = None) -> None:
-    """Seal a set that was written where it is.
+def seal_written(place: Place, path: str) -> None:
+    """Seal a set that was written where it is, and record the save.
+
+    The user's model matters more than its seal: where none can be made the record says so, and
+    loads will say that the model has none.
 
     Args:
-        path: where the user will find it, if that is not at ``place``.
-
-    The user's model matters more than its seal: where none can be made a warning is logged, and
-    loads will say that the model has none.
+        path: what the user calls it, or will.
 
     Raises:
         SigningError: it has to be signed and could not be.
-        OSError: the disk is full, ...
+        OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
     name = place.stem or os.path.basename(os.path.abspath(place.directory))
     try:
-        sealer.seal_set(place, subject=name, path=path or place.path)
-    except SigningError:
+        sealer.seal_set(
+            place,
+            subject=name,
+            path=path,
+            before=lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said)),
+        )
+    except (AuditError, SigningError):
         raise
     except IntegrityError as error:
-        _log.warning("save %s: not sealed: %s", printable(name), error)
+        audit.record("save", path, outcome="unsealed", error=error)
 
 
-def _unseal_if_incomplete(place: Place) -> None:
+def _seal_if_complete(place: Place, path: str) -> None:
     """A loader is given what the seal lists and nothing else: it has to be all there is.
 
     TensorFlow lets objects bring savers of their own that write files we know nothing of.
     """
-    seal = Path(place.directory, place.seal)
-    if not seal.exists():
-        return
-    with file_set.open_directory(place) as found:
+    # What cannot be opened cannot be sealed either, and sealing says why.
+    with contextlib.suppress(IntegrityError), file_set.open_directory(place) as found:
         file_set.open_present(found)
-    if found.others:
-        name = file_set.shown(found.others[0])
-        _log.warning("save %s: not sealed: '%s' is of no known kind", printable(place.stem), name)
-        seal.unlink()
+        if found.others:
+            why = f"'{file_set.shown(found.others[0])}' is of no known kind"
+            audit.record("save", path, outcome="unsealed", why=why)
+            return
+    seal_written(place, path)
 
 
 def write_privately(private: Path, write: Callable[[str], _Result], user_block: int = 0) -> _Result:
@@ -222,12 +244,6 @@ def write_privately(private: Path, write: Callable[[str], _Result], user_block: 
         return write(str(private))
     finally:
         _reservation.reset(token)
-
-
-def _write_set(private: Path, write: Callable[[str], _Result], place: Place, path: str) -> _Result:
-    result = write_privately(private, write)
-    seal_written(place, path)
-    return result
 
 
 def is_being_sealed(target: Path) -> bool:
@@ -276,10 +292,12 @@ def _write_and_seal(
         return result
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
-        sealer.seal_in_place(fd, subject=private.name, path=path)
+        said = sealer.seal_in_place(fd, subject=private.name, path=path)
     except LimitExceededError as error:
         # The user's model matters more than its seal; loads will say that it has none.
-        _log.warning("save %s: not sealed: %s", printable(private.name), error)
+        audit.record("save", path, outcome="unsealed", error=error)
+    else:
+        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
     finally:
         os.close(fd)
     return result

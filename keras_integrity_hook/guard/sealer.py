@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path, PurePath
@@ -58,20 +59,25 @@ def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
 
 def sidecar_for(
     fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
-) -> bytes:
-    """The seal to put beside the unsealed model behind ``fd``, which is only read.
+) -> tuple[Statement, bytes]:
+    """The seal to put beside the unsealed model behind ``fd``, which is only read, as a block.
 
     Args and Raises: as :func:`seal_in_place`, but that all of the file is content.
     """
     layout = base.locate(fd, os.fstat(fd).st_size)
     if layout.block is not None:
         raise AlreadySealedError("the file has a seal already")
-    _, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
-    return block.encode(wrapped, table)
+    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
+    return said, block.encode(wrapped, table)
 
 
 def seal_set(
-    place: Place, *, subject: str, algorithm: str | None = None, path: str | None = None
+    place: Place,
+    *,
+    subject: str,
+    algorithm: str | None = None,
+    path: str | None = None,
+    before: Callable[[Statement], None] = lambda said: None,
 ) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
 
@@ -79,6 +85,7 @@ def seal_set(
         subject: the model's name for the statement.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
+        before: called with what the seal says before it takes the place of the older one.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
@@ -93,6 +100,7 @@ def seal_set(
         )
         layout = Layout(place.kind.container, found.content, members=members)
         said, wrapped, table = _sealed_words(layout, subject, algorithm, path, found.members)
+    before(said)
     put_beside(place, wrapped, table)
     return said
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import sidecar
 from keras_integrity_hook.containers.base import (
     ModelFile,
@@ -32,14 +32,20 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.guard import replace, sealer
+from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.settings import Store
 
-_log = logging.getLogger("keras_integrity_hook")
 _ATTEMPTS = 100  # a program that saves without a pause can spoil many of them
 
 
 def are_wanted(path: str) -> bool:
     """Whether the seal of a single file that is saved at ``path`` goes beside it."""
-    return settings.for_save(path).store is settings.Store.SIDECAR
+    return settings.for_save(path).store is Store.SIDECAR
+
+
+def store_of(seal: Seal) -> Store:
+    """Where the ``seal`` of a single file was found."""
+    return Store.EMBEDDED if seal.sidecar is None else Store.SIDECAR
 
 
 def place_of(path: str) -> Place:
@@ -76,7 +82,7 @@ def open_settled(path: str | os.PathLike[str]) -> ModelFile:
 
 
 def _is_sealed_inside(model: ModelFile) -> bool:
-    return model.seal is not None and model.seal.sidecar is None
+    return model.seal is not None and store_of(model.seal) is Store.EMBEDDED
 
 
 def _is_current(model: ModelFile) -> bool:
@@ -95,23 +101,25 @@ def _is_current(model: ModelFile) -> bool:
 def write_beside(private: Path, target: Path, path: str) -> None:
     """Write the seal of the model at ``private`` beside it, to be put at ``target`` with it.
 
-    The user's model matters more than its seal: where none can be made a warning is logged, and
-    loads will say that the model has none.
+    The user's model matters more than its seal: where none can be made the record of the save says
+    so, and loads will say that the model has none.
 
     Args:
         path: what the user calls ``target``; settings may differ from path to path.
 
     Raises:
         SigningError: it has to be signed and could not be. IntegrityError: not a model.
-        OSError: the disk is full, ...
+        OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
     fd = os.open(private, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _refuse_taken(target)
-        seal = sealer.sidecar_for(fd, subject=private.name, path=path)
+        said, seal = sealer.sidecar_for(fd, subject=private.name, path=path)
         _write_as(seal, _beside(private), like=target if target.exists() else private)
     except (LimitExceededError, SealWriteError) as error:
-        _log.warning("save %s: not sealed: %s", printable(private.name), error)
+        audit.record("save", path, outcome="unsealed", error=error)
+    else:
+        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
     finally:
         os.close(fd)
 
@@ -137,8 +145,11 @@ def put_in_place(private: Path, target: Path) -> None:
         replace.put_in_place(private, target)
 
 
-def overwrite(private: Path, target: Path) -> None:
+def overwrite(private: Path, target: Path, path: str) -> None:
     """Write model and seal over those at ``target``, whose directory cannot be written.
+
+    Args:
+        path: what the user calls ``target``.
 
     Raises:
         PermissionError: the seal that is there cannot be written; nothing was.
@@ -147,8 +158,8 @@ def overwrite(private: Path, target: Path) -> None:
     has_seal = os.path.exists(new)
     if has_seal and not os.path.lexists(old):
         has_seal = False
-        what = "not sealed: no seal can be put into its directory"
-        _log.warning("save %s: %s", printable(str(target)), what)
+        why = "no seal can be put into its directory"
+        audit.record("save", path, outcome="unsealed", why=why)
     if not has_seal:
         replace.overwrite(private, target)
         return
@@ -158,8 +169,13 @@ def overwrite(private: Path, target: Path) -> None:
     replace.overwrite(new, old)
 
 
-def put_seal_beside(model: ModelFile, algorithm: str) -> None:
+def put_seal_beside(
+    model: ModelFile, algorithm: str, *, before: Callable[[Statement], None]
+) -> None:
     """Put a seal beside the file ``model``, which is not touched; an older one there goes.
+
+    Args:
+        before: told what the seal says before it is put there, and may refuse.
 
     Raises:
         IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
@@ -167,7 +183,8 @@ def put_seal_beside(model: ModelFile, algorithm: str) -> None:
     target = Path(os.path.realpath(model.path))
     _refuse_taken(target)
     name = target.name
-    made = sealer.sidecar_for(model.fd, subject=name, algorithm=algorithm, path=model.path)
+    said, made = sealer.sidecar_for(model.fd, subject=name, algorithm=algorithm, path=model.path)
+    before(said)
     _put_seal(made, _sidecar_of(model) or _beside(target), like=target)
 
 

@@ -8,17 +8,16 @@ closed is whole, and unsealed.
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from typing import Any
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.base import open_alone
-from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.errors import AuditError, IntegrityError
 from keras_integrity_hook.guard import save, sealer
 
-_log = logging.getLogger("keras_integrity_hook")
 _ROOM = hdf5.user_block_for(8192)  # enough for most, which then are copied only once
 
 
@@ -51,6 +50,8 @@ def _seal(path: str) -> None:
                     os.close(fd)
 
             save.save_sealed(path, copy, user_block=_ROOM)
+    except AuditError:
+        raise
     except IntegrityError as error:
         # The user's values matter more than their seal; loads will say that there is none.
-        _log.warning("save %s: not sealed: %s", printable(path), error)
+        audit.record("save", path, outcome="unsealed", error=error)

@@ -9,6 +9,7 @@ from keras_integrity_hook import settings
 from keras_integrity_hook.hooks import (
     keras3,
     keras_hub,
+    opt_out,
     table,
     tensorflow,
     tensorflow_checkpoints,
@@ -46,10 +47,13 @@ def wrap_module(module: ModuleType) -> None:
     Raises:
         ConfigurationError: the mode is misspelt; the import of the host fails, closed.
         UnsupportedKerasError: a target is missing; likewise.
+        AuditError: the mode is ``off``, and that cannot be recorded; likewise.
     """
-    if settings.mode() is settings.Mode.OFF:
-        return
     name = module.__name__
+    said = settings.at()
+    opt_out.record_once(said, name)
+    if said.mode is settings.Mode.OFF:
+        return
     for host in HOSTS:
         if name.partition(".")[0] == host.package:
             table.wrap_module(module, host)

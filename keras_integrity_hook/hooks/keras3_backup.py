@@ -9,13 +9,13 @@ to go on with), and so that weights of another run cannot be put beside it. With
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers.set_kinds import KERAS_BACKUP, Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
@@ -25,8 +25,6 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.guard import admission, load, refusal, replace, save
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.naming import names_model
-
-_log = logging.getLogger("keras_integrity_hook")
 
 
 class DamagedBackupError(OSError):
@@ -87,7 +85,9 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         if not os.path.lexists(_seal_of(instance._prev_training_metadata_path)):
             raise
         _bring_seal_back(instance)
-        _log.warning("backup: trying the one before, because of: %s", error)
+        earlier = instance._prev_training_metadata_path
+        metadata = instance._training_metadata_path
+        audit.record("fallback", metadata, outcome="retried", instead=earlier, error=error)
         told = f"trying the backup before: {error}"
         warnings.warn(told, IntegrityWarning, stacklevel=refusal.outside_depth())
         raise DamagedBackupError(error) from error
@@ -107,7 +107,11 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     if not os.path.lexists(_seal_of(metadata)):
         # What an older version or a kill between two renames left; the weights say the rest.
-        admission.refuse_unsealed(metadata, "the training metadata")
+        try:
+            admission.refuse_unsealed(metadata, "the training metadata")
+        except IntegrityError as error:
+            refusal.is_refused(error)
+            raise
         return wrapped(*args, **kwargs)
     with load.verified_set(metadata, place) as checked:
         if checked is None:

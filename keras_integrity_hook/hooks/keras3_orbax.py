@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import ORBAX, Place
-from keras_integrity_hook.errors import SigningError
+from keras_integrity_hook.errors import AuditError, SigningError
 from keras_integrity_hook.guard import autosign, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
@@ -59,7 +59,8 @@ def finish_sealing(instance: Any) -> None:
     """Wait for the seal of the last step.
 
     Raises:
-        OSError, SigningError: it could not be written, or not be signed.
+        OSError: it could not be written. SigningError: it could not be signed.
+        AuditError: see :func:`audit.record`.
     """
     sealing: _Sealing | None = getattr(instance, "_keras_integrity_sealing", None)
     if sealing is not None:
@@ -139,18 +140,14 @@ class _Sealing:
     def __init__(self, step: str, wait: Callable[[], Any]) -> None:
         self._step = step
         self._wait = wait
-        self._error: OSError | SigningError | None = None
+        self._error: OSError | AuditError | SigningError | None = None
         # What the user states about the model in this thread holds for its seal, too.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name="keras-integrity-seal")
         self._thread.start()
 
     def finish(self) -> None:
-        """Return when the step is sealed.
-
-        Raises:
-            OSError, SigningError: the seal could not be written, or not be signed.
-        """
+        """Return when the step is sealed; raises as :func:`finish_sealing`."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -162,6 +159,6 @@ class _Sealing:
             return
         try:
             if os.path.isdir(self._step):
-                save.seal_written(Place(ORBAX, self._step, ""))
-        except (OSError, SigningError) as error:
+                save.seal_written(Place(ORBAX, self._step, ""), self._step)
+        except (OSError, AuditError, SigningError) as error:
             self._error = error

@@ -4,22 +4,21 @@
 from __future__ import annotations
 
 import glob
-import logging
 import os
 from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers import set_kinds
 from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, TF_CHECKPOINT, Place
-from keras_integrity_hook.errors import printable
-from keras_integrity_hook.guard import admission, directory, load
+from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.guard import admission, directory, load, refusal
 from keras_integrity_hook.guard import save as saving
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
-_log = logging.getLogger("keras_integrity_hook")
 _VARIABLES = os.path.join("variables", "variables")
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")  # ends every file of a TensorFlow 1 checkpoint
 _readers: ContextVar[ExitStack | None] = ContextVar("_readers", default=None)
@@ -144,8 +143,9 @@ def save(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         path = f"{path}-{int(number)}"
     hindrance = _hindrance(path, bound.get("options"))
     if hindrance:
-        _log.warning("save %s: not sealed: %s", printable(path), hindrance)
-        return wrapped(*args, **kwargs)
+        written = wrapped(*args, **kwargs)
+        audit.record("save", path, outcome="unsealed", why=hindrance)
+        return written
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # as the original does
 
     def write(where: str) -> Any:
@@ -172,7 +172,7 @@ def _unverified(wrapped: Function, args: Args, kwargs: Kwargs, argument: str) ->
         return None
     if _is_elsewhere(calls.bind(wrapped, args, kwargs).get("options")):
         admission.refuse_unsealed(path, "what another machine reads")
-        _log.warning("load %s: not checked: another machine reads it", printable(path))
+        audit.record("load", path, outcome="unchecked", why="another machine reads it")
         return None
     return path
 
@@ -198,7 +198,11 @@ def _admit_version_1(path: str) -> None:
             f"Failed to find any matching files for {path}",
         )
     if any(_is_table(name) for name in found):
-        admission.refuse_unsealed(path)
+        try:
+            admission.refuse_unsealed(path)
+        except IntegrityError as error:
+            refusal.is_refused(error)
+            raise
         admission.warn_unsealed(path)
 
 

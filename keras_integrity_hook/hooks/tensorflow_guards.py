@@ -68,7 +68,7 @@ def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs
     written = wrapped(*args, **kwargs)
     path = getattr(instance, "_keras_integrity_path", None)
     if path is not None:
-        save.seal_written(Place(SAVED_MODEL, path, ""))
+        save.seal_written(Place(SAVED_MODEL, path, ""), path)
     return written
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 ED25519, ECDSA = "ed25519", "ecdsa-sha2-nistp256"
-_ECDSA = {ECDSA: "secp256r1", "ecdsa-sha2-nistp384": "secp384r1"}
+_ECDSA = {
+    ECDSA: "secp256r1",
+    "ecdsa-sha2-nistp384": "secp384r1",
+    "ecdsa-sha2-nistp521": "secp521r1",
+}
 _RSA = ("rsassa-pss-sha256", "rsassa-pss-sha384", "rsassa-pss-sha512")
 SCHEMES = (ED25519, *_ECDSA, *_RSA)
 _MIN_RSA_BITS = 2048
@@ -122,12 +126,10 @@ def _arguments(scheme: str, *, signing: bool) -> tuple[Any, ...]:
 
     if scheme == ED25519:
         return ()
+    sizes: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384()}
+    digest = sizes.get(scheme[-3:], hashes.SHA512())
     if scheme in _ECDSA:
-        return (ec.ECDSA(hashes.SHA256() if scheme == ECDSA else hashes.SHA384()),)
-    digests: dict[str, hashes.HashAlgorithm] = dict(
-        zip(_RSA, (hashes.SHA256(), hashes.SHA384(), hashes.SHA512()), strict=True)
-    )
-    digest = digests[scheme]
+        return (ec.ECDSA(digest),)
     # Signers choose the length of their salt; ours is the usual one.
     salt = padding.PSS.DIGEST_LENGTH if signing else padding.PSS.AUTO
     return padding.PSS(padding.MGF1(digest), salt), digest

@@ -17,7 +17,13 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.policy import machine, own, permissions
 from keras_integrity_hook.signing import keys, trust_file
 from keras_integrity_hook.signing.keys import PublicKey
-from keras_integrity_hook.signing.trust_file import Revocation, TrustedKey, TrustFile
+from keras_integrity_hook.signing.trust_file import (
+    Revocation,
+    TrustedIdentity,
+    TrustedKey,
+    TrustedRoot,
+    TrustFile,
+)
 
 MACHINE = f"{machine.DIRECTORY}/trust.toml"
 VARIABLE = "KERAS_INTEGRITY_TRUST"
@@ -30,11 +36,13 @@ _checked: dict[TrustedKey, PublicKey] = {}
 
 
 class TrustStore(NamedTuple):
-    """What counts: keys, and by their target the revocations."""
+    """What counts: keys, by their target the revocations, and who else may sign bundles."""
 
     keys: tuple[TrustedKey, ...]
     revoked_keys: Mapping[str, Revocation]
     revoked_models: Mapping[str, Revocation]
+    certificates: tuple[TrustedRoot, ...] = ()
+    identities: tuple[TrustedIdentity, ...] = ()
 
     def named(self, name: str) -> tuple[TrustedKey, ...]:
         """The keys with this name or key id."""
@@ -75,11 +83,15 @@ def store(*, machine_only: bool = False) -> TrustStore:
         everybody.append(_owned(project, required=True))
     counted = [by_machine] if machine_only else everybody
     found = tuple(key for file in counted for key in file.keys)
-    _refuse_shared_names(found)
+    roots = tuple(root for file in counted for root in file.certificates)
+    identities = tuple(one for file in counted for one in file.identities)
+    _refuse_shared_names((*found, *roots, *identities))
     return TrustStore(
         found,
         {one.target: one for file in everybody for one in file.revoked_keys},
         {one.target: one for file in everybody for one in file.revoked_models},
+        roots,
+        identities,
     )
 
 
@@ -147,25 +159,39 @@ def read_owned(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from None
-    with open(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ConfigurationError("the trust file is not a regular file", path=path)
         permissions.check_open(path, fd)
-        data = file.read(LIMITS.trust_file + 1)
+        with open(fd, "rb", closefd=False) as file:
+            data = file.read(LIMITS.trust_file + 1)
+    finally:
+        os.close(fd)
     if len(data) > LIMITS.trust_file:
         raise ConfigurationError(f"the trust file is over {LIMITS.trust_file} bytes", path=path)
     return data
 
 
-def _refuse_shared_names(found: tuple[TrustedKey, ...]) -> None:
-    named: dict[str, TrustedKey] = {}
-    for key in found:
-        other = named.setdefault(key.name, key)
-        if other.keyid != key.keyid:
+def _refuse_shared_names(
+    found: tuple[TrustedKey | TrustedRoot | TrustedIdentity, ...],
+) -> None:
+    """One name stands for one key, one root with its identity, or one identity of sigstore."""
+    named: dict[str, TrustedKey | TrustedRoot | TrustedIdentity] = {}
+    for one in found:
+        other = named.setdefault(one.name, one)
+        if _who(other) != _who(one):
             raise ConfigurationError(
-                f"two keys are named '{key.name}' (the other is in {other.source})",
-                path=key.source,
+                f"two of those trusted are named '{one.name}' (the other is in {other.source})",
+                path=one.source,
             )
+
+
+def _who(one: TrustedKey | TrustedRoot | TrustedIdentity) -> tuple[str | None, ...]:
+    if isinstance(one, TrustedKey):
+        return (one.keyid,)
+    if isinstance(one, TrustedRoot):
+        return one.pem, one.identity
+    return one.trusted_root, one.identity, one.issuer
 
 
 def _identity(path: str) -> _Identity:

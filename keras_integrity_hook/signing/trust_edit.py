@@ -33,9 +33,9 @@ def add_key(path: str, key: TrustedKey) -> None:
     """
     with _edited(path) as (document, found):
         if any(known.name == key.name for known in found.keys):
-            raise SigningError(f"there is a key named '{key.name}' already", path=path)
+            raise _refused(f"there is a key named '{key.name}' already", path)
         if any(known.keyid == key.keyid for known in found.keys):
-            raise SigningError(f"this key is trusted already ({key.keyid})", path=path)
+            raise _refused(f"this key is trusted already ({key.keyid})", path)
         fields = key._asdict()
         del fields["source"]
         _append(document, "keys", {name: value for name, value in fields.items() if value})
@@ -50,7 +50,7 @@ def remove_key(path: str, name: str) -> TrustedKey:
     with _edited(path) as (document, found):
         matching = [i for i, key in enumerate(found.keys) if name in (key.name, key.keyid)]
         if not matching:
-            raise SigningError(f"no key is named '{printable(name)}'", path=path)
+            raise _refused(f"no key is named '{printable(name)}'", path)
         entries: Any = document["keys"]
         del entries[matching[0]]
         if not entries:
@@ -110,7 +110,7 @@ def _edited(path: str) -> Iterator[tuple[TOMLDocument, TrustFile]]:
             after = tomlkit.dumps(document).encode()
         except TOMLKitError as error:
             cause = f"the trust file has to be changed by hand: {printable(str(error))}"
-            raise SigningError(cause, path=path) from None
+            raise _refused(cause, path) from None
         if after != before:
             trust_file.parse(after, path)
             _replace(path, after)
@@ -160,8 +160,15 @@ def _replace(path: str, data: bytes) -> None:
         raise _cannot(path, error) from None
 
 
+def _refused(cause: str, path: str) -> SigningError:
+    error = SigningError(cause, path=path)
+    error.default_remedy = "'keras-integrity trust list' shows what is trusted."
+    return error
+
+
 def _cannot(path: str, error: OSError) -> SigningError:
     failure = SigningError(f"the trust file cannot be changed ({error.strerror})", path=path)
+    failure.default_remedy = "Check the permissions of the file and of its directory."
     if path == trust.MACHINE:
         failure.default_remedy = "The machine's trust file is root's: run the command as root."
     return failure

@@ -7,8 +7,8 @@ needed, so that a load without signatures imports no cryptography.
 
 from __future__ import annotations
 
+import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
@@ -44,9 +44,53 @@ class TrustedKey(NamedTuple):
 
     def counts_at(self, at: datetime) -> bool:
         """Whether ``at`` lies in the key's validity period."""
-        early = self.not_before is not None and at < self.not_before
-        late = self.not_after is not None and at > self.not_after
-        return not early and not late
+        return _is_within(at, self.not_before, self.not_after)
+
+
+class TrustedRoot(NamedTuple):
+    """Certificates whose issuer somebody trusts to say who signs models.
+
+    Attributes:
+        name: as of a key.
+        pem: one certificate or several.
+        identity: the e-mail address, URI, host name or common name that the signer's certificate
+            has to carry; None where every certificate under these counts.
+    """
+
+    name: str
+    pem: str
+    identity: str | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    comment: str = ""
+    source: str = ""
+
+    def counts_at(self, at: datetime) -> bool:
+        """As of a key."""
+        return _is_within(at, self.not_before, self.not_after)
+
+
+class TrustedIdentity(NamedTuple):
+    """Somebody whom sigstore's public or a private instance lets sign without a key of his own.
+
+    Attributes:
+        name: as of a key.
+        trusted_root: path of the instance's ``trusted_root.json``.
+        identity, issuer: what the certificate has to carry, both.
+    """
+
+    name: str
+    trusted_root: str
+    identity: str
+    issuer: str
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    comment: str = ""
+    source: str = ""
+
+    def counts_at(self, at: datetime) -> bool:
+        """As of a key."""
+        return _is_within(at, self.not_before, self.not_after)
 
 
 class Revocation(NamedTuple):
@@ -69,6 +113,8 @@ class TrustFile(NamedTuple):
     keys: tuple[TrustedKey, ...] = ()
     revoked_keys: tuple[Revocation, ...] = ()
     revoked_models: tuple[Revocation, ...] = ()
+    certificates: tuple[TrustedRoot, ...] = ()
+    identities: tuple[TrustedIdentity, ...] = ()
 
 
 class _Place(NamedTuple):
@@ -93,6 +139,8 @@ def parse(data: bytes, source: str) -> TrustFile:
     Raises:
         ConfigurationError: not TOML, an unknown key, or a value that cannot be right.
     """
+    import tomllib
+
     try:
         text = data.decode()
         value = tomllib.loads(text)
@@ -109,6 +157,8 @@ def parse(data: bytes, source: str) -> TrustFile:
         tuple(TrustedKey(**one, source=source) for one in tables["keys"]),
         tuple(_revocation(one, "keyid", source) for one in tables["revoked_keys"]),
         tuple(_revocation(one, "root", source) for one in tables["revoked_models"]),
+        tuple(TrustedRoot(**one, source=source) for one in tables["certificates"]),
+        tuple(TrustedIdentity(**one, source=source) for one in tables["sigstore"]),
     )
 
 
@@ -121,6 +171,10 @@ def moment(value: Any) -> datetime:
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
     raise ValueError("is not a date, as in 2027-01-31T12:00:00Z")
+
+
+def _is_within(at: datetime, first: datetime | None, last: datetime | None) -> bool:
+    return (first is None or at >= first) and (last is None or at <= last)
 
 
 def _entries(value: Any, table: str, source: str, text: str) -> list[dict[str, Any]]:
@@ -163,6 +217,12 @@ def _name(place: _Place, key: str, value: Any) -> str:
     return str(value)
 
 
+def _absolute(place: _Place, key: str, value: Any) -> str:
+    if not os.path.isabs(_text(place, key, value)) or "\0" in value:
+        raise place.wrong(key, f"'{key}' is not an absolute path")
+    return str(value)
+
+
 def _digest(place: _Place, key: str, value: Any) -> str:
     if not _HEX.fullmatch(_text(place, key, value)):
         raise place.wrong(key, f"'{key}' is not a digest of 64 or 128 lower-case hex digits")
@@ -188,6 +248,14 @@ _TABLES: dict[str, tuple[dict[str, _Reader], dict[str, _Reader]]] = {
     "keys": (
         {"name": _name, "keyid": _digest, "scheme": _scheme, "public": _text},
         {"not_before": _date, "not_after": _date, "comment": _text, "signer": _name},
+    ),
+    "certificates": (
+        {"name": _name, "pem": _text},
+        {"identity": _name, "not_before": _date, "not_after": _date, "comment": _text},
+    ),
+    "sigstore": (
+        {"name": _name, "trusted_root": _absolute, "identity": _name, "issuer": _name},
+        {"not_before": _date, "not_after": _date, "comment": _text},
     ),
     "revoked_keys": ({"keyid": _digest}, {"since": _date, "reason": _text}),
     "revoked_models": ({"root": _digest}, {"since": _date, "reason": _text}),

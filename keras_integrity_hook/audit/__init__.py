@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was saved, loaded, refused or switched off, told to whoever wants to know.
+
+One event goes to the audit log, a file for machines, and to the listeners: the built-in ones
+(``logging`` for people, OpenTelemetry) and those that other distributions bring.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.errors import AuditError, IntegrityError
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.sealing.statement import Statement
+
+_NOT_DONE = frozenset({"refused", "failed"})
+
+
+def record(event: str, path: str | None = None, *, outcome: str, **facts: object) -> None:
+    """Tell what has happened, or is about to.
+
+    With no audit log and nobody listening this returns within microseconds. Where the policy says
+    ``audit_required``, call it before the model is handed out or put in its place: what cannot be
+    recorded does not happen.
+
+    Args:
+        event: ``save``, ``load``, ``refusal``, ``override``, ``fallback``, ``opt-out``,
+            ``late-activation``, ``download``, ``seal``, ``unseal``, ``reseal`` or ``sign``.
+        path: the file concerned as the user named it; a URL without its secrets.
+        outcome: ``ok``, ``refused``, ``warned``, ``overridden``, ``unsealed``, ``failed`` or
+            ``off``; docs/audit.md says what each means.
+        facts: whatever else is known and no secret: text, numbers, and sequences and mappings of
+            them; an IntegrityError is written as its ``to_dict()``.
+
+    Raises:
+        AuditError: the policy says ``audit_required`` and the log cannot be written. Not where
+            ``outcome`` is ``refused`` or ``failed``: nothing was handed out that could be kept.
+    """
+    from keras_integrity_hook.audit import listeners
+
+    target, required = _demanded()
+    if not (target or required or listeners.is_heard(event, outcome)):
+        return
+    from keras_integrity_hook.audit.event import build
+
+    told = build(event, path, outcome, facts)
+    # The record comes first: what listens may hang or raise.
+    if target or required:
+        _write(target, told, path, required=required and outcome not in _NOT_DONE)
+    listeners.tell(told)
+
+
+def seal_facts(said: Statement) -> dict[str, object]:
+    """What of a seal's statement tells later which bytes an event was about."""
+    return {
+        "container": said.container,
+        "algorithm": said.algorithm,
+        "root": said.root,
+        "size": said.size,
+    }
+
+
+def _demanded() -> tuple[str | None, bool]:
+    """The audit log and whether it must be written."""
+    try:
+        said = settings.at()
+    except IntegrityError:
+        return None, False  # whoever reads the settings next refuses, and says why
+    return said.audit_log, said.audit_required
+
+
+def _write(
+    target: str | None, told: dict[str, object], path: str | None, *, required: bool
+) -> None:
+    from keras_integrity_hook.audit import bounded, file, syslog, trouble
+
+    try:
+        if target is None:
+            raise FileNotFoundError("audit_required is set and audit_log is not")
+        write = syslog.send if target.startswith(syslog.SCHEME) else file.write
+        bounded.call(target, write, target, told)
+    except OSError as error:
+        why = error.strerror or error
+        if required:
+            cause = f"the event '{told['event']}' could not be recorded in {target} ({why})"
+            raise AuditError(cause, path=path) from error
+        trouble.report_once(f"audit: events are not recorded in {target} ({why})")

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detached signatures of OpenSSF Model Signing: read, written, and asked for at a load."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.containers.base import ModelFile
+    from keras_integrity_hook.interop.attest import Attestation
+
+
+def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:
+    """See :func:`attest.beside`, which is imported where a signature is required and no sooner."""
+    from keras_integrity_hook.interop import attest
+
+    return attest.beside(model, at=at, machine_only=machine_only)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two digests of one reading: the signer's, to be compared, and a chunk table, to pin the bytes.
+
+Were the bytes read twice, somebody could change them in between: what the signature is compared
+with would be one thing, and what is loaded another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from keras_integrity_hook.limits import MIB
+from keras_integrity_hook.sealing import tree
+from keras_integrity_hook.sealing.content import Content
+
+PINNED_BY = "sha256"
+"""The algorithm of the chunk table."""
+_BUFFER = MIB
+
+
+class Reading(NamedTuple):
+    """What one reading of a content gave: the digests of its pieces in order, and its table."""
+
+    digests: tuple[bytes, ...]
+    table: bytes
+
+
+def read_once(content: Content, stops: Sequence[int], algorithm: str) -> Reading:
+    """Digest ``content`` piece by piece and chunk by chunk, each buffer read once.
+
+    Args:
+        content: any number of files joined.
+        stops: where the pieces end, ascending, each beginning where the one before ends; the last
+            is the size of the content. A piece may be empty.
+        algorithm: of the pieces, a name of :data:`sealing.tree.ALGORITHMS`.
+
+    Raises:
+        DamagedFileError: the content became shorter meanwhile.
+        ConfigurationError: the algorithm is not available.
+        OSError: the content cannot be read.
+    """
+    pieces = _Splitter(stops, algorithm)
+    size = content.size
+    chunks = _Splitter(_chunk_ends(size), PINNED_BY)
+    buffer = memoryview(bytearray(min(_BUFFER, size) or 1))
+    # hashlib releases the GIL: the second digest of a buffer costs no time on a second core.
+    with ThreadPoolExecutor(1) as other:
+        for start in range(0, size, _BUFFER):
+            piece = buffer[: min(_BUFFER, size - start)]
+            content.read_into(start, piece)
+            waiting = other.submit(chunks.update, piece)
+            pieces.update(piece)
+            waiting.result()
+    return Reading(tuple(pieces.finish()), b"".join(chunks.finish()))
+
+
+def read_pinned(content: Content, table: bytes, offset: int, size: int) -> bytes | None:
+    """``size`` bytes from ``offset`` if they are those that gave ``table``, else None."""
+    chunk_size = tree.chunk_size_for(content.size)
+    width = tree.ALGORITHMS[PINNED_BY]
+    first = offset // chunk_size
+    read = bytearray()
+    for index in range(first, tree.chunk_count(offset + size, chunk_size)):
+        start = index * chunk_size
+        chunk = content.read(start, min(chunk_size, content.size - start))
+        digest = tree.new_hash(PINNED_BY)
+        digest.update(chunk)
+        if digest.digest() != table[index * width : (index + 1) * width]:
+            return None
+        read += chunk
+    return bytes(read[offset - first * chunk_size :][:size])
+
+
+def _chunk_ends(size: int) -> list[int]:
+    chunk_size = tree.chunk_size_for(size)
+    count = tree.chunk_count(size, chunk_size)
+    return [min((index + 1) * chunk_size, size) for index in range(count)]
+
+
+class _Splitter:
+    """Digests of the pieces of a stream that is cut at given offsets."""
+
+    def __init__(self, stops: Sequence[int], algorithm: str) -> None:
+        self._stops = iter(stops)
+        self._algorithm = algorithm
+        self._at = 0
+        self._done: list[bytes] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stop = next(self._stops, None)
+        self._digest: Any = tree.new_hash(self._algorithm)
+
+    def update(self, data: memoryview) -> None:
+        """Take the next bytes."""
+        while data:
+            self._close_full()
+            assert self._stop is not None
+            now = data[: self._stop - self._at]
+            self._digest.update(now)
+            self._at += len(now)
+            data = data[len(now) :]
+
+    def _close_full(self) -> None:
+        while self._stop is not None and self._stop <= self._at:
+            self._done.append(self._digest.digest())
+            self._begin()
+
+    def finish(self) -> Iterator[bytes]:
+        """All digests, when the last byte was taken."""
+        self._close_full()
+        yield from self._done

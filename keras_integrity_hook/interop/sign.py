@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sign a model as OpenSSF Model Signing does: a bundle beside it, the model untouched."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_integrity_hook.errors import IntegrityError, SigningError
+from keras_integrity_hook.guard import replace
+from keras_integrity_hook.interop import attest, certificates, inventory, manifest, verify
+from keras_integrity_hook.interop import bundle as bundles
+from keras_integrity_hook.interop.bundle import Bundle, Method
+from keras_integrity_hook.interop.manifest import GIT_PATHS, Manifest
+from keras_integrity_hook.signing import keys, signers
+from keras_integrity_hook.signing.keys import PublicKey
+from keras_integrity_hook.signing.secret import Ask, Secrets
+
+
+class Signed(NamedTuple):
+    """What was written: the bundle's path, the id of the key, and how many files it covers."""
+
+    bundle: str
+    keyid: str
+    files: int
+
+
+def sign(
+    path: str,
+    reference: str,
+    *,
+    chain: bytes | None = None,
+    output: str | None = None,
+    ask: Ask | None = None,
+) -> Signed:
+    """Sign the model at ``path`` as it is now.
+
+    Args:
+        path: a file, or a directory, of which every file is signed.
+        reference: the key, as of :func:`signers.sign`; ECDSA, the only kind these bundles have.
+        chain: certificates in PEM, the signer's first, to be checked by instead of the key.
+        output: where the bundle goes; by default ``<file>.sig``, or ``model.sig`` in a directory.
+        ask: asks a person for a passphrase or PIN.
+
+    Raises:
+        SigningError: the key or the certificates cannot be used, or the bundle not be written.
+        UnreadableFileError: the model cannot be read, or has links in it.
+        LimitExceededError, NotAModelError, DamagedFileError: see :func:`inventory.opened`.
+    """
+    target = output or attest.places(path)[0]
+    secrets = Secrets(ask)
+    key = signers.find(reference, secrets)
+    if not key.public.scheme.startswith(verify.ECDSA):
+        raise SigningError(
+            f"Model Signing has signatures by ECDSA alone, and the key is {key.public.scheme}",
+            path=reference,
+        )
+    material = _chain(chain, key.public)
+    listed = _listed(path, target)
+    payload = manifest.encode(listed)
+    signature = base64.b64decode(signers.sign_with(key, payload, reference, secrets).sig)
+    made = (
+        Bundle(payload, signature, Method.CERTIFICATE, certificates=material)
+        if material
+        else Bundle(payload, signature, Method.KEY, hint=verify.hint_of(key.public))
+    )
+    _write(bundles.encode(made), target)
+    return Signed(target, key.public.keyid, len(listed.files))
+
+
+def _listed(path: str, target: str) -> Manifest:
+    ignored = (*GIT_PATHS, *inventory.inside(path, target)) if os.path.isdir(path) else ()
+    name = os.path.basename(os.path.realpath(path))
+
+    def skips(name: str) -> bool:
+        return inventory.is_below(name, ignored)
+
+    try:
+        with inventory.opened(path, skips, links=False) as parts:
+            return Manifest(name, inventory.digests(parts), ignored=ignored)
+    except IntegrityError as error:
+        error.path = error.path or path
+        raise
+    except OSError as error:
+        raise SigningError(f"cannot be read ({error.strerror})", path=path) from error
+
+
+def _chain(pem: bytes | None, public: PublicKey) -> tuple[bytes, ...]:
+    """The certificates as DER. Raises SigningError where the first is not that of ``public``."""
+    if pem is None:
+        return ()
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    found = certificates.parsed(pem)
+    held = keys.described(found[0].public_key())
+    if held.pem != public.pem:
+        raise SigningError("the first of the certificates is not that of the key")
+    return tuple(one.public_bytes(Encoding.DER) for one in found)
+
+
+def _write(data: bytes, target: str) -> None:
+    with _write_errors(target):
+        final = Path(os.path.realpath(target))
+        with replace.private_sibling(final) as private:
+            private.write_bytes(data)
+            replace.put_in_place(private, final)
+
+
+@contextlib.contextmanager
+def _write_errors(target: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cause = f"the bundle could not be written ({error.strerror})"
+        raise SigningError(cause, path=target) from error

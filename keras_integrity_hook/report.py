@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told about a model: by the API, and by the command line after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.guard import admission, computed, sidecars
+from keras_integrity_hook.sealing.statement import Member, Region
+
+
+@dataclass(frozen=True)
+class SealInfo:
+    """What a seal says. Sizes and offsets are in bytes; ``root`` is hex; times are UTC.
+
+    ``store`` is where it is: ``"embedded"`` in the file, ``"sidecar"`` in a file beside it, or
+    ``"set"`` for a model of several files, which has a file for it. ``model`` and
+    ``model_version`` name the model, ``provenance`` says how it came about, and ``datasets`` what
+    it was trained on, by digest.
+    """
+
+    container: str
+    algorithm: str
+    root: str
+    size: int
+    chunk_size: int
+    chunks: int
+    subject: str
+    created: str
+    signatures: int
+    files: tuple[Member, ...]
+    block_offset: int
+    block_size: int
+    store: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    regions: tuple[Region, ...] = ()
+    model: str | None = None
+    model_version: str | None = None
+    expires: str | None = None
+    datasets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The state of one model, a file or a set of files.
+
+    Attributes:
+        path: as given.
+        state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead. ``"overridden"`` for
+            one that would be refused but for an ``override``.
+        container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
+            ``"keras-hub-preset"``, ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``,
+            ``"orbax"`` or ``"keras-backup"``.
+        assurance: ``"signed"`` where somebody has signed whom this machine trusts,
+            ``"integrity only"`` for any other seal, ``"none"`` without one.
+        seal: what the seal says, None for an unsealed model.
+        others: files beside those of a set that its seal does not cover and no loader reads.
+        signers: names of the trusted keys whose signatures on the seal are good now.
+        digest: that of the content as it is, ``"sha256:<hex>"``, where it was asked for.
+    """
+
+    path: str
+    state: str
+    container: str
+    assurance: str
+    seal: SealInfo | None
+    others: tuple[str, ...] = ()
+    signers: tuple[str, ...] = ()
+    digest: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+def report_on(model: ModelFile) -> Report:
+    """The state of an open model: what its seal says, whether or not the content matches."""
+    others = tuple(map(file_set.shown, model.files.others)) if model.files else ()
+    if model.seal is None:
+        return Report(model.path, "unsealed", model.container, "none", None, others)
+    said = model.seal.statement
+    info = SealInfo(
+        container=said.container,
+        algorithm=said.algorithm,
+        root=said.root,
+        size=said.size,
+        chunk_size=said.chunk_size,
+        chunks=-(-said.size // said.chunk_size),
+        subject=said.subject,
+        created=said.created,
+        signatures=len(model.seal.envelope.signatures),
+        files=said.files,
+        block_offset=model.seal.offset,
+        block_size=model.seal.size,
+        store="set" if model.files else sidecars.store_of(model.seal).value,
+        provenance=dict(said.provenance),
+        regions=said.regions,
+        model=said.model.get("name"),
+        model_version=said.model.get("version"),
+        expires=said.expires,
+        datasets=dict(said.datasets),
+    )
+    found = admission.signers_of(model.seal, settings.at(model.path))
+    signers = tuple(signer.name for signer in found)
+    assurance = "signed" if signers else "integrity only"
+    return Report(model.path, "sealed", model.container, assurance, info, others, signers)
+
+
+def report_on_overridden(pinned: ModelFile) -> Report:
+    """The report on a model that somebody named by the digest of what it is."""
+    assert pinned.seal is not None
+    digest = computed.content_digest(pinned.seal)
+    return Report(pinned.path, "overridden", pinned.container, "override", seal=None, digest=digest)

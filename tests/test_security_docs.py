@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What docs/security-teams.md and SECURITY.md tell admins to write and to type is right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+
+from keras_integrity_hook.cli import main
+from keras_integrity_hook.policy import advice, layers, toml_file
+from keras_integrity_hook.policy.schema import KEYS
+from keras_integrity_hook.policy.toml_file import Layer, PolicyFile
+from keras_integrity_hook.policy.words import Require
+from keras_integrity_hook.signing import trust_file
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, SECURITY = ROOT / "docs" / "security-teams.md", ROOT / "SECURITY.md"
+
+pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the tests")
+
+
+class Example(NamedTuple):
+    """A TOML file on the page, and the table that explains it."""
+
+    path: str
+    text: str
+    explained: str
+
+    def parsed(self) -> PolicyFile:
+        machine = self.path.startswith("/etc/")
+        layer = Layer.MACHINE if machine else Layer.USER if "~" in self.path else Layer.PROJECT
+        path = "/home/me/project/integrity.toml" if layer is Layer.PROJECT else self.path
+        return toml_file.parse(self.text.encode(), path, layer)
+
+
+def examples(name: str) -> list[Example]:
+    """The TOML files on the page that are called ``name``."""
+    text = PAGE.read_text() if PAGE.exists() else ""
+    blocks = re.findall(r"^ *```toml\n(.*?)^ *```\n(.*?)(?=^#|\Z)", text, re.M | re.S)
+    found = [Example(re.findall(r"# (\S+)", block)[0], block, after) for block, after in blocks]
+    return [example for example in found if example.path.endswith(name)]
+
+
+def policies() -> list[Example]:
+    return [*examples("policy.toml"), *examples("integrity.toml")]
+
+
+def by_path(path: str) -> Example:
+    return next(example for example in policies() if example.path.startswith(path))
+
+
+def test_there_are_three_policies() -> None:
+    assert [example.path for example in policies()] == [
+        "~/.config/keras-integrity/policy.toml",
+        "/etc/keras-integrity/policy.toml",
+        "integrity.toml",
+    ]
+
+
+@pytest.mark.parametrize("example", policies(), ids=lambda example: example.path)
+def test_a_policy_on_the_page_is_in_order(example: Example) -> None:
+    policy = example.parsed()
+    assert policy.entries
+    assert policy.rules
+    assert list(advice.on(policy)) == []
+
+
+@pytest.mark.parametrize("example", policies(), ids=lambda example: example.path)
+def test_every_line_is_explained(example: Example) -> None:
+    for key in re.findall(r"^(\w+) =", example.text, re.M):
+        assert re.search(rf"^\|[^|]*`{key}`", example.explained, re.M), key
+
+
+def test_the_fleet_cannot_be_talked_out_of_it() -> None:
+    policy = by_path("/etc/").parsed()
+    # What an attacker who owns the service's account would set.
+    mine = toml_file.parse(
+        b'mode = "off"\nrequire = "nothing"\nallow_override = true\ndownloads = "encrypted"\n'
+        b'[[rules]]\npath = "**/*.keras"\nrequire = "nothing"\nmodel = "fake"\n',
+        "/home/service/policy.toml",
+        Layer.USER,
+    )
+    found = layers.Layers((mine, policy), policy, {})
+    settings = layers.resolve(found, "/srv/models/fraud/model.keras")
+    assert settings.mode.value == "enforce"
+    assert settings.require is Require.SIGNED
+    assert (settings.signers, settings.threshold) == (("release", "risk"), 2)
+    assert (settings.model, settings.minimum_version) == ("fraud", "2.3.0")
+    assert settings.allow_override is False
+    assert settings.downloads.value == "hashed"
+    assert settings.audit_required is True
+
+
+def test_the_trust_file_on_the_page_is_in_order() -> None:
+    [example] = examples("trust.toml")
+    text = "\n".join(line.strip() for line in example.text.splitlines())
+    trusted = trust_file.parse(text.encode(), example.path)
+    assert trusted.revoked_models
+    assert trusted.revoked_keys
+
+
+def commands() -> set[str]:
+    """Every ``keras-integrity …`` in code on the two pages, as typed."""
+    text = "".join(page.read_text() for page in (PAGE, SECURITY) if page.exists())
+    spans = re.findall(r"`(keras-integrity [^`]+)`", text)
+    lines = re.findall(r"^ *(keras-integrity .+)$", text, re.M)
+    return {" ".join(found.split()) for found in (*spans, *lines)}
+
+
+def test_every_command_on_the_pages_exists() -> None:
+    assert len(commands()) > 15
+    for typed in commands():
+        command: click.Command = main
+        words = typed.split()[1:]
+        context = click.Context(main)
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            found = command.get_command(context, words.pop(0))
+            assert found is not None, typed
+            command = found
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options | {"--help"}, typed
+
+
+def test_every_setting_in_the_table_of_threats_exists() -> None:
+    table = SECURITY.read_text().partition("| Threat |")[2].partition("\n\n")[0]
+    needs = " ".join(row.split("|")[3] for row in table.splitlines()[2:])
+    named = set(re.findall(r"`(\w+)(?: = [^`]*)?`", needs)) - {"allow_opt_out"}
+    assert len(named) > 8
+    assert named <= set(KEYS)
+
+
+def test_security_md_does_not_say_that_there_are_no_keys() -> None:
+    assert "has no key" not in SECURITY.read_text()
