@@ -54,10 +54,13 @@ def verify(path: Location) -> Report:
     name = os.fsdecode(path)
     try:
         with _opened(name) as model:
-            admission.admit(model)
+            report = report_on(model)
+            admitted = admission.admit(model)
             if model.seal is not None:
                 check.check_content(model)
-            return report_on(model)
+            if not admitted.signers:
+                return report
+            return replaced(report, assurance="signed", signers=admitted.signers)
     except IntegrityError as error:
         pinned = override.admitted(name, error, set_kinds.recognise(name))
         if pinned is None:

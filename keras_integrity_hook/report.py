@@ -10,7 +10,7 @@ from typing import Any
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import ModelFile
-from keras_integrity_hook.guard import admission, computed, sidecars
+from keras_integrity_hook.guard import computed, sidecars, signatures
 from keras_integrity_hook.sealing.statement import Member, Region
 
 
@@ -105,7 +105,7 @@ def report_on(model: ModelFile) -> Report:
         expires=said.expires,
         datasets=dict(said.datasets),
     )
-    found = admission.signers_of(model.seal, settings.at(model.path))
+    found = signatures.signers_of(model.seal, settings.at(model.path))
     signers = tuple(signer.name for signer in found)
     assurance = "signed" if signers else "integrity only"
     return Report(model.path, "sealed", model.container, assurance, info, others, signers)

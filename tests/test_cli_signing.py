@@ -216,6 +216,22 @@ def test_a_file_of_a_project_is_changed_by_its_path(
     assert "ci" in cli("trust", "list").stdout
 
 
+def test_a_name_that_stands_for_another_key_elsewhere_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """Two keys of one name are refused at every load: no command may bring that about."""
+    project = tmp_path / "trust.toml"
+    for name in ("one", "two"):
+        cli("keygen", tmp_path / name, "--no-passphrase")
+    cli("trust", "add", "ci", tmp_path / "one.pub", "--file", project)
+    monkeypatch.setenv("KERAS_INTEGRITY_TRUST", str(project))
+    assert (
+        "one named 'ci' already" in cli("trust", "add", "ci", tmp_path / "two.pub", code=1).stderr
+    )
+    assert not (home / "trust.toml").exists()
+    cli("trust", "add", "ci", tmp_path / "one.pub")
+
+
 def test_a_broken_trust_file_is_a_wrong_setting(home: Path) -> None:
     home.mkdir(parents=True)
     (home / "trust.toml").write_text("[[kees]]\n")

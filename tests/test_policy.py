@@ -159,6 +159,19 @@ def test_key_kept_elsewhere_is_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
         assert settings.at().key == reference
 
 
+@pytest.mark.parametrize("text", ["-----BEGIN PRIVATE KEY-----", "c2VjcmV0\nc2VjcmV0"])
+def test_private_key_in_place_of_its_path_is_refused_and_not_shown(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", f"{text}c2VjcmV0")
+    with pytest.raises(kih.ConfigurationError, match="not the key itself") as caught:
+        settings.at()
+    assert "c2VjcmV0" not in str(caught.value)
+    with pytest.raises(kih.ConfigurationError, match="not the key itself") as caught:
+        parse(f"key = {json.dumps(text + 'c2VjcmV0')}")
+    assert "c2VjcmV0" not in str(caught.value)
+
+
 # Mistakes
 
 

@@ -380,7 +380,6 @@ class TestLock:
     def test_an_attempt_to_opt_out_is_recorded(
         self, python: Run, machine: Machine, tmp_path: Path
     ) -> None:
-        pytest.importorskip("keras_integrity_hook.audit")
         log = tmp_path / "audit.jsonl"
         machine.write_policy(f'allow_opt_out = false\nlock = ["audit_log"]\naudit_log = "{log}"\n')
         done = python("-c", "import keras", KERAS_INTEGRITY="off", KERAS_INTEGRITY_AUDIT_LOG="/x")

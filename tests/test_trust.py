@@ -138,7 +138,7 @@ def test_one_name_for_two_keys_is_refused(
     project = tmp_path / "project.toml"
     trust_edit.add_key(str(project), trusted("release", make_key(tmp_path / "other")))
     monkeypatch.setenv(trust.VARIABLE, str(project))
-    with pytest.raises(ConfigurationError, match="two keys are named 'release'"):
+    with pytest.raises(ConfigurationError, match=r"two .* named 'release'"):
         trust.store()
 
 

@@ -40,7 +40,10 @@ _TEXTS = {
     ("load", "ok"): _Text(logging.INFO, "load %s: %s", ("path", "assurance")),
     ("save", "ok"): _Text(logging.INFO, "save %s: sealed", ("path",)),
     ("save", "unsealed"): _Text(logging.WARNING, "save %s: not sealed: %s", ("path", "why")),
+    ("load", "unsealed"): _Text(logging.INFO, "load %s: unsealed", ("path",)),
     ("load", "unchecked"): _Text(logging.WARNING, "load %s: not checked: %s", ("path", "why")),
+    ("fallback", "ok"): _Text(logging.WARNING, "fallback: %s", ("why",)),
+    ("fallback", "called"): _Text(logging.WARNING, "fallback: %s", ("why",)),
     ("fallback", "retried"): _Text(
         logging.WARNING, "backup: trying the one before, because of: %s", ("why",)
     ),

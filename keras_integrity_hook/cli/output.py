@@ -22,6 +22,7 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.set_kinds import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
+    ConfigurationError,
     DamagedFileError,
     IntegrityError,
     UnsealedModelError,
@@ -152,14 +153,15 @@ def misconfigured(command: str, error: IntegrityError, *, as_json: bool) -> NoRe
 
 
 def failed(
-    command: str, error: IntegrityError, *, as_json: bool, status: int = REFUSED
+    command: str, error: IntegrityError, *, as_json: bool, status: int | None = None
 ) -> NoReturn:
     """End a command that is about no model files, because of ``error``."""
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
         click.echo(f"Error: {printable(str(error))}", err=True)
-    sys.exit(status)
+    by_kind = USAGE if isinstance(error, ConfigurationError) else REFUSED
+    sys.exit(by_kind if status is None else status)
 
 
 @contextmanager

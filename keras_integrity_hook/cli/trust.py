@@ -91,6 +91,7 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
             comment,
             public if is_uri else None,
         )
+        _refuse_taken(trusted)
         edit.add_key(path, trusted)
     if as_json:
         output.emit("trust add", ok=True, file=path, key=_spelled(trusted._replace(source=path)))
@@ -204,6 +205,16 @@ def _path(file: str | None, machine: bool) -> str:
     if file and machine:
         raise click.UsageError("--file and --machine exclude each other")
     return store.MACHINE if machine else os.path.abspath(file) if file else store.user_file()
+
+
+def _refuse_taken(key: TrustedKey) -> None:
+    """Not written, a name that stands for another in another file: nothing could be loaded then."""
+    known = store.store()
+    everybody: list[_Trusted] = [*known.keys]
+    everybody += [*known.certificates, *known.identities]
+    for other in everybody:
+        if other.name == key.name and getattr(other, "keyid", None) != key.keyid:
+            raise SigningError(f"there is one named '{key.name}' already", path=other.source)
 
 
 def _asked(uri: str) -> keys.PublicKey:

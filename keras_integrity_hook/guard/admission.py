@@ -6,11 +6,10 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers.base import ModelFile, Seal
+from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
@@ -18,37 +17,56 @@ from keras_integrity_hook.errors import (
     UnsealedModelWarning,
     printable,
 )
+from keras_integrity_hook.guard import signatures
 from keras_integrity_hook.guard.refusal import is_refused, outside_depth
 from keras_integrity_hook.policy import checks, permissions
 from keras_integrity_hook.settings import Settings
-
-if TYPE_CHECKING:
-    from keras_integrity_hook.signing.verify import Signer
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
 
-def admit(model: ModelFile) -> None:
+class Admitted(NamedTuple):
+    """A model may be loaded.
+
+    Attributes:
+        signers: names of those whose signatures were asked for and found.
+    """
+
+    signers: tuple[str, ...] = ()
+
+    @property
+    def assurance(self) -> str:
+        """For the record, of a model that has a seal and matches it."""
+        return f"signed by {', '.join(self.signers)}" if self.signers else "verified"
+
+
+def admit(model: ModelFile) -> Admitted:
     """Hold an open model against what the policy demands at its path.
+
+    Where it is a detached signature that satisfies a demand, ``model`` is changed: its content and
+    seal become the bytes that were signed, and what pins them.
 
     Raises:
         UnsealedModelError: it has no seal and one is required.
         NotSignedError, RevokedModelError, ExpiredModelError, WrongModelError, RollbackError,
-        WeakAlgorithmError, InsecurePermissionsError: as their names say.
+        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
         ConfigurationError: the policy has a mistake.
     """
     demands = settings.at(model.path)
-    if demands.permissions is settings.Permissions.STRICT:
-        _check_permissions(model, demands)
-    if model.seal is None:
-        refuse_unsealed(model.path)
-        return
     try:
-        checks.from_settings(demands).verify(_evidence(model.seal, demands))
+        if demands.permissions is settings.Permissions.STRICT:
+            _check_permissions(model, demands)
+        if demands.needs_signatures:
+            return Admitted(signatures.required(model, demands))
+        if model.seal is None:
+            refuse_unsealed(model.path)
+        else:
+            checks.from_settings(demands).verify(signatures.evidence(model.seal, demands))
     except IntegrityError as error:
         error.path = error.path or model.path
         raise
+    return Admitted()
 
 
 def warn_if_unsealed(model: ModelFile) -> None:
@@ -95,38 +113,6 @@ def refuse_remote(location: str) -> None:
     error.default_remedy = "Copy the model to a local path and load it from there."
     is_refused(error)
     raise error
-
-
-def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
-    """Who of those that count here has signed ``seal``; imports nothing where nobody has.
-
-    Raises:
-        LimitExceededError: more signatures than any seal has.
-        ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
-    """
-    if not seal.envelope.signatures:
-        return ()
-    from keras_integrity_hook.signing import verify
-
-    machine_only = verify.only_machine_counts(demands.locked)
-    return verify.verified_signers(seal.envelope, at=datetime.now(UTC), machine_only=machine_only)
-
-
-def _evidence(seal: Seal, demands: Settings) -> checks.Evidence:
-    root = seal.statement.root
-    return checks.Evidence(
-        statement=seal.statement,
-        now=datetime.now(UTC),
-        signers=lambda: signers_of(seal, demands),
-        revocation=lambda: _reason(root),
-    )
-
-
-def _reason(root: str) -> str | None:
-    from keras_integrity_hook.signing import trust
-
-    found = trust.revocation(root)
-    return None if found is None else found.reason or "no reason given"
 
 
 def _check_permissions(model: ModelFile, demands: Settings) -> None:

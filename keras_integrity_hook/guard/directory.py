@@ -16,7 +16,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.containers.base import ModelFile, Seal
 from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.guard import check, sealer
@@ -68,6 +68,12 @@ class VerifiedDirectory:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def seal(self) -> Seal:
+        """What its content is checked against."""
+        assert self._model.seal is not None
+        return self._model.seal
 
     @property
     def names(self) -> list[str]:

@@ -7,13 +7,12 @@ The model in its place is loaded as any other, under the same policy. Nothing ta
 from __future__ import annotations
 
 import importlib
-import logging
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.errors import (
     AuditError,
     ConfigurationError,
@@ -26,7 +25,6 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.guard import refusal
 
-_log = logging.getLogger("keras_integrity_hook")
 # These say nothing of the model: another one would not be any safer.
 _FINAL = (
     AuditError,
@@ -94,14 +92,15 @@ def _fallen_back(
         error.add_note(f"The fallback {printable(fallback)} could not be loaded either: {why}")
         raise error from None
     told = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
-    _log.warning("fallback: %s: %s", told, error)
+    audit.record("fallback", path, outcome="ok", why=told, fallback=fallback, error=error)
     warnings.warn(f"{told}: {error.cause}", FallbackWarning, stacklevel=refusal.outside_depth())
     return model
 
 
 def _called(path: str, error: IntegrityError, name: str) -> Any:
     function = _function(path, error, name)
-    _log.warning("fallback: calling %s, because of: %s", printable(name), error)
+    told = f"{printable(name)} is called, because of: {error}"
+    audit.record("fallback", path, outcome="called", why=told, call=name, error=error)
     return function(error)
 
 

@@ -11,7 +11,7 @@ import io
 import os
 from typing import Any
 
-from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.containers.base import ModelFile, Seal
 from keras_integrity_hook.errors import ChecksumMismatchError, IntegrityError
 from keras_integrity_hook.guard import check
 from keras_integrity_hook.guard.lease import ReadLease
@@ -55,9 +55,9 @@ class VerifiedFile(io.RawIOBase):
         return self._lease is not None and self._lease.held
 
     @property
-    def assurance(self) -> str:
-        """One word for the log."""
-        return "unverified" if self.trusted else "verified"
+    def seal(self) -> Seal | None:
+        """What its content is checked against."""
+        return self._model.seal
 
     def check(self) -> None:
         """Verify the whole content now. Raises ChecksumMismatchError, DamagedFileError."""

@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from keras_integrity_hook.containers.base import ModelFile, open_model, open_regular, open_set
+from keras_integrity_hook import audit
+from keras_integrity_hook.containers.base import ModelFile, Seal, open_model, open_regular, open_set
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
-    ExternalReferenceError,
     IntegrityError,
     UnreadableFileError,
-    printable,
 )
 from keras_integrity_hook.guard import (
     admission,
@@ -27,13 +25,11 @@ from keras_integrity_hook.guard import (
     replace,
     sidecars,
 )
+from keras_integrity_hook.guard.admission import Admitted
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
-from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import FileContent
 
-_log = logging.getLogger("keras_integrity_hook")
-_SMALL = 4 * MIB
 _ATTEMPTS = 3
 
 
@@ -64,18 +60,14 @@ def open_verified(path: str) -> VerifiedFile:
     try:
         model = sidecars.open_settled(path)
         _refuse_set(model)
-        file = _admitted(model)
+        return _noted(_admitted(model))
     except IntegrityError as error:
         pinned = override.admitted(path, error)
         if pinned is not None:
-            file = _checked(pinned)
-        elif refusal.is_refused(error):
+            return _noted(_checked(pinned))
+        if refusal.is_refused(error):
             raise
-        else:
-            file = _unchecked(path)
-    # (6) One line for the record.
-    _log.info("load %s: %s", printable(path), file.assurance)
-    return _noted(file)
+    return _noted(_unchecked(path))
 
 
 @contextlib.contextmanager
@@ -99,6 +91,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         return
     replace.finish_interrupted(place)
     # The same steps as for one file.
+    checked: VerifiedDirectory | None = None
     try:
         checked = _checked_set(path, place, below)
     except IntegrityError as error:
@@ -107,9 +100,6 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
             checked = _laid_out(pinned, below)
         elif refusal.is_refused(error):
             raise
-        else:
-            checked = None
-    _log.info("load %s: %s", printable(path), "unverified" if checked is None else "verified")
     if checked is None:
         token = _admitted_place.set(place)
         try:
@@ -149,15 +139,22 @@ def _seal_identity(place: Place) -> tuple[int, int] | None:
 
 def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
     try:
-        admission.admit(model)
+        admitted = admission.admit(model)
         admission.warn_if_unsealed(model)
     except BaseException:
         model.close()
         raise
-    if model.seal is not None:
-        return _laid_out(model, below)
-    model.close()
-    return None
+    if model.seal is None:
+        model.close()
+        _record(model.path, None, admitted)
+        return None
+    checked = _laid_out(model, below)
+    try:
+        _record(model.path, checked.seal, admitted)
+    except BaseException:
+        checked.close()
+        raise
+    return checked
 
 
 def _laid_out(model: ModelFile, below: str) -> VerifiedDirectory:
@@ -187,19 +184,32 @@ def _noted(file: VerifiedFile) -> VerifiedFile:
 
 
 def _admitted(model: ModelFile) -> VerifiedFile:
-    trusted = model.seal is None
-    file = VerifiedFile(model, trusted=trusted)
     try:
         # (4) Is it what the policy demands at this path?
-        admission.admit(model)
+        admitted = admission.admit(model)
         admission.warn_if_unsealed(model)
-        if not trusted:
+    except BaseException:
+        model.close()
+        raise
+    file = VerifiedFile(model, trusted=model.seal is None)
+    try:
+        if model.seal is not None:
             # (5) A lease keeps writers out where it can be had; check everything.
             file.check()
+        # (6) Recorded before it is handed out.
+        _record(model.path, model.seal, admitted)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def _record(path: str, seal: Seal | None, admitted: Admitted) -> None:
+    if seal is None:
+        audit.record("load", path, outcome="unsealed")
+        return
+    facts = audit.seal_facts(seal.statement)
+    audit.record("load", path, outcome="ok", assurance=admitted.assurance, **facts)
 
 
 def _checked(model: ModelFile) -> VerifiedFile:
@@ -260,73 +270,6 @@ def surfacing_failures(
         _current.reset(token)
         for file in files:
             file.close()
-
-
-def hdf5_over(file: VerifiedFile) -> Any:
-    """An ``h5py.File`` that owns ``file``; raises ExternalReferenceError."""
-    import h5py
-
-    class VerifiedHDF5(h5py.File):  # type: ignore[misc]
-        """Closes the file object below it: left open, it can crash the interpreter's exit."""
-
-        @property
-        def filename(self) -> str:
-            """The path; Keras tells shards apart by it."""
-            return str(file)
-
-        def close(self) -> None:
-            super().close()
-            file.close()
-
-    opened = None
-    if file.size <= _SMALL:
-        # From memory libhdf5 needs no call back into Python for each of its many small reads.
-        with contextlib.suppress(ValueError):
-            opened = VerifiedHDF5(h5py.h5f.open_file_image(file.read()))
-    if opened is None:
-        # Where the image is none, this raises the OSError that Keras's callbacks wait for.
-        opened = VerifiedHDF5(file, mode="r")
-    try:
-        refuse_external(opened, str(file))
-    except BaseException:
-        opened.close()
-        raise
-    file.over = opened
-    return opened
-
-
-def refuse_external(opened: Any, path: str | None) -> None:
-    """Refuse an ``h5py.File`` whose links or data point to other files (CVE-2026-1669).
-
-    Raises:
-        ExternalReferenceError: external link, external storage or virtual dataset.
-    """
-    # The low-level interface: the friendly one takes almost twice the time per variable.
-    from h5py import h5d, h5g, h5l, h5o
-
-    pending = [opened.id]
-    seen: set[int] = set()
-    while pending:
-        group = pending.pop()
-        for name in list(group):
-            shown = printable(name.decode("utf-8", "replace"))
-            kind = group.links.get_info(name).type
-            if kind == h5l.TYPE_SOFT:
-                continue  # stays inside this file; Keras decides about it
-            if kind != h5l.TYPE_HARD:
-                raise ExternalReferenceError(f"'{shown}' is a link to another file", path=path)
-            child = h5o.open(group, name)
-            if isinstance(child, h5g.GroupID):
-                address = h5o.get_info(child).addr
-                if address not in seen:
-                    seen.add(address)
-                    pending.append(child)
-            elif isinstance(child, h5d.DatasetID):
-                creation = child.get_create_plist()
-                if creation.get_layout() == h5d.VIRTUAL or creation.get_external_count():
-                    raise ExternalReferenceError(
-                        f"the data of '{shown}' lies in another file", path=path
-                    )
 
 
 def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:

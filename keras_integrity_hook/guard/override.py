@@ -9,14 +9,13 @@ No environment variable does this: one is too easily left on.
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
@@ -38,7 +37,6 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.guard import computed, provenance, refusal
 from keras_integrity_hook.sealing import tree
 
-_log = logging.getLogger("keras_integrity_hook")
 # Not those of a broken structure, where nobody can say what the content is, nor a recalled model's.
 _OVERRIDABLE = (
     ChecksumMismatchError,
@@ -160,7 +158,15 @@ def _tell(path: str, error: IntegrityError, named: Override) -> None:
         f"{printable(path)}: loaded as {named.digest} by override ({named.reason}), "
         f"in spite of: {error.cause}"
     )
-    _log.warning("override: %s", told)
+    audit.record(
+        "override",
+        path,
+        outcome="overridden",
+        why=f"{named.reason} (in spite of: {error.cause})",
+        digest=named.digest,
+        reason=named.reason,
+        error=error,
+    )
     warnings.warn(told, OverrideWarning, stacklevel=refusal.outside_depth())
 
 

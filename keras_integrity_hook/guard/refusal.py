@@ -3,30 +3,36 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.errors import (
+    AuditError,
     ConfigurationError,
     IntegrityError,
     IntegrityWarning,
+    OverrideRefusedError,
     UnreadableFileError,
     UnsealedModelError,
 )
 
-_log = logging.getLogger("keras_integrity_hook")
+_FINAL = (
+    AuditError,
+    ConfigurationError,
+    OverrideRefusedError,
+    UnreadableFileError,
+    UnsealedModelError,
+)
 
 
 def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
     """Whether ``error`` refuses a load here and now; in mode ``warn`` damage is only reported."""
-    final = isinstance(error, UnreadableFileError | UnsealedModelError | ConfigurationError)
-    if final or settings.mode() is not settings.Mode.WARN:
-        _log.error("refused: %s", error)
+    if isinstance(error, _FINAL) or settings.mode() is not settings.Mode.WARN:
+        audit.record("refusal", error.path, outcome="refused", error=error)
         return True
     if report:
-        _log.warning("loaded in spite of: %s", error)
+        audit.record("load", error.path, outcome="warned", error=error)
         warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
     return False
 

@@ -12,7 +12,7 @@ import os
 import stat
 from typing import Any
 
-from keras_integrity_hook.guard import load, save
+from keras_integrity_hook.guard import hdf5_reader, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
@@ -62,7 +62,7 @@ def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
     path = calls.path_to_load(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
-    with load.surfacing_failures(), load.hdf5_over(_open(path)) as opened:
+    with load.surfacing_failures(), hdf5_reader.hdf5_over(_open(path)) as opened:
         return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from keras_integrity_hook.guard import load, save, store
+from keras_integrity_hook.guard import hdf5_reader, save, store
 from keras_integrity_hook.guard.handoff import VerifiedFile
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks import keras3_paths as paths
@@ -87,7 +87,7 @@ def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
     if path is None:
         return _refusing_links(otherwise()) if mode == "r" else otherwise()
     if mode == "r":
-        return load.hdf5_over(paths.open_path(os.fsdecode(path)))
+        return hdf5_reader.hdf5_over(paths.open_path(os.fsdecode(path)))
     if mode == "w" and not save.is_in_progress():
         return store.hdf5_sealed_on_close(os.fsdecode(path))
     room = save.user_block_for(os.fsdecode(path)) if mode == "w" else 0
@@ -101,7 +101,7 @@ def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
 def _refusing_links(opened: Any) -> Any:
     try:
         # The bytes are verified or the caller's own, but older Keras would follow their links.
-        load.refuse_external(opened, None)
+        hdf5_reader.refuse_external(opened, None)
     except BaseException:
         opened.close()
         raise

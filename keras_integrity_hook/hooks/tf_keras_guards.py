@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import SAVED_MODEL, Place
-from keras_integrity_hook.guard import directory, load, save
+from keras_integrity_hook.guard import directory, hdf5_reader, load, save
 from keras_integrity_hook.hooks import calls, tensorflow_guards, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks import keras3_inline as inline
@@ -43,7 +43,7 @@ def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
     path = _path_of(calls.bind(wrapped, args, kwargs)["filepath"])
     if path is None:
         return wrapped(*args, **kwargs)
-    with load.surfacing_failures(), load.hdf5_over(paths.open_path(path)) as opened:
+    with load.surfacing_failures(), hdf5_reader.hdf5_over(paths.open_path(path)) as opened:
         return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
 

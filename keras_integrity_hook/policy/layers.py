@@ -134,8 +134,10 @@ def _variable(variable: str, name: str, text: str) -> Entry:
     try:
         value = KEYS[name].type.from_text(text, os.getcwd())
     except ValueError as error:
-        near = toml_file.nearest(text, toml_file.quoted(str(error)))
-        cause = f"the environment variable {variable} is '{printable(text)}'; {error}{near}"
+        cause = f"the environment variable {variable} is wrong; {error}"
+        if KEYS[name].type.may_be_shown:
+            near = toml_file.nearest(text, toml_file.quoted(str(error)))
+            cause = f"the environment variable {variable} is '{printable(text)}'; {error}{near}"
         raise ConfigurationError(cause) from None
     return Entry(value, f"environment variable {variable}")
 

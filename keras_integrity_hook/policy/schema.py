@@ -68,7 +68,7 @@ KEYS: Mapping[str, Key] = {
     "allow_override": Key(values.Flag(), True, _LOADS),
     "algorithm": Key(values.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
     "store": Key(values.Choice(Store), Store.EMBEDDED, _SAVES),
-    "key": Key(values.Place(), None, _SAVES),
+    "key": Key(values.KeyReference(), None, _SAVES),
     "model_version": Key(values.Text('a version such as "1.4.0"'), None, _SAVES),
     "valid_for": Key(values.Duration(), None, _SAVES),
     "provenance": Key(

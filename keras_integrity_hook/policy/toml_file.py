@@ -166,8 +166,10 @@ class _Reader:
         try:
             read = KEYS[name].type.from_toml(value, self._base)
         except ValueError as error:
-            cause = f"{name} is {printable(repr(value))}; {error}"
-            near = nearest(value, quoted(str(error))) if isinstance(value, str) else ""
+            cause, near = f"{name} is wrong; {error}", ""
+            if KEYS[name].type.may_be_shown:
+                cause = f"{name} is {printable(repr(value))}; {error}"
+                near = nearest(value, quoted(str(error))) if isinstance(value, str) else ""
             raise self._error(name, index, cause + near) from None
         return Entry(read, f"{self._path}, line {self._line(name, index)}")
 

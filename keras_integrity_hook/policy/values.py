@@ -25,6 +25,8 @@ class Type(ABC):
     """How a setting is written; ``allowed`` says it to a person."""
 
     allowed: str
+    may_be_shown = True
+    """Whether a value that is wrong may be repeated in a message."""
 
     @abstractmethod
     def from_toml(self, value: Any, base: str) -> Any:
@@ -113,6 +115,18 @@ class Place(Type):
         if self._scheme.match(value):
             return value
         return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
+
+
+class KeyReference(Place):
+    """What names a private key. Somebody will write the key itself there, and it must not show."""
+
+    allowed = "the path of a key, env:NAME, or the URI of a key kept elsewhere; not the key itself"
+    may_be_shown = False
+
+    def from_toml(self, value: Any, base: str) -> str:
+        if isinstance(value, str) and ("PRIVATE KEY" in value or not value.isprintable()):
+            raise ValueError(f"allowed is {self.allowed}")
+        return super().from_toml(value, base)
 
 
 class Names(Type):

@@ -32,8 +32,10 @@ def add_key(path: str, key: TrustedKey) -> None:
         ConfigurationError, InsecurePermissionsError: the file that is there has a mistake.
     """
     with _edited(path) as (document, found):
-        if any(known.name == key.name for known in found.keys):
-            raise _refused(f"there is a key named '{key.name}' already", path)
+        named = {one.name for one in found.keys}
+        named |= {one.name for one in found.certificates} | {one.name for one in found.identities}
+        if key.name in named:
+            raise _refused(f"there is one named '{key.name}' already", path)
         if any(known.keyid == key.keyid for known in found.keys):
             raise _refused(f"this key is trusted already ({key.keyid})", path)
         fields = key._asdict()

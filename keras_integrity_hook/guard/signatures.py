@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has signed an open model, in its seal or beside it, and is that enough?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from keras_integrity_hook.containers.base import ModelFile, Seal
+from keras_integrity_hook.errors import NotSignedError, UnsealedModelError, printable
+from keras_integrity_hook.policy import checks
+from keras_integrity_hook.policy.checks import Evidence
+from keras_integrity_hook.settings import Settings
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.interop.attest import Attestation
+    from keras_integrity_hook.signing.verify import Signer
+
+
+def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
+    """Who of those that count here has signed ``seal``; imports nothing where nobody has.
+
+    Raises:
+        LimitExceededError: more signatures than any seal has.
+        ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
+    """
+    if not seal.envelope.signatures:
+        return ()
+    from keras_integrity_hook.signing import verify
+
+    return verify.verified_signers(
+        seal.envelope, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
+    )
+
+
+def evidence(seal: Seal, demands: Settings) -> Evidence:
+    """What the checks of a policy need to know of ``seal``."""
+    return Evidence(
+        statement=seal.statement,
+        now=datetime.now(UTC),
+        signers=lambda: signers_of(seal, demands),
+        revocation=lambda: _recalled((seal,)),
+    )
+
+
+def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
+    """The names of those who signed ``model``, which a policy wants to be signed.
+
+    The seal's own signatures are looked at first, then a detached one beside the model. Where that
+    is needed ``model`` is changed: its content and seal become the bytes that were signed, and what
+    pins them.
+
+    Raises:
+        NotSignedError: too few of those that count have signed.
+        UnsealedModelError: no seal and no detached signature; or no seal, where the policy demands
+            what only a seal can say.
+        MalformedBundleError, ChecksumMismatchError: the detached signature is none, or that of
+            something else.
+        And whatever else the policy demands and the model lacks.
+    """
+    own = () if model.seal is None else signers_of(model.seal, demands)
+    if model.seal is not None and _counted(own, demands) >= demands.threshold:
+        _verify(demands, (model.seal,), own)
+        return _names(own)
+    from keras_integrity_hook import interop
+
+    beside = interop.beside(model, at=datetime.now(UTC), machine_only=_only_machine_counts(demands))
+    if beside is None:
+        if model.seal is None:
+            cause = "the model has no seal and a signed one is required"
+            raise UnsealedModelError(cause, path=model.path)
+        _verify(demands, (model.seal,), own)  # raises: too few have signed
+        return ()
+    _refuse_unvouched(model, beside, demands)
+    together = _distinct((*own, *beside.signers))
+    seals = (beside.seal,) if model.seal is None else (model.seal, beside.seal)
+    _verify(demands, seals, together)
+    model.content, model.seal = beside.content, beside.seal
+    return _names(together)
+
+
+def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) -> None:
+    """Name, version and age are the signers' word only if their signature covers the seal."""
+    bound = demands.model or demands.minimum_version or demands.maximum_age
+    if not bound or beside.vouched:
+        return
+    cause = (
+        f"the detached signature {printable(beside.bundle)} does not cover a seal, and the policy "
+        "demands a name, version or age, which only a seal has"
+    )
+    if model.seal is None:
+        raise UnsealedModelError(cause, path=model.path)
+    raise NotSignedError(cause, path=model.path, needed=demands.threshold)
+
+
+def _verify(demands: Settings, seals: tuple[Seal, ...], signers: tuple[Signer, ...]) -> None:
+    now = datetime.now(UTC)
+    found = Evidence(seals[0].statement, now, lambda: signers, lambda: _recalled(seals))
+    checks.from_settings(demands).verify(found)
+
+
+def _counted(signers: Iterable[Signer], demands: Settings) -> int:
+    wanted = frozenset(demands.signers)
+    return sum(1 for one in signers if not wanted or one.known_as & wanted)
+
+
+def _distinct(signers: Iterable[Signer]) -> tuple[Signer, ...]:
+    """Each of ``signers`` once; those without a key of their own go by their name."""
+    return tuple({one.keyid or one.name: one for one in signers}.values())
+
+
+def _names(signers: Iterable[Signer]) -> tuple[str, ...]:
+    return tuple(one.name for one in signers)
+
+
+def _only_machine_counts(demands: Settings) -> bool:
+    from keras_integrity_hook.signing import verify
+
+    return verify.only_machine_counts(demands.locked)
+
+
+def _recalled(seals: Iterable[Seal]) -> str | None:
+    from keras_integrity_hook.signing import trust
+
+    for seal in seals:
+        found = trust.revocation(seal.statement.root)
+        if found is not None:
+            return found.reason or "no reason given"
+    return None
