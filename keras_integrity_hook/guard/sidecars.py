@@ -74,8 +74,7 @@ def open_settled(path: str | os.PathLike[str]) -> ModelFile:
             continue
         if model.files is not None or _is_sealed_inside(model):
             return model
-        # In this order: a save that is not pending any more has replaced what was opened.
-        if not replace.finish_interrupted(place_of(name)) and _is_current(model):
+        if _is_settled(model):
             return model
         model.close()
     return open_model(name)
@@ -85,17 +84,37 @@ def _is_sealed_inside(model: ModelFile) -> bool:
     return model.seal is not None and store_of(model.seal) is Store.EMBEDDED
 
 
-def _is_current(model: ModelFile) -> bool:
-    """Whether model and sidecar, or the absence of one, are still what lies at their paths."""
+def _is_settled(model: ModelFile) -> bool:
+    """Whether model and sidecar, or the absence of one, lay at their paths at one moment.
+
+    The order of the questions is what proves it. A save that was half done when the seal was looked
+    for is still pending at the first question, or has put its seal there for the second to see. One
+    that took that away again meanwhile is pending at the third, or has replaced the model.
+    """
+    place = place_of(model.path)
+    return (
+        not replace.finish_interrupted(place)
+        and _has_same_seal(model)
+        and not replace.finish_interrupted(place)
+        and _is_in_place(model)
+    )
+
+
+def _has_same_seal(model: ModelFile) -> bool:
+    found = model.seal.sidecar if model.seal else None
+    if found is not None:
+        return sidecar.is_unchanged(found)
     try:
-        if not os.path.samestat(os.stat(model.path), os.fstat(model.fd)):
-            return False
-        if model.seal is None:
-            return seal_beside(model) is None
-    except (OSError, IntegrityError):
+        return seal_beside(model) is None
+    except IntegrityError:
         return False
-    found = model.seal.sidecar
-    return found is None or sidecar.is_unchanged(found)
+
+
+def _is_in_place(model: ModelFile) -> bool:
+    try:
+        return os.path.samestat(os.stat(model.path), os.fstat(model.fd))
+    except OSError:
+        return False
 
 
 def write_beside(private: Path, target: Path, path: str) -> None:
@@ -197,7 +216,7 @@ def replace_seal(model: ModelFile, seal: bytes) -> None:
     """
     found = _sidecar_of(model)
     assert found is not None
-    if not _is_current(model):
+    if not _is_settled(model):
         raise SealWriteError("the file was changed while its seal was", path=model.path)
     _put_seal(seal, found, like=found)
 
