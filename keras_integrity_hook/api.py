@@ -9,8 +9,14 @@ from dataclasses import replace as replaced
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import set_kinds
-from keras_integrity_hook.containers.base import ModelFile, open_model
-from keras_integrity_hook.errors import AlreadySealedError, IntegrityError, UnsealedModelError
+from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.errors import (
+    AlreadySealedError,
+    ConfigurationError,
+    IntegrityError,
+    UnsealedModelError,
+    printable,
+)
 from keras_integrity_hook.guard import (
     admission,
     check,
@@ -19,8 +25,10 @@ from keras_integrity_hook.guard import (
     provenance,
     replace,
     rewrite,
+    sidecars,
 )
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
+from keras_integrity_hook.settings import Store
 
 Location = str | os.PathLike[str]
 
@@ -78,13 +86,15 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         return replaced(report, digest=computed.content_digest(found.seal))
 
 
-def seal(path: Location, *, algorithm: str | None = None) -> Report:
+def seal(path: Location, *, algorithm: str | None = None, store: str | None = None) -> Report:
     """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
     Args:
         path: as in :func:`verify`.
         algorithm: ``sha256``, ``sha512``, ``blake2b`` or, with its extra, ``blake3``; None for
             that of the settings, which is ``sha256`` by default.
+        store: ``"sidecar"`` leaves a single file as it is and puts the seal into
+            ``<file>.seal``, ``"embedded"`` puts it into the file; None: as the settings say.
 
     Raises:
         AlreadySealedError: it has one.
@@ -95,7 +105,9 @@ def seal(path: Location, *, algorithm: str | None = None) -> Report:
     with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
-        rewrite.put_seal(model, algorithm or settings.at(model.path).algorithm)
+        demands = settings.at(model.path)
+        where = demands.store if store is None else _checked_store(store)
+        rewrite.put_seal(model, algorithm or demands.algorithm, where)
     return inspect(path)
 
 
@@ -122,14 +134,13 @@ def reseal(path: Location, *, reason: str) -> Report:
             error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
             raise error
         algorithm = settings.at(model.path).algorithm
-        old = model.seal.statement.root
-        with provenance.resealing(reason, old):
-            rewrite.put_seal(model, algorithm, "reseal")
+        with provenance.resealing(reason, model.seal.statement.root):
+            rewrite.put_seal(model, algorithm, sidecars.store_of(model.seal), "reseal")
     return inspect(path)
 
 
 def unseal(path: Location) -> Report:
-    """Take the seal out again: what is left is the original content, byte for byte.
+    """Take the seal out again, or away: what is left is the original content, byte for byte.
 
     Raises:
         UnsealedModelError: there is none.
@@ -179,4 +190,13 @@ def _opened(path: Location) -> ModelFile:
     place = set_kinds.recognise(os.fsdecode(path))
     if place is not None:
         replace.finish_interrupted(place)
-    return open_model(path)
+    return sidecars.open_settled(path)
+
+
+def _checked_store(name: str) -> Store:
+    try:
+        return Store(name)
+    except ValueError:
+        allowed = ", ".join(one.value for one in Store)
+        cause = f"store is '{printable(str(name))}'; allowed are {allowed}"
+        raise ConfigurationError(cause) from None

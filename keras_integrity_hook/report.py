@@ -10,7 +10,7 @@ from typing import Any
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import ModelFile
-from keras_integrity_hook.guard import computed, signatures
+from keras_integrity_hook.guard import computed, sidecars, signatures
 from keras_integrity_hook.sealing.statement import Member, Region
 
 
@@ -18,8 +18,10 @@ from keras_integrity_hook.sealing.statement import Member, Region
 class SealInfo:
     """What a seal says. Sizes and offsets are in bytes; ``root`` is hex; times are UTC.
 
-    ``model`` and ``model_version`` name the model, ``provenance`` says how it came about, and
-    ``datasets`` what it was trained on, by digest.
+    ``store`` is where it is: ``"embedded"`` in the file, ``"sidecar"`` in a file beside it, or
+    ``"set"`` for a model of several files, which has a file for it. ``model`` and
+    ``model_version`` name the model, ``provenance`` says how it came about, and ``datasets`` what
+    it was trained on, by digest.
     """
 
     container: str
@@ -34,6 +36,7 @@ class SealInfo:
     files: tuple[Member, ...]
     block_offset: int
     block_size: int
+    store: str
     provenance: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
     model: str | None = None
@@ -94,6 +97,7 @@ def report_on(model: ModelFile) -> Report:
         files=said.files,
         block_offset=model.seal.offset,
         block_size=model.seal.size,
+        store="set" if model.files else sidecars.store_of(model.seal).value,
         provenance=dict(said.provenance),
         regions=said.regions,
         model=said.model.get("name"),

@@ -160,7 +160,7 @@ def test_reseal_is_recorded_with_its_reason(models: Path, log: Path) -> None:
     kih.reseal(path, reason="a changed constant")
     event = events(log)[-1]
     assert event["event"] == "reseal"
-    assert event["facts"]["reason"] == "a changed constant"
+    assert event["facts"]["resealed"] == "a changed constant"
     assert event["facts"]["previous_root"] == first.root != event["facts"]["root"]
 
 

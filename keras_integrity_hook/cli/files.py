@@ -76,13 +76,19 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
     type=click.Choice(["sha256", "sha512", "blake2b"]),
     help="Digest of the chunks; by default that of the settings, sha256.",
 )
+@click.option(
+    "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."
+)
 @json_option
-def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str | None, as_json: bool) -> None:
+def seal(
+    paths: tuple[str, ...], dry_run: bool, algorithm: str | None, sidecar: bool, as_json: bool
+) -> None:
     """Seal files, or all models in directories, as they are now.
 
     Do this to models whose origin you trust. Each file is replaced atomically; files that have a
     seal, valid or not, are left alone, and so are symbolic links met in a directory.
     """
+    store = "sidecar" if sidecar else None
 
     def put(path: str) -> Result:
         if path not in paths and os.path.islink(path):
@@ -91,7 +97,7 @@ def seal(paths: tuple[str, ...], dry_run: bool, algorithm: str | None, as_json: 
             report = api.inspect(path)
             return Result(path, "already-sealed" if report.seal else "would-seal", report)
         try:
-            return Result(path, "sealed", api.seal(path, algorithm=algorithm))
+            return Result(path, "sealed", api.seal(path, algorithm=algorithm, store=store))
         except AlreadySealedError:
             return Result(path, "already-sealed", api.inspect(path))
 
@@ -197,7 +203,7 @@ def _show_seal(result: Result) -> None:
             ),
             ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
             ("root", f"{seal.algorithm}:{seal.root}"),
-            ("seal block", f"{seal.block_size:,} bytes at offset {seal.block_offset:,}"),
+            ("seal block", f"{seal.block_size:,} bytes {_where(seal)}"),
             ("written by", _versions(seal) or "unknown"),
             *((key, text) for key, text in seal.provenance.items() if key not in VERSIONS),
             *((f"data {name}", digest) for name, digest in seal.datasets.items()),
@@ -208,6 +214,12 @@ def _show_seal(result: Result) -> None:
         output.detail(f"  {region.name}  {region.size:,} bytes at {region.offset:,}")
     if len(seal.regions) > _REGIONS_SHOWN:
         output.detail(f"  and {len(seal.regions) - _REGIONS_SHOWN} more (--json lists all)")
+
+
+def _where(seal: SealInfo) -> str:
+    if seal.store == "embedded":
+        return f"at offset {seal.block_offset:,}"
+    return "in a file beside it" if seal.store == "sidecar" else "in a file of its own"
 
 
 def _named(seal: SealInfo) -> str:

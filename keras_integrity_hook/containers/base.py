@@ -9,16 +9,18 @@ import stat
 from dataclasses import dataclass
 from types import TracebackType
 
-from keras_integrity_hook.containers import file_set, hdf5, keras_zip, set_kinds
+from keras_integrity_hook.containers import file_set, hdf5, keras_zip, set_kinds, sidecar
 from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.set_kinds import Place
+from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import (
     IntegrityError,
     LimitExceededError,
     MalformedSealError,
     NotAModelError,
     UnreadableFileError,
+    printable,
 )
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
@@ -38,13 +40,17 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A decoded seal: what it says, who signed, and where it stands in the file (bytes)."""
+    """A decoded seal: what it says, who signed, and where it stands in the file (bytes).
+
+    ``sidecar`` is the file that it was found in where that is one beside a single model file.
+    """
 
     statement: Statement
     envelope: Envelope
     table: bytes
     offset: int
     size: int
+    sidecar: Sidecar | None = None
 
 
 @dataclass(slots=True)
@@ -90,7 +96,9 @@ class ModelFile:
 def open_model(path: str | os.PathLike[str]) -> ModelFile:
     """Open ``path`` (symbolic links followed once, here) and decode its seal, if any.
 
-    A set is opened for looking at: :func:`open_set` is for what is handed on.
+    A set is opened for looking at: :func:`open_set` is for what is handed on. A file without a seal
+    in it may have one beside it; where it has both, the one in it counts: nobody can leave
+    that behind.
 
     Raises:
         UnreadableFileError: missing, no permission, or neither a regular file nor a set.
@@ -102,6 +110,18 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     place = set_kinds.recognise(name)
     if place is not None:
         return open_set(name, place, hold=False)
+    model = open_alone(name)
+    if model.seal is None:
+        try:
+            model.seal = seal_beside(model)
+        except BaseException:
+            model.close()
+            raise
+    return model
+
+
+def open_alone(name: str) -> ModelFile:
+    """Open the single file ``name`` without looking beside it; raises as :func:`open_model`."""
     fd = open_regular(name)
     try:
         layout = locate(fd, os.fstat(fd).st_size)
@@ -118,6 +138,41 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     except BaseException:
         os.close(fd)
         raise
+
+
+def read_sidecar(path: str) -> Seal | None:
+    """The seal that the file ``path`` holds, of whatever kind of model; None where there is none.
+
+    Raises:
+        UnreadableFileError, MalformedSealError, LimitExceededError, DamagedFileError: it is there
+            and not a well-formed seal.
+    """
+    found = sidecar.read(path)
+    return None if found is None else _decode(found[0], None, 0, found[1])
+
+
+def seal_beside(model: ModelFile) -> Seal | None:
+    """The seal in a file beside the open single file ``model``; raises as :func:`read_sidecar`."""
+    for path in sidecar.places(model.path):
+        try:
+            seal = read_sidecar(path)
+            # A checkpoint of the same name has its seal there, too: that one is not ours.
+            if seal is not None and not is_of_checkpoint(seal):
+                _same_form(seal.statement, model.container)
+                return seal
+        except IntegrityError as error:
+            error.path = model.path
+            error.default_remedy = (
+                f"The seal is the file {printable(path)}: restore it from a trusted copy together "
+                "with the model, or save the model again."
+            )
+            raise
+    return None
+
+
+def is_of_checkpoint(seal: Seal) -> bool:
+    """Whether it is the seal of a TensorFlow checkpoint, ``<prefix>.seal`` beside its files."""
+    return seal.statement.container == set_kinds.TF_CHECKPOINT.container
 
 
 def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
@@ -184,19 +239,24 @@ def locate(fd: int, size: int) -> Layout:
     raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 
-def _decode(found: Block, container: str, offset: int) -> Seal:
+def _decode(found: Block, container: str | None, offset: int, where: Sidecar | None = None) -> Seal:
     parsed = envelope.decode(found.envelope)
     said = statement.decode(parsed.payload)
     table = found.table
-    if said.container != container:
-        raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
+    if container is not None:
+        _same_form(said, container)
     chunks = tree.chunk_count(said.size, said.chunk_size)
     if len(table) != chunks * tree.ALGORITHMS[said.algorithm]:
         raise MalformedSealError("the seal's chunk table has the wrong length")
     actual = tree.root(table, size=said.size, chunk_size=said.chunk_size, algorithm=said.algorithm)
     if not tree.same_root(actual, said.root):
         raise MalformedSealError("the seal's chunk table does not match its root digest")
-    return Seal(said, parsed, table, offset, found.size)
+    return Seal(said, parsed, table, offset, found.size, where)
+
+
+def _same_form(said: Statement, container: str) -> None:
+    if said.container != container:
+        raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
 
 
 def _why(path: str, error: Exception) -> str:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from keras_integrity_hook.containers import layout
 from keras_integrity_hook.containers.layout import read_exactly
 from keras_integrity_hook.containers.set_kinds import Place, members_of
 from keras_integrity_hook.errors import (
@@ -27,7 +28,6 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.content import (
     Content,
@@ -126,10 +126,7 @@ def read_block(found: OpenSet) -> Block | None:
     except FileNotFoundError:
         return None
     try:
-        head = read_exactly(fd, min(size, block.HEADER_SIZE), 0)
-        if block.size_from_header(head) != size:
-            raise MalformedSealError("the file of the seal has another length than the seal")
-        return block.decode(read_exactly(fd, size, 0))
+        return layout.read_block(fd, size)
     finally:
         os.close(fd)
 

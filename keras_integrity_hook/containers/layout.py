@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from keras_integrity_hook.errors import DamagedFileError
+from keras_integrity_hook.errors import DamagedFileError, MalformedSealError
+from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.statement import Region
@@ -34,3 +35,19 @@ def read_exactly(fd: int, size: int, offset: int) -> bytes:
     if len(data) != size:
         raise DamagedFileError("the file is cut short")
     return data
+
+
+def read_block(fd: int, size: int) -> Block:
+    """The block that a file of ``size`` bytes consists of, without anything before or after it.
+
+    Raises:
+        MalformedSealError, LimitExceededError: the file is not exactly one block.
+        DamagedFileError: it became shorter meanwhile.
+    """
+    head = read_exactly(fd, min(size, block.HEADER_SIZE), 0)
+    if block.size_from_header(head) != size:
+        raise MalformedSealError("the file of the seal has another length than the seal")
+    found = block.decode(read_exactly(fd, size, 0))
+    if block.OVERHEAD + len(found.envelope) + len(found.table) != size:
+        raise MalformedSealError("the file of the seal holds padding")
+    return found

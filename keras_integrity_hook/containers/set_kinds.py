@@ -62,6 +62,8 @@ class Place:
         """Whether a file beside a set of one stem, by its name, is one that a save of it writes."""
         if name in (self.stem, self.seal):
             return True
+        if self.kind is SIDECAR:
+            return False
         if self.kind is KERAS_BACKUP:
             return name == _BACKUP_WEIGHTS
         shards = self.kind is KERAS_SHARDS
@@ -116,6 +118,8 @@ ORBAX = Kind("orbax", True, SEAL_NAME, _read_of_orbax)
 KERAS_SHARDS = Kind("keras-shards", False, SEAL_SUFFIX, _never)
 TF_CHECKPOINT = Kind("tf-checkpoint", False, SEAL_SUFFIX, _never)
 KERAS_BACKUP = Kind("keras-backup", False, SEAL_SUFFIX, _never)
+# A single file and the seal beside it: opened as a file, but put in place together as sets are.
+SIDECAR = Kind("single-file", False, SEAL_SUFFIX, _never)
 KINDS = {
     kind.container: kind
     for kind in (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from keras_integrity_hook.errors import (
     DamagedFileError,
     DamagedRange,
     MalformedSealError,
+    printable,
 )
 from keras_integrity_hook.guard.computed import spelled_digest
 from keras_integrity_hook.sealing import tree
@@ -62,7 +64,7 @@ def mismatch(model: ModelFile, chunks: list[int]) -> ChecksumMismatchError:
     damaged = tuple(_merged(chunks, said.chunk_size, said.size))
     parts = _damaged_parts(model, chunks)
     return ChecksumMismatchError(
-        f"the content does not match its seal; damaged: {_sentence(parts)}",
+        f"the content does not match its seal{_sidecar(model)}; damaged: {_sentence(parts)}",
         path=model.path,
         container=model.container,
         damaged=damaged,
@@ -85,12 +87,18 @@ def _size_mismatch(model: ModelFile) -> ChecksumMismatchError:
     lost = tuple(dict.fromkeys(_spoken(model, region.name) for region in cut_off))
     cut = f"; cut off: {_sentence(lost)}" if lost else ""
     return ChecksumMismatchError(
-        f"the content is {change} than its seal says{cut}",
+        f"the content is {change} than its seal{_sidecar(model)} says{cut}",
         path=model.path,
         container=model.container,
         damaged=(DamagedRange(min(said, actual), max(said, actual)),),
         parts=lost,
     )
+
+
+def _sidecar(model: ModelFile) -> str:
+    """Which file the seal is, where it is one: it may be another model's or an older one."""
+    found = model.seal.sidecar if model.seal else None
+    return f" '{printable(os.path.basename(found.path))}'" if found else ""
 
 
 def _merged(chunks: list[int], chunk_size: int, size: int) -> Iterator[DamagedRange]:

@@ -17,7 +17,14 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.guard import admission, directory, override, refusal, replace
+from keras_integrity_hook.guard import (
+    admission,
+    directory,
+    override,
+    refusal,
+    replace,
+    sidecars,
+)
 from keras_integrity_hook.guard.admission import Admitted
 from keras_integrity_hook.guard.directory import VerifiedDirectory
 from keras_integrity_hook.guard.handoff import VerifiedFile
@@ -51,7 +58,7 @@ def open_verified(path: str) -> VerifiedFile:
         return _noted(VerifiedFile(ModelFile(shown, -1, "hdf5", content, None), trusted=True))
     # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
     try:
-        model = open_model(path)
+        model = sidecars.open_settled(path)
         _refuse_set(model)
         return _noted(_admitted(model))
     except IntegrityError as error:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from keras_integrity_hook.containers.set_kinds import Place
+from keras_integrity_hook.containers.set_kinds import SIDECAR, Place
 from keras_integrity_hook.errors import printable
 
 _log = logging.getLogger("keras_integrity_hook")
@@ -118,7 +118,7 @@ def put_files_in_place(source: Path, place: Place) -> None:
         place: where the set goes; not a whole directory.
 
     Raises:
-        OSError: before that point; the old files are as they were.
+        OSError: the old files are as they were, unless only some of them may be replaced.
     """
     for name in os.listdir(source):
         if not place.owns(name):  # an object's own file, of a kind we know nothing of
@@ -132,30 +132,64 @@ def put_files_in_place(source: Path, place: Place) -> None:
             # Another process has just committed a save of the same set: let it be done first.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-    finish_interrupted(place)
+    _finish_or_withdraw(source, place)
 
 
-def finish_interrupted(place: Place) -> None:
+def _finish_or_withdraw(source: Path, place: Place) -> None:
+    """A file that may not be replaced (another user's, in a sticky directory) is no success."""
+    committed = _committed(place)
+    new = _names_in(committed)
+    try:
+        _finish(place)
+    except OSError:
+        if new and _names_in(committed) == new:
+            os.rename(committed, source)
+        raise
+
+
+def _names_in(directory: Path) -> set[str]:
+    try:
+        return set(os.listdir(directory))
+    except FileNotFoundError:
+        return set()
+
+
+def finish_interrupted(place: Place) -> bool:
     """Finish a save of :func:`put_files_in_place` that was killed half-way; usually there is none.
 
     Safe to run in several processes at once. It moves files of this set alone, out of a directory
     that this user alone could write. Where it may not be done nothing is raised: the half-replaced
     set does not match its seal and is refused.
+
+    Returns:
+        Whether there was one, so that what was opened before may be out of date.
     """
+    try:
+        return _finish(place)
+    except (OSError, ValueError):
+        return False
+
+
+def _finish(place: Place) -> bool:
+    """As :func:`finish_interrupted`. Raises OSError: what is left is for the next to move."""
     if place.kind.whole_directory:
-        return  # exchanged in one step
+        return False  # exchanged in one step
     committed = _committed(place)
     try:
         # No link is followed: a repository or an archive may carry one.
         source = os.open(committed, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return
-    with contextlib.suppress(OSError):
+        return False
+    try:
         found = os.fstat(source)
-        if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
-            _move_set(source, place)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            return False
+        _move_set(source, place)
+        with contextlib.suppress(OSError):
             os.rmdir(committed)
-    os.close(source)
+        return True
+    finally:
+        os.close(source)
 
 
 def _move_set(source: int, place: Place) -> None:
@@ -177,7 +211,10 @@ def _move_set(source: int, place: Place) -> None:
 
 
 def _is_plain(directory: int, name: str) -> bool:
-    return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False  # another process is finishing the same save
 
 
 def _keep_mode(name: str, source: int, target: int) -> None:
@@ -194,8 +231,10 @@ def is_ours(name: str) -> bool:
 
 
 def _committed(place: Place) -> Path:
-    # A digest in place of the stem: a name made longer may be too long.
-    digest = hashlib.sha256(os.fsencode(place.stem)).hexdigest()[:16]
+    # A digest in place of the stem: a name made longer may be too long. A checkpoint whose prefix
+    # is the name of a file has another.
+    alone = b"/" if place.kind is SIDECAR else b""
+    digest = hashlib.sha256(os.fsencode(place.stem) + alone).hexdigest()[:16]
     return Path(place.directory, f".{digest}{_COMMITTED}")
 
 

@@ -14,9 +14,9 @@ from keras_integrity_hook.errors import (
     SealWriteError,
     printable,
 )
-from keras_integrity_hook.guard import check, replace, sealer
+from keras_integrity_hook.guard import check, replace, sealer, sidecars
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.sealing import envelope
+from keras_integrity_hook.sealing import block, envelope
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.signing import signers, trust
 from keras_integrity_hook.signing.secret import Ask, Secrets
@@ -55,6 +55,8 @@ def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> b
     audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
     if model.files is not None:
         sealer.put_beside(model.files.place, wrapped, model.seal.table)
+    elif model.seal.sidecar is not None:
+        sidecars.replace_seal(model, block.encode(wrapped, model.seal.table))
     else:
         _rewrite(model, model.seal, wrapped)
     return True

@@ -12,16 +12,18 @@ from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
-from keras_integrity_hook.guard import provenance, replace, sealer
+from keras_integrity_hook.guard import provenance, replace, sealer, sidecars
 from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.settings import Store
 
 
-def put_seal(model: ModelFile, algorithm: str, event: str = "seal") -> None:
+def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal") -> None:
     """Seal an open model, which may have a seal already, as it is.
 
     Args:
         model: a file is replaced by a sealed copy; beside a set its seal is put.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        store: where the seal of a single file goes; one beside it leaves the file as it is.
         event: what the audit log calls it.
 
     Raises:
@@ -40,6 +42,9 @@ def put_seal(model: ModelFile, algorithm: str, event: str = "seal") -> None:
             sealer.seal_set(
                 place, subject=name, algorithm=algorithm, path=model.path, before=record
             )
+            return
+        if store is Store.SIDECAR:
+            sidecars.put_seal_beside(model, algorithm, before=record)
             return
         # HDF5 gets room for a middling seal at once, so that most files move only once.
         room = hdf5.user_block_for(8192) if model.container == "hdf5" else 0
@@ -60,6 +65,10 @@ def take_out(model: ModelFile) -> None:
             audit.record("unseal", model.path, outcome="ok", **facts)
             place = model.files.place
             os.unlink(os.path.join(place.directory, place.seal))
+            return
+        if model.seal.sidecar is not None:
+            audit.record("unseal", model.path, outcome="ok", **facts)
+            os.unlink(model.seal.sidecar.path)
             return
         with _copied(model, 0):
             audit.record("unseal", model.path, outcome="ok", **facts)
@@ -93,4 +102,4 @@ def _copied(model: ModelFile, room: int) -> Iterator[tuple[int, str]]:
             yield fd, target.name
         finally:
             os.close(fd)
-        replace.put_in_place(private, target)
+        sidecars.put_in_place(private, target)

@@ -24,7 +24,7 @@ from keras_integrity_hook.errors import (
     SigningError,
     printable,
 )
-from keras_integrity_hook.guard import autosign, replace, sealer
+from keras_integrity_hook.guard import autosign, replace, sealer, sidecars
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -70,18 +70,27 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
     target = Path(os.path.realpath(path))
     if _is_special(target) or not target.parent.is_dir():
         return write(path)
+    beside = target if sidecars.are_wanted(path) else None
+    if beside and _is_inside_other_save(target):
+        return write(path)  # its seal covers this file, which is to have no stray one beside it
+    room = 0 if beside else user_block
     with failure_recorded(path):
         autosign.check_key(path)
         try:
             with replace.private_sibling(target) as private:
                 # (2) write beside it, (3) seal and record that, (4) replace.
-                result = _write_and_seal(private, write, user_block, path)
-                replace.put_in_place(private, target)
+                result = _write_and_seal(private, write, room, path, beside)
+                sidecars.put_in_place(private, target)
                 return result
         except PermissionError as error:
             if os.access(target.parent, os.W_OK):
                 raise
-            return _save_through_temporary(target, write, user_block, path, error)
+            _refuse_unwritable(target, error)
+        with tempfile.TemporaryDirectory() as directory:
+            private = Path(directory) / target.name
+            result = _write_and_seal(private, write, room, path, beside)
+            sidecars.overwrite(private, target, path)
+            return result
 
 
 @contextlib.contextmanager
@@ -244,6 +253,11 @@ def is_being_sealed(target: Path) -> bool:
     return reservation is not None and Path(reservation.path) in (target, *target.parents)
 
 
+def _is_inside_other_save(target: Path) -> bool:
+    """Whether ``target`` is one of the files that an outer save will seal together."""
+    return is_in_progress() and (is_being_sealed(target) or replace.is_ours(target.parent.name))
+
+
 def is_replaceable(target: Path) -> bool:
     """Whether another directory can be put in the place of ``target``."""
     if _holds_working_directory(target) or not os.access(target.parent, os.W_OK):
@@ -265,9 +279,17 @@ def may_become_directory(target: Path) -> bool:
 
 
 def _write_and_seal(
-    private: Path, write: Callable[[str], _Result], user_block: int, path: str
+    private: Path,
+    write: Callable[[str], _Result],
+    user_block: int,
+    path: str,
+    beside: Path | None,
 ) -> _Result:
+    """Write and seal; beside the file if it is to go, with its seal, where ``beside`` says."""
     result = write_privately(private, write, user_block)
+    if beside is not None:
+        sidecars.write_beside(private, beside, path)
+        return result
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
         said = sealer.seal_in_place(fd, subject=private.name, path=path)
@@ -281,9 +303,7 @@ def _write_and_seal(
     return result
 
 
-def _save_through_temporary(
-    target: Path, write: Callable[[str], _Result], user_block: int, path: str, why: OSError
-) -> _Result:
+def _refuse_unwritable(target: Path, why: OSError) -> None:
     """The directory cannot be written but perhaps the file can: no atomic way exists there."""
     if not os.access(target, os.W_OK):
         raise why
@@ -292,11 +312,6 @@ def _save_through_temporary(
         "a crash now would leave it damaged",
         printable(str(target)),
     )
-    with tempfile.TemporaryDirectory() as directory:
-        private = Path(directory) / target.name
-        result = _write_and_seal(private, write, user_block, path)
-        replace.overwrite(private, target)
-    return result
 
 
 def _is_special(target: Path) -> bool:

@@ -57,6 +57,20 @@ def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
         _write_before_directory(fd, wrapped, table)
 
 
+def sidecar_for(
+    fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
+) -> tuple[Statement, bytes]:
+    """The seal to put beside the unsealed model behind ``fd``, which is only read, as a block.
+
+    Args and Raises: as :func:`seal_in_place`, but that all of the file is content.
+    """
+    layout = base.locate(fd, os.fstat(fd).st_size)
+    if layout.block is not None:
+        raise AlreadySealedError("the file has a seal already")
+    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
+    return said, block.encode(wrapped, table)
+
+
 def seal_set(
     place: Place,
     *,

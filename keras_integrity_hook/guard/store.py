@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
-from keras_integrity_hook.containers.base import open_model
+from keras_integrity_hook.containers.base import open_alone
 from keras_integrity_hook.errors import AuditError, IntegrityError
 from keras_integrity_hook.guard import save, sealer
 
@@ -39,12 +39,13 @@ def _seal(path: str) -> None:
     if not stat.S_ISREG(os.stat(path).st_mode):
         return
     try:
-        with open_model(path) as written:
+        # Alone: a seal beside it is that of what was there before.
+        with open_alone(path) as written:
 
             def copy(where: str) -> None:
                 fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 try:
-                    sealer.copy_content(written.content, fd, _ROOM)
+                    sealer.copy_content(written.content, fd, save.user_block_for(where))
                 finally:
                     os.close(fd)
 

@@ -116,15 +116,14 @@ def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
         return None
     if os.path.dirname(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
-    room = weights.user_block(bound["model"])
 
     def write(where: str) -> Any:
         import h5py
 
-        with h5py.File(where, mode="w", userblock_size=room) as opened:
+        with h5py.File(where, mode="w", userblock_size=save.user_block_for(where)) as opened:
             return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
-    return save.save_sealed(path, write, user_block=room)
+    return save.save_sealed(path, write, user_block=weights.user_block(bound["model"]))
 
 
 def _is_left_to_keras(path: str) -> bool:
