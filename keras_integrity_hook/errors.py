@@ -343,7 +343,7 @@ class AuditError(IntegrityError):
     """An event could not be recorded and the policy says that it must be."""
 
     code = "audit"
-    default_remedy = "Make the audit log writable; until then nothing is loaded."
+    default_remedy = "Make the audit log writable; until then nothing is loaded or saved."
 
 
 class SiteError(IntegrityError):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import warnings
 
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.errors import IntegrityError, IntegrityWarning
 from keras_integrity_hook.policy import layers
 from keras_integrity_hook.policy.layers import MODE_VARIABLE
@@ -34,6 +35,7 @@ __all__ = [
     "at",
     "for_save",
     "mode",
+    "of_machine",
 ]
 
 _log = logging.getLogger("keras_integrity_hook")
@@ -51,7 +53,8 @@ def at(path: str | None = None) -> Settings:
 
 
 def for_save(path: str | None) -> Settings:
-    """The settings in force for a save; the defaults where they have a mistake, said loudly.
+    """The settings in force for a save; where they have a mistake that is said loudly, and the
+    machine's policy by itself decides.
 
     A mistake in a policy must not cost anybody the model that was trained for a week. What was
     saved under it is sealed, and refused later if that is not enough.
@@ -59,9 +62,19 @@ def for_save(path: str | None) -> Settings:
     try:
         return at(path)
     except IntegrityError as error:
-        _log.error("saved by the default settings: %s", error)
-        warnings.warn(f"saved by the default settings: {error}", IntegrityWarning, stacklevel=3)
-        return layers.defaults()
+        told = f"saved without regard to settings that have a mistake: {error}"
+        _log.error("%s", told)
+        warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
+        return of_machine(path)
+
+
+def of_machine(path: str | None = None) -> Settings:
+    """What the machine's policy says by itself, for when the other settings have a mistake.
+
+    Nobody can get rid of what root has locked by misspelling something. Where the mistake is in
+    the machine's policy itself, these are the defaults.
+    """
+    return layers.resolve(layers.of_machine(), path)
 
 
 def mode() -> Mode:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import keras_integrity_hook as kih
+from tests import machine as another_machine
 from tests.kinds import SETS, load, save
 
 
@@ -126,3 +130,83 @@ def test_mistake_in_the_policy_refuses_loads_and_keeps_saves(
         keras.models.load_model(tmp_path / "m.keras")
     policy.write_text('require = "sealed"')
     keras.models.load_model(tmp_path / "m.keras")
+
+
+def test_mistake_while_saving_does_not_switch_off_what_the_machine_locks(tmp_path: Path) -> None:
+    locked = 'lock = ["algorithm"]\nalgorithm = "sha512"\n'
+    etc = another_machine.make_etc(tmp_path, {"policy.toml": locked})
+    path = tmp_path / "m.keras"
+    script = f"""
+import keras_integrity_hook; keras_integrity_hook.activate()
+import keras, os
+model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2)])
+os.environ["KERAS_INTEGRITY_UNSEALD"] = "x"
+model.save({str(path)!r})
+"""
+    done = another_machine.run([sys.executable, "-c", script], etc)
+    assert "KERAS_INTEGRITY_UNSEALED" in done.stderr
+    seal = kih.inspect(path).seal
+    assert seal is not None
+    assert seal.algorithm == "sha512"
+
+
+def test_detached_signature_is_not_added_to_those_in_the_seal(
+    keras: Any, model: Any, tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.keras"
+    for name in ("ann", "bob"):
+        run_cli("keygen", "--type", "ecdsa", "--no-passphrase", tmp_path / name)
+        run_cli("trust", "add", name, tmp_path / f"{name}.pub", "--file", tmp_path / "trust.toml")
+    monkeypatch.setenv("KERAS_INTEGRITY_TRUST", str(tmp_path / "trust.toml"))
+    model.save(path)
+    run_cli("sign", path, "--key", tmp_path / "ann")
+    run_cli("bundle", "sign", path, "--key", tmp_path / "bob")
+    policy.write_text('require = "signed"\nsigners = ["bob"]')
+    keras.models.load_model(path)
+    policy.write_text('require = "signed"\nthreshold = 2')
+    with pytest.raises(kih.NotSignedError):
+        keras.models.load_model(path)
+    path.with_name("m.keras.sig").unlink()
+    run_cli("sign", path, "--key", tmp_path / "bob")
+    keras.models.load_model(path)
+
+
+def test_error_of_a_load_is_not_taken_for_the_refusal_that_is_being_handled(
+    keras: Any, model: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.keras"
+    model.save(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    try:
+        keras.models.load_model(path)
+    except kih.IntegrityError:
+        with pytest.raises(ValueError, match="not found"):
+            keras.models.load_model(tmp_path / "older.keras")
+    else:
+        pytest.fail("the damaged model was loaded")
+
+
+def test_home_that_may_not_be_looked_into_holds_no_policy(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    (tmp_path / "home/keras-integrity").mkdir(parents=True)
+    (tmp_path / "home").chmod(0o700)
+    script = (
+        "from keras_integrity_hook import settings; import os;"
+        "os.setegid(65534); os.seteuid(65534); print(settings.at().mode)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "enforce", done.stderr
+
+
+def run_cli(*arguments: object) -> None:
+    command = [sys.executable, "-m", "keras_integrity_hook.cli", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)

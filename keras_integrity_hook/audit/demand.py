@@ -24,20 +24,5 @@ def current() -> Demand:
     try:
         said = settings.at()
     except IntegrityError:
-        return _by_machine()
-    return Demand(said.audit_log, said.audit_required)
-
-
-def _by_machine() -> Demand:
-    from keras_integrity_hook.limits import LIMITS
-    from keras_integrity_hook.policy import layers, machine, toml_file
-
-    try:
-        data = machine.read_root_owned(machine.POLICY, LIMITS.policy)
-        if data is None:
-            return Demand(None, False)
-        policy = toml_file.parse(data, machine.POLICY, toml_file.Layer.MACHINE)
-    except IntegrityError:
-        return Demand(None, False)  # the mistake is in this one: nothing is loaded
-    said = layers.resolve(layers.Layers((policy,), policy, {}), None)
+        said = settings.of_machine()
     return Demand(said.audit_log, said.audit_required)

@@ -84,7 +84,7 @@ def check(file: str, layer: str | None, as_json: bool) -> None:
 
 
 def _parsed(file: str, layer: str | None) -> PolicyFile:
-    data = own.read_own(file, LIMITS.policy)
+    data = own.read_own(file, LIMITS.policy, named=True)
     if data is None:
         raise UnreadableFileError("no such file", path=file)
     if layer is not None:

@@ -9,6 +9,7 @@ import warnings
 from typing import NamedTuple
 
 from keras_integrity_hook import settings
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.errors import (
     IntegrityError,
@@ -18,7 +19,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.guard import signatures
-from keras_integrity_hook.guard.refusal import is_refused, outside_depth
+from keras_integrity_hook.guard.refusal import is_refused
 from keras_integrity_hook.policy import checks, permissions
 from keras_integrity_hook.settings import Settings
 
@@ -122,6 +123,9 @@ def _check_permissions(model: ModelFile, demands: Settings) -> None:
             permissions.check_open(model.path, model.fd)
         for path in _paths_of_parts(model):
             permissions.check_path(path)
+        beside = model.seal.sidecar if model.seal is not None else None
+        if beside is not None:
+            permissions.check_path(beside.path)
         for policy in demands.files:
             permissions.check_path(policy)
     except OSError as error:

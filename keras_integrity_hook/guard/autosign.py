@@ -12,8 +12,8 @@ import logging
 import warnings
 
 from keras_integrity_hook import settings
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.errors import IntegrityError, IntegrityWarning, SigningError, printable
-from keras_integrity_hook.guard.refusal import outside_depth
 from keras_integrity_hook.sealing.envelope import Signature
 from keras_integrity_hook.settings import Settings
 

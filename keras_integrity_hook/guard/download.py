@@ -9,13 +9,13 @@ import warnings
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from keras_integrity_hook import audit, settings
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.errors import (
     InsecureDownloadError,
     IntegrityWarning,
     UnverifiedDownloadWarning,
     printable,
 )
-from keras_integrity_hook.guard.refusal import outside_depth
 
 # What Keras loads a model or weights from, by name. Archives and plain .npz are data sets.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".weights.json", ".weights.npz", "saved_model.pb")

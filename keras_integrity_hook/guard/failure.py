@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from keras_integrity_hook import audit, settings
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.errors import (
     AuditError,
     ConfigurationError,
@@ -23,7 +24,6 @@ from keras_integrity_hook.errors import (
     UnsupportedKerasError,
     printable,
 )
-from keras_integrity_hook.guard import refusal
 
 # These say nothing of the model: another one would not be any safer.
 _FINAL = (
@@ -94,7 +94,7 @@ def _fallen_back(
         raise error from None
     told = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
     audit.record("fallback", path, outcome="ok", why=told, fallback=fallback, error=error)
-    warnings.warn(f"{told}: {error.cause}", FallbackWarning, stacklevel=refusal.outside_depth())
+    warnings.warn(f"{told}: {error.cause}", FallbackWarning, stacklevel=outside_depth())
     return model
 
 

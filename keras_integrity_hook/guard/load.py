@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -254,12 +255,13 @@ def surfacing_failures(
         before_unleased: called when a file is handed out that a writer may still change.
     """
     files: list[VerifiedFile] = []
+    handled = sys.exception()
     token = _current.set(_Loading(files, before_unleased))
     try:
         try:
             yield files
         except Exception as error:
-            failure = _first_failure(files) or refusal.refusal_behind(error)
+            failure = _first_failure(files) or refusal.refusal_behind(error, handled)
             if failure is None or failure is error:
                 raise
             raise failure from None

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from keras_integrity_hook import audit, settings
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
@@ -35,7 +36,7 @@ from keras_integrity_hook.errors import (
     WrongModelError,
     printable,
 )
-from keras_integrity_hook.guard import computed, provenance, refusal
+from keras_integrity_hook.guard import computed, provenance
 from keras_integrity_hook.sealing import tree
 
 # Not those of a broken structure, where nobody can say what the content is, nor a recalled model's.
@@ -191,7 +192,7 @@ def _tell(path: str, error: IntegrityError, named: Override) -> None:
         reason=named.reason,
         error=error,
     )
-    warnings.warn(told, OverrideWarning, stacklevel=refusal.outside_depth())
+    warnings.warn(told, OverrideWarning, stacklevel=outside_depth())
 
 
 def _checked_digest(root: object) -> str:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 from keras_integrity_hook import audit, settings
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.errors import (
     AuditError,
     ConfigurationError,
@@ -37,24 +37,16 @@ def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
     return False
 
 
-def outside_depth() -> int:
-    """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
-    inside = {"keras_integrity_hook", "keras", "tf_keras", "tensorflow", "wrapt"}
-    inside |= {"contextlib", "urllib"}
-    frame = sys._getframe(1)
-    depth = 1
-    while frame.f_back is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        if name.partition(".")[0] not in inside:
-            return depth
-        frame = frame.f_back
-        depth += 1
-    return depth
+def refusal_behind(
+    error: BaseException, handled: BaseException | None = None
+) -> IntegrityError | None:
+    """Our error behind ``error``: Keras caught it and raised one of its own.
 
-
-def refusal_behind(error: BaseException) -> IntegrityError | None:
-    """Our error behind ``error``: Keras caught it and raised one of its own."""
-    seen: set[int] = set()
+    Args:
+        handled: what the caller was handling when the load began; it stands behind every error of
+            the load and is none of them.
+    """
+    seen = {id(handled)}
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
         if isinstance(at, IntegrityError):

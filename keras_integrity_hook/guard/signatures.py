@@ -47,9 +47,9 @@ def evidence(seal: Seal, demands: Settings) -> Evidence:
 def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
     """The names of those who signed ``model``, which a policy wants to be signed.
 
-    The seal's own signatures are looked at first, then a detached one beside the model. Where that
-    is needed ``model`` is changed: its content and seal become the bytes that were signed, and what
-    pins them.
+    The seal's own signatures are looked at first; where they are too few, a detached one beside the
+    model, by itself. Then ``model`` is changed: its content and seal become the bytes that were
+    signed, and what pins them.
 
     Raises:
         NotSignedError: too few of those that count have signed.
@@ -73,11 +73,12 @@ def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
         _verify(demands, (model.seal,), own)  # raises: too few have signed
         return ()
     _refuse_unvouched(model, beside, demands)
-    together = _distinct((*own, *beside.signers))
+    # Not added to those in the seal: each was read at a moment of its own, and between the two a
+    # file may change.
     seals = (beside.seal,) if model.seal is None else (model.seal, beside.seal)
-    _verify(demands, seals, together)
+    _verify(demands, seals, beside.signers)
     model.content, model.seal = beside.content, beside.seal
-    return _names(together)
+    return _names(beside.signers)
 
 
 def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) -> None:
@@ -103,11 +104,6 @@ def _verify(demands: Settings, seals: tuple[Seal, ...], signers: tuple[Signer, .
 def _counted(signers: Iterable[Signer], demands: Settings) -> int:
     wanted = frozenset(demands.signers)
     return sum(1 for one in signers if not wanted or one.known_as & wanted)
-
-
-def _distinct(signers: Iterable[Signer]) -> tuple[Signer, ...]:
-    """Each of ``signers`` once; those without a key of their own go by their name."""
-    return tuple({one.keyid or one.name: one for one in signers}.values())
 
 
 def _names(signers: Iterable[Signer]) -> tuple[str, ...]:

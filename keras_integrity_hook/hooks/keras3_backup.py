@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook import audit
+from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.containers.set_kinds import KERAS_BACKUP, Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
@@ -89,7 +90,7 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         metadata = instance._training_metadata_path
         audit.record("fallback", metadata, outcome="retried", instead=earlier, error=error)
         told = f"trying the backup before: {error}"
-        warnings.warn(told, IntegrityWarning, stacklevel=refusal.outside_depth())
+        warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
         raise DamagedBackupError(error) from error
     except OSError:
         if os.path.exists(instance._prev_weights_path):

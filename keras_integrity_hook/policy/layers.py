@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.policy import machine, own, patterns, toml_file
 from keras_integrity_hook.policy.schema import KEYS, Settings
@@ -57,8 +57,7 @@ def current() -> Layers:
         ConfigurationError: a file or variable has a mistake.
         InsecurePermissionsError: somebody else could have written one of the files.
     """
-    data = machine.read_root_owned(machine.POLICY, LIMITS.policy)
-    by_machine = None if data is None else _parsed(data, machine.POLICY, Layer.MACHINE)
+    by_machine = _machine_file()
     found = [*_own_files(), *([by_machine] if by_machine else [])]
     return Layers(tuple(found), by_machine, _variables())
 
@@ -82,9 +81,13 @@ def resolve(layers: Layers, path: str | None) -> Settings:
     return Settings(**values, locked=layers.locked, origins=origins, files=files)
 
 
-def defaults() -> Settings:
-    """The settings in force where nobody says anything."""
-    return resolve(Layers((), None, {}), None)
+def of_machine() -> Layers:
+    """The machine's policy by itself; nothing where that is the one with a mistake."""
+    try:
+        found = _machine_file()
+    except IntegrityError:
+        found = None
+    return Layers((found,) if found else (), found, {})
 
 
 def variable_of(name: str) -> str:
@@ -92,18 +95,23 @@ def variable_of(name: str) -> str:
     return MODE_VARIABLE if name == "mode" else PREFIX + name.upper()
 
 
+def _machine_file() -> PolicyFile | None:
+    data = machine.read_root_owned(machine.POLICY, LIMITS.policy)
+    return None if data is None else _parsed(data, machine.POLICY, Layer.MACHINE)
+
+
 def _own_files() -> Iterator[PolicyFile]:
     """The project's policy and the user's."""
     project = os.environ.get(POLICY_VARIABLE, "")
     if project:
         path = os.path.abspath(project)
-        data = own.read_own(path, LIMITS.policy)
+        data = own.read_own(path, LIMITS.policy, named=True)
         if data is None:
             # Whoever named a file relies on it.
             raise ConfigurationError(f"{POLICY_VARIABLE} names a file that is not there", path=path)
         yield _parsed(data, path, Layer.PROJECT)
     path = own.user_file("policy.toml")
-    data = own.read_own(path, LIMITS.policy)
+    data = own.read_own(path, LIMITS.policy, named=False)
     if data is not None:
         yield _parsed(data, path, Layer.USER)
 

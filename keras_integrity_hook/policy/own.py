@@ -7,6 +7,7 @@ import os
 import stat
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
+from keras_integrity_hook.policy import permissions
 
 
 def user_file(name: str) -> str:
@@ -17,11 +18,17 @@ def user_file(name: str) -> str:
     return os.path.join(home, "keras-integrity", name)
 
 
-def read_own(path: str, limit: int) -> bytes | None:
+def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> bytes | None:
     """The bytes of a file of the user's, None where there is none.
 
+    Args:
+        limit: a longer file is refused, in bytes.
+        named: somebody named this very file. Where nobody did and its directory may not even be
+            looked into (a service that root started under another user), there is none.
+        strict: nobody but the user and root may write it, not even a group.
+
     Raises:
-        InsecurePermissionsError: everybody may write it.
+        InsecurePermissionsError: others may write it.
         ConfigurationError: it is there and cannot be read, is no file, or too long.
     """
     try:
@@ -29,25 +36,39 @@ def read_own(path: str, limit: int) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
+        if isinstance(error, PermissionError) and not named:
+            return None
         cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
         raise ConfigurationError(cause, path=path) from error
     try:
-        found = os.fstat(fd)
-        mode = stat.S_IMODE(found.st_mode)
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigurationError("is not a regular file", path=path)
-        if mode & stat.S_IWOTH:
-            raise InsecurePermissionsError(
-                f"everybody may write it ({mode:04o}), and it decides what is loaded",
-                path=path,
-                found=path,
-                mode=mode,
-                owner=found.st_uid,
-            )
-        with os.fdopen(os.dup(fd), "rb") as file:
-            data = file.read(limit + 1)
+        _check(path, fd, strict=strict)
+        data = _read(fd, limit)
     finally:
         os.close(fd)
     if len(data) > limit:
         raise ConfigurationError(f"is longer than {limit} bytes", path=path)
+    return data
+
+
+def _check(path: str, fd: int, *, strict: bool) -> None:
+    found = os.fstat(fd)
+    mode = stat.S_IMODE(found.st_mode)
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigurationError("is not a regular file", path=path)
+    if strict:
+        permissions.check_open(path, fd)
+    elif mode & stat.S_IWOTH:
+        raise InsecurePermissionsError(
+            f"everybody may write it ({mode:04o}), and it decides what is loaded",
+            path=path,
+            found=path,
+            mode=mode,
+            owner=found.st_uid,
+        )
+
+
+def _read(fd: int, limit: int) -> bytes:
+    data = b""
+    while piece := os.read(fd, limit + 1 - len(data)):
+        data += piece
     return data

@@ -8,13 +8,12 @@ keys alone are taken, and still everybody's revocations: distrust is never taken
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import machine, own, permissions
+from keras_integrity_hook.policy import machine, own
 from keras_integrity_hook.signing import keys, trust_file
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.trust_file import (
@@ -140,36 +139,15 @@ def _owned(path: str, *, required: bool = False) -> TrustFile:
     known = _parsed.get(path)
     if identity and known is not None and known[0] == identity:
         return known[1]
-    data = read_owned(path)
+    data = read_owned(path, named=required)
     if data is None and required:
         raise ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
     return _remember(path, identity, data)
 
 
-def read_owned(path: str) -> bytes | None:
-    """The bytes of a trust file of the user's; None where there is none.
-
-    Raises:
-        InsecurePermissionsError: others may write it.
-        ConfigurationError: it cannot be read, or is too long.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ConfigurationError("the trust file is not a regular file", path=path)
-        permissions.check_open(path, fd)
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read(LIMITS.trust_file + 1)
-    finally:
-        os.close(fd)
-    if len(data) > LIMITS.trust_file:
-        raise ConfigurationError(f"the trust file is over {LIMITS.trust_file} bytes", path=path)
-    return data
+def read_owned(path: str, *, named: bool = True) -> bytes | None:
+    """The bytes of a trust file of the user's or the project's; raises as ``own.read_own``."""
+    return own.read_own(path, LIMITS.trust_file, named=named, strict=True)
 
 
 def _refuse_shared_names(
