@@ -117,7 +117,9 @@ def _search() -> list[Listener]:
 
     found = []
     try:
-        from importlib_metadata import entry_points
+        # Not the package importlib_metadata: Keras has imported this one, and it is the first
+        # load or save of the process that pays.
+        from importlib.metadata import entry_points
 
         points = list(entry_points(group=GROUP))
     except Exception as error:  # a distribution with broken metadata

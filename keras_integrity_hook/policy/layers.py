@@ -50,6 +50,23 @@ class Layers(NamedTuple):
         return _first_rule(self.files, path)
 
 
+class _Question(NamedTuple):
+    """All that settings follow from: where it is the same, so are they.
+
+    Attributes:
+        rule: the first rule for the path.
+        locking: the machine's first rule for the path.
+    """
+
+    layers: Layers
+    rule: Rule | None
+    locking: Rule | None
+
+
+# One load or save asks several times, and seldom does anything change between.
+_latest: tuple[_Question, Settings] | None = None
+
+
 def current() -> Layers:
     """What is configured now; files are read each time they are asked for, and parsed once.
 
@@ -64,9 +81,19 @@ def current() -> Layers:
 
 def resolve(layers: Layers, path: str | None) -> Settings:
     """The settings in force at ``path``, or for the process where it is None."""
-    rule = layers.rule_for(path)
+    global _latest  # noqa: PLW0603
     by_machine = () if layers.machine is None else (layers.machine,)
-    locking = _first_rule(by_machine, path)
+    asked = _Question(layers, layers.rule_for(path), _first_rule(by_machine, path))
+    if _latest is not None and _latest[0] == asked:
+        return _latest[1]
+    found = _answer(asked)
+    _latest = asked, found
+    return found
+
+
+def _answer(asked: _Question) -> Settings:
+    layers, rule, locking = asked
+    by_machine = () if layers.machine is None else (layers.machine,)
     entries = {}
     for name, key in KEYS.items():
         chosen = (
