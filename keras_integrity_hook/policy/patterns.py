@@ -10,32 +10,65 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Iterator
 
 _WILD = re.compile(r"[*?\[]")
+_LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether ``pattern`` is for the model that lies at ``path`` once links are followed.
+    """Whether ``pattern`` is for the model at ``path``.
 
     Args:
         pattern: absolute, or without a slash. Links in it are followed as well, up to its first
             wildcard, so that a rule holds under whichever name its directory is reached.
-        path: absolute with links followed (:func:`resolved`), or a URL.
+        path: one of its :func:`names`.
     """
     if "/" not in pattern:
         return _compiled(pattern).fullmatch(path.rpartition("/")[2]) is not None
-    return _compiled(_resolved_pattern(pattern)).fullmatch(path) is not None
+    spellings = {pattern, _resolved_pattern(pattern)}
+    return any(_compiled(one).fullmatch(path) for one in spellings)
 
 
-def resolved(path: str) -> str:
-    """``path`` as rules see it: absolute, links followed; a URL as it is."""
-    return path if "://" in path else os.path.realpath(path)
+def names(path: str) -> tuple[str, ...]:
+    """All names that ``path`` has on its way through links, absolute: first the one asked for, last
+    where it really lies; a URL as it is.
+
+    A rule holds under each. If only the last counted, whoever can put a link in the place of a
+    model could lead it out of the rule that was made for it (CWE-59).
+    """
+    if "://" in path:
+        return (path,)
+    try:
+        return tuple(dict.fromkeys((*_on_the_way(path), os.path.realpath(path))))
+    except ValueError:  # a name that no file can have
+        return (path,)
+
+
+def _on_the_way(path: str) -> Iterator[str]:
+    yield os.path.abspath(path)
+    pending = os.path.join(os.getcwd(), path).split("/")[::-1]
+    at, links = "/", 0
+    while pending and links < _LINKS_AT_MOST:
+        step = pending.pop()
+        below = os.path.normpath(os.path.join(at, step))
+        try:
+            target = os.readlink(below)
+        except OSError:
+            at = below
+            continue
+        links += 1
+        at = "/" if target.startswith("/") else at
+        pending += target.split("/")[::-1]
+        yield os.path.normpath("/".join((at, *pending[::-1])))
 
 
 def _resolved_pattern(pattern: str) -> str:
+    if "://" in pattern:
+        return pattern
     wild = _WILD.search(pattern)
-    if "://" in pattern or wild is None:
-        return resolved(pattern)
+    if wild is None:
+        return os.path.realpath(pattern)
     fixed = pattern[: wild.start()].rpartition("/")[0]
     return os.path.realpath(fixed or "/").rstrip("/") + pattern[len(fixed) :]
 
