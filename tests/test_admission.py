@@ -210,3 +210,23 @@ def test_home_that_may_not_be_looked_into_holds_no_policy(tmp_path: Path) -> Non
 def run_cli(*arguments: object) -> None:
     command = [sys.executable, "-m", "keras_integrity_hook.cli", *map(str, arguments)]
     subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("store", ["embedded", "sidecar"])
+@pytest.mark.parametrize("kind", ["model.keras", "model.weights.h5", "directory"])
+def test_algorithm_that_is_not_installed_costs_the_seal_and_not_the_model(
+    keras: Any,
+    model: Any,
+    tmp_path: Path,
+    policy: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    store: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "blake3", None)  # as if it were not
+    policy.write_text(f'algorithm = "blake3"\nstore = "{store}"')
+    save(model, tmp_path / kind)
+    assert "not sealed" in caplog.text
+    assert kih.inspect(tmp_path / kind).state == "unsealed"
+    load(model, tmp_path / kind)

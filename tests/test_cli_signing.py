@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -182,15 +183,18 @@ def on_a_terminal(words: list[str], answers: list[str]) -> tuple[str, list[str]]
     shown, lines, asked = "", [], 0
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
         try:
             shown += os.read(terminal, 4096).decode()
         except OSError:  # the end, on Linux
             break
-        if asked < len(answers) and shown.rstrip().endswith(":"):
+        # The space comes last, once the terminal shows nothing and what was typed before is gone.
+        if asked < len(answers) and shown.endswith(": "):
             lines.append(Path(f"/proc/{child}/cmdline").read_text())
             os.write(terminal, answers[asked].encode() + b"\n")
             asked, shown = asked + 1, shown + "\n"
-    os.close(terminal)
+    os.close(terminal)  # hangs up on a child that still waits
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
     assert asked == len(answers), shown
     return shown, lines

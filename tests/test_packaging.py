@@ -284,6 +284,7 @@ def test_metadata_is_complete(metadata: Message) -> None:
         "cryptography>=45",
         "securesystemslib>=1.1",
         "tomlkit>=0.12",
+        "packaging>=22",
     }
 
 

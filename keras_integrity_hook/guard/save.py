@@ -20,7 +20,6 @@ from keras_integrity_hook.containers.set_kinds import Kind, Place
 from keras_integrity_hook.errors import (
     AuditError,
     IntegrityError,
-    LimitExceededError,
     SigningError,
     printable,
 )
@@ -293,8 +292,11 @@ def _write_and_seal(
     fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
     try:
         said = sealer.seal_in_place(fd, subject=private.name, path=path)
-    except LimitExceededError as error:
+    except (AuditError, SigningError):
+        raise
+    except IntegrityError as error:
         # The user's model matters more than its seal; loads will say that it has none.
+        sealer.give_back_room(fd)
         audit.record("save", path, outcome="unsealed", error=error)
     else:
         audit.record("save", path, outcome="ok", **audit.seal_facts(said))

@@ -149,6 +149,20 @@ def _sealed_words(
     return said, envelope.encode(signed), table
 
 
+def give_back_room(fd: int) -> None:
+    """Take the empty user block away again that was reserved for a seal, if there is one.
+
+    Args:
+        fd: as for :func:`seal_in_place`, where no seal could be made. A file that begins with an
+            empty user block is none that Keras would write.
+    """
+    if os.pread(fd, len(hdf5.SIGNATURE), 0) != bytes(len(hdf5.SIGNATURE)):
+        return
+    start, size = hdf5.reserved(fd), os.fstat(fd).st_size
+    copy_content(FileContent(fd, start, size - start), fd)  # downwards: nothing is lost
+    os.ftruncate(fd, size - start)
+
+
 def user_block_estimate(names: list[str], content_size: int) -> int:
     """User block (bytes) to reserve for variables of these ``names`` and total size in bytes.
 

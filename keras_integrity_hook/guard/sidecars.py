@@ -26,9 +26,10 @@ from keras_integrity_hook.containers.base import (
 )
 from keras_integrity_hook.containers.set_kinds import SEAL_SUFFIX, SIDECAR, Place
 from keras_integrity_hook.errors import (
+    AuditError,
     IntegrityError,
-    LimitExceededError,
     SealWriteError,
+    SigningError,
     printable,
 )
 from keras_integrity_hook.guard import replace, sealer
@@ -127,7 +128,7 @@ def write_beside(private: Path, target: Path, path: str) -> None:
         path: what the user calls ``target``; settings may differ from path to path.
 
     Raises:
-        SigningError: it has to be signed and could not be. IntegrityError: not a model.
+        SigningError: it has to be signed and could not be.
         OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
     fd = os.open(private, os.O_RDONLY | os.O_CLOEXEC)
@@ -135,7 +136,9 @@ def write_beside(private: Path, target: Path, path: str) -> None:
         _refuse_taken(target)
         said, seal = sealer.sidecar_for(fd, subject=private.name, path=path)
         _write_as(seal, _beside(private), like=target if target.exists() else private)
-    except (LimitExceededError, SealWriteError) as error:
+    except (AuditError, SigningError):
+        raise
+    except IntegrityError as error:
         audit.record("save", path, outcome="unsealed", error=error)
     else:
         audit.record("save", path, outcome="ok", **audit.seal_facts(said))

@@ -12,12 +12,13 @@ import base64
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedBundleError
 from keras_integrity_hook.interop import strict
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.envelope import PAYLOAD_TYPE
+from keras_integrity_hook.signing.verify import Signer
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -51,6 +52,13 @@ class Bundle:
     method: Method
     hint: str = ""
     certificates: tuple[bytes, ...] = ()
+
+
+class Verified(NamedTuple):
+    """A payload, and the trusted signers who signed it: one, or one key that has several names."""
+
+    payload: bytes
+    signer: Signer
 
 
 def decode(data: bytes) -> Bundle:

@@ -8,7 +8,7 @@ the time, the identity. What it trusts is a file that the trust store names; not
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_integrity_hook.errors import (
     ConfigurationError,
@@ -16,6 +16,7 @@ from keras_integrity_hook.errors import (
     NotSignedError,
     printable,
 )
+from keras_integrity_hook.interop.bundle import Verified
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.policy import machine
 from keras_integrity_hook.sealing.envelope import PAYLOAD_TYPE
@@ -23,9 +24,6 @@ from keras_integrity_hook.signing import trust
 from keras_integrity_hook.signing.trust import TrustStore
 from keras_integrity_hook.signing.trust_file import TrustedIdentity
 from keras_integrity_hook.signing.verify import Signer
-
-if TYPE_CHECKING:
-    from keras_integrity_hook.interop.verify import Verified
 
 _FOREIGN_TEXT = 300
 
@@ -38,8 +36,6 @@ def verified(data: bytes, store: TrustStore, at: datetime) -> Verified:
         MalformedBundleError: sigstore does not know such a bundle.
         ConfigurationError: the package or a trusted root is missing or broken.
     """
-    from keras_integrity_hook.interop.verify import Verified
-
     counted = [one for one in store.identities if one.counts_at(at)]
     if not counted:
         raise NotSignedError("nobody trusted signed it; no identity of sigstore's is trusted here")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook.errors import NotSignedError, SigningError, printable
 from keras_integrity_hook.interop import bundle as bundles
 from keras_integrity_hook.interop import certificates
-from keras_integrity_hook.interop.bundle import Bundle, Method
+from keras_integrity_hook.interop.bundle import Bundle, Method, Verified
 from keras_integrity_hook.sealing import envelope
 from keras_integrity_hook.signing import keys, trust
 from keras_integrity_hook.signing.keys import PublicKey
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
 ECDSA = "ecdsa-"
 """How the schemes begin that Model Signing has."""
-
-
-class Verified(NamedTuple):
-    """A payload, and the trusted signers who signed it: one, or one key that has several names."""
-
-    payload: bytes
-    signer: Signer
 
 
 def verified(data: bytes, store: TrustStore, at: datetime) -> Verified:

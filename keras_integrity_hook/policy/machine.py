@@ -11,6 +11,7 @@ import os
 import stat
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
+from keras_integrity_hook.policy import own
 
 DIRECTORY = "/etc/keras-integrity"
 POLICY = f"{DIRECTORY}/policy.toml"
@@ -45,7 +46,7 @@ def read_root_owned(path: str, limit: int) -> bytes | None:
             suspect = _suspect(path, found)
         if suspect is not None:
             raise suspect
-        return _read(fd, path, limit)
+        return own.read_bounded(fd, path, limit)
     finally:
         os.close(fd)
 
@@ -83,12 +84,3 @@ def _suspect(path: str, found: os.stat_result) -> InsecurePermissionsError | Non
         mode=mode,
         owner=found.st_uid,
     )
-
-
-def _read(fd: int, path: str, limit: int) -> bytes:
-    data = b""
-    while piece := os.read(fd, limit + 1 - len(data)):
-        data += piece
-    if len(data) > limit:
-        raise ConfigurationError(f"is longer than {limit} bytes", path=path)
-    return data

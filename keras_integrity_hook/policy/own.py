@@ -42,12 +42,9 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         raise ConfigurationError(cause, path=path) from error
     try:
         _check(path, fd, strict=strict)
-        data = _read(fd, limit)
+        return read_bounded(fd, path, limit)
     finally:
         os.close(fd)
-    if len(data) > limit:
-        raise ConfigurationError(f"is longer than {limit} bytes", path=path)
-    return data
 
 
 def _check(path: str, fd: int, *, strict: bool) -> None:
@@ -67,8 +64,11 @@ def _check(path: str, fd: int, *, strict: bool) -> None:
         )
 
 
-def _read(fd: int, limit: int) -> bytes:
+def read_bounded(fd: int, path: str, limit: int) -> bytes:
+    """All that is behind ``fd``. Raises ConfigurationError where it is over ``limit`` bytes."""
     data = b""
     while piece := os.read(fd, limit + 1 - len(data)):
         data += piece
+    if len(data) > limit:
+        raise ConfigurationError(f"is longer than {limit} bytes", path=path)
     return data

@@ -8,14 +8,12 @@ raised ``from None``: a traceback shows the values of no other library's frames 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_integrity_hook.errors import SigningError, printable
-from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.signing import keys
+from keras_integrity_hook.signing import keys, secret
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask
 
@@ -29,7 +27,7 @@ def read_file(path: str, ask: Ask) -> tuple[PublicKey, Callable[[bytes], bytes]]
     Raises:
         SigningError: no such file, others may read it, no key, wrong passphrase.
     """
-    return _halves(read_secret(path), path, ask)
+    return _halves(secret.read_file(path), path, ask)
 
 
 def read_environment(name: str, ask: Ask) -> tuple[PublicKey, Callable[[bytes], bytes]]:
@@ -38,32 +36,6 @@ def read_environment(name: str, ask: Ask) -> tuple[PublicKey, Callable[[bytes], 
     if not text:
         raise SigningError(f"the environment variable {printable(name)} holds no key")
     return _halves(text.encode(errors="replace"), f"env:{name}", ask)
-
-
-def read_secret(path: str) -> bytes:
-    """The bytes of a small file that nobody but its owner, this user or root, can read.
-
-    Links are followed (Kubernetes mounts its secrets by them); what is looked at is what was
-    opened.
-
-    Raises:
-        SigningError: it is not such a file.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
-        raise SigningError(f"the key file cannot be opened ({why})", path=path) from None
-    try:
-        _check_private(os.fstat(fd), path)
-        data = os.read(fd, LIMITS.key_file + 1)
-    except OSError as error:
-        raise SigningError(f"the key file cannot be read ({error.strerror})", path=path) from None
-    finally:
-        os.close(fd)
-    if len(data) > LIMITS.key_file:
-        raise SigningError(f"the key file is over {LIMITS.key_file} bytes", path=path)
-    return data
 
 
 def write_pair(path: str, kind: str, passphrase: str | None) -> PublicKey:
@@ -120,16 +92,6 @@ def _load(pem: bytes, shown: str, ask: Ask) -> PrivateKeyTypes:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         why = "the passphrase is wrong or the key damaged" if encrypted else "no private key in PEM"
         raise SigningError(why, path=shown) from None
-
-
-def _check_private(found: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise SigningError("the key is not in a regular file", path=path)
-    if found.st_uid not in (os.geteuid(), 0):
-        raise SigningError(f"the key file belongs to another user ({found.st_uid})", path=path)
-    mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o077:
-        raise SigningError(f"others may use the key file (mode {mode:04o})", path=path)
 
 
 def _write_new(path: str, data: bytes, mode: int) -> None:

@@ -7,9 +7,11 @@ Never from a command line, which every user of the machine can read.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 
 from keras_integrity_hook.errors import SigningError
+from keras_integrity_hook.limits import LIMITS
 
 PASSPHRASE, PASSPHRASE_FILE = (
     "KERAS_INTEGRITY_KEY_PASSPHRASE",
@@ -31,12 +33,36 @@ def from_environment() -> str | None:
     path = os.environ.get(PASSPHRASE_FILE)
     if not path:
         return None
-    from keras_integrity_hook.signing import private
-
     try:
-        return private.read_secret(path).decode().rstrip("\r\n")
+        return read_file(path).decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise SigningError("the passphrase is not UTF-8 text", path=path) from None
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a small file that nobody but its owner, this user or root, can read.
+
+    Links are followed (Kubernetes mounts its secrets by them); what is looked at is what was
+    opened.
+
+    Raises:
+        SigningError: it is not such a file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise SigningError(f"the key file cannot be opened ({why})", path=path) from None
+    try:
+        _check_private(os.fstat(fd), path)
+        data = os.read(fd, LIMITS.key_file + 1)
+    except OSError as error:
+        raise SigningError(f"the key file cannot be read ({error.strerror})", path=path) from None
+    finally:
+        os.close(fd)
+    if len(data) > LIMITS.key_file:
+        raise SigningError(f"the key file is over {LIMITS.key_file} bytes", path=path)
+    return data
 
 
 class Secrets:
@@ -64,3 +90,13 @@ class Secrets:
         for secret in self._told:
             text = text.replace(secret, "***")
         return text
+
+
+def _check_private(found: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise SigningError("the key is not in a regular file", path=path)
+    if found.st_uid not in (os.geteuid(), 0):
+        raise SigningError(f"the key file belongs to another user ({found.st_uid})", path=path)
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        raise SigningError(f"others may use the key file (mode {mode:04o})", path=path)
