@@ -30,6 +30,9 @@ class IntegrityError(Exception):
     Args:
         cause: what happened, one sentence without a final stop.
         path: the file concerned, as the user named it, or None.
+
+    Attributes:
+        is_told: it was recorded already that it refuses a load.
     """
 
     code = "integrity-error"
@@ -39,6 +42,7 @@ class IntegrityError(Exception):
         super().__init__(cause)
         self.cause = cause
         self.path = path
+        self.is_told = False
 
     def remedy(self) -> str:
         """What a person can do about it, in one or two sentences."""

@@ -65,30 +65,27 @@ def with_code() -> dict[str, Any]:
     return made
 
 
-def gadget(advisory: str, elsewhere: Path) -> dict[str, Any]:
-    """The layer that the advisory is about."""
-    layers = "keras.layers"
-    if advisory == "CVE-2025-1550":
-        return calling(function("os", "system"), command="true")
-    if advisory == "CVE-2025-8747":
-        url = "http://localhost:9/authorized_keys"
-        return calling(function("keras.utils", "get_file"), origin=url, cache_dir=str(elsewhere))
-    if advisory == "CVE-2025-9906":
-        return calling(function("keras.config", "enable_unsafe_deserialization"))
-    if advisory == "CVE-2025-49655":
-        module = {"class_name": "__bytes__", "config": {"value": "gAJLAS4="}}
-        inner = {"name": "gadget", "module": module}
-        return {"module": layers, "class_name": "TorchModuleWrapper", "config": inner}
-    if advisory == "CVE-2025-12058":
-        inner = {"name": "gadget", "vocabulary": "/etc/passwd"}
-        return {"module": layers, "class_name": "StringLookup", "config": inner}
-    if advisory == "CVE-2026-1462":
-        inner = {"name": "gadget", "filepath": str(elsewhere), "call_endpoint": "serve"}
-        return {"module": layers, "class_name": "TFSMLayer", "config": inner}
-    if advisory == "CVE-2026-12479":
-        inner = {"name": f"../../..{elsewhere}/written", "units": 3}
-        return {"module": layers, "class_name": "Dense", "config": inner}
-    return with_code()
+def layer(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"module": "keras.layers", "class_name": class_name, "config": config}
+
+
+def gadgets(elsewhere: str) -> dict[str, dict[str, Any]]:
+    """By advisory, the layer that it is about."""
+    pickled = {"class_name": "__bytes__", "config": {"value": "gAJLAS4="}}
+    download = {"origin": "http://localhost:9/authorized_keys", "cache_dir": elsewhere}
+    unsafe = function("keras.config", "enable_unsafe_deserialization")
+    return {
+        "CVE-2024-3660": with_code(),
+        "CVE-2025-1550": calling(function("os", "mkdir"), path=elsewhere),
+        "CVE-2025-8747": calling(function("keras.utils", "get_file"), **download),
+        "CVE-2025-9905": with_code(),
+        "CVE-2025-9906": calling(unsafe),
+        "CVE-2025-49655": layer("TorchModuleWrapper", name="gadget", module=pickled),
+        "CVE-2025-12058": layer("StringLookup", name="gadget", vocabulary="/etc/passwd"),
+        "CVE-2026-1462": layer("TFSMLayer", filepath=elsewhere, call_endpoint="serve"),
+        "CVE-2026-12479": layer("Dense", name=f"../../../../../../..{elsewhere}", units=3),
+        "CVE-2026-12481": with_code(),
+    }
 
 
 CANARY = {
@@ -99,24 +96,24 @@ CANARY = {
 }
 
 
-def planted(config: str, layer: dict[str, Any]) -> str:
-    """The configuration of a Sequential model with the canary and ``layer`` at its end."""
+def planted(config: str, added: dict[str, Any]) -> str:
+    """The configuration of a Sequential model with the canary and ``added`` at its end."""
     parsed = json.loads(config)
-    parsed["config"]["layers"] += [CANARY, layer]
+    parsed["config"]["layers"] += [CANARY, added]
     return json.dumps(parsed)
 
 
-def tamper_archive(path: Path, layer: dict[str, Any]) -> None:
+def tamper_archive(path: Path, added: dict[str, Any]) -> None:
     found = [(info.filename, data) for info, data in attacks.members(path)]
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in found:
-            text = planted(data.decode(), layer) if name == "config.json" else data
+            text = planted(data.decode(), added) if name == "config.json" else data
             archive.writestr(name, text)
 
 
-def tamper_legacy(path: Path, layer: dict[str, Any]) -> None:
+def tamper_legacy(path: Path, added: dict[str, Any]) -> None:
     with h5py.File(path, "r+") as file:
-        file.attrs["model_config"] = planted(file.attrs["model_config"], layer)
+        file.attrs["model_config"] = planted(file.attrs["model_config"], added)
 
 
 IN_ARCHIVES = (
@@ -151,7 +148,7 @@ def test_gadget_of_an_advisory_is_refused_before_anything_is_deserialized(
     seal = attacks.seal_of(path)
     if name == "model.keras":
         kih.unseal(path)
-    tamper(path, gadget(advisory, tmp_path / "elsewhere"))
+    tamper(path, gadgets(str(tmp_path / "elsewhere"))[advisory])
     if name == "model.keras":
         attacks.put_raw(path, envelope.encode(seal.envelope), seal.table)
     refused(kih.ChecksumMismatchError, path)  # the good seal, kept
@@ -169,7 +166,7 @@ def test_canary_sings_where_nothing_is_demanded(publisher: Publisher, models: Pa
         BUILT.clear()
         path = publisher.save(models / name)
         kih.unseal(path)
-        tamper(path, {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}})
+        tamper(path, layer("Dropout", rate=0.5))
         load(path)
         assert BUILT
 

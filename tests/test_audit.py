@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from keras_integrity_hook.guard import save
 from keras_integrity_hook.guard.download import Download
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.signing import private
+from tests.attacks import point_elsewhere
 from tests.kinds import needs
 from tests.models import write_model
 from tests.test_cli import ARM, environment
@@ -202,6 +204,31 @@ def test_load_and_refusal_leave_one_line_each(keras: Any, models: Path, log: Pat
         "refused",
         str(path),
     )
+
+
+def test_refusal_after_the_check_leaves_one_line_behind_that_of_the_load(
+    keras: Any, models: Path, log: Path
+) -> None:
+    """A signed file may still point elsewhere, and one may be written over while it is read."""
+    path = models / "m.keras"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")]).save(path)
+    kih.unseal(path)
+    with zipfile.ZipFile(path) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    weights = models / "inside.h5"
+    weights.write_bytes(found["model.weights.h5"])
+    point_elsewhere(weights, models / "elsewhere.h5", "external link")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**found, "model.weights.h5": weights.read_bytes()}.items():
+            archive.writestr(name, data)
+    kih.seal(path)
+    log.unlink()
+    with pytest.raises(kih.ExternalReferenceError) as caught:
+        keras.models.load_model(path)
+    assert caught.value.path == str(path)
+    told = [(event["event"], event["outcome"], event["path"]) for event in events(log)]
+    assert told == [("load", "ok", str(path)), ("refusal", "refused", str(path))]
+    assert events(log)[1]["facts"]["error"]["code"] == "external-reference"
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])

@@ -16,6 +16,7 @@ from keras_integrity_hook.policy.schema import KEYS
 from keras_integrity_hook.policy.toml_file import Layer, PolicyFile
 from keras_integrity_hook.policy.words import Require
 from keras_integrity_hook.signing import trust_file
+from tests import threats
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, SECURITY = ROOT / "docs" / "security-teams.md", ROOT / "SECURITY.md"
@@ -125,9 +126,23 @@ def test_every_command_on_the_pages_exists() -> None:
         assert {word for word in words if word.startswith("--")} <= options | {"--help"}, typed
 
 
+def table_of_threats() -> list[str]:
+    """The lines of the table in SECURITY.md."""
+    return SECURITY.read_text().partition("| Threat |")[2].partition("\n\n")[0].splitlines()[2:]
+
+
+def test_every_threat_in_the_table_has_its_tests_in_order() -> None:
+    rows = [row.split("|")[1].strip() for row in table_of_threats()]
+    assert len(rows) == len(threats.TESTS)
+    assert all(row.startswith(words) for row, words in zip(rows, threats.TESTS, strict=True))
+    there = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    for tests in threats.TESTS.values():
+        assert tests
+        assert [name for name in tests if f"def {name}(" not in there] == []
+
+
 def test_every_setting_in_the_table_of_threats_exists() -> None:
-    table = SECURITY.read_text().partition("| Threat |")[2].partition("\n\n")[0]
-    needs = " ".join(row.split("|")[3] for row in table.splitlines()[2:])
+    needs = " ".join(row.split("|")[3] for row in table_of_threats())
     named = set(re.findall(r"`(\w+)(?: = [^`]*)?`", needs)) - {"allow_opt_out"}
     assert len(named) > 8
     assert named <= set(KEYS)

@@ -291,7 +291,8 @@ def test_container_renamed_under_its_signature_is_refused(
 @contextmanager
 def after_the_check(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> Iterator[None]:
     """Let ``act`` happen once, as soon as the content was found to match its seal."""
-    original, acted = check.check_content, []
+    original = check.check_content
+    acted: list[bool] = []
 
     def checked(model: Any) -> None:
         original(model)

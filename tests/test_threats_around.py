@@ -13,6 +13,7 @@ import os
 import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,20 +118,22 @@ def test_download_that_anybody_on_the_way_can_change_is_refused(
     digest = hashlib.sha256(content).hexdigest()
     secure.pages["/model.keras"] = content
 
-    def fetch(url: str, **more: Any) -> Path:
-        cache = tmp_path / "cache" / how / str(len(more))
-        return Path(keras.utils.get_file("model.keras", url, cache_dir=str(cache), **more))
+    def fetch(url: str, file_hash: str | None = None) -> Path:
+        cache = tempfile.mkdtemp(dir=tmp_path)
+        found = keras.utils.get_file("model.keras", url, file_hash=file_hash, cache_dir=cache)
+        return Path(found)
 
-    assert value_of(fetch(secure.url("/model.keras"), file_hash=digest)) == GOOD
-    with serving(Site()) as plain, pytest.raises(kih.InsecureDownloadError):
+    assert value_of(fetch(secure.url("/model.keras"), digest)) == GOOD
+    with serving(Site()) as plain:
         plain.pages["/model.keras"] = content
         secure.moved["/moved.keras"] = plain.url("/model.keras")
-        if how == "over plain http":
-            fetch(plain.url("/model.keras"), file_hash=digest, extract=False)
-        elif how == "without a hash":
-            fetch(secure.url("/model.keras"))
-        else:
-            fetch(secure.url("/moved.keras"), file_hash=digest, extract=False)
+        url, known = {
+            "over plain http": (plain.url("/model.keras"), digest),
+            "without a hash": (secure.url("/model.keras"), None),
+            "redirected to plain http": (secure.url("/moved.keras"), digest),
+        }[how]
+        with pytest.raises(kih.InsecureDownloadError):
+            fetch(url, known)
     assert plain.connections == 0
 
 
@@ -369,14 +372,11 @@ def test_secrets_are_in_no_message_and_no_log(
         key.chmod(0o644)
     else:
         monkeypatch.setenv("KERAS_INTEGRITY_KEY", pem)
-    with (
-        caplog.at_level(logging.DEBUG),
-        pytest.raises((kih.SigningError, kih.ConfigurationError)) as caught,
-    ):
-        if how == "key in place of its path":
-            load(path)  # nothing is loaded under settings that have a mistake
-        else:
-            publisher.save(path)
+    # Nothing is loaded either under settings that have a mistake.
+    attempt = load if how == "key in place of its path" else publisher.save
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises((kih.SigningError, kih.ConfigurationError)) as caught:
+        attempt(path)
     told = [str(caught.value), repr(caught.value), json.dumps(caught.value.to_dict())]
     told += [caplog.text, log.read_text()]
     for text in told:
