@@ -159,6 +159,7 @@ def _refuse(model: ModelFile, error: IntegrityError, named: Override) -> None:
             raise OverrideRefusedError(cause, path=model.path) from error
     except (OverrideRefusedError, RevokedModelError) as refused:
         audit.record("override", model.path, outcome="refused", **named._asdict(), error=refused)
+        refused.is_told = True
         raise
 
 
