@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways around a policy, by somebody who can write models, their directories and the environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import keras_integrity_hook as kih
+from tests.kinds import export
+
+SECONDS = float(os.environ.get("RACE_SECONDS", "6"))
+"""How long each race lasts."""
+
+# Without the hook, as a stranger with write access to the directory of a link would.
+_TURN_LINK = """
+import os, sys
+link, *targets = sys.argv[1:]
+print("ready", flush=True)
+while True:
+    for target in targets:
+        os.symlink(target, link + ".new")
+        os.replace(link + ".new", link)
+"""
+
+
+@pytest.fixture
+def model(keras: Any) -> Any:
+    return keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+
+
+@pytest.fixture
+def tf(keras: Any) -> Any:
+    return pytest.importorskip("tensorflow")
+
+
+@pytest.fixture
+def policy(home: Path) -> Path:
+    home.mkdir(parents=True)
+    (home / "policy.toml").write_text("")
+    return home / "policy.toml"
+
+
+@contextmanager
+def turned(link: Path, targets: list[Path]) -> Iterator[None]:
+    """Let another process turn ``link`` to each of ``targets`` as fast as it can."""
+    link.symlink_to(targets[0])
+    command = [sys.executable, "-S", "-c", _TURN_LINK, str(link), *map(str, targets)]
+    attacker = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert attacker.stdout is not None
+        assert attacker.stdout.readline() == b"ready\n"
+        yield
+        assert attacker.poll() is None, "the attacker died, so nothing was attacked"
+    finally:
+        attacker.kill()
+        attacker.communicate()
+
+
+def loads_of(load: Callable[[], Any]) -> Iterator[Any]:
+    """What ``load`` returns, again and again for a while, where it does not raise."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        try:
+            yield load()
+        except Exception:
+            continue
+
+
+def saved_module(tf: Any, path: Path, value: float) -> Path:
+    """A sealed SavedModel whose function adds ``value``."""
+
+    class Adding(tf.Module):  # type: ignore[misc, name-defined]
+        @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])  # type: ignore[untyped-decorator, unused-ignore]
+        def add(self, number: Any) -> Any:
+            return number + value
+
+    tf.saved_model.save(Adding(), str(path))
+    return path
+
+
+def load_version_1(tf: Any, path: str) -> Any:
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        return tf.compat.v1.saved_model.load(session, ["serve"], path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("host", ["", "localhost", "any.host"])
+def test_host_in_a_file_url_does_not_lead_around_the_check(
+    tf: Any, model: Any, tmp_path: Path, policy: Path, host: str
+) -> None:
+    export(model, tmp_path / "m")
+    url = f"file://{host}{tmp_path}/m"
+    load_version_1(tf, url)
+    kih.unseal(tmp_path / "m")
+    policy.write_text('require = "sealed"')
+    with pytest.raises(kih.UnsealedModelError):
+        load_version_1(tf, url)
+    with pytest.raises(kih.UnsealedModelError):
+        tf.saved_model.load(url)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_saved_model_that_comes_and_goes_is_never_loaded_unchecked(
+    tf: Any, tmp_path: Path, policy: Path
+) -> None:
+    policy.write_text('require = "sealed"')
+    good = saved_module(tf, tmp_path / "good", 1.0)
+    evil = saved_module(tf, tmp_path / "evil", 666.0)
+    kih.unseal(evil)
+    (tmp_path / "none").write_text("no directory")
+    link = tmp_path / "link"
+    with turned(link, [good, tmp_path / "none", evil]):
+        values = [float(m.add(0.0)) for m in loads_of(lambda: tf.saved_model.load(str(link)))]
+    assert set(values) == {1.0}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_checkpoint_that_comes_and_goes_is_never_restored_unchecked(
+    tf: Any, tmp_path: Path, policy: Path
+) -> None:
+    policy.write_text('require = "sealed"')
+    for name in ("evil", "none"):
+        (tmp_path / name).mkdir()
+    tf.train.Checkpoint(v=tf.Variable(666.0)).write(str(tmp_path / "evil/c"))
+    kih.unseal(tmp_path / "evil/c")
+    (tmp_path / "none/c").write_text("no checkpoint")
+    variable = tf.Variable(0.0)
+    with turned(tmp_path / "link", [tmp_path / "none", tmp_path / "evil"]):
+        path = str(tmp_path / "link/c")
+        for _ in loads_of(lambda: tf.train.Checkpoint(v=variable).read(path)):
+            break
+    assert float(variable) == 0.0
+
+
+def test_what_no_checkpoint_reader_knows_is_refused_where_a_seal_is_required(
+    tf: Any, model: Any, tmp_path: Path, policy: Path
+) -> None:
+    (tmp_path / "c").write_text("an index may appear beside it while it is looked at")
+    (tmp_path / "orbax").mkdir()
+    policy.write_text('require = "sealed"')
+    with pytest.raises(kih.UnsealedModelError):
+        tf.train.Checkpoint().read(str(tmp_path / "c"))
+    with pytest.raises(kih.UnsealedModelError):
+        tf.train.load_checkpoint(str(tmp_path / "c"))
+    with pytest.raises(kih.UnsealedModelError):
+        model.load_weights(tmp_path / "orbax")
+    policy.write_text("")
+    with pytest.raises(ValueError, match="not supported"):
+        model.load_weights(tmp_path / "orbax")
+
+
+@pytest.mark.parametrize("scheme", ["hf:", "xx:"])
+def test_directory_called_as_a_scheme_is_no_way_around_the_check(
+    keras: Any, model: Any, tmp_path: Path, policy: Path, monkeypatch: Any, scheme: str
+) -> None:
+    (tmp_path / scheme).mkdir()
+    monkeypatch.chdir(tmp_path)
+    model.save(tmp_path / scheme / "m.keras")
+    model.save(tmp_path / scheme / "m.h5")
+    for name in ("m.keras", "m.h5"):
+        kih.unseal(tmp_path / scheme / name)
+    policy.write_text('require = "sealed"')
+    with pytest.raises(kih.UnsealedModelError):
+        keras.saving.KerasFileEditor(f"{scheme}//m.keras")
+    with pytest.raises(kih.UnsealedModelError):
+        model.load_weights(f"{scheme}//m.h5")
