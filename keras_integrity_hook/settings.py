@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "Store",
     "Unsealed",
+    "all_at",
     "at",
     "for_save",
     "mode",
@@ -50,6 +51,15 @@ def at(path: str | None = None) -> Settings:
         InsecurePermissionsError: somebody else could have written a policy file.
     """
     return layers.resolve(layers.current(), path)
+
+
+def all_at(path: str) -> tuple[Settings, ...]:
+    """The settings that a load from ``path`` has to satisfy, each of them; raises as :func:`at`.
+
+    They are several where links lead to the model, and different rules are for the names on the
+    way: a link that leads out of a directory does not lead around the rule for it.
+    """
+    return layers.resolve_all(layers.current(), path)
 
 
 def for_save(path: str | None) -> Settings:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,9 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
-from tests.kinds import export
+from keras_integrity_hook.interop import sign
+from tests.kinds import export, save
+from tests.signers import let_trust, make_key
 
 SECONDS = float(os.environ.get("RACE_SECONDS", "6"))
 """How long each race lasts."""
@@ -174,3 +175,65 @@ def test_directory_called_as_a_scheme_is_no_way_around_the_check(
         keras.saving.KerasFileEditor(f"{scheme}//m.keras")
     with pytest.raises(kih.UnsealedModelError):
         model.load_weights(f"{scheme}//m.h5")
+
+
+def test_link_out_of_a_directory_does_not_lead_around_its_rule(
+    keras: Any, model: Any, tmp_path: Path, policy: Path
+) -> None:
+    for name in ("prod", "elsewhere"):
+        (tmp_path / name).mkdir()
+    model.save(tmp_path / "elsewhere/m.keras")
+    (tmp_path / "prod/m.keras").symlink_to("../elsewhere/m.keras")
+    (tmp_path / "current").symlink_to("prod")
+    policy.write_text(f'[[rules]]\npath = "{tmp_path}/prod/**"\nrequire = "signed"\n')
+    keras.models.load_model(tmp_path / "elsewhere/m.keras")
+    for directory in ("prod", "current"):
+        with pytest.raises(kih.NotSignedError):
+            keras.models.load_model(tmp_path / directory / "m.keras")
+    kih.unseal(tmp_path / "elsewhere/m.keras")
+    with pytest.raises(kih.UnsealedModelError):
+        keras.models.load_model(tmp_path / "prod/m.keras")
+    policy.write_text(
+        f'require = "sealed"\n[[rules]]\npath = "{tmp_path}/prod/**"\nallow_override = false\n'
+    )
+    digest = kih.inspect(tmp_path / "elsewhere/m.keras", digest=True).digest
+    assert digest is not None
+    with (
+        kih.override(root=digest, reason="a way around the rule"),
+        pytest.raises(kih.OverrideRefusedError),
+    ):
+        keras.models.load_model(tmp_path / "prod/m.keras")
+
+
+@pytest.mark.parametrize("kind", ["model.keras", "directory"])
+def test_rules_of_two_names_are_both_satisfied(
+    keras: Any, model: Any, tmp_path: Path, policy: Path, kind: str
+) -> None:
+    for name in ("ann", "bob"):
+        let_trust(name, make_key(tmp_path / name, "ecdsa"))
+    (tmp_path / "prod").mkdir()
+    path, link = tmp_path / kind, tmp_path / "prod" / kind
+    save(model, path)
+    link.symlink_to(path)
+    kih.sign(path, key=str(tmp_path / "ann"))
+    sign.sign(str(path), str(tmp_path / "bob"))
+    if kind == "model.keras":
+        (tmp_path / "prod/model.keras.sig").write_bytes(
+            path.with_name("model.keras.sig").read_bytes()
+        )
+
+    def rules(of_prod: str, of_rest: str) -> str:
+        ours = f'[[rules]]\npath = "{tmp_path}/prod/**"\nrequire = "signed"\nsigners = {of_prod}\n'
+        return ours + f'[[rules]]\npath = "**/{kind}"\nrequire = "signed"\nsigners = {of_rest}\n'
+
+    for one, other in ("ann", "bob"), ("bob", "ann"), ("bob", "bob"):
+        policy.write_text(rules(f'["{one}"]', f'["{other}"]\nthreshold = 1'))
+        keras.models.load_model(link)
+    policy.write_text(rules('["ann"]', '["nobody"]'))
+    with pytest.raises(kih.NotSignedError):
+        keras.models.load_model(link)
+    # Without its seal the model still has what the detached signature is over.
+    policy.write_text(rules('["bob"]\nthreshold = 1', '["bob"]'))
+    kih.unseal(path)
+    with pytest.raises(kih.IntegrityError):
+        keras.models.load_model(link)  # of a file the signature covers the seal as well

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.caller import outside_depth
-from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.containers.base import ModelFile, Seal
 from keras_integrity_hook.errors import (
+    ChecksumMismatchError,
     IntegrityError,
     UnreadableFileError,
     UnsealedModelError,
@@ -43,7 +44,7 @@ class Admitted(NamedTuple):
 
 
 def admit(model: ModelFile) -> Admitted:
-    """Hold an open model against what the policy demands at its path.
+    """Hold an open model against what the policy demands at its path, under every name of it.
 
     Where it is a detached signature that satisfies a demand, ``model`` is changed: its content and
     seal become the bytes that were signed, and what pins them.
@@ -54,12 +55,25 @@ def admit(model: ModelFile) -> Admitted:
         WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
         ConfigurationError: the policy has a mistake.
     """
-    demands = settings.at(model.path)
+    own = pinned = model.content, model.seal
+    signers: dict[str, None] = {}
+    for demands in settings.all_at(model.path):
+        model.content, model.seal = own
+        signers |= dict.fromkeys(_admitted(model, demands))
+        if model.seal is not own[1]:
+            _refuse_other_bytes(model, pinned[1], own[1])
+            pinned = model.content, model.seal
+    model.content, model.seal = pinned
+    return Admitted(tuple(signers))
+
+
+def _admitted(model: ModelFile, demands: Settings) -> tuple[str, ...]:
+    """The names of those whose signatures were asked for; raises as :func:`admit`."""
     try:
         if demands.permissions is settings.Permissions.STRICT:
             _check_permissions(model, demands)
         if demands.needs_signatures:
-            return Admitted(signatures.required(model, demands))
+            return signatures.required(model, demands)
         if model.seal is None:
             refuse_unsealed(model.path)
         else:
@@ -67,7 +81,14 @@ def admit(model: ModelFile) -> Admitted:
     except IntegrityError as error:
         error.path = error.path or model.path
         raise
-    return Admitted()
+    return ()
+
+
+def _refuse_other_bytes(model: ModelFile, before: Seal | None, own: Seal | None) -> None:
+    """A detached signature was read for each of two rules: of the same bytes, or not at all."""
+    assert model.seal is not None
+    if before is not own and before is not None and before.table != model.seal.table:
+        raise ChecksumMismatchError("the file was changed while it was read", path=model.path)
 
 
 def warn_if_unsealed(model: ModelFile) -> None:
@@ -95,10 +116,10 @@ def warn_unsealed(path: str, *also: str) -> None:
 
 def refuse_unsealed(path: str, what: str = "the model") -> None:
     """Refuse what has no seal where one is required. Raises UnsealedModelError."""
-    demands = settings.at(path)
-    if demands.needs_signatures:
+    demands = settings.all_at(path)
+    if any(one.needs_signatures for one in demands):
         raise UnsealedModelError(f"{what} has no seal and a signed one is required", path=path)
-    if demands.needs_seal:
+    if any(one.needs_seal for one in demands):
         raise UnsealedModelError(f"{what} has no seal and one is required", path=path)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
@@ -47,7 +48,7 @@ class Layers(NamedTuple):
 
     def rule_for(self, path: str | None) -> Rule | None:
         """The first rule that matches."""
-        return _first_rule(self.files, path)
+        return _first_rule(self.files, None if path is None else patterns.resolved(path))
 
 
 def current() -> Layers:
@@ -64,9 +65,24 @@ def current() -> Layers:
 
 def resolve(layers: Layers, path: str | None) -> Settings:
     """The settings in force at ``path``, or for the process where it is None."""
-    rule = layers.rule_for(path)
+    return _under(layers, None if path is None else patterns.resolved(path))
+
+
+def resolve_all(layers: Layers, path: str) -> tuple[Settings, ...]:
+    """The settings under each of the names that lead to ``path``, those that differ."""
+    found: list[Settings] = []
+    for name in patterns.names(path):
+        one = _under(layers, name)
+        if not any(replace(one, origins=other.origins) == other for other in found):
+            found.append(one)
+    return tuple(found)
+
+
+def _under(layers: Layers, where: str | None) -> Settings:
+    """The settings at the model of this very name, see :func:`patterns.names`."""
+    rule = _first_rule(layers.files, where)
     by_machine = () if layers.machine is None else (layers.machine,)
-    locking = _first_rule(by_machine, path)
+    locking = _first_rule(by_machine, where)
     entries = {}
     for name, key in KEYS.items():
         chosen = (
@@ -163,9 +179,8 @@ def _among(
     return next((file.entries[name] for file in files if name in file.entries), None)
 
 
-def _first_rule(files: tuple[PolicyFile, ...], path: str | None) -> Rule | None:
-    rules = [rule for file in files for rule in file.rules]
-    if path is None or not rules:
+def _first_rule(files: tuple[PolicyFile, ...], where: str | None) -> Rule | None:
+    if where is None:
         return None
-    where = patterns.resolved(path)
+    rules = (rule for file in files for rule in file.rules)
     return next((rule for rule in rules if patterns.matches(rule.pattern, where)), None)
