@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -80,7 +81,7 @@ def loads_of(load: Callable[[], Any]) -> Iterator[Any]:
 def saved_module(tf: Any, path: Path, value: float) -> Path:
     """A sealed SavedModel whose function adds ``value``."""
 
-    class Adding(tf.Module):  # type: ignore[misc, name-defined]
+    class Adding(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])  # type: ignore[untyped-decorator, unused-ignore]
         def add(self, number: Any) -> Any:
             return number + value
@@ -237,3 +238,39 @@ def test_rules_of_two_names_are_both_satisfied(
     kih.unseal(path)
     with pytest.raises(kih.IntegrityError):
         keras.models.load_model(link)  # of a file the signature covers the seal as well
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A directory below ``/gcs``, where clouds mount buckets and Keras sees a remote place."""
+    top = Path("/gcs")
+    if top.exists() or not os.access("/", os.W_OK):
+        pytest.skip("needs a /gcs of its own")
+    (top / tmp_path.name).mkdir(parents=True)
+    try:
+        yield top / tmp_path.name
+    finally:
+        shutil.rmtree(top)
+
+
+@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.h5"])
+@pytest.mark.parametrize("prefix", ["", "file://", "file://localhost"])
+def test_copy_that_keras_makes_is_held_against_the_rule_for_its_source(
+    keras: Any, mounted: Path, policy: Path, prefix: str, name: str, package: str
+) -> None:
+    keras = pytest.importorskip(package)
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+    path = mounted / name
+    local = path.with_name(f"local.{name}")
+    model.save_weights(local) if "weights" in name else model.save(local)
+    local.rename(path)
+    kih.unseal(path)
+    load = model.load_weights if "weights" in name else keras.models.load_model
+    with pytest.warns(kih.UnsealedModelWarning, match=f"{path}"):
+        load(f"{prefix}{path}")
+    policy.write_text('[[rules]]\npath = "/gcs/**"\nrequire = "sealed"\n')
+    with pytest.raises(kih.UnsealedModelError):
+        load(f"{prefix}{path}")
+    with pytest.raises(kih.UnsealedModelError):
+        load(f"{prefix}{path}.none.{name}")

@@ -28,7 +28,7 @@ def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
         # A directory of that name may be a SavedModel.
         if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
             load.refuse_broken(path)
-        return wrapped(*args, **kwargs)
+        return guards.called_in_place(wrapped, args, kwargs, path)
 
 
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:

@@ -154,7 +154,7 @@ class _Reader:
     def _whole(self, pattern: str, index: int) -> str:
         import os
 
-        expanded = self._at_home(pattern, "path", index)
+        expanded: str = self._at_home(pattern, "path", index)
         if "/" not in expanded or expanded.startswith(("/", "**/")) or "://" in expanded:
             return "/" + expanded if expanded.startswith("**/") else expanded
         if self._layer is Layer.PROJECT:
