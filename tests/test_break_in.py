@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -16,6 +17,13 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
+from keras_integrity_hook.containers.set_kinds import (
+    KERAS_DIRECTORY,
+    KERAS_HUB_PRESET,
+    KERAS_SHARDS,
+)
+from keras_integrity_hook.guard import check, merge, store
+from keras_integrity_hook.guard import save as guard_save
 from keras_integrity_hook.interop import sign
 from tests.kinds import export, save
 from tests.signers import let_trust, make_key
@@ -274,3 +282,168 @@ def test_copy_that_keras_makes_is_held_against_the_rule_for_its_source(
         load(f"{prefix}{path}")
     with pytest.raises(kih.UnsealedModelError):
         load(f"{prefix}{path}.none.{name}")
+
+
+@pytest.fixture
+def key(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A key that signs every save, and is trusted."""
+    path = str(tmp_path / "key")
+    let_trust("me", make_key(tmp_path / "key"))
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", path)
+    return path
+
+
+def _swap_directory_of(where: str, put: Callable[[Path], object]) -> None:
+    """What anybody does who may write the directory that is saved to, while a save is on."""
+    private = Path(where).parent
+    private.rename(private.with_name("moved"))
+    private.mkdir(mode=0o700)
+    put(private / Path(where).name)
+
+
+def _evil_directory(path: Path) -> None:
+    path.mkdir()
+    (path / "config.json").write_text("evil")
+
+
+def _evil_shards(path: Path) -> None:
+    path.write_text('{"weight_map": {}}')
+
+
+@pytest.mark.parametrize("store", ["embedded", "sidecar"])
+def test_save_signs_no_file_that_somebody_puts_in_its_way(
+    keras: Any, model: Any, tmp_path: Path, key: str, monkeypatch: Any, store: str
+) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_STORE", store)
+    model.save(tmp_path / "evil.keras")
+    evil, target = kih.unseal(tmp_path / "evil.keras").path, tmp_path / "out" / "m.keras"
+    target.parent.mkdir()
+
+    def write(where: str) -> None:
+        model.save(where)
+        _swap_directory_of(where, lambda path: shutil.copyfile(evil, path))
+
+    with contextlib.suppress(OSError):
+        guard_save.save_sealed(str(target), write)
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    with pytest.raises(kih.IntegrityError):
+        kih.verify(target)
+
+
+@pytest.mark.parametrize(
+    ("kind", "save_with", "name", "put"),
+    [
+        (KERAS_DIRECTORY, guard_save.save_directory_sealed, "m", _evil_directory),
+        (KERAS_SHARDS, guard_save.save_files_sealed, "m.weights.json", _evil_shards),
+    ],
+)
+def test_save_signs_no_set_that_somebody_puts_in_its_way(
+    keras: Any, tmp_path: Path, key: str, kind: Any, save_with: Any, name: str, put: Any
+) -> None:
+    target = tmp_path / "out" / name
+    target.parent.mkdir()
+
+    def write(where: str) -> None:
+        put(Path(where))
+        _swap_directory_of(where, put)
+
+    with contextlib.suppress(OSError):
+        save_with(str(target), kind, write)
+    sealed = [path for path in target.parent.rglob("*") if path.name.endswith(".seal")]
+    assert all("moved" in path.parts for path in sealed)
+
+
+def preset_with(tmp_path: Path, weights: str) -> Path:
+    """A sealed preset, by the settings in force."""
+    path = tmp_path / "preset"
+
+    def write(where: str) -> None:
+        Path(where).mkdir()
+        (Path(where) / "config.json").write_text("{}")
+        (Path(where) / "model.weights.h5").write_text(weights)
+
+    merge.save_into_sealed(str(path), KERAS_HUB_PRESET, write)
+    return path
+
+
+def add_tokenizer(where: str) -> None:
+    Path(where).mkdir(exist_ok=True)
+    (Path(where) / "tokenizer.json").write_text("{}")
+
+
+def test_save_of_a_part_does_not_sign_the_rest_for_whoever_sealed_it(
+    tmp_path: Path, key: str, monkeypatch: Any
+) -> None:
+    monkeypatch.delenv("KERAS_INTEGRITY_KEY")
+    path = preset_with(tmp_path, "evil")
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", key)
+    with pytest.raises(kih.NotSignedError, match="signed by nobody"):
+        merge.save_into_sealed(str(path), KERAS_HUB_PRESET, add_tokenizer)
+    assert not (path / "tokenizer.json").exists()
+    kih.sign(path, key=key)
+    merge.save_into_sealed(str(path), KERAS_HUB_PRESET, add_tokenizer)
+    assert (path / "tokenizer.json").exists()
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    assert kih.verify(path).signers == ("me",)
+    # What somebody else has signed who is trusted is vouched for, too.
+    make_key(tmp_path / "new")
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(tmp_path / "new"))
+    merge.save_into_sealed(str(path), KERAS_HUB_PRESET, add_tokenizer)
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", key)
+    with pytest.raises(kih.NotSignedError):
+        merge.save_into_sealed(str(path), KERAS_HUB_PRESET, add_tokenizer)
+
+
+def test_rest_that_is_exchanged_after_its_check_is_not_what_is_signed(
+    tmp_path: Path, key: str, monkeypatch: Any
+) -> None:
+    path = preset_with(tmp_path, "good")
+    whole = check.check_content
+
+    def then_exchanged(model: Any) -> None:
+        whole(model)
+        (path / "model.weights.h5").write_text("evil")
+        (path / "task.json").write_text("evil")
+
+    monkeypatch.setattr(check, "check_content", then_exchanged)
+    merge.save_into_sealed(str(path), KERAS_HUB_PRESET, add_tokenizer)
+    monkeypatch.setattr(check, "check_content", whole)
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    assert kih.verify(path).signers == ("me",)
+    assert (path / "model.weights.h5").read_text() == "good"
+    assert not (path / "task.json").exists()
+
+
+def test_save_in_place_signs_nothing_that_it_did_not_write(
+    tf: Any, tmp_path: Path, key: str, monkeypatch: Any
+) -> None:
+    path = tmp_path / "m"
+    path.mkdir()
+    (path / "keras_metadata.pb").write_bytes(b"evil")
+    (path / "README.md").write_text("mine")
+    monkeypatch.chdir(path)  # so that the directory cannot be replaced
+    saved_module(tf, path, 1.0)
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    assert kih.verify(path).signers == ("me",)
+    assert not (path / "keras_metadata.pb").exists()
+    assert (path / "README.md").exists()
+
+
+def test_values_that_are_exchanged_before_they_are_sealed_are_not_signed(
+    keras: Any, tmp_path: Path, key: str
+) -> None:
+    import h5py
+
+    path = tmp_path / "values.lora.h5"
+    with h5py.File(tmp_path / "evil.h5", "w") as evil:
+        evil["x"] = 666.0
+    opened = store.hdf5_sealed_on_close(str(path))
+    opened["x"] = 1.0
+    shutil.copyfile(tmp_path / "evil.h5", tmp_path / "evil.copy")
+    os.replace(tmp_path / "evil.copy", path)
+    opened.close()
+    assert kih.inspect(path).seal is None
+    opened = store.hdf5_sealed_on_close(str(path))
+    opened["x"] = 1.0
+    opened.close()
+    assert kih.inspect(path).seal is not None
