@@ -45,7 +45,7 @@ class Admitted(NamedTuple):
 
 
 def admit(model: ModelFile) -> Admitted:
-    """Hold an open model against what the policy demands at its path.
+    """Hold an open model against what the policy demands at its path, under every name of it.
 
     Where it is a detached signature that satisfies a demand, ``model`` is changed: its content and
     seal become the bytes that were signed, and what pins them.

@@ -131,7 +131,7 @@ def write_beside(private: Path, target: Path, path: str) -> None:
         SigningError: it has to be signed and could not be.
         OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
-    fd = os.open(private, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(replace.pinned(private), os.O_RDONLY | os.O_CLOEXEC)
     try:
         _refuse_taken(target)
         said, seal = sealer.sidecar_for(fd, subject=private.name, path=path)

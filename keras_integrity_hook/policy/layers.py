@@ -47,7 +47,13 @@ class Layers(NamedTuple):
 
     def rule_for(self, path: str | None) -> Rule | None:
         """The first rule for the first of its names that has one."""
-        return _first_rule(self.files, _names(path))
+        return _first_rule(self.files, self.names(path))
+
+    def names(self, path: str | None) -> tuple[str, ...]:
+        """The names of ``path`` that rules are for; where there are no rules nobody looks."""
+        if path is None or not any(file.rules for file in self.files):
+            return ()
+        return patterns.names(path)
 
 
 def current() -> Layers:
@@ -67,13 +73,13 @@ def resolve(layers: Layers, path: str | None) -> Settings:
 
     Where links give it several names those of the first that has a rule; see :func:`resolve_each`.
     """
-    return _resolved(layers, _names(path))
+    return _resolved(layers, layers.names(path))
 
 
 def resolve_each(layers: Layers, path: str) -> tuple[Settings, ...]:
     """The settings in force under each of the names of ``path``, without duplicates."""
     found: list[Settings] = []
-    for name in _names(path) if any(file.rules for file in layers.files) else (path,):
+    for name in layers.names(path) or (path,):
         settings = _resolved(layers, (name,))
         if settings not in found:
             found.append(settings)
@@ -178,10 +184,6 @@ def _among(
     if name in variables:
         return variables[name]
     return next((file.entries[name] for file in files if name in file.entries), None)
-
-
-def _names(path: str | None) -> tuple[str, ...]:
-    return () if path is None else patterns.names(path)
 
 
 def _first_rule(files: tuple[PolicyFile, ...], names: tuple[str, ...]) -> Rule | None:
