@@ -24,6 +24,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.guard.override import override
 from keras_integrity_hook.guard.provenance import VERSIONS
+from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
     from keras_integrity_hook.report import Report, SealInfo
@@ -73,8 +74,8 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 @click.option("--dry-run", is_flag=True, help="Say what would be sealed; change nothing.")
 @click.option(
     "--algorithm",
-    type=click.Choice(["sha256", "sha512", "blake2b"]),
-    help="Digest of the chunks; by default that of the settings, sha256.",
+    type=click.Choice(list(ALGORITHMS)),
+    help="Digest of the chunks; by default that of the settings. blake3 is an extra.",
 )
 @click.option(
     "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."

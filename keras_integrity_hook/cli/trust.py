@@ -50,7 +50,7 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def trust() -> None:
-    """Whose signatures count."""
+    """Show or change whose signatures count."""
 
 
 @trust.command()
@@ -170,7 +170,7 @@ def remove(name: str, file: str | None, machine: bool, as_json: bool) -> None:
 
 @click.group()
 def revoke() -> None:
-    """Keys and models that count for nothing any more."""
+    """Let keys or models count for nothing any more."""
 
 
 @revoke.command("key")
