@@ -141,6 +141,19 @@ def test_save_that_cannot_be_sealed_says_why(models: Path, log: Path) -> None:
     assert event["facts"]["error"]["code"] == "not-a-model"
 
 
+def test_save_that_could_not_be_signed_is_recorded_as_such(
+    models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(models, "m.keras")
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(models / "no-key"))
+    with pytest.warns(errors.IntegrityWarning, match="not signed"):
+        save.save_sealed(str(models / "new.keras"), lambda where: shutil.copy(model, where))
+    signing, saved = events(log)
+    assert (signing["event"], signing["outcome"]) == ("sign", "failed")
+    assert signing["facts"]["error"]["code"] == "signing-failed"
+    assert (saved["event"], saved["outcome"]) == ("save", "ok")
+
+
 def test_seal_and_unseal_are_recorded(models: Path, log: Path) -> None:
     path = write_model(models, "m.weights.h5")
     kih.seal(path)

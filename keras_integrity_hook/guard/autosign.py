@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import warnings
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.errors import IntegrityError, IntegrityWarning, SigningError, printable
 from keras_integrity_hook.sealing.envelope import Signature
@@ -45,6 +45,7 @@ def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Sig
 
     Raises:
         SigningError: it must be signed and could not be.
+        AuditError: it could not be signed, nor that be recorded as it has to be.
     """
     if demands.key is None:
         return ()
@@ -61,6 +62,7 @@ def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Sig
 
 
 def _tell(path: str | None, error: IntegrityError) -> None:
+    audit.record("sign", path, outcome="failed", error=error)
     told = f"save {printable(path or 'model')}: not signed: {error}"
     _log.error("%s", told)
     warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
