@@ -143,6 +143,19 @@ def test_save_that_cannot_be_sealed_says_why(models: Path, log: Path) -> None:
     assert event["facts"]["error"]["code"] == "not-a-model"
 
 
+def test_save_that_could_not_be_signed_is_recorded_as_such(
+    models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(models, "m.keras")
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(models / "no-key"))
+    with pytest.warns(errors.IntegrityWarning, match="not signed"):
+        save.save_sealed(str(models / "new.keras"), lambda where: shutil.copy(model, where))
+    signing, saved = events(log)
+    assert (signing["event"], signing["outcome"]) == ("sign", "failed")
+    assert signing["facts"]["error"]["code"] == "signing-failed"
+    assert (saved["event"], saved["outcome"]) == ("save", "ok")
+
+
 def test_seal_and_unseal_are_recorded(models: Path, log: Path) -> None:
     path = write_model(models, "m.weights.h5")
     kih.seal(path)
@@ -947,7 +960,7 @@ def test_nothing_heavy_is_imported_where_nobody_listens(models: Path) -> None:
         ("save", "unsealed", {"error": 1}, "WARNING", "save m.keras: not sealed: {error}"),
         ("seal", "ok", {}, "INFO", "seal m.keras: ok"),
         ("fallback", "ok", {"why": "b for a", "error": 1}, "WARNING", "fallback: b for a"),
-        ("override", "overridden", {"why": "no"}, "WARNING", "override m.keras: overridden: no"),
+        ("override", "overridden", {"why": "no"}, "WARNING", "overridden m.keras: no"),
     ],
 )
 def test_log_lines_for_people(

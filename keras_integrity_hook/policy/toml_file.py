@@ -237,5 +237,5 @@ def quoted(text: str) -> list[str]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What ``word`` was meant to be, as the end of a message; empty if nothing is near."""
-    found = difflib.get_close_matches(word, list(known), n=1)
+    found = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
     return f" (did you mean '{found[0]}'?)" if found else ""

@@ -65,11 +65,12 @@ def user_file() -> str:
     return own.user_file("trust.toml")
 
 
-def store(*, machine_only: bool = False) -> TrustStore:
+def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
     """The trust store as the files are now; a few ``stat`` calls when none has changed.
 
     Args:
         machine_only: count the machine's keys alone.
+        making: absolute path of a trust file that need not be there yet.
 
     Raises:
         ConfigurationError: a file has a mistake, two keys one name, or the project's is missing.
@@ -79,7 +80,7 @@ def store(*, machine_only: bool = False) -> TrustStore:
     everybody = [by_machine, _owned(user_file())]
     project = os.environ.get(VARIABLE, "")
     if project:
-        everybody.append(_owned(project, required=True))
+        everybody.append(_owned(project, required=os.path.abspath(project) != making))
     counted = [by_machine] if machine_only else everybody
     found = tuple(key for file in counted for key in file.keys)
     roots = tuple(root for file in counted for root in file.certificates)
@@ -141,7 +142,12 @@ def _owned(path: str, *, required: bool = False) -> TrustFile:
         return known[1]
     data = read_owned(path, named=required)
     if data is None and required:
-        raise ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+        error = ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+        error.default_remedy = (
+            "'keras-integrity trust add --file FILE NAME PUBLIC' makes one; until then nothing "
+            "is loaded that has a seal."
+        )
+        raise error
     return _remember(path, identity, data)
 
 
