@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 
 from keras_integrity_hook.caller import outside_depth
@@ -39,7 +38,6 @@ __all__ = [
     "of_machine",
 ]
 
-_log = logging.getLogger("keras_integrity_hook")
 UNSEALED_VARIABLE = layers.variable_of("unsealed")
 
 
@@ -74,8 +72,10 @@ def for_save(path: str | None) -> Settings:
     try:
         return at(path)
     except IntegrityError as error:
+        import logging
+
         told = f"saved without regard to settings that have a mistake: {error}"
-        _log.error("%s", told)
+        logging.getLogger("keras_integrity_hook").error("%s", told)
         warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
         return of_machine(path)
 

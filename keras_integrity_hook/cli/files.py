@@ -22,8 +22,6 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard.override import override
-from keras_integrity_hook.guard.provenance import VERSIONS
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -190,6 +188,7 @@ def _show_seal(result: Result) -> None:
     if result.report.seal is None:
         return
     seal = result.report.seal
+    versions, facts = _provenance(seal)
     output.facts(
         [
             ("container", seal.container),
@@ -209,8 +208,8 @@ def _show_seal(result: Result) -> None:
             ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
             ("root", f"{seal.algorithm}:{seal.root}"),
             ("seal block", f"{seal.block_size:,} bytes {_where(seal)}"),
-            ("written by", _versions(seal) or "unknown"),
-            *((key, text) for key, text in seal.provenance.items() if key not in VERSIONS),
+            ("written by", versions or "unknown"),
+            *facts,
             *((f"data {name}", digest) for name, digest in seal.datasets.items()),
             ("parts", f"{len(seal.regions)} named byte ranges"),
         ]
@@ -231,8 +230,13 @@ def _named(seal: SealInfo) -> str:
     return " ".join(filter(None, (seal.model or "(no name)", seal.model_version)))
 
 
-def _versions(seal: SealInfo) -> str:
-    return ", ".join(f"{key} {text}" for key, text in seal.provenance.items() if key in VERSIONS)
+def _provenance(seal: SealInfo) -> tuple[str, list[tuple[str, str]]]:
+    """The versions of what wrote the seal, in words, and the rest that it says."""
+    from keras_integrity_hook.guard.provenance import VERSIONS
+
+    said = seal.provenance.items()
+    versions = ", ".join(f"{key} {text}" for key, text in said if key in VERSIONS)
+    return versions, [(key, text) for key, text in said if key not in VERSIONS]
 
 
 @contextmanager
@@ -241,6 +245,8 @@ def _overriding(root: str | None, reason: str | None) -> Iterator[None]:
     if root is None or reason is None:
         yield
         return
+    from keras_integrity_hook.guard.override import override
+
     with override(root=root, reason=reason), warnings.catch_warnings():
         warnings.simplefilter("ignore", OverrideWarning)
         yield

@@ -56,6 +56,23 @@ class Layers(NamedTuple):
         return patterns.names(path)
 
 
+class _Question(NamedTuple):
+    """All that settings follow from: where it is the same, so are they.
+
+    Attributes:
+        rule: the first rule for the path.
+        locking: the machine's first rule for the path.
+    """
+
+    layers: Layers
+    rule: Rule | None
+    locking: Rule | None
+
+
+# One load or save asks several times, and seldom does anything change between.
+_latest: tuple[_Question, Settings] | None = None
+
+
 def current() -> Layers:
     """What is configured now; files are read each time they are asked for, and parsed once.
 
@@ -87,9 +104,19 @@ def resolve_each(layers: Layers, path: str) -> tuple[Settings, ...]:
 
 
 def _resolved(layers: Layers, names: tuple[str, ...]) -> Settings:
-    rule = _first_rule(layers.files, names)
+    global _latest  # noqa: PLW0603
     by_machine = () if layers.machine is None else (layers.machine,)
-    locking = _first_rule(by_machine, names)
+    asked = _Question(layers, _first_rule(layers.files, names), _first_rule(by_machine, names))
+    if _latest is not None and _latest[0] == asked:
+        return _latest[1]
+    found = _answer(asked)
+    _latest = asked, found
+    return found
+
+
+def _answer(asked: _Question) -> Settings:
+    layers, rule, locking = asked
+    by_machine = () if layers.machine is None else (layers.machine,)
     entries = {}
     for name, key in KEYS.items():
         chosen = (

@@ -4,10 +4,8 @@ names the line."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -48,8 +46,7 @@ class Rule(NamedTuple):
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyFile:
+class PolicyFile(NamedTuple):
     """A policy file that is in order.
 
     Attributes:
@@ -237,5 +234,7 @@ def quoted(text: str) -> list[str]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What ``word`` was meant to be, as the end of a message; empty if nothing is near."""
+    import difflib
+
     found = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
     return f" (did you mean '{found[0]}'?)" if found else ""
