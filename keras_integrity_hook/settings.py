@@ -32,6 +32,7 @@ __all__ = [
     "Store",
     "Unsealed",
     "at",
+    "at_each_name",
     "for_save",
     "mode",
     "of_machine",
@@ -48,6 +49,17 @@ def at(path: str | None = None) -> Settings:
         InsecurePermissionsError: somebody else could have written a policy file.
     """
     return layers.resolve(layers.current(), path)
+
+
+def at_each_name(path: str) -> tuple[Settings, ...]:
+    """The settings in force at ``path`` under each name that links give it; all are to be met.
+
+    Whoever can put a link in the place of a model must not choose the rule that it is held against.
+
+    Raises:
+        ConfigurationError, InsecurePermissionsError: as :func:`at`.
+    """
+    return layers.resolve_each(layers.current(), path)
 
 
 def for_save(path: str | None) -> Settings:

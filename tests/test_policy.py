@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 import keras_integrity_hook as kih
 from keras_integrity_hook import settings
+from keras_integrity_hook.errors import ConfigurationError
 from keras_integrity_hook.policy import advice, machine, patterns, toml_file
 from keras_integrity_hook.policy.schema import KEYS
 from keras_integrity_hook.policy.toml_file import Layer
@@ -145,10 +148,67 @@ def test_rule_holds_under_every_name_of_its_directory(
         ("gs://bucket/**", "gs://bucket/m.keras", True),
         ("/srv/**", "/srv/new\nline", True),
         ("/srv/(a|b)+", "/srv/aab", False),
+        ("/srv/a**b", "/srv/a/x/b", True),
+        ("/srv/**/a*b*/**/c", "/srv/x/ab/a1b2/y/z/c", True),
+        ("/srv/**/a*b*/**/c", "/srv/x/a1/b2/y/z/c", False),
+        ("/srv/*/**", "/srv/x", True),
+        ("/srv/[]a]", "/srv/]", True),
+        ("/srv/[a&&b^]", "/srv/^", True),
+        ("/srv/a://b/*", "/srv/a://b/m", True),
     ],
 )
 def test_pattern(pattern: str, path: str, expected: bool) -> None:
     assert patterns.matches(pattern, path) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("/a/" + "*a" * 30 + "b", "/a/" + "a" * 4000),
+        ("/" + "**/" * 30 + "x", "/a" * 2000),
+        ("/" + "**a" * 30 + "x", "/a" * 2000),
+    ],
+)
+def test_long_path_takes_no_time_to_match(pattern: str, path: str) -> None:
+    began = time.monotonic()
+    assert not patterns.matches(pattern, path)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("pattern", ["/srv/[z-a]", "/srv/[!]", "/srv/[]"])
+def test_class_of_characters_that_is_none_is_a_mistake(project_policy: Path, pattern: str) -> None:
+    project_policy.write_text(f'[[rules]]\npath = "{pattern}"\nthreshold = 2\n')
+    with pytest.raises(ConfigurationError, match="line 2: path is wrong"):
+        settings.at("/srv/m.keras")
+
+
+def test_link_leads_neither_into_a_rule_nor_out_of_it_unseen(
+    project_policy: Path, tmp_path: Path
+) -> None:
+    project_policy.write_text(
+        '[[rules]]\npath = "free/**"\nmodel = "free"\n'
+        '[[rules]]\npath = "ruled/**"\nmodel = "ruled"\n'
+        '[[rules]]\npath = "*.keras"\nmodel = "by name"\n'
+    )
+    top = tmp_path / "project"
+    for name in ("free", "ruled", "else"):
+        (top / name).mkdir()
+    (top / "free/m").write_text("")
+    (top / "ruled/m").symlink_to("../free/m")
+    (top / "current").symlink_to("ruled")
+    (top / "else/m.keras").symlink_to("../else/x")
+    for path, models in {
+        "free/m": ["free"],
+        "ruled/m": ["ruled", "free"],
+        "current/m": [None, "ruled", "free"],
+        "free/../current/m": [None, "ruled", "free"],
+        "else/m.keras": ["by name", None],
+        "else/none": [None],
+    }.items():
+        assert [one.model for one in settings.at_each_name(str(top / path))] == models, path
+    assert settings.at(str(top / "current/m")).model == "ruled"  # the first name with a rule
+    (top / "loop").symlink_to("loop")
+    assert len(settings.at_each_name(str(top / "loop/m"))) == 1
 
 
 def test_every_setting_has_a_variable_and_a_field() -> None:
@@ -373,6 +433,23 @@ except Exception as error:
         [sys.executable, "-c", script], etc, environment={"KERAS_INTEGRITY": "off"}
     )
     assert done.stdout.split() == ["UnsealedModelError"], done.stderr
+
+
+def test_home_in_the_machines_policy_is_no_variable(tmp_path: Path) -> None:
+    policy = (
+        'lock = ["loads"]\nfallback = "~/fallback.keras"\n'
+        '[[rules]]\npath = "~/models/**"\nrequire = "signed"\n'
+    )
+    etc = another_machine.make_etc(tmp_path, {"policy.toml": policy})
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    done = another_machine.run(
+        [*CLI, "policy", "show", "--path", f"{home}/models/m.keras", "--json"],
+        etc,
+        environment={"HOME": str(tmp_path)},
+    )
+    found = json.loads(done.stdout)["settings"]
+    assert found["require"]["value"] == "signed"
+    assert found["fallback"]["value"] == f"{home}/fallback.keras"
 
 
 # Advice and command line

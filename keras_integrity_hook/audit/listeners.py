@@ -52,12 +52,12 @@ _TEXTS = {
     ),
     ("download", "warned"): _Text(logging.WARNING, "downloaded in spite of: %s", ("why",)),
     ("opt-out", "off"): _Text(logging.INFO, "off, models are not checked: %s", ("why",)),
-    ("opt-out", "refused"): _Text(logging.WARNING, "stays on: %s", ("why",)),
+    ("opt-out", "refused"): _Text(logging.WARNING, "keras-integrity-hook stays on: %s", ("why",)),
 }
 _BY_OUTCOME = {
     "refused": _Text(logging.ERROR, "refused: %s", ("why",)),
     "warned": _Text(logging.WARNING, "loaded in spite of: %s", ("why",)),
-    "overridden": _Text(logging.WARNING, "%s %s: overridden: %s", ("event", "path", "why")),
+    "overridden": _Text(logging.WARNING, "overridden %s: %s", ("path", "why")),
 }
 _OTHERS = _Text(logging.INFO, "%s %s: %s", ("event", "path", "outcome"))
 

@@ -22,9 +22,10 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
 )
+from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.report import SealInfo
+    from keras_integrity_hook.report import Report, SealInfo
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12
@@ -57,7 +58,7 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
         if report.state == "overridden":
             return Result(path, report.state, report, note=f"By override: {reason}")
         signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
-        return Result(path, report.state, report, note=signed if report.seal else _NO_SEAL)
+        return Result(path, report.state, report, note=signed or _hint(report))
 
     try:
         settings.at()
@@ -71,8 +72,8 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 @click.option("--dry-run", is_flag=True, help="Say what would be sealed; change nothing.")
 @click.option(
     "--algorithm",
-    type=click.Choice(["sha256", "sha512", "blake2b"]),
-    help="Digest of the chunks; by default that of the settings, sha256.",
+    type=click.Choice(list(ALGORITHMS)),
+    help="Digest of the chunks; by default that of the settings. blake3 is an extra.",
 )
 @click.option(
     "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."
@@ -135,7 +136,7 @@ def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
 
     def read(path: str) -> Result:
         report = api.inspect(path, digest=digest)
-        return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
+        return Result(path, report.state, report, note=_hint(report))
 
     run("inspect", paths, read, as_json=as_json, show=_show_seal)
 
@@ -163,6 +164,10 @@ def run(
             if not as_json:
                 show(result)
     output.finish(command, results, as_json=as_json)
+
+
+def _hint(report: Report) -> str:
+    return "" if report.seal else _NO_SEAL
 
 
 def _attempt(path: str, act: Callable[[str], Result]) -> Result:

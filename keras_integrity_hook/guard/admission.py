@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.errors import (
+    ChecksumMismatchError,
     IntegrityError,
     UnreadableFileError,
     UnsealedModelError,
@@ -43,7 +45,7 @@ class Admitted(NamedTuple):
 
 
 def admit(model: ModelFile) -> Admitted:
-    """Hold an open model against what the policy demands at its path.
+    """Hold an open model against what the policy demands at its path, under every name of it.
 
     Where it is a detached signature that satisfies a demand, ``model`` is changed: its content and
     seal become the bytes that were signed, and what pins them.
@@ -54,20 +56,39 @@ def admit(model: ModelFile) -> Admitted:
         WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
         ConfigurationError: the policy has a mistake.
     """
-    demands = settings.at(model.path)
-    try:
-        if demands.permissions is settings.Permissions.STRICT:
-            _check_permissions(model, demands)
-        if demands.needs_signatures:
-            return Admitted(signatures.required(model, demands))
-        if model.seal is None:
-            refuse_unsealed(model.path)
-        else:
-            checks.from_settings(demands).verify(signatures.evidence(model.seal, demands))
-    except IntegrityError as error:
-        error.path = error.path or model.path
-        raise
-    return Admitted()
+    signers: tuple[str, ...] = ()
+    as_opened = replace(model)
+    for demands in settings.at_each_name(model.path):
+        found = replace(as_opened)
+        try:
+            signers = _admitted(found, demands) or signers
+            if found.seal is not as_opened.seal:
+                _pin(model, found, already=model.seal is not as_opened.seal)
+        except IntegrityError as error:
+            error.path = error.path or model.path
+            raise
+    return Admitted(signers)
+
+
+def _admitted(model: ModelFile, demands: Settings) -> tuple[str, ...]:
+    """The names of those who signed ``model``, where ``demands`` ask; raises as :func:`admit`."""
+    if demands.permissions is settings.Permissions.STRICT:
+        _check_permissions(model, demands)
+    if demands.needs_signatures:
+        return signatures.required(model, demands)
+    if model.seal is not None:
+        checks.from_settings(demands).verify(signatures.evidence(model.seal, demands))
+    elif demands.needs_seal:
+        raise _unsealed(model.path, "the model", demands)
+    return ()
+
+
+def _pin(model: ModelFile, found: ModelFile, *, already: bool) -> None:
+    """Make ``model`` what a detached signature vouches for: the bytes of one before, if any."""
+    assert found.seal is not None
+    if already and model.seal and model.seal.statement.root != found.seal.statement.root:
+        raise ChecksumMismatchError("the file was changed while it was read")
+    model.content, model.seal = found.content, found.seal
 
 
 def warn_if_unsealed(model: ModelFile) -> None:
@@ -95,11 +116,14 @@ def warn_unsealed(path: str, *also: str) -> None:
 
 def refuse_unsealed(path: str, what: str = "the model") -> None:
     """Refuse what has no seal where one is required. Raises UnsealedModelError."""
-    demands = settings.at(path)
-    if demands.needs_signatures:
-        raise UnsealedModelError(f"{what} has no seal and a signed one is required", path=path)
-    if demands.needs_seal:
-        raise UnsealedModelError(f"{what} has no seal and one is required", path=path)
+    for demands in settings.at_each_name(path):
+        if demands.needs_seal:
+            raise _unsealed(path, what, demands)
+
+
+def _unsealed(path: str, what: str, demands: Settings) -> UnsealedModelError:
+    needed = "a signed one" if demands.needs_signatures else "one"
+    return UnsealedModelError(f"{what} has no seal and {needed} is required", path=path)
 
 
 def refuse_remote(location: str) -> None:

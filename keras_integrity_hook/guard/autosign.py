@@ -11,9 +11,17 @@ from __future__ import annotations
 import logging
 import warnings
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.caller import outside_depth
-from keras_integrity_hook.errors import IntegrityError, IntegrityWarning, SigningError, printable
+from keras_integrity_hook.containers.base import Seal
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    IntegrityWarning,
+    NotSignedError,
+    SigningError,
+    printable,
+)
+from keras_integrity_hook.guard import signatures as signatures_on
 from keras_integrity_hook.sealing.envelope import Signature
 from keras_integrity_hook.settings import Settings
 
@@ -45,6 +53,7 @@ def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Sig
 
     Raises:
         SigningError: it must be signed and could not be.
+        AuditError: it could not be signed, nor that be recorded as it has to be.
     """
     if demands.key is None:
         return ()
@@ -60,7 +69,36 @@ def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Sig
         return ()
 
 
+def refuse_to_vouch(seal: Seal, path: str) -> None:
+    """Refuse to sign, by a save that adds files to a model, the files that it leaves as they are,
+    unless somebody has vouched for them: they may be anybody's.
+
+    Args:
+        seal: theirs.
+
+    Raises:
+        NotSignedError: neither somebody who is trusted nor the key of the save has signed it.
+    """
+    demands = settings.for_save(path)
+    if demands.key is None or signatures_on.signers_of(seal, demands):
+        return
+    from keras_integrity_hook.signing import signers
+
+    try:
+        if signers.has_signed(signers.find(demands.key), seal.envelope):
+            return
+    except SigningError:
+        return  # nor can the save sign with it, and will say so
+    cause = "the files that are there already are signed by nobody, and the save would sign them"
+    error = NotSignedError(cause, path=path)
+    error.default_remedy = (
+        "Check them and sign them with 'keras-integrity sign PATH', or save to another directory."
+    )
+    raise error
+
+
 def _tell(path: str | None, error: IntegrityError) -> None:
+    audit.record("sign", path, outcome="failed", error=error)
     told = f"save {printable(path or 'model')}: not signed: {error}"
     _log.error("%s", told)
     warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())

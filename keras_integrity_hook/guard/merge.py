@@ -6,7 +6,9 @@ A tokenizer saved into a preset whose weights somebody changed must not give tho
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +16,8 @@ from typing import TypeVar
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
-from keras_integrity_hook.guard import admission, check, replace, save
+from keras_integrity_hook.guard import admission, autosign, replace, save
+from keras_integrity_hook.guard.directory import VerifiedDirectory
 
 _Result = TypeVar("_Result")
 
@@ -51,17 +54,20 @@ def _save(target: Path, kind: Kind, write: Callable[[str], _Result], path: str) 
         return result
     with replace.private_sibling(target) as private:
         result = save.write_privately(private, write)
-        vouched = _is_rest_vouched_for(place, path, private)
+        fixed = replace.pinned(private)
+        vouched = _is_rest_vouched_for(place, path, fixed)
 
         def finish() -> None:
             if vouched:
-                save.seal_written(Place(kind, str(private), ""), path)
+                save.seal_written(Place(kind, str(fixed), ""), path)
             else:
                 _record_unsealed(path)
 
-        replace.put_directory_in_place(
-            private, target, lambda name: name == kind.seal, finish=finish
-        )
+        def is_replaced(name: str) -> bool:
+            # What a loader reads was taken along already, where it will be sealed.
+            return name == kind.seal or (vouched and kind.is_read(name))
+
+        replace.put_directory_in_place(private, target, is_replaced, finish=finish)
         return result
 
 
@@ -73,8 +79,13 @@ def _record_unsealed(path: str) -> None:
 def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
     """Whether what is kept of the old directory is covered by its seal, and matches.
 
+    Then it is copied, as it was checked, to what is to be sealed with it.
+
     Args:
         private: what was written; None for a directory whose files are kept until then.
+
+    Raises:
+        NotSignedError: it has a seal, and the save would be the first to sign it.
     """
     old = Path(place.directory)
     present = [file.relative_to(old) for file in old.rglob("*") if not file.is_dir()]
@@ -84,10 +95,26 @@ def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
         rest = [name for name in rest if not (private / name).exists()]
     if not rest:
         return True
-    with open_set(path, place, hold=False) as found:
+    with open_set(path, place, hold=True) as found:
         if found.seal is None:
             return False
         # A save signs what it leaves there: nobody's work but what may be loaded.
+        autosign.refuse_to_vouch(found.seal, path)
         admission.admit(found)
-        check.check_content(found)
+        checked = VerifiedDirectory(found)
+        try:
+            if private is not None:
+                _take_along(checked, old, private)
+            checked.check_again()
+        finally:
+            checked.close()
         return True
+
+
+def _take_along(checked: VerifiedDirectory, old: Path, private: Path) -> None:
+    for name in checked.names:
+        if not os.path.lexists(private / name):
+            (private / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(checked.path, name), private / name)
+            with contextlib.suppress(OSError):
+                shutil.copystat(old / name, private / name)

@@ -16,6 +16,8 @@ from pathlib import Path
 from keras_integrity_hook.containers.set_kinds import SIDECAR, Place
 from keras_integrity_hook.errors import printable
 
+_HELD = "/proc/self/fd"
+_held: dict[str, int] = {}  # descriptors of the private directories in use, by their paths
 _PREFIX = ".keras-integrity-"
 _COMMITTED = ".keras-integrity-committed"
 
@@ -35,6 +37,16 @@ def private_sibling(target: Path) -> Iterator[Path]:
     _sweep(target.parent)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=target.parent) as name, _locked(name):
         yield Path(name) / target.name
+
+
+def pinned(private: Path) -> Path:
+    """The path ``private`` of :func:`private_sibling`, by a name that leads there for certain.
+
+    Whoever may write the directory around it can put one of his own in its place, and what is
+    sealed must not be what lies in that (CWE-367).
+    """
+    held = _held.get(str(private.parent))
+    return private if held is None else Path(_HELD, str(held), private.name)
 
 
 def put_in_place(source: Path, target: Path) -> None:
@@ -300,12 +312,15 @@ def overwrite(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(directory: str) -> Iterator[None]:
-    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         with contextlib.suppress(OSError):  # no locks on this file system: nobody sweeps there
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if os.path.isdir(_HELD):
+            _held[directory] = fd
         yield
     finally:
+        _held.pop(directory, None)
         os.close(fd)
 
 

@@ -124,14 +124,15 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
         if not target.parent.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
         if not is_replaceable(target):
-            return save_into_directory(target, kind, write, path)
+            written = _with_nothing_older(Place(kind, str(target), ""), write)
+            return save_into_directory(target, kind, written, path)
         with replace.private_sibling(target) as private:
             result = write_privately(private, write)
             replace.put_directory_in_place(
                 private,
                 target,
                 _replaced_in(Place(kind, str(target), "")),
-                finish=lambda: seal_written(Place(kind, str(private), ""), path),
+                finish=lambda: seal_written(Place(kind, str(replace.pinned(private)), ""), path),
             )
             return result
 
@@ -145,6 +146,34 @@ def _replaced_in(place: Place) -> Callable[[str], bool]:
             listed = old.seal.statement.files
             names |= {file_set.name_of(place, member.name) for member in listed}
     return lambda name: name in names or ("/" not in name and place.kind.is_read(name))
+
+
+def _with_nothing_older(place: Place, write: Callable[[str], _Result]) -> Callable[[str], _Result]:
+    """``write``, and then what it left there of the model before: nobody wrote that now, and the
+    seal would vouch for it."""
+    replaced, top = _replaced_in(place), Path(place.directory)
+    older = {
+        file: _identity(file)
+        for file in top.rglob("*")
+        if not file.is_dir() and replaced(str(file.relative_to(top)))
+    }
+
+    def writing(where: str) -> _Result:
+        result = write(where)
+        for file, identity in older.items():
+            if _identity(file) == identity:
+                file.unlink(missing_ok=True)
+        return result
+
+    return writing
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.lstat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
 
 def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
@@ -167,7 +196,7 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
     with failure_recorded(path):
         autosign.check_key(path)
         with replace.private_sibling(target) as private:
-            place = Place(kind, str(private.parent), private.name)
+            place = Place(kind, str(replace.pinned(private).parent), private.name)
             result = write_privately(private, write)
             _seal_if_complete(place, path)
             replace.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
@@ -289,7 +318,7 @@ def _write_and_seal(
     if beside is not None:
         sidecars.write_beside(private, beside, path)
         return result
-    fd = os.open(private, os.O_RDWR | os.O_CLOEXEC)
+    fd = os.open(replace.pinned(private), os.O_RDWR | os.O_CLOEXEC)
     try:
         said = sealer.seal_in_place(fd, subject=private.name, path=path)
     except (AuditError, SigningError):

@@ -133,7 +133,7 @@ def write_beside(private: Path, target: Path, path: str) -> None:
     """
     from keras_integrity_hook.guard import sealer
 
-    fd = os.open(private, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(replace.pinned(private), os.O_RDONLY | os.O_CLOEXEC)
     try:
         _refuse_taken(target)
         said, seal = sealer.sidecar_for(fd, subject=private.name, path=path)

@@ -27,20 +27,25 @@ def hdf5_sealed_on_close(path: str) -> Any:
 
     class SealedOnClose(h5py.File):  # type: ignore[misc]
         def close(self) -> None:
-            is_open = bool(self)
+            written = os.fstat(self.id.get_vfd_handle()) if self else None
             super().close()
-            if is_open:
-                _seal(path)
+            if written is not None:
+                _seal(path, written)
 
     return SealedOnClose(path, mode="w")
 
 
-def _seal(path: str) -> None:
+def _seal(path: str, closed: os.stat_result) -> None:
+    """Seal what was ``closed``, and not what somebody has put in its place meanwhile."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         return
     try:
         # Alone: a seal beside it is that of what was there before.
         with open_alone(path) as written:
+            if not os.path.samestat(os.fstat(written.fd), closed):
+                why = "another file took its place before it could be sealed"
+                audit.record("save", path, outcome="unsealed", why=why)
+                return
 
             def copy(where: str) -> None:
                 fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -83,8 +83,12 @@ def path_to_load(
     return path_argument(wrapped, args, kwargs, name)
 
 
-def refuse_remote(value: Any) -> None:
+def refuse_remote(value: Any, *, hubs: bool = True) -> None:
     """Refuse a URL that a seal is required at; what a hub's is downloaded to is checked there.
+
+    Args:
+        hubs: who is given ``value`` downloads from hubs. What opens files takes ``hf://a`` for
+            the file ``a`` in a directory ``hf:``.
 
     Raises:
         UnsealedModelError: nothing behind a URL can be held and checked.
@@ -92,20 +96,22 @@ def refuse_remote(value: Any) -> None:
     if not isinstance(value, str | bytes | os.PathLike) or is_local(value):
         return
     text = os.fsdecode(value)
-    if not text.startswith(_HUBS):
+    if not (hubs and text.startswith(_HUBS)):
         admission.refuse_remote(text)
 
 
 def local_path(value: Any) -> str | None:
     """``value`` as a path of the local file system, None for anything else.
 
-    TensorFlow takes ``file://`` URLs for local paths, so they are.
+    TensorFlow takes ``file://`` URLs for local paths, so they are; it does not care for the host
+    that may stand in one (``file://localhost/srv``).
     """
     if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
         return None
     text = os.fsdecode(value)
     if text.lower().startswith(_FILE_SCHEME):
-        return text[len(_FILE_SCHEME) :]
+        host, slash, path = text[len(_FILE_SCHEME) :].partition("/")
+        return slash + path or host
     return None if _SCHEME.match(text) else text
 
 

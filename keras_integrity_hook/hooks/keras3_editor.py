@@ -26,6 +26,7 @@ def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     """``zipfile.ZipFile`` as the editor calls it: over the verified archive."""
     path, *rest = args
     if not calls.is_local(path):
+        calls.refuse_remote(path, hubs=False)
         return wrapped(*args, **kwargs)
     return wrapped(paths.open_path(os.fsdecode(path)), *rest, **kwargs)
 

@@ -16,6 +16,7 @@ from keras_integrity_hook.guard import hdf5_reader, load, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_inline as inline
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.keras3_paths import kept_in_place
 from keras_integrity_hook.hooks.keras3_paths import open_path as _open
 from keras_integrity_hook.hooks.naming import names_model
 
@@ -28,7 +29,7 @@ def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
             # The inner function opens and checks it again; here only the structure is looked at,
             # and that Keras may open it at all: it would wait for ever on a FIFO.
             load.refuse_broken(path)
-        return wrapped(*args, **kwargs)
+        return called_in_place(wrapped, args, kwargs, path)
 
 
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -43,7 +44,11 @@ def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: restore the weights if a read is refused in the middle."""
-    return weights.all_or_nothing(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs)
+    if path is None:
+        return weights.all_or_nothing(wrapped, args, kwargs)
+    replaced = kept_in_place(wrapped, args, kwargs, path)
+    return weights.all_or_nothing(wrapped, args, kwargs, lambda: replaced)
 
 
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -51,7 +56,7 @@ def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
     :func:`open_store`."""
     path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or not path.endswith(".keras"):
-        return weights.all_or_nothing(wrapped, args, kwargs)
+        return load_weights(wrapped, instance, args, kwargs)
     return weights.all_or_nothing(
         wrapped, args, kwargs, lambda: {"filepath": inline.handed(_open(path), "zipfile")}
     )
@@ -124,6 +129,14 @@ def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
             return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
     return save.save_sealed(path, write, user_block=weights.user_block(bound["model"]))
+
+
+def called_in_place(wrapped: Function, args: Args, kwargs: Kwargs, path: str | None) -> Any:
+    """Call what loads from ``path``, see :func:`keras3_paths.kept_in_place`."""
+    replaced = {} if path is None else kept_in_place(wrapped, args, kwargs, path)
+    if not replaced:
+        return wrapped(*args, **kwargs)
+    return calls.call_with(wrapped, args, kwargs, **replaced)
 
 
 def _is_left_to_keras(path: str) -> bool:

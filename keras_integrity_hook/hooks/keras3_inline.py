@@ -70,6 +70,8 @@ def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``h5py.File(name, mode)``."""
     name = args[0] if args else kwargs.get("name")
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if mode == "r":
+        calls.refuse_remote(name, hubs=False)
     return hdf5(name if calls.is_local(name) else None, mode, lambda: wrapped(*args, **kwargs))
 
 

@@ -15,12 +15,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import ORBAX, Place
-from keras_integrity_hook.errors import AuditError, SigningError
-from keras_integrity_hook.guard import autosign, load, save
+from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
+from keras_integrity_hook.guard import admission, autosign, load, refusal, save
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks import keras3_guards as guards
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.naming import names_model
+
+# ``load_weights`` decides by these endings first; only what has none of them can be a checkpoint.
+_FILES = (".keras", ".h5", ".hdf5", ".weights.json")
 
 
 @names_model
@@ -80,7 +83,10 @@ def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: it opens checkpoints of Orbax inline."""
     path = calls.path_to_load(wrapped, args, kwargs)
-    if path is None or not _is_checkpoint(path):
+    if path is None or path.endswith(_FILES):
+        return guards.load_weights(wrapped, instance, args, kwargs)
+    if not _is_checkpoint(path):
+        _refuse_unknown(path)
         return guards.load_weights(wrapped, instance, args, kwargs)
     if not _holds_steps(path):  # a step itself
         with load.verified_set(path, Place(ORBAX, path, "")) as checked:
@@ -108,14 +114,24 @@ def _verified_root(root: str, step: str) -> Iterator[str]:
 
 
 def _is_checkpoint(path: str) -> bool:
-    # The order in which ``load_weights`` decides: by the ending first.
-    if path.endswith((".keras", ".h5", ".hdf5", ".weights.json")):
-        return False
     try:
         from keras.src.saving.orbax_util import is_orbax_checkpoint
     except ImportError:  # this version of Keras only writes checkpoints
         return False
     return bool(is_orbax_checkpoint(path))
+
+
+def _refuse_unknown(path: str) -> None:
+    """Refuse what the original refuses too, unless it has become a checkpoint when that looks.
+
+    Raises:
+        UnsealedModelError: a seal is required.
+    """
+    try:
+        admission.refuse_unsealed(path, "what is no file of weights")
+    except IntegrityError as error:
+        refusal.is_refused(error)
+        raise
 
 
 def _holds_steps(path: str) -> bool:

@@ -1,14 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which arguments of Keras 3 are local paths, and the verified file at one."""
+"""Which arguments of Keras are local paths, and the verified file at one."""
 
 from __future__ import annotations
 
 import errno
+import importlib
 import os
+import re
+from typing import Any
 
 from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.guard import load
+from keras_integrity_hook.guard import admission, load
 from keras_integrity_hook.guard.handoff import VerifiedFile
+from keras_integrity_hook.hooks import calls
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+
+_DECIDES = {"keras": "keras.src.utils.file_utils", "tf_keras": "tf_keras.src.saving.saving_lib"}
+
+
+def kept_in_place(wrapped: Function, args: Args, kwargs: Kwargs, path: str) -> dict[str, Any]:
+    """The argument to replace where Keras would copy what is at ``path``: so spelt that it does
+    not.
+
+    Keras takes ``file://`` and paths below ``/gcs``, ``/hdfs`` and the like for remote, and loads
+    a copy: no rule for where the model lies is for that.
+
+    Args:
+        path: the local path that the argument ``filepath`` is.
+
+    Raises:
+        UnsealedModelError: no such file, but Keras may know of one; and a seal is required.
+    """
+    package = wrapped.__module__.partition(".")[0]
+    is_remote = importlib.import_module(_DECIDES[package]).is_remote_path
+    if not is_remote(calls.bind(wrapped, args, kwargs)["filepath"]):
+        return {}
+    if not os.path.lexists(path):
+        admission.refuse_remote(path)
+        return {}
+    plain = re.sub("/+", "/", path)
+    return {"filepath": f"/.{plain}" if is_remote(plain) else plain}
 
 
 def open_path(path: str) -> VerifiedFile:

@@ -21,8 +21,11 @@ _ASSETS = "assets/"
 def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_dir``: an unzipped model, or what was downloaded from a hub."""
     path = calls.path_to_load(wrapped, args, kwargs, "dirpath")
-    if path is None or not os.path.isdir(path):
+    if path is None:
         return wrapped(*args, **kwargs)
+    if not os.path.isdir(path):
+        # Keras's own words. It is not asked: it might find one that has appeared meanwhile.
+        raise ValueError(f"Path isn't a directory: {path}")
     with load.verified_set(path, Place(KERAS_DIRECTORY, path, "")) as checked:
         where = path if checked is None else checked.path
         with load.surfacing_failures():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.set_kinds import KERAS_HUB_PRESET, Place
-from keras_integrity_hook.guard import directory, load, merge, save, sealer
+from keras_integrity_hook.guard import admission, directory, load, merge, save, sealer
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 
@@ -19,7 +19,11 @@ def load_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
     """``from_preset``: hand over a verified directory in place of the user's."""
     path = calls.path_to_load(wrapped, args, kwargs, "preset")
     # A preset inside another (a task's tokenizer) is opened in the directory that is verified.
-    if path is None or not _is_local_preset(path) or directory.is_verified(path):
+    if path is None or directory.is_verified(path) or _is_shipped(path):
+        return wrapped(*args, **kwargs)
+    if not os.path.isdir(path):
+        # The original refuses it too, unless it has become a preset when that looks.
+        admission.refuse_unsealed(path, "what is no preset")
         return wrapped(*args, **kwargs)
     with load.verified_set(path, Place(KERAS_HUB_PRESET, path, "")) as checked:
         if checked is None:
@@ -69,10 +73,9 @@ def _speaking_of(path: str, private: str) -> Iterator[None]:
         raise
 
 
-def _is_local_preset(path: str) -> bool:
+def _is_shipped(path: str) -> bool:
     # What KerasHub ships itself is downloaded, even where a directory has the same name.
-    shipped = sys.modules["keras_hub.src.utils.preset_utils"].BUILTIN_PRESETS
-    return path not in shipped and os.path.isdir(path)
+    return path in sys.modules["keras_hub.src.utils.preset_utils"].BUILTIN_PRESETS
 
 
 def _room_for_lora(backbone: Any) -> int:

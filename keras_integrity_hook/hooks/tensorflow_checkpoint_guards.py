@@ -180,7 +180,7 @@ def _unverified(wrapped: Function, args: Args, kwargs: Kwargs, argument: str) ->
 def _admit_version_1(path: str) -> None:
     """There is no index at ``path``. A TensorFlow 1 file, or pattern of files, has no seal.
 
-    What is no such file the original refuses.
+    What is no such file the original refuses, unless an index has appeared when it looks.
 
     Raises:
         tensorflow.errors.NotFoundError: the original's; it is not called, it might find what has
@@ -197,12 +197,12 @@ def _admit_version_1(path: str) -> None:
             "Unsuccessful TensorSliceReader constructor: "
             f"Failed to find any matching files for {path}",
         )
+    try:
+        admission.refuse_unsealed(path)
+    except IntegrityError as error:
+        refusal.is_refused(error)
+        raise
     if any(_is_table(name) for name in found):
-        try:
-            admission.refuse_unsealed(path)
-        except IntegrityError as error:
-            refusal.is_refused(error)
-            raise
         admission.warn_unsealed(path)
 
 

@@ -75,9 +75,21 @@ def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs
 def _unverified(wrapped: Function, args: Args, kwargs: Kwargs) -> str | None:
     """The path of a local SavedModel that is not one of our own checked copies."""
     path = calls.path_to_load(wrapped, args, kwargs, "export_dir")
-    if path is None or directory.is_verified(path) or not os.path.isdir(path):
+    if path is None or directory.is_verified(path):
         return None
+    refuse_missing(path)
     return path
+
+
+def refuse_missing(path: str) -> None:
+    """Raise TensorFlow's OSError where no directory is at ``path``.
+
+    TensorFlow is not asked to: it might find what has appeared meanwhile, which nobody checked.
+    """
+    if not os.path.isdir(path):
+        raise OSError(
+            f"SavedModel file does not exist at: {path}{os.sep}{{saved_model.pbtxt|saved_model.pb}}"
+        )
 
 
 def keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
         # A directory of that name may be a SavedModel.
         if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
             load.refuse_broken(path)
-        return wrapped(*args, **kwargs)
+        return guards.called_in_place(wrapped, args, kwargs, path)
 
 
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -79,8 +79,9 @@ def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
 def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
     path = calls.path_to_load(wrapped, args, kwargs, "path")
-    if path is None or directory.is_verified(path) or not os.path.isdir(path):
+    if path is None or directory.is_verified(path):
         return wrapped(*args, **kwargs)
+    tensorflow_guards.refuse_missing(path)
     with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
         if checked is None:
             return wrapped(*args, **kwargs)
@@ -110,6 +111,8 @@ def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``h5py.File(name, mode)``."""
     name = args[0] if args else kwargs.get("name")
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if mode == "r":
+        calls.refuse_remote(name, hubs=False)
     return inline.hdf5(_path_of(name), mode, lambda: wrapped(*args, **kwargs))
 
 
@@ -117,6 +120,8 @@ def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     """``zipfile.ZipFile(file, mode)``: an archive opened for reading is verified."""
     path = _path_of(args[0]) if args else None
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if mode == "r" and args:
+        calls.refuse_remote(args[0], hubs=False)
     if path is None or mode != "r":
         return wrapped(*args, **kwargs)
     # The guard of the function we are in closes it.

@@ -46,8 +46,14 @@ class Layers(NamedTuple):
         return self.machine.locked if self.machine else frozenset()
 
     def rule_for(self, path: str | None) -> Rule | None:
-        """The first rule that matches."""
-        return _first_rule(self.files, path)
+        """The first rule for the first of its names that has one."""
+        return _first_rule(self.files, self.names(path))
+
+    def names(self, path: str | None) -> tuple[str, ...]:
+        """The names of ``path`` that rules are for; where there are no rules nobody looks."""
+        if path is None or not any(file.rules for file in self.files):
+            return ()
+        return patterns.names(path)
 
 
 class _Question(NamedTuple):
@@ -80,10 +86,27 @@ def current() -> Layers:
 
 
 def resolve(layers: Layers, path: str | None) -> Settings:
-    """The settings in force at ``path``, or for the process where it is None."""
+    """The settings in force at ``path``, or for the process where it is None.
+
+    Where links give it several names those of the first that has a rule; see :func:`resolve_each`.
+    """
+    return _resolved(layers, layers.names(path))
+
+
+def resolve_each(layers: Layers, path: str) -> tuple[Settings, ...]:
+    """The settings in force under each of the names of ``path``, without duplicates."""
+    found: list[Settings] = []
+    for name in layers.names(path) or (path,):
+        settings = _resolved(layers, (name,))
+        if settings not in found:
+            found.append(settings)
+    return tuple(found)
+
+
+def _resolved(layers: Layers, names: tuple[str, ...]) -> Settings:
     global _latest  # noqa: PLW0603
     by_machine = () if layers.machine is None else (layers.machine,)
-    asked = _Question(layers, layers.rule_for(path), _first_rule(by_machine, path))
+    asked = _Question(layers, _first_rule(layers.files, names), _first_rule(by_machine, names))
     if _latest is not None and _latest[0] == asked:
         return _latest[1]
     found = _answer(asked)
@@ -190,9 +213,7 @@ def _among(
     return next((file.entries[name] for file in files if name in file.entries), None)
 
 
-def _first_rule(files: tuple[PolicyFile, ...], path: str | None) -> Rule | None:
+def _first_rule(files: tuple[PolicyFile, ...], names: tuple[str, ...]) -> Rule | None:
     rules = [rule for file in files for rule in file.rules]
-    if path is None or not rules:
-        return None
-    where = patterns.resolved(path)
-    return next((rule for rule in rules if patterns.matches(rule.pattern, where)), None)
+    matching = (r for name in names for r in rules if patterns.matches(r.pattern, name))
+    return next(matching, None)

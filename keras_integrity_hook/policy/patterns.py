@@ -3,62 +3,155 @@
 
 ``*`` and ``?`` stay within a directory, ``**`` does not, ``[…]`` is one of some characters. A
 pattern without a slash is compared with the last part of a path.
+
+Paths are long where somebody wants them to be (a link's target has 4096 bytes), so patterns are no
+regular expressions: those can take hours where this takes a step for each character and wildcard.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
 
 _WILD = re.compile(r"[*?\[]")
+_PIECES = re.compile(r"(/\*\*\Z|\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])")
+_LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether ``pattern`` is for the model that lies at ``path`` once links are followed.
+    """Whether ``pattern`` is for the model at ``path``.
 
     Args:
-        pattern: absolute, or without a slash. Links in it are followed as well, up to its first
-            wildcard, so that a rule holds under whichever name its directory is reached.
-        path: absolute with links followed (:func:`resolved`), or a URL.
+        pattern: absolute, or without a slash. Links in it are followed, up to its first wildcard,
+            so that a rule holds under whichever name its directory is reached.
+        path: absolute, or a URL: one of :func:`names`.
     """
     if "/" not in pattern:
-        return _compiled(pattern).fullmatch(path.rpartition("/")[2]) is not None
-    return _compiled(_resolved_pattern(pattern)).fullmatch(path) is not None
+        return _fits(_pieces(pattern), path.rpartition("/")[2])
+    # As it is written too: of the names of a path only the last has no link in it.
+    return any(_fits(_pieces(one), path) for one in {pattern, _resolved_pattern(pattern)})
+
+
+def check(pattern: str) -> None:
+    """Raise ValueError, with the reason, for a pattern that cannot be understood."""
+    _pieces(pattern)
 
 
 def resolved(path: str) -> str:
     """``path`` as rules see it: absolute, links followed; a URL as it is."""
-    return path if "://" in path else os.path.realpath(path)
+    return path if _is_url(path) else os.path.realpath(path)
+
+
+def names(path: str) -> tuple[str, ...]:
+    """Every name that leads to the model at ``path``: its own, then after each link on the way,
+    and where it really lies at last; a URL's is itself.
+
+    Whoever can write a directory can put a link there that leads out of it, and what is loaded by
+    the name in it has to be what belongs there all the same.
+    """
+    if _is_url(path):
+        return (path,)
+    whole = os.path.join(os.getcwd(), path)
+    found = {os.path.normpath("/" + whole.lstrip("/")): None}
+    at, ahead, links = "/", whole.split("/")[::-1], 0
+    while ahead and links <= _LINKS_AT_MOST:
+        step = ahead.pop()
+        if step in ("", ".", ".."):
+            at = os.path.dirname(at) if step == ".." else at
+            continue
+        target = _target(os.path.join(at, step))
+        if target is None:
+            at = os.path.join(at, step)
+            continue
+        links += 1
+        at = "/" if target.startswith("/") else at
+        ahead += target.split("/")[::-1]
+        found[os.path.normpath(os.path.join(at, *(one for one in ahead[::-1] if one)))] = None
+    with contextlib.suppress(ValueError):  # a name that no file can have
+        found[os.path.realpath(path)] = None
+    return tuple(found)
+
+
+def _target(path: str) -> str | None:
+    try:
+        return os.readlink(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_url(path: str) -> bool:
+    """By the same sign as everywhere: what else has ``://`` in it is a file."""
+    return re.match(r"[A-Za-z][\w.+-]*://", path) is not None
 
 
 def _resolved_pattern(pattern: str) -> str:
     wild = _WILD.search(pattern)
-    if "://" in pattern or wild is None:
+    if _is_url(pattern):
+        return pattern
+    if wild is None:
         return resolved(pattern)
     fixed = pattern[: wild.start()].rpartition("/")[0]
     return os.path.realpath(fixed or "/").rstrip("/") + pattern[len(fixed) :]
 
 
 @functools.lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """A directory that a pattern ends in ``/**`` for is matched like what is below it."""
-    if pattern.endswith("/**"):
-        return re.compile(_translated(pattern[:-3]) + r"(?:/.*)?", re.DOTALL)
-    return re.compile(_translated(pattern), re.DOTALL)
+def _pieces(pattern: str) -> tuple[str, ...]:
+    pieces = tuple(piece for piece in _PIECES.split(pattern) if piece)
+    for piece in pieces:
+        if _is_class(piece):
+            _class(piece)
+    return pieces
 
 
-def _translated(pattern: str) -> str:
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])", pattern)
-    return "".join(_piece(piece) for piece in pieces)
+def _fits(pieces: tuple[str, ...], path: str) -> bool:
+    """Whether all of ``path`` fits: kept is every place that a match may have come to."""
+    places = {0}
+    for piece in pieces:
+        places = _after(piece, path, places)
+        if not places:
+            return False
+    return len(path) in places
 
 
-def _piece(piece: str) -> str:
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    if piece in known:
-        return known[piece]
-    if piece.startswith("[") and piece.endswith("]") and len(piece) > 2:
-        inner = piece[1:-1].replace("\\", r"\\").replace("[", r"\[")
-        inner = "^" + inner[1:] if inner.startswith("!") else inner.replace("^", r"\^")
-        return f"(?!/)[{inner}]"
-    return re.escape(piece)
+def _after(piece: str, path: str, places: set[int]) -> set[int]:
+    size = len(path)
+    if piece == "/**":  # the last: a directory is matched like what is below it
+        return {size} if any(path[at : at + 1] in ("", "/") for at in places) else set()
+    if piece == "**":
+        return set(range(min(places), size + 1))
+    if piece == "**/":
+        return places | {at + 1 for at in range(min(places), size) if path[at] == "/"}
+    if piece == "*":
+        return _within_directory(path, places)
+    if piece == "?" or _is_class(piece):
+        return {at + 1 for at in places if at < size and _is_one(piece, path[at])}
+    return {at + len(piece) for at in places if path.startswith(piece, at)}
+
+
+def _within_directory(path: str, places: set[int]) -> set[int]:
+    found: set[int] = set()
+    for at in sorted(places):
+        if at not in found:  # else all that follows it is in there already
+            end = path.find("/", at)
+            found.update(range(at, (len(path) if end < 0 else end) + 1))
+    return found
+
+
+def _is_class(piece: str) -> bool:
+    return len(piece) > 1 and piece.startswith("[") and piece.endswith("]")
+
+
+def _is_one(piece: str, character: str) -> bool:
+    return character != "/" and (piece == "?" or _class(piece).match(character) is not None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _class(piece: str) -> re.Pattern[str]:
+    inner = re.sub(r"([\\\[&~|^])", r"\\\1", piece[1:-1])
+    inner = "^" + inner[1:] if inner.startswith("!") else inner
+    try:
+        return re.compile(f"[{inner}]", re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"{piece} is no class of characters ({error.msg})") from None

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import patterns
 from keras_integrity_hook.policy.schema import KEYS, Scope
+from keras_integrity_hook.policy.values import Place
 from keras_integrity_hook.policy.words import Mode
 
 _ALL = "all"
@@ -135,6 +137,10 @@ class _Reader:
         if not isinstance(pattern, str) or not pattern:
             raise self._error("path", index, "a rule needs a path, a pattern in quotes")
         pattern = self._whole(pattern, index)
+        try:
+            patterns.check(pattern)
+        except ValueError as error:
+            raise self._error("path", index, f"path is wrong; {printable(str(error))}") from None
         for name in rule:
             if name in KEYS and KEYS[name].scope is Scope.PROCESS:
                 cause = f"{name} is about the whole process and cannot stand in a rule"
@@ -145,13 +151,32 @@ class _Reader:
     def _whole(self, pattern: str, index: int) -> str:
         import os
 
-        expanded = os.path.expanduser(pattern)
+        expanded: str = self._at_home(pattern, "path", index)
         if "/" not in expanded or expanded.startswith(("/", "**/")) or "://" in expanded:
             return "/" + expanded if expanded.startswith("**/") else expanded
         if self._layer is Layer.PROJECT:
             return os.path.join(self._base, expanded.removeprefix("./"))
         cause = "a rule's path here is absolute, or begins with ~/ or **/, or has no slash"
         raise self._error("path", index, cause)
+
+    def _at_home(self, value: Any, name: str, index: int | None) -> Any:
+        """``value`` with a leading ``~`` replaced by the home directory.
+
+        In the machine's policy that of the user database: the variable ``HOME`` is the user's to
+        set, and would move what root has locked (CWE-426).
+        """
+        import os
+        import pwd
+
+        if not isinstance(value, str) or not value.startswith("~"):
+            return value
+        if self._layer is not Layer.MACHINE or value.partition("/")[0] != "~":
+            return os.path.expanduser(value)
+        try:
+            return pwd.getpwuid(os.getuid()).pw_dir.rstrip("/") + value[1:]
+        except KeyError:
+            cause = "~ stands for no directory: the user has no entry in the user database"
+            raise self._error(name, index, cause) from None
 
     def _entries(self, values: Mapping[str, Any], index: int | None) -> dict[str, Entry]:
         return {name: self._entry(name, value, index) for name, value in values.items()}
@@ -160,6 +185,8 @@ class _Reader:
         if name not in KEYS:
             near = nearest(name, self._known(index))
             raise self._error(name, index, f"there is no setting '{printable(name)}'{near}")
+        if isinstance(KEYS[name].type, Place):
+            value = self._at_home(value, name, index)
         try:
             read = KEYS[name].type.from_toml(value, self._base)
         except ValueError as error:
@@ -209,5 +236,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """What ``word`` was meant to be, as the end of a message; empty if nothing is near."""
     import difflib
 
-    found = difflib.get_close_matches(word, list(known), n=1)
+    found = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
     return f" (did you mean '{found[0]}'?)" if found else ""

@@ -71,11 +71,12 @@ def user_file() -> str:
     return own.user_file("trust.toml")
 
 
-def store(*, machine_only: bool = False) -> TrustStore:
+def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
     """The trust store as the files are now; a few ``stat`` calls when none has changed.
 
     Args:
         machine_only: count the machine's keys alone.
+        making: absolute path of a trust file that need not be there yet.
 
     Raises:
         ConfigurationError: a file has a mistake, two keys one name, or the project's is missing.
@@ -85,7 +86,7 @@ def store(*, machine_only: bool = False) -> TrustStore:
     others = [_owned(user_file())]
     project = os.environ.get(VARIABLE, "")
     if project:
-        others.append(_owned(project, required=True))
+        others.append(_owned(project, required=os.path.abspath(project) != making))
     everybody = [file for file in (by_machine, *others) if file is not None]
     counted = [file for file in (by_machine,) if file is not None] if machine_only else everybody
     found = tuple(key for file in counted for key in file.keys)
@@ -150,7 +151,12 @@ def _owned(path: str, *, required: bool = False) -> TrustFile | None:
         return known[1]
     data = read_owned(path, named=required)
     if data is None and required:
-        raise ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+        error = ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+        error.default_remedy = (
+            "'keras-integrity trust add --file FILE NAME PUBLIC' makes one; until then nothing "
+            "is loaded that has a seal."
+        )
+        raise error
     return _remember(path, identity, data)
 
 

@@ -143,6 +143,9 @@ def parse(data: bytes, source: str) -> TrustFile:
 
     try:
         text = data.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError("is not UTF-8 text", path=source) from None
+    try:
         value = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         cause = f"is not a TOML file: {printable(str(error))}"
