@@ -657,7 +657,7 @@ def test_a_save_that_must_be_signed_and_cannot_be_leaves_the_old_file(
     with pytest.raises(SigningError, match="mode 0644"):
         kinds.save(model, path)
     # And where the key is lost only after Keras has begun to write:
-    monkeypatch.setattr(autosign, "check_key", lambda path: None)
+    monkeypatch.setattr(autosign, "check_key", lambda *_: None)
     with pytest.raises(SigningError, match="not saved, since it could not be signed"):
         kinds.save(model, path)
     assert {p: p.read_bytes() for p in [path, *path.rglob("*")] if p.is_file()} == before

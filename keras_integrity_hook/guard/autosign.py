@@ -28,13 +28,17 @@ from keras_integrity_hook.settings import Settings
 _log = logging.getLogger("keras_integrity_hook")
 
 
-def check_key(path: str) -> None:
+def check_key(path: str, demands: Settings | None = None) -> None:
     """Before a save that may take minutes: is there a key where one is needed?
+
+    Args:
+        demands: the settings in force there, where the caller knows them.
 
     Raises:
         SigningError: the save at ``path`` must be signed and the key cannot be used.
     """
-    demands = settings.for_save(path)
+    if demands is None:
+        demands = settings.for_save(path)
     if demands.key is None or not demands.needs_signatures:
         return
     from keras_integrity_hook.signing import signers

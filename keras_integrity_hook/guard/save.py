@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.base import open_set
 from keras_integrity_hook.containers.set_kinds import Kind, Place
@@ -69,12 +69,13 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
     target = Path(os.path.realpath(path))
     if _is_special(target) or not target.parent.is_dir():
         return write(path)
-    beside = target if sidecars.are_wanted(path) else None
+    demands = settings.for_save(path)
+    beside = target if demands.store is settings.Store.SIDECAR else None
     if beside and _is_inside_other_save(target):
         return write(path)  # its seal covers this file, which is to have no stray one beside it
     room = 0 if beside else user_block
     with failure_recorded(path):
-        autosign.check_key(path)
+        autosign.check_key(path, demands)
         try:
             with replace.private_sibling(target) as private:
                 # (2) write beside it, (3) seal and record that, (4) replace.

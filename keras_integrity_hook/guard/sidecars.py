@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers import sidecar
 from keras_integrity_hook.containers.base import (
     ModelFile,
@@ -37,11 +37,6 @@ from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.settings import Store
 
 _ATTEMPTS = 100  # a program that saves without a pause can spoil many of them
-
-
-def are_wanted(path: str) -> bool:
-    """Whether the seal of a single file that is saved at ``path`` goes beside it."""
-    return settings.for_save(path).store is Store.SIDECAR
 
 
 def store_of(seal: Seal) -> Store:
