@@ -895,6 +895,22 @@ def test_listener_of_another_distribution_hears_every_event(
     assert events(log)[0]["facts"]["root"]
 
 
+def test_listener_of_an_older_copy_of_its_distribution_does_not_hear(
+    installed: Callable[..., str], tmp_path: Path, models: Path
+) -> None:
+    older = installed("alarm:hear")
+    newer = tmp_path / "newer/alarm-2.0.dist-info"
+    newer.mkdir(parents=True)
+    (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: alarm\nVersion: 2.0\n")
+    path = write_model(models, "m.keras")
+    heard = tmp_path / "heard"
+    run(SEAL, path, path=f"{newer.parent}{os.pathsep}{older}", HEARD=str(heard))
+    assert not heard.exists()
+    path = write_model(models, "m.keras")
+    run(SEAL, path, path=f"{older}{os.pathsep}{newer.parent}", HEARD=str(heard))
+    assert len(events(heard)) == 1
+
+
 @pytest.mark.parametrize("bad", ["raises", "leaves", "nowhere", "hangs"])
 def test_bad_listener_fails_no_save_and_keeps_no_other_from_hearing(
     installed: Callable[..., str], tmp_path: Path, models: Path, bad: str

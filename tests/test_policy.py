@@ -75,6 +75,29 @@ def test_project_stands_above_user_and_variable_above_both(
     assert found.origins["algorithm"] == f"{user_policy}, line 3"
 
 
+def test_settings_follow_every_change(
+    user_policy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert settings.at("/srv/m.keras").threshold == 1
+    user_policy.write_text('threshold = 2\n[[rules]]\npath = "m.keras"\nthreshold = 3')
+    assert [settings.at(path).threshold for path in ("/srv/m.keras", None, "m.h5")] == [3, 2, 2]
+    monkeypatch.setenv("KERAS_INTEGRITY_THRESHOLD", "4")
+    assert [settings.at(path).threshold for path in ("/srv/m.keras", None, "m.h5")] == [3, 4, 4]
+    # As long as it was, and as old.
+    before = user_policy.stat()
+    user_policy.write_text('threshold = 2\n[[rules]]\npath = "m.keras"\nthreshold = 5')
+    os.utime(user_policy, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert settings.at("/srv/m.keras").threshold == 5
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", "log")
+    monkeypatch.chdir(tmp_path)
+    assert settings.at().audit_log == str(tmp_path / "log")
+    monkeypatch.chdir("/")
+    assert settings.at().audit_log == "/log"
+    user_policy.unlink()
+    monkeypatch.delenv("KERAS_INTEGRITY_THRESHOLD")
+    assert settings.at("/srv/m.keras").threshold == 1
+
+
 def test_first_matching_rule_wins_over_the_rest(
     project_policy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
