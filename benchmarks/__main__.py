@@ -33,11 +33,13 @@ def main() -> None:
         sizes.append(GIB_IN_MB)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    from benchmarks import cases, report, sets, startup
+    from benchmarks import cases, report, sets, startup, trust
 
     results = [] if options.skip_startup else startup.startup()
     with tempfile.TemporaryDirectory(dir=options.files) as folder:
         results += cases.small(Path(folder))
+    with tempfile.TemporaryDirectory(dir=options.files) as folder:
+        results += trust.small(Path(folder))
     for size in sizes:
         for suffix in cases.FORMATS:
             with tempfile.TemporaryDirectory(dir=options.files) as folder:
@@ -45,6 +47,8 @@ def main() -> None:
         for case in (sets.saved_model, sets.shards):
             with tempfile.TemporaryDirectory(dir=options.files) as folder:
                 results += case(size * 1_000_000, Path(folder), options.runs)
+        with tempfile.TemporaryDirectory(dir=options.files) as folder:
+            results += trust.large(size * 1_000_000, Path(folder), options.runs)
     written = report.write(results, options.out, options.runs)
     print(report.markdown(results, options.runs))
     print("\n".join(str(path) for path in written))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One action in a fresh process, for its peak memory: prints bytes as JSON.
+"""One action in a fresh process, for its peak memory or its time: prints bytes or seconds as JSON.
 
-``python -m benchmarks.child load PATH WIDTH`` or ``... verify PATH``; KERAS_INTEGRITY says whether
-the hook takes part.
+``python -m benchmarks.child load PATH WIDTH``, ``... verify PATH`` (bytes) or ``... first PATH``
+(seconds); KERAS_INTEGRITY says whether the hook takes part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.measure import peak_memory
+from benchmarks.measure import peak_memory, timed
 
 
 def load(path: Path, width: int) -> None:
@@ -30,8 +30,18 @@ def load(path: Path, width: int) -> None:
         keras.saving.load_model(path)
 
 
+def first(path: Path) -> float:
+    """Seconds of the first ``verify`` of a process, once the package is imported."""
+    from keras_integrity_hook import verify
+
+    return timed(lambda: verify(path))
+
+
 def main(arguments: list[str]) -> None:
     """Run the action named first in ``arguments``."""
+    if arguments[0] == "first":
+        print(json.dumps(first(Path(arguments[1]))))
+        return
     if arguments[0] == "load":
         load(Path(arguments[1]), int(arguments[2]))
     else:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seal, unseal, sign, verify and inspect models; needs neither Keras nor h5py."""
+"""Seal, unseal, sign, verify and inspect models; needs neither Keras nor h5py.
+
+What only some of them need is imported by those: ``keras-integrity verify`` is to start at once.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.guard import (
-    admission,
-    check,
-    computed,
-    override,
-    provenance,
-    replace,
-    rewrite,
-    sidecars,
-)
+from keras_integrity_hook.guard import admission, check, computed, replace, sidecars
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
 from keras_integrity_hook.settings import Store
 
@@ -62,6 +56,8 @@ def verify(path: Location) -> Report:
                 return report
             return replaced(report, assurance="signed", signers=admitted.signers)
     except IntegrityError as error:
+        from keras_integrity_hook.guard import override
+
         pinned = override.admitted(name, error, set_kinds.recognise(name))
         if pinned is None:
             raise
@@ -102,6 +98,8 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
         AuditError: the policy wants it recorded and it cannot be; the file is as it was.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
+    from keras_integrity_hook.guard import rewrite
+
     with _opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
@@ -128,6 +126,8 @@ def reseal(path: Location, *, reason: str) -> Report:
         SealWriteError: the new seal could not be written; the file is as it was.
         ConfigurationError: the reason is empty, too long or not one line.
     """
+    from keras_integrity_hook.guard import provenance, rewrite
+
     with _opened(path) as model:
         if model.seal is None:
             error = UnsealedModelError("the model has no seal to replace", path=model.path)
@@ -147,6 +147,8 @@ def unseal(path: Location) -> Report:
         SealWriteError: the copy could not be written; the file is as it was.
         AuditError: as for :func:`seal`.
     """
+    from keras_integrity_hook.guard import rewrite
+
     with _opened(path) as model:
         if model.seal is None:
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
@@ -176,11 +178,11 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
         SealWriteError: the new file could not be written; the one there is as it was.
         ChecksumMismatchError and the rest: as :func:`verify`.
     """
+    from keras_integrity_hook.guard import resign, rewrite
+
     with _opened(path) as model:
         if model.seal is None:
             raise UnsealedModelError("the model has no seal to sign", path=model.path)
-        from keras_integrity_hook.guard import resign
-
         with rewrite.written(model.path, "sign"):
             resign.add_signature(model, key, ask)
     return inspect(path)

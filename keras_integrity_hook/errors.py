@@ -30,6 +30,9 @@ class IntegrityError(Exception):
     Args:
         cause: what happened, one sentence without a final stop.
         path: the file concerned, as the user named it, or None.
+
+    Attributes:
+        is_told: it was recorded already that it refuses a load.
     """
 
     code = "integrity-error"
@@ -39,6 +42,7 @@ class IntegrityError(Exception):
         super().__init__(cause)
         self.cause = cause
         self.path = path
+        self.is_told = False
 
     def remedy(self) -> str:
         """What a person can do about it, in one or two sentences."""
@@ -319,10 +323,18 @@ class InsecurePermissionsError(IntegrityError):
 
 
 class SigningError(IntegrityError):
-    """A key cannot be read or used, or a trust file cannot be changed."""
+    """A key cannot be read or used, or a trust file cannot be changed.
 
-    code = "signing"
+    Args:
+        remedy: what to do, where it is not about a private key.
+    """
+
+    code = "signing-failed"
     default_remedy = "Check the key's path, its permissions (0600) and its passphrase."
+
+    def __init__(self, cause: str, *, path: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(cause, path=path)
+        self.default_remedy = remedy or self.default_remedy
 
 
 class MalformedBundleError(IntegrityError):

@@ -6,14 +6,13 @@ Each is far above what Keras writes and low enough that a hostile file costs lit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Caps in bytes unless the name says otherwise."""
 
     envelope: int = 16 * MIB

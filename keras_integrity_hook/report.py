@@ -105,10 +105,17 @@ def report_on(model: ModelFile) -> Report:
         expires=said.expires,
         datasets=dict(said.datasets),
     )
-    found = signatures.signers_of(model.seal, settings.at(model.path))
-    signers = tuple(signer.name for signer in found)
+    signers = _signers(model)
     assurance = "signed" if signers else "integrity only"
     return Report(model.path, "sealed", model.container, assurance, info, others, signers)
+
+
+def _signers(model: ModelFile) -> tuple[str, ...]:
+    assert model.seal is not None
+    if not model.seal.envelope.signatures:
+        return ()
+    found = signatures.signers_of(model.seal, settings.at(model.path))
+    return tuple(signer.name for signer in found)
 
 
 def report_on_overridden(pinned: ModelFile) -> Report:

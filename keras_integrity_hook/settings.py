@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 
 from keras_integrity_hook.caller import outside_depth
@@ -32,14 +31,13 @@ __all__ = [
     "Settings",
     "Store",
     "Unsealed",
-    "all_at",
     "at",
+    "at_each_name",
     "for_save",
     "mode",
     "of_machine",
 ]
 
-_log = logging.getLogger("keras_integrity_hook")
 UNSEALED_VARIABLE = layers.variable_of("unsealed")
 
 
@@ -53,13 +51,15 @@ def at(path: str | None = None) -> Settings:
     return layers.resolve(layers.current(), path)
 
 
-def all_at(path: str) -> tuple[Settings, ...]:
-    """The settings that a load from ``path`` has to satisfy, each of them; raises as :func:`at`.
+def at_each_name(path: str) -> tuple[Settings, ...]:
+    """The settings in force at ``path`` under each name that links give it; all are to be met.
 
-    They are several where links lead to the model, and different rules are for the names on the
-    way: a link that leads out of a directory does not lead around the rule for it.
+    Whoever can put a link in the place of a model must not choose the rule that it is held against.
+
+    Raises:
+        ConfigurationError, InsecurePermissionsError: as :func:`at`.
     """
-    return layers.resolve_all(layers.current(), path)
+    return layers.resolve_each(layers.current(), path)
 
 
 def for_save(path: str | None) -> Settings:
@@ -72,8 +72,10 @@ def for_save(path: str | None) -> Settings:
     try:
         return at(path)
     except IntegrityError as error:
+        import logging
+
         told = f"saved without regard to settings that have a mistake: {error}"
-        _log.error("%s", told)
+        logging.getLogger("keras_integrity_hook").error("%s", told)
         warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
         return of_machine(path)
 

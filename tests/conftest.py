@@ -42,3 +42,26 @@ def keras() -> Iterator[Any]:
 
     keras_integrity_hook.assert_active()
     return module
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, home: Path) -> Any:
+    """Somebody with a key that the user trusts (``attacks.Publisher``)."""
+    from tests.attacks import Publisher
+
+    return Publisher(tmp_path / "publisher")
+
+
+@pytest.fixture
+def signed_policy(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's policy: models have to be signed."""
+    path = tmp_path / "policy.toml"
+    path.write_text('require = "signed"\n')
+    monkeypatch.setenv("KERAS_INTEGRITY_POLICY", str(path))
+    return path
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Where models of a test lie."""
+    return tmp_path / "models"

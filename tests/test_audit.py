@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from keras_integrity_hook.guard import save
 from keras_integrity_hook.guard.download import Download
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.signing import private
+from tests.attacks import point_elsewhere
 from tests.kinds import needs
 from tests.models import write_model
 from tests.test_cli import ARM, environment
@@ -135,9 +137,23 @@ def test_failed_save_is_recorded_and_raises_as_ever(models: Path, log: Path) -> 
 
 
 def test_save_that_cannot_be_sealed_says_why(models: Path, log: Path) -> None:
-    with pytest.raises(errors.NotAModelError):
-        save.save_sealed(str(models / "m.keras"), lambda where: Path(where).write_text("text"))
-    assert events(log)[-1]["facts"]["error"]["code"] == "not-a-model"
+    save.save_sealed(str(models / "m.keras"), lambda where: Path(where).write_text("text"))
+    (event,) = events(log)
+    assert (event["event"], event["outcome"]) == ("save", "unsealed")
+    assert event["facts"]["error"]["code"] == "not-a-model"
+
+
+def test_save_that_could_not_be_signed_is_recorded_as_such(
+    models: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(models, "m.keras")
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(models / "no-key"))
+    with pytest.warns(errors.IntegrityWarning, match="not signed"):
+        save.save_sealed(str(models / "new.keras"), lambda where: shutil.copy(model, where))
+    signing, saved = events(log)
+    assert (signing["event"], signing["outcome"]) == ("sign", "failed")
+    assert signing["facts"]["error"]["code"] == "signing-failed"
+    assert (saved["event"], saved["outcome"]) == ("save", "ok")
 
 
 def test_seal_and_unseal_are_recorded(models: Path, log: Path) -> None:
@@ -202,6 +218,31 @@ def test_load_and_refusal_leave_one_line_each(keras: Any, models: Path, log: Pat
         "refused",
         str(path),
     )
+
+
+def test_refusal_after_the_check_leaves_one_line_behind_that_of_the_load(
+    keras: Any, models: Path, log: Path
+) -> None:
+    """A signed file may still point elsewhere, and one may be written over while it is read."""
+    path = models / "m.keras"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")]).save(path)
+    kih.unseal(path)
+    with zipfile.ZipFile(path) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    weights = models / "inside.h5"
+    weights.write_bytes(found["model.weights.h5"])
+    point_elsewhere(weights, models / "elsewhere.h5", "external link")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**found, "model.weights.h5": weights.read_bytes()}.items():
+            archive.writestr(name, data)
+    kih.seal(path)
+    log.unlink()
+    with pytest.raises(kih.ExternalReferenceError) as caught:
+        keras.models.load_model(path)
+    assert caught.value.path == str(path)
+    told = [(event["event"], event["outcome"], event["path"]) for event in events(log)]
+    assert told == [("load", "ok", str(path)), ("refusal", "refused", str(path))]
+    assert events(log)[1]["facts"]["error"]["code"] == "external-reference"
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
@@ -854,6 +895,22 @@ def test_listener_of_another_distribution_hears_every_event(
     assert events(log)[0]["facts"]["root"]
 
 
+def test_listener_of_an_older_copy_of_its_distribution_does_not_hear(
+    installed: Callable[..., str], tmp_path: Path, models: Path
+) -> None:
+    older = installed("alarm:hear")
+    newer = tmp_path / "newer/alarm-2.0.dist-info"
+    newer.mkdir(parents=True)
+    (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: alarm\nVersion: 2.0\n")
+    path = write_model(models, "m.keras")
+    heard = tmp_path / "heard"
+    run(SEAL, path, path=f"{newer.parent}{os.pathsep}{older}", HEARD=str(heard))
+    assert not heard.exists()
+    path = write_model(models, "m.keras")
+    run(SEAL, path, path=f"{older}{os.pathsep}{newer.parent}", HEARD=str(heard))
+    assert len(events(heard)) == 1
+
+
 @pytest.mark.parametrize("bad", ["raises", "leaves", "nowhere", "hangs"])
 def test_bad_listener_fails_no_save_and_keeps_no_other_from_hearing(
     installed: Callable[..., str], tmp_path: Path, models: Path, bad: str
@@ -919,7 +976,7 @@ def test_nothing_heavy_is_imported_where_nobody_listens(models: Path) -> None:
         ("save", "unsealed", {"error": 1}, "WARNING", "save m.keras: not sealed: {error}"),
         ("seal", "ok", {}, "INFO", "seal m.keras: ok"),
         ("fallback", "ok", {"why": "b for a", "error": 1}, "WARNING", "fallback: b for a"),
-        ("override", "overridden", {"why": "no"}, "WARNING", "override m.keras: overridden: no"),
+        ("override", "overridden", {"why": "no"}, "WARNING", "overridden m.keras: no"),
     ],
 )
 def test_log_lines_for_people(

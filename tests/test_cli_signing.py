@@ -108,8 +108,8 @@ def test_every_command_has_json(tmp_path: Path, sealed: Path, kind: str) -> None
     assert document("trust", "list")["revoked_models"][0]["reason"] == "bad"
     assert document("trust", "remove", "alice")["key"]["name"] == "alice"
     error = document("trust", "remove", "alice", code=1)["error"]
-    assert error["code"] == "signing"
-    assert document("keygen", key, "--no-passphrase", code=1)["error"]["code"] == "signing"
+    assert error["code"] == "signing-failed"
+    assert document("keygen", key, "--no-passphrase", code=1)["error"]["code"] == "signing-failed"
 
 
 def test_an_expired_key_is_listed_as_such(tmp_path: Path) -> None:
@@ -305,3 +305,37 @@ def test_a_key_in_a_hardware_module_signs(tmp_path: Path, sealed: Path) -> None:
     assert "the signer failed" in done.stdout
     assert "000111" not in done.stdout + done.stderr
     cli("sign", sealed / "model.keras", "--key", uri, **secret)
+
+
+def test_a_project_s_trust_file_is_made_by_its_first_key(tmp_path: Path, sealed: Path) -> None:
+    trusted = tmp_path / "trust.toml"
+    cli("keygen", tmp_path / "key", "--no-passphrase")
+    variables = {"KERAS_INTEGRITY_TRUST": str(trusted)}
+    words = ["trust", "add", "team", tmp_path / "key.pub"]
+    cli(*words, code=2, **variables)  # to the user's file, while the project's is not there
+    cli(*words, "--file", trusted, **variables)
+    cli("sign", sealed, "--key", tmp_path / "key")
+    assert cli("verify", sealed, **variables).stdout.count("Signed by team.") == 2
+
+
+def test_a_model_is_recalled_by_its_root_as_reports_show_it(sealed: Path) -> None:
+    path = sealed / "model.keras"
+    seal = kih.inspect(path).seal
+    assert seal is not None
+    shown = f"{seal.algorithm}:{seal.root}"
+    assert shown in cli("inspect", path).stdout
+    assert document("revoke", "model", shown, "--reason", "INC-42")["target"] == seal.root
+    assert "INC-42" in cli("verify", path, code=1).stdout
+    listed = cli("trust", "list").stdout
+    assert "kind    model" in listed
+    assert "since   2" in listed
+
+
+def test_a_model_with_a_detached_signature_alone_is_said_to_be_signed(tmp_path: Path) -> None:
+    path = write_model(tmp_path, "model.keras")
+    cli("keygen", tmp_path / "key", "--no-passphrase", "--type", "ecdsa")
+    cli("bundle", "sign", path, "--key", tmp_path / "key")
+    cli("trust", "add", "release", tmp_path / "key.pub")
+    told = cli("verify", path, KERAS_INTEGRITY_REQUIRE="signed").stdout
+    assert "Signed by release." in told
+    assert "No seal" not in told

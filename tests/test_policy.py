@@ -75,6 +75,29 @@ def test_project_stands_above_user_and_variable_above_both(
     assert found.origins["algorithm"] == f"{user_policy}, line 3"
 
 
+def test_settings_follow_every_change(
+    user_policy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert settings.at("/srv/m.keras").threshold == 1
+    user_policy.write_text('threshold = 2\n[[rules]]\npath = "m.keras"\nthreshold = 3')
+    assert [settings.at(path).threshold for path in ("/srv/m.keras", None, "m.h5")] == [3, 2, 2]
+    monkeypatch.setenv("KERAS_INTEGRITY_THRESHOLD", "4")
+    assert [settings.at(path).threshold for path in ("/srv/m.keras", None, "m.h5")] == [3, 4, 4]
+    # As long as it was, and as old.
+    before = user_policy.stat()
+    user_policy.write_text('threshold = 2\n[[rules]]\npath = "m.keras"\nthreshold = 5')
+    os.utime(user_policy, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert settings.at("/srv/m.keras").threshold == 5
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", "log")
+    monkeypatch.chdir(tmp_path)
+    assert settings.at().audit_log == str(tmp_path / "log")
+    monkeypatch.chdir("/")
+    assert settings.at().audit_log == "/log"
+    user_policy.unlink()
+    monkeypatch.delenv("KERAS_INTEGRITY_THRESHOLD")
+    assert settings.at("/srv/m.keras").threshold == 1
+
+
 def test_first_matching_rule_wins_over_the_rest(
     project_policy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -182,10 +205,10 @@ def test_link_leads_neither_into_a_rule_nor_out_of_it_unseen(
         "else/m.keras": ["by name", None],
         "else/none": [None],
     }.items():
-        assert [one.model for one in settings.all_at(str(top / path))] == models, path
-    assert settings.at(str(top / "current/m")).model == "free"
+        assert [one.model for one in settings.at_each_name(str(top / path))] == models, path
+    assert settings.at(str(top / "current/m")).model == "ruled"  # the first name with a rule
     (top / "loop").symlink_to("loop")
-    assert len(settings.all_at(str(top / "loop/m"))) == 1
+    assert len(settings.at_each_name(str(top / "loop/m"))) == 1
 
 
 def test_every_setting_has_a_variable_and_a_field() -> None:
@@ -280,7 +303,6 @@ def test_file_that_is_no_toml_is_refused(data: bytes) -> None:
         toml_file.parse(data, "/p.toml", Layer.USER)
 
 
-@pytest.mark.parametrize("key", ["lock = ['mode']", "allow_opt_out = false"])
 def test_key_of_many_parts_takes_no_memory(user_policy: Path) -> None:
     user_policy.write_text("a" + ".a" * 400_000 + " = 1\n")
     with pytest.raises(ConfigurationError, match="dots"):
@@ -301,6 +323,7 @@ def test_policy_that_cannot_be_read_is_a_mistake(monkeypatch: pytest.MonkeyPatch
         settings.at()
 
 
+@pytest.mark.parametrize("key", ["lock = ['mode']", "allow_opt_out = false"])
 @pytest.mark.parametrize("layer", [Layer.USER, Layer.PROJECT])
 def test_only_the_machine_can_lock(key: str, layer: Layer) -> None:
     with pytest.raises(kih.ConfigurationError, match="machine's policy"):

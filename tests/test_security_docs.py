@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/security-teams.md and SECURITY.md tell admins to write and to type is right."""
+"""What the docs tell people to write and to type is right, docs/security-teams.md most of all."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +19,7 @@ from keras_integrity_hook.policy.schema import KEYS
 from keras_integrity_hook.policy.toml_file import Layer, PolicyFile
 from keras_integrity_hook.policy.words import Require
 from keras_integrity_hook.signing import trust_file
+from tests import threats
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, SECURITY = ROOT / "docs" / "security-teams.md", ROOT / "SECURITY.md"
@@ -88,7 +92,7 @@ def test_the_fleet_cannot_be_talked_out_of_it() -> None:
     settings = layers.resolve(found, "/srv/models/fraud/model.keras")
     assert settings.mode.value == "enforce"
     assert settings.require is Require.SIGNED
-    assert (settings.signers, settings.threshold) == (("release", "risk"), 2)
+    assert (settings.signers, settings.threshold) == (("release-2026", "risk-2026"), 2)
     assert (settings.model, settings.minimum_version) == ("fraud", "2.3.0")
     assert settings.allow_override is False
     assert settings.downloads.value == "hashed"
@@ -104,18 +108,20 @@ def test_the_trust_file_on_the_page_is_in_order() -> None:
 
 
 def commands() -> set[str]:
-    """Every ``keras-integrity …`` in code on the two pages, as typed."""
-    text = "".join(page.read_text() for page in (PAGE, SECURITY) if page.exists())
-    spans = re.findall(r"`(keras-integrity [^`]+)`", text)
-    lines = re.findall(r"^ *(keras-integrity .+)$", text, re.M)
-    return {" ".join(found.split()) for found in (*spans, *lines)}
+    """Every ``keras-integrity …`` in code in the docs, as typed."""
+    pages = (SECURITY, *sorted(PAGE.parent.glob("*.md")))
+    text = "".join(page.read_text() for page in pages if page.exists())
+    spans = re.findall(r"`(?:sudo )?(keras-integrity [^`]+)`", text)
+    blocks = "".join(re.findall(r"^ *```(?:sh|console)\n(.*?)^ *```", text, re.M | re.S))
+    lines = re.findall(r"^ *(?:\$ )?(?:sudo )?(keras-integrity .+)$", blocks, re.M)
+    return {found.partition(" #")[0].partition("|")[0] for found in (*spans, *lines)}
 
 
 def test_every_command_on_the_pages_exists() -> None:
-    assert len(commands()) > 15
+    assert len(commands()) > 50
     for typed in commands():
         command: click.Command = main
-        words = typed.split()[1:]
+        words = shlex.split(typed)[1:]
         context = click.Context(main)
         while isinstance(command, click.Group) and words and not words[0].startswith("-"):
             found = command.get_command(context, words.pop(0))
@@ -125,9 +131,36 @@ def test_every_command_on_the_pages_exists() -> None:
         assert {word for word in words if word.startswith("--")} <= options | {"--help"}, typed
 
 
+def table_of_threats() -> list[str]:
+    """The lines of the table in SECURITY.md."""
+    return SECURITY.read_text().partition("| Threat |")[2].partition("\n\n")[0].splitlines()[2:]
+
+
+def test_every_threat_in_the_table_has_its_tests_in_order() -> None:
+    rows = [row.split("|")[1].strip() for row in table_of_threats()]
+    assert len(rows) == len(threats.TESTS)
+    assert all(row.startswith(words) for row, words in zip(rows, threats.TESTS, strict=True))
+    there = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    for tests in threats.TESTS.values():
+        assert tests
+        assert [name for name in tests if f"def {name}(" not in there] == []
+
+
+@pytest.mark.parametrize("page", sorted(PAGE.parent.glob("*.md")), ids=lambda page: page.name)
+def test_every_block_of_toml_and_json_is_well_formed(page: Path) -> None:
+    blocks = re.findall(r"^( *)```(toml|json)\n(.*?)^ *```", page.read_text(), re.M | re.S)
+    for indent, kind, block in blocks:
+        text = re.sub(f"^{indent}", "", block, flags=re.M)
+        if kind == "toml":
+            tomllib.loads(text)
+            continue
+        whole = text.strip().startswith("{\n")
+        for document in [text] if whole else text.splitlines():
+            json.loads(document)
+
+
 def test_every_setting_in_the_table_of_threats_exists() -> None:
-    table = SECURITY.read_text().partition("| Threat |")[2].partition("\n\n")[0]
-    needs = " ".join(row.split("|")[3] for row in table.splitlines()[2:])
+    needs = " ".join(row.split("|")[3] for row in table_of_threats())
     named = set(re.findall(r"`(\w+)(?: = [^`]*)?`", needs)) - {"allow_opt_out"}
     assert len(named) > 8
     assert named <= set(KEYS)

@@ -12,7 +12,7 @@ from pathlib import Path
 from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError, SiteError
 from keras_integrity_hook.guard import replace
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import machine, toml_file
+from keras_integrity_hook.policy import machine, own, toml_file
 from keras_integrity_hook.policy.toml_file import Layer
 
 LOCKED = b"""\
@@ -77,16 +77,10 @@ def read_candidate(path: str) -> bytes:
     """The bytes of a file that is to become the machine's policy, once they have been checked.
 
     Raises:
-        SiteError: it cannot be read.
+        UnreadableFileError: it cannot be read.
         ConfigurationError: it is no policy.
     """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(LIMITS.policy + 1)
-    except OSError as error:
-        raise SiteError(f"cannot be read: {error.strerror}", path=path) from None
-    if len(text) > LIMITS.policy:
-        raise SiteError(f"is longer than {LIMITS.policy} bytes", path=path)
+    text = own.read_named(path, LIMITS.policy)
     toml_file.parse(text, os.path.abspath(path), Layer.MACHINE)
     return text
 

@@ -7,7 +7,11 @@ for click and hashlib and for nothing else.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -34,6 +38,16 @@ _COMMANDS = {
 
 class _LazyGroup(click.Group):
     """A group that finds its commands by name in sibling modules."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # most likely what we write to; a broken pipe is click's to handle
+            with contextlib.suppress(OSError):
+                click.echo(f"Error: {error}", err=True)
+            with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 1)  # what is left is not tried again at exit
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

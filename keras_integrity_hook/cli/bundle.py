@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +12,7 @@ from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, SigningError
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import own
 
 if TYPE_CHECKING:
     from keras_integrity_hook.signing.trust import TrustStore
@@ -45,23 +44,23 @@ def bundle() -> None:
 def sign(
     path: str, key: str | None, certificates: str | None, target: str | None, as_json: bool
 ) -> None:
-    """Sign the file PATH, or every file of the directory PATH, as they are now.
+    """Sign a file, or every file of a directory, as it is now.
 
-    The key is ECDSA, the one kind that these signatures have. A seal is part of what is signed:
-    seal first.
+    The signature is written beside PATH, over one that is there. The key is ECDSA, the one kind
+    that these signatures have. A seal is part of what is signed: seal first.
     """
     from keras_integrity_hook import settings
-    from keras_integrity_hook.cli.signing import Prompt
+    from keras_integrity_hook.cli.signing import NO_KEY_REMEDY, prompt
     from keras_integrity_hook.interop import sign as signing
 
     try:
         reference = key or settings.at(path).key
         if reference is None:
-            raise SigningError("no key is given or configured", path=path)
+            raise SigningError("no key is given or configured", path=path, remedy=NO_KEY_REMEDY)
         chain = None if certificates is None else _read(certificates)
-        ask = Prompt() if sys.stdin.isatty() else None
-        done = signing.sign(path, reference, chain=chain, output=target, ask=ask)
+        done = signing.sign(path, reference, chain=chain, output=target, ask=prompt())
     except IntegrityError as error:
+        error.path = error.path or certificates
         output.failed("bundle sign", error, as_json=as_json)
     if as_json:
         output.emit("bundle sign", ok=True, path=path, **done._asdict())
@@ -85,7 +84,7 @@ def verify(
     certificates: str | None,
     as_json: bool,
 ) -> None:
-    """Compare the file PATH, or every file of the directory PATH, with its detached signature.
+    """Compare a file, or every file of a directory, with its signature.
 
     Whom to trust is what the trust files say, unless a key or certificates are given. A key that
     is revoked there counts for nothing either way.
@@ -109,18 +108,21 @@ def verify(
 
 
 def _trusted(public_key: str | None, certificates: str | None) -> TrustStore:
+    from keras_integrity_hook.interop.certificates import of
     from keras_integrity_hook.signing import keys, trust
     from keras_integrity_hook.signing.trust_file import TrustedKey, TrustedRoot
 
     store = trust.store()
     if public_key:
-        public = keys.public_key(_read(public_key))
+        public = keys.read_public(public_key)
         if not public.scheme.startswith("ecdsa-"):
-            raise SigningError("is not an ECDSA key, the one kind there is", path=public_key)
+            cause = "is not an ECDSA key, the one kind there is"
+            raise SigningError(cause, path=public_key, remedy=keys.PUBLIC_REMEDY)
         given = TrustedKey(public_key, public.keyid, public.scheme, public.pem)
         return store._replace(keys=(given,), certificates=(), identities=())
     if certificates:
         roots = TrustedRoot(certificates, _text(certificates), source=certificates)
+        of(roots)  # a mistake is told before anything is compared
         return store._replace(keys=(), certificates=(roots,), identities=())
     return store
 
@@ -133,11 +135,4 @@ def _text(path: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(LIMITS.trust_file + 1)
-    except OSError as error:
-        raise SigningError(f"cannot be read ({error.strerror})", path=path) from None
-    if len(data) > LIMITS.trust_file:
-        raise SigningError(f"is over {LIMITS.trust_file} bytes", path=path)
-    return data
+    return own.read_named(path, LIMITS.trust_file)

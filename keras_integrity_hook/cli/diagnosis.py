@@ -102,9 +102,9 @@ def _diagnose_policy(facts: dict[str, Any]) -> Iterator[Finding]:
         found = error["evidence"]["found"] or path
         yield Finding(
             True,
-            f"The machine's policy is insecure: {error['message']}. No model is loaded until then: "
-            f"read what {path} says, then, as root, 'chown root:root {found}' and "
-            f"'chmod go-w {found}'.",
+            f"The machine's policy {path} is insecure: {error['message']}. No model is loaded "
+            f"until that is mended: read what it says, then, as root, 'chown root:root {found}' "
+            f"and 'chmod go-w {found}'.",
         )
     elif error:
         yield Finding(

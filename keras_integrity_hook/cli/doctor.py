@@ -148,7 +148,7 @@ def _print_examination(ok: bool, findings: list[Finding], facts: dict[str, Any])
         for what, why in facts.get("not_supported", []):
             table.add_row(Text(what), Text(f"not supported: {why}", style="dim"))
         # A table that folds names at 80 columns cannot be grepped.
-        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+        Console(width=None if output.is_terminal(sys.stdout) else 160, highlight=False).print(table)
 
 
 def _role(file: str, facts: dict[str, Any]) -> str:

@@ -22,11 +22,10 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard.override import override
-from keras_integrity_hook.guard.provenance import VERSIONS
+from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.report import SealInfo
+    from keras_integrity_hook.report import Report, SealInfo
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12
@@ -59,12 +58,8 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
         if report.state == "overridden":
             return Result(path, report.state, report, note=f"By override: {reason}")
         signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
-        return Result(path, report.state, report, note=signed if report.seal else _NO_SEAL)
+        return Result(path, report.state, report, note=signed or _hint(report))
 
-    try:
-        settings.at()
-    except IntegrityError as error:
-        output.misconfigured("verify", error, as_json=as_json)
     run("verify", paths, check, as_json=as_json)
 
 
@@ -73,8 +68,8 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 @click.option("--dry-run", is_flag=True, help="Say what would be sealed; change nothing.")
 @click.option(
     "--algorithm",
-    type=click.Choice(["sha256", "sha512", "blake2b"]),
-    help="Digest of the chunks; by default that of the settings, sha256.",
+    type=click.Choice(list(ALGORITHMS)),
+    help="Digest of the chunks; by default that of the settings. blake3 is an extra.",
 )
 @click.option(
     "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."
@@ -137,7 +132,7 @@ def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
 
     def read(path: str) -> Result:
         report = api.inspect(path, digest=digest)
-        return Result(path, report.state, report, note="" if report.seal else _NO_SEAL)
+        return Result(path, report.state, report, note=_hint(report))
 
     run("inspect", paths, read, as_json=as_json, show=_show_seal)
 
@@ -151,6 +146,10 @@ def run(
     show: Callable[[Result], None] = output.show,
 ) -> NoReturn:
     """Do ``act`` to every file, whatever happens to the others, and exit."""
+    try:
+        settings.at()
+    except IntegrityError as error:
+        output.misconfigured(command, error, as_json=as_json)
     found = list(model_files(paths))
     files = [item for item in found if isinstance(item, str)]
     results = []
@@ -165,6 +164,10 @@ def run(
             if not as_json:
                 show(result)
     output.finish(command, results, as_json=as_json)
+
+
+def _hint(report: Report) -> str:
+    return "" if report.seal else _NO_SEAL
 
 
 def _attempt(path: str, act: Callable[[str], Result]) -> Result:
@@ -185,6 +188,7 @@ def _show_seal(result: Result) -> None:
     if result.report.seal is None:
         return
     seal = result.report.seal
+    versions, facts = _provenance(seal)
     output.facts(
         [
             ("container", seal.container),
@@ -204,8 +208,8 @@ def _show_seal(result: Result) -> None:
             ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
             ("root", f"{seal.algorithm}:{seal.root}"),
             ("seal block", f"{seal.block_size:,} bytes {_where(seal)}"),
-            ("written by", _versions(seal) or "unknown"),
-            *((key, text) for key, text in seal.provenance.items() if key not in VERSIONS),
+            ("written by", versions or "unknown"),
+            *facts,
             *((f"data {name}", digest) for name, digest in seal.datasets.items()),
             ("parts", f"{len(seal.regions)} named byte ranges"),
         ]
@@ -226,8 +230,13 @@ def _named(seal: SealInfo) -> str:
     return " ".join(filter(None, (seal.model or "(no name)", seal.model_version)))
 
 
-def _versions(seal: SealInfo) -> str:
-    return ", ".join(f"{key} {text}" for key, text in seal.provenance.items() if key in VERSIONS)
+def _provenance(seal: SealInfo) -> tuple[str, list[tuple[str, str]]]:
+    """The versions of what wrote the seal, in words, and the rest that it says."""
+    from keras_integrity_hook.guard.provenance import VERSIONS
+
+    said = seal.provenance.items()
+    versions = ", ".join(f"{key} {text}" for key, text in said if key in VERSIONS)
+    return versions, [(key, text) for key, text in said if key not in VERSIONS]
 
 
 @contextmanager
@@ -236,6 +245,8 @@ def _overriding(root: str | None, reason: str | None) -> Iterator[None]:
     if root is None or reason is None:
         yield
         return
+    from keras_integrity_hook.guard.override import override
+
     with override(root=root, reason=reason), warnings.catch_warnings():
         warnings.simplefilter("ignore", OverrideWarning)
         yield

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -101,7 +101,7 @@ def show(result: Result) -> None:
     """Print one result: state and path, then what is wrong and what to do about it."""
     state(result.state, result.path, good=result.ok)
     if result.error is not None:
-        detail(result.error.cause)
+        detail(_cause(result.error, result.path))
         # The cause names the first few damaged parts itself.
         parts = getattr(result.error, "parts", ())
         for part in _summary([part for part in parts if part not in result.error.cause]):
@@ -133,12 +133,13 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
 def finish(command: str, results: Sequence[Result], *, as_json: bool) -> NoReturn:
     """End the command: the JSON document or a line of totals, and the exit status."""
     refused = any(not result.ok for result in results)
+    mistaken = any(isinstance(result.error, ConfigurationError) for result in results)
     if as_json:
         emit(command, ok=not refused, results=[result.to_dict() for result in results])
     elif len(results) > 1:
         counts = Counter(result.state for result in results)
         click.echo(f"{len(results)} files: " + ", ".join(f"{n} {s}" for s, n in counts.items()))
-    sys.exit(REFUSED if refused else OK)
+    sys.exit(USAGE if mistaken else REFUSED if refused else OK)
 
 
 def emit(command: str, *, ok: bool, **fields: Any) -> None:
@@ -179,7 +180,7 @@ def progress(paths: Sequence[str], command: str, *, quiet: bool) -> Iterator[Cal
     global _bar  # noqa: PLW0603 - a process has one terminal
     doing = _READERS.get(command)
     sizes: dict[str, int] = {}
-    if not quiet and doing is not None and sys.stderr.isatty():
+    if not quiet and doing is not None and is_terminal(sys.stderr):
         sizes = {path: _size(path) for path in paths}
     total = sum(sizes.get(path, 0) for path in paths)
     if doing is None or total < _LONG_WORK:
@@ -211,8 +212,19 @@ def progress(paths: Sequence[str], command: str, *, quiet: bool) -> Iterator[Cal
             _bar = None
 
 
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a person is at ``stream``, one of :mod:`sys`; None where it was closed."""
+    return stream is not None and stream.isatty()
+
+
+def _cause(error: IntegrityError, path: str) -> str:
+    """What is wrong, and with which file where that is not the one at ``path``."""
+    elsewhere = error.path is not None and error.path != path and error.path not in error.cause
+    return f"{error.path}: {error.cause}" if elsewhere else error.cause
+
+
 def _say(line: str) -> None:
-    if _bar is None or not sys.stdout.isatty():
+    if _bar is None or not is_terminal(sys.stdout):
         # Piped output must arrive where it was sent.
         click.echo(line)
         return

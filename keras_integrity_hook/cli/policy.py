@@ -14,7 +14,7 @@ from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError, printable
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import advice, layers, own, toml_file
+from keras_integrity_hook.policy import advice, layers, own, toml_file, values
 from keras_integrity_hook.policy.schema import KEYS, Settings
 from keras_integrity_hook.policy.toml_file import Layer, PolicyFile
 
@@ -38,10 +38,10 @@ def show(path: str | None, as_json: bool) -> None:
         output.misconfigured("policy show", error, as_json=as_json)
     rule = found.rule_for(path)
     if as_json:
-        values = {name: _described(settings, name) for name in KEYS}
+        shown = {name: _described(settings, name) for name in KEYS}
         files = list(settings.files)
         matched = None if rule is None else {"path": rule.pattern, "origin": rule.origin}
-        output.emit("policy show", ok=True, path=path, files=files, rule=matched, settings=values)
+        output.emit("policy show", ok=True, path=path, files=files, rule=matched, settings=shown)
         return
     _print_settings(settings)
     click.echo()
@@ -120,4 +120,4 @@ def _spoken(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ", ".join(value) or "-"
-    return str(value)
+    return values.spelled(value) if isinstance(value, timedelta) else str(value)

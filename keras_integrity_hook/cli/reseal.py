@@ -17,7 +17,7 @@ from keras_integrity_hook.cli.output import Result, json_option
 @click.option("--reason", required=True, metavar="TEXT", help="Why it was changed; it is recorded.")
 @json_option
 def reseal(paths: tuple[str, ...], reason: str, as_json: bool) -> None:
-    """Give files that were changed on purpose a new seal over what they are now.
+    """Give files that were changed on purpose a new seal.
 
     Look at what was changed first: the new seal vouches for all of it. The seals are replaced
     atomically; signatures over the old ones go. Files without a seal are for 'seal'.

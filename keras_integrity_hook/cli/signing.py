@@ -10,7 +10,10 @@ import click
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.cli import files, output
 from keras_integrity_hook.cli.output import Result, json_option
-from keras_integrity_hook.errors import ConfigurationError, IntegrityError, SigningError
+from keras_integrity_hook.errors import IntegrityError, SigningError
+from keras_integrity_hook.signing import secret
+
+NO_KEY_REMEDY = "Name one with --key, in a policy (key = …) or in KERAS_INTEGRITY_KEY."
 
 
 @click.command()
@@ -31,9 +34,10 @@ def keygen(out: str, kind: str, no_passphrase: bool, as_json: bool) -> None:
     The passphrase is asked for, or taken from where saves take it from
     (KERAS_INTEGRITY_KEY_PASSPHRASE_FILE, a file of mode 0600). No file is overwritten.
     """
-    from keras_integrity_hook.signing import private, secret
+    from keras_integrity_hook.signing import private
 
     try:
+        private.check_new(out)
         passphrase = None
         if not no_passphrase:
             passphrase = secret.from_environment() or _new_passphrase()
@@ -62,18 +66,14 @@ def sign(paths: tuple[str, ...], key: str | None, as_json: bool) -> None:
     seal says, the model's name and version among it. Content that does not match its seal is
     refused. A passphrase or PIN is asked for on a terminal, never taken from the command line.
     """
-    ask = Prompt() if sys.stdin.isatty() else None
+    ask = prompt()
 
     def put(path: str) -> Result:
         reference = key or settings.at(path).key
         if reference is None:
-            raise SigningError("no key is given or configured", path=path)
+            raise SigningError("no key is given or configured", path=path, remedy=NO_KEY_REMEDY)
         return Result(path, "signed", api.sign(path, key=reference, ask=ask))
 
-    try:
-        settings.at()
-    except ConfigurationError as error:
-        output.misconfigured("sign", error, as_json=as_json)
     files.run("sign", paths, put, as_json=as_json, show=_show_signed)
 
 
@@ -89,9 +89,17 @@ class Prompt:
         return self._known[name]
 
 
+def prompt() -> Prompt | None:
+    """What asks the person at the terminal; None where nobody is."""
+    return Prompt() if output.is_terminal(sys.stdin) else None
+
+
 def _new_passphrase() -> str:
-    if not sys.stdin.isatty():
-        raise SigningError("there is no terminal to ask for a passphrase; see --no-passphrase")
+    if not output.is_terminal(sys.stdin):
+        raise SigningError(
+            "a passphrase is needed and there is no terminal to ask for it",
+            remedy=f"Set {secret.PASSPHRASE_FILE}, or make a key without one: --no-passphrase.",
+        )
     return str(
         click.prompt("Passphrase", hide_input=True, confirmation_prompt="Once again", err=True)
     )

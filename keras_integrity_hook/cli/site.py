@@ -24,7 +24,7 @@ _force = click.option(
 
 @click.group()
 def site() -> None:
-    """Protect everybody who uses this Python, and say so in a policy nobody can switch off.
+    """Protect everybody who uses this Python.
 
     A block in the sitecustomize.py that this Python loads arms the hook where its own start-up
     file does not. The machine's policy decides whether KERAS_INTEGRITY=off has an effect.
@@ -93,7 +93,7 @@ def uninstall(policy: bool, force: bool, as_json: bool) -> None:
 @site.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show which sitecustomize is loaded, what it holds, and what the machine's policy locks.
+    """Show what is in place: the block, and the machine's policy.
 
     Exit status 1 if the block is not in it, or the policy is there and cannot be relied on.
     """

@@ -21,7 +21,8 @@ from keras_integrity_hook.errors import (
     SigningError,
     UnsealedModelError,
 )
-from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.guard.provenance import checked_line, checked_reason
+from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.signing import keys, signers
 from keras_integrity_hook.signing import trust as store
 from keras_integrity_hook.signing import trust_edit as edit
@@ -35,6 +36,7 @@ from keras_integrity_hook.signing.trust_file import (
 _Trusted = TrustedKey | TrustedRoot | TrustedIdentity
 _Row = tuple[_Trusted, str]
 
+_LIST = "'keras-integrity trust list' shows what is trusted."
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
@@ -48,15 +50,23 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def trust() -> None:
-    """Whose signatures count."""
+    """Show or change whose signatures count."""
 
 
 @trust.command()
 @click.argument("name")
 @click.argument("public")
 @click.option("--scheme", type=click.Choice(keys.SCHEMES), help="For keys that have several.")
-@click.option("--not-before", metavar="DATE", help="Signatures count from then on.")
-@click.option("--not-after", metavar="DATE", help="Signatures count until then.")
+@click.option(
+    "--not-before",
+    metavar="DATE",
+    help="Signatures count from then on (a day: from its 00:00 UTC).",
+)
+@click.option(
+    "--not-after",
+    metavar="DATE",
+    help="Signatures count until then (a day: until its 00:00 UTC).",
+)
 @click.option("--comment", default="", help="A note for people.")
 @_file_options
 @json_option
@@ -80,9 +90,10 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
     with _failures("trust add", as_json):
         path = _path(file, machine)
         is_uri = signers.scheme_of(public) not in ("file", "env")
-        key = _asked(public) if is_uri else keys.public_key(_read(public), scheme)
+        comment = comment and checked_line("comment", comment)
+        key = _asked(public) if is_uri else keys.read_public(public, scheme)
         trusted = TrustedKey(
-            name,
+            checked_line("name", name),
             key.keyid,
             key.scheme,
             key.pem,
@@ -91,7 +102,7 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
             comment,
             public if is_uri else None,
         )
-        _refuse_taken(trusted)
+        _refuse_taken(trusted, path)
         edit.add_key(path, trusted)
     if as_json:
         output.emit("trust add", ok=True, file=path, key=_spelled(trusted._replace(source=path)))
@@ -103,7 +114,10 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
 @trust.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Show the trusted keys of the machine, the user and the project, and what is revoked."""
+    """Show who is trusted, and what is revoked.
+
+    The trust files of the machine, the user and the project are taken together.
+    """
     with _failures("trust list", as_json):
         found = store.store()
         rows: list[_Row] = [(key, _state(found, key)) for key in found.keys]
@@ -123,10 +137,14 @@ def list_(as_json: bool) -> None:
     for one, state in (*rows, *others):
         output.state(state, one.name, good=state == "valid")
         hidden = ("name", "public", "pem")
-        output.facts([(f, v) for f, v in _spelled(one).items() if v and f not in hidden])
+        output.facts([(_called(f), v) for f, v in _spelled(one).items() if v and f not in hidden])
     for gone in recalled:
         output.state("revoked", gone.target, good=False)
-        output.facts([("reason", gone.reason or "none given"), ("source", gone.source)])
+        spelled = _spelled(gone)
+        kind = "key" if gone.target in found.revoked_keys else "model"
+        told = [("kind", kind), ("reason", gone.reason or "none given")]
+        told += [(name, spelled[name]) for name in ("since", "source") if spelled[name]]
+        output.facts(told)
     if not rows and not others and not recalled:
         click.echo("No key is trusted; 'keras-integrity trust add NAME PUBLIC' adds one.")
 
@@ -152,7 +170,7 @@ def remove(name: str, file: str | None, machine: bool, as_json: bool) -> None:
 
 @click.group()
 def revoke() -> None:
-    """Keys and models that count for nothing any more."""
+    """Let keys or models count for nothing any more."""
 
 
 @revoke.command("key")
@@ -161,10 +179,14 @@ def revoke() -> None:
 @_file_options
 @json_option
 def revoke_key(key: str, reason: str, file: str | None, machine: bool, as_json: bool) -> None:
-    """Let a key count for nothing, whenever its signatures claim to have been made."""
+    """Let a key count for nothing.
+
+    None of its signatures is good any more, whenever it claims to have been made.
+    """
     with _failures("revoke key", as_json):
         path = _path(file, machine)
-        keyid = key if _DIGEST.fullmatch(key) else _key_named(key)
+        checked_reason(reason)
+        keyid = key if _DIGEST.fullmatch(key) else _key_named(key, path)
         fresh = edit.revoke_key(path, keyid, reason)
     _report_revoked("revoke key", keyid, path, fresh=fresh, as_json=as_json)
 
@@ -175,10 +197,16 @@ def revoke_key(key: str, reason: str, file: str | None, machine: bool, as_json: 
 @_file_options
 @json_option
 def revoke_model(model: str, reason: str, file: str | None, machine: bool, as_json: bool) -> None:
-    """Recall one model, by its root digest: it is refused from now on, whoever signed it."""
+    """Recall one model, by its root digest.
+
+    It is refused from now on, whoever signed it.
+    """
     with _failures("revoke model", as_json):
         path = _path(file, machine)
-        root = model if _DIGEST.fullmatch(model) else _root_of(model)
+        checked_reason(reason)
+        algorithm, _, digits = model.rpartition(":")  # as reports show a root
+        is_root = algorithm in ("", *ALGORITHMS) and _DIGEST.fullmatch(digits)
+        root = digits if is_root else _root_of(model)
         fresh = edit.revoke_model(path, root, reason)
     _report_revoked("revoke model", root, path, fresh=fresh, as_json=as_json)
 
@@ -207,27 +235,19 @@ def _path(file: str | None, machine: bool) -> str:
     return store.MACHINE if machine else os.path.abspath(file) if file else store.user_file()
 
 
-def _refuse_taken(key: TrustedKey) -> None:
+def _refuse_taken(key: TrustedKey, path: str) -> None:
     """Not written, a name that stands for another in another file: nothing could be loaded then."""
-    known = store.store()
+    known = store.store(making=path)
     everybody: list[_Trusted] = [*known.keys]
     everybody += [*known.certificates, *known.identities]
     for other in everybody:
         if other.name == key.name and getattr(other, "keyid", None) != key.keyid:
-            raise SigningError(f"there is one named '{key.name}' already", path=other.source)
+            cause = f"there is one named '{key.name}' already"
+            raise SigningError(cause, path=other.source, remedy=_LIST)
 
 
 def _asked(uri: str) -> keys.PublicKey:
     return signers.find(uri).public
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(LIMITS.key_file + 1)
-    except OSError as error:
-        cause = f"the public key cannot be read ({error.strerror})"
-        raise SigningError(cause, path=path) from None
 
 
 def _date(option: str, text: str | None) -> datetime | None:
@@ -237,14 +257,18 @@ def _date(option: str, text: str | None) -> datetime | None:
         is_day = len(text) == len("2027-01-31")
         return moment(date.fromisoformat(text) if is_day else datetime.fromisoformat(text))
     except ValueError:
-        cause = f"{option} is no date with a time zone, as 2027-01-31 or 2027-01-31T12:00:00Z"
-        raise ConfigurationError(cause) from None
+        error = ConfigurationError(f"{option} is no date, or lacks its time zone")
+        error.default_remedy = (
+            "Write it as 2027-01-31 or 2027-01-31T12:00:00Z; nothing was written."
+        )
+        raise error from None
 
 
-def _key_named(name: str) -> str:
-    found = {key.keyid for key in store.store().named(name)}
+def _key_named(name: str, path: str) -> str:
+    found = {key.keyid for key in store.store(making=path).named(name)}
     if len(found) != 1:
-        raise SigningError(f"no key is named '{name}'; see 'keras-integrity trust list'")
+        remedy = f"{_LIST} A key that is in none of its files is revoked by its id."
+        raise SigningError(f"no trusted key is named '{name}'", remedy=remedy)
     return found.pop()
 
 
@@ -265,6 +289,11 @@ def _period(one: _Trusted) -> str:
     if one.counts_at(now):
         return "valid"
     return "expired" if one.not_after is not None and now > one.not_after else "not yet valid"
+
+
+def _called(field: str) -> str:
+    """What people call a field."""
+    return "key id" if field == "keyid" else field.replace("_", " ")
 
 
 def _spelled(entry: Any) -> dict[str, Any]:

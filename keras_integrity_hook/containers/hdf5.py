@@ -10,7 +10,12 @@ from __future__ import annotations
 import os
 
 from keras_integrity_hook.containers.layout import Layout, read_exactly
-from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, MalformedSealError
+from keras_integrity_hook.errors import (
+    DamagedFileError,
+    LimitExceededError,
+    MalformedSealError,
+    NotAModelError,
+)
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.content import FileContent
@@ -30,12 +35,15 @@ def locate(fd: int, size: int) -> Layout:
 
     Raises:
         DamagedFileError, MalformedSealError, LimitExceededError: as their names say.
+        NotAModelError: it is a seal that lies beside its model.
     """
     head = read_exactly(fd, min(size, block.HEADER_SIZE), 0)
     if head.startswith(SIGNATURE):
         return Layout(CONTAINER, FileContent(fd, 0, size))
     length = block.size_from_header(head)
     if length & (length - 1) or length < MIN_USER_BLOCK:
+        if length == size:
+            raise _only_a_seal()
         raise MalformedSealError("the seal does not fill an HDF5 user block")
     if length + len(SIGNATURE) > size:
         raise DamagedFileError("the file is cut short")
@@ -43,6 +51,12 @@ def locate(fd: int, size: int) -> Layout:
     if read_exactly(fd, len(SIGNATURE), length) != SIGNATURE:
         raise DamagedFileError("no HDF5 superblock follows the seal")
     return Layout(CONTAINER, FileContent(fd, length, size - length), found, 0)
+
+
+def _only_a_seal() -> NotAModelError:
+    error = NotAModelError("this is the seal of a model, and not the model")
+    error.default_remedy = "Name the model that it belongs to; its seal is found by itself."
+    return error
 
 
 def reserved(fd: int) -> int:

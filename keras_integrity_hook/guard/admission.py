@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.caller import outside_depth
-from keras_integrity_hook.containers.base import ModelFile, Seal
+from keras_integrity_hook.containers.base import ModelFile
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     IntegrityError,
@@ -55,40 +56,39 @@ def admit(model: ModelFile) -> Admitted:
         WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
         ConfigurationError: the policy has a mistake.
     """
-    own = pinned = model.content, model.seal
-    signers: dict[str, None] = {}
-    for demands in settings.all_at(model.path):
-        model.content, model.seal = own
-        signers |= dict.fromkeys(_admitted(model, demands))
-        if model.seal is not own[1]:
-            _refuse_other_bytes(model, pinned[1], own[1])
-            pinned = model.content, model.seal
-    model.content, model.seal = pinned
-    return Admitted(tuple(signers))
+    signers: tuple[str, ...] = ()
+    as_opened = replace(model)
+    for demands in settings.at_each_name(model.path):
+        found = replace(as_opened)
+        try:
+            signers = _admitted(found, demands) or signers
+            if found.seal is not as_opened.seal:
+                _pin(model, found, already=model.seal is not as_opened.seal)
+        except IntegrityError as error:
+            error.path = error.path or model.path
+            raise
+    return Admitted(signers)
 
 
 def _admitted(model: ModelFile, demands: Settings) -> tuple[str, ...]:
-    """The names of those whose signatures were asked for; raises as :func:`admit`."""
-    try:
-        if demands.permissions is settings.Permissions.STRICT:
-            _check_permissions(model, demands)
-        if demands.needs_signatures:
-            return signatures.required(model, demands)
-        if model.seal is None:
-            refuse_unsealed(model.path)
-        else:
-            checks.from_settings(demands).verify(signatures.evidence(model.seal, demands))
-    except IntegrityError as error:
-        error.path = error.path or model.path
-        raise
+    """The names of those who signed ``model``, where ``demands`` ask; raises as :func:`admit`."""
+    if demands.permissions is settings.Permissions.STRICT:
+        _check_permissions(model, demands)
+    if demands.needs_signatures:
+        return signatures.required(model, demands)
+    if model.seal is not None:
+        checks.from_settings(demands).verify(signatures.evidence(model.seal, demands))
+    elif demands.needs_seal:
+        raise _unsealed(model.path, "the model", demands)
     return ()
 
 
-def _refuse_other_bytes(model: ModelFile, before: Seal | None, own: Seal | None) -> None:
-    """A detached signature was read for each of two rules: of the same bytes, or not at all."""
-    assert model.seal is not None
-    if before is not own and before is not None and before.table != model.seal.table:
-        raise ChecksumMismatchError("the file was changed while it was read", path=model.path)
+def _pin(model: ModelFile, found: ModelFile, *, already: bool) -> None:
+    """Make ``model`` what a detached signature vouches for: the bytes of one before, if any."""
+    assert found.seal is not None
+    if already and model.seal and model.seal.statement.root != found.seal.statement.root:
+        raise ChecksumMismatchError("the file was changed while it was read")
+    model.content, model.seal = found.content, found.seal
 
 
 def warn_if_unsealed(model: ModelFile) -> None:
@@ -116,11 +116,14 @@ def warn_unsealed(path: str, *also: str) -> None:
 
 def refuse_unsealed(path: str, what: str = "the model") -> None:
     """Refuse what has no seal where one is required. Raises UnsealedModelError."""
-    demands = settings.all_at(path)
-    if any(one.needs_signatures for one in demands):
-        raise UnsealedModelError(f"{what} has no seal and a signed one is required", path=path)
-    if any(one.needs_seal for one in demands):
-        raise UnsealedModelError(f"{what} has no seal and one is required", path=path)
+    for demands in settings.at_each_name(path):
+        if demands.needs_seal:
+            raise _unsealed(path, what, demands)
+
+
+def _unsealed(path: str, what: str, demands: Settings) -> UnsealedModelError:
+    needed = "a signed one" if demands.needs_signatures else "one"
+    return UnsealedModelError(f"{what} has no seal and {needed} is required", path=path)
 
 
 def refuse_remote(location: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import warnings
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.containers.base import Seal
 from keras_integrity_hook.errors import (
@@ -53,6 +53,7 @@ def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Sig
 
     Raises:
         SigningError: it must be signed and could not be.
+        AuditError: it could not be signed, nor that be recorded as it has to be.
     """
     if demands.key is None:
         return ()
@@ -97,6 +98,7 @@ def refuse_to_vouch(seal: Seal, path: str) -> None:
 
 
 def _tell(path: str | None, error: IntegrityError) -> None:
+    audit.record("sign", path, outcome="failed", error=error)
     told = f"save {printable(path or 'model')}: not signed: {error}"
     _log.error("%s", told)
     warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())

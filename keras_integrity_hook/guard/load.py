@@ -262,16 +262,27 @@ def surfacing_failures(
             yield files
         except Exception as error:
             failure = _first_failure(files) or refusal.refusal_behind(error, handled)
-            if failure is None or failure is error:
+            if failure is None:
+                raise
+            _tell(failure, files)
+            if failure is error:
                 raise
             raise failure from None
         failure = _first_failure(files)
         if failure is not None:
+            _tell(failure, files)
             raise failure
     finally:
         _current.reset(token)
         for file in files:
             file.close()
+
+
+def _tell(failure: IntegrityError, files: list[VerifiedFile]) -> None:
+    """For the record, which has it by now that the load is good."""
+    if failure.path is None and files:
+        failure.path = str(files[-1])
+    refusal.tell(failure)
 
 
 def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:

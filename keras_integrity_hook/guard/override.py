@@ -154,11 +154,12 @@ def _refuse(model: ModelFile, error: IntegrityError, named: Override) -> None:
     """Refuse what no person may override here, for the record too."""
     try:
         _refuse_recalled(model)
-        if not all(one.allow_override for one in settings.all_at(model.path)):
+        if not all(one.allow_override for one in settings.at_each_name(model.path)):
             cause = f"the policy allows no override, so the refusal stands ({error.cause})"
             raise OverrideRefusedError(cause, path=model.path) from error
     except (OverrideRefusedError, RevokedModelError) as refused:
         audit.record("override", model.path, outcome="refused", **named._asdict(), error=refused)
+        refused.is_told = True
         raise
 
 

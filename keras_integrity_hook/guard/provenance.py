@@ -133,7 +133,12 @@ def resealing(reason: str, previous_root: str) -> Iterator[None]:
 
 def checked_reason(reason: str) -> str:
     """``reason`` if it is one line that says something. Raises ConfigurationError."""
-    return _text("reason", reason, LIMITS.fact)
+    return checked_line("reason", reason)
+
+
+def checked_line(what: str, text: str) -> str:
+    """As :func:`checked_reason`, for a text that is called ``what`` in the message."""
+    return _text(what, text, LIMITS.fact)
 
 
 def gathered(asked: Settings, created: datetime) -> Told:

@@ -29,12 +29,19 @@ _FINAL = (
 def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
     """Whether ``error`` refuses a load here and now; in mode ``warn`` damage is only reported."""
     if isinstance(error, _FINAL) or settings.mode() is not settings.Mode.WARN:
-        audit.record("refusal", error.path, outcome="refused", error=error)
+        tell(error)
         return True
     if report:
         audit.record("load", error.path, outcome="warned", error=error)
         warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
     return False
+
+
+def tell(error: IntegrityError) -> None:
+    """Record that ``error`` refuses a load, once however many functions it passes through."""
+    if not error.is_told:
+        error.is_told = True
+        audit.record("refusal", error.path, outcome="refused", error=error)
 
 
 def refusal_behind(

@@ -7,18 +7,15 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import logging
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keras_integrity_hook.containers.set_kinds import SIDECAR, Place
 from keras_integrity_hook.errors import printable
 
-_log = logging.getLogger("keras_integrity_hook")
 _HELD = "/proc/self/fd"
 _held: dict[str, int] = {}  # descriptors of the private directories in use, by their paths
 _PREFIX = ".keras-integrity-"
@@ -35,6 +32,8 @@ def private_sibling(target: Path) -> Iterator[Path]:
     Raises:
         OSError: the directory cannot be written.
     """
+    import tempfile
+
     _sweep(target.parent)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=target.parent) as name, _locked(name):
         yield Path(name) / target.name
@@ -98,7 +97,9 @@ def put_directory_in_place(
 
 def _copy_into(source: Path, target: Path, is_replaced: Callable[[str], bool]) -> None:
     """For a place where directories cannot be exchanged (another system, a mount point)."""
-    _log.warning(
+    import logging
+
+    logging.getLogger("keras_integrity_hook").warning(
         "save %s: the directory could not be exchanged, so its files are overwritten in place; "
         "a crash now would leave them damaged",
         printable(str(target)),

@@ -32,7 +32,7 @@ from keras_integrity_hook.errors import (
     SigningError,
     printable,
 )
-from keras_integrity_hook.guard import replace, sealer
+from keras_integrity_hook.guard import replace
 from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.settings import Store
 
@@ -131,6 +131,8 @@ def write_beside(private: Path, target: Path, path: str) -> None:
         SigningError: it has to be signed and could not be.
         OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
+    from keras_integrity_hook.guard import sealer
+
     fd = os.open(replace.pinned(private), os.O_RDONLY | os.O_CLOEXEC)
     try:
         _refuse_taken(target)
@@ -202,6 +204,8 @@ def put_seal_beside(
     Raises:
         IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
     """
+    from keras_integrity_hook.guard import sealer
+
     target = Path(os.path.realpath(model.path))
     _refuse_taken(target)
     name = target.name

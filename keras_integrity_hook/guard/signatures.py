@@ -11,6 +11,7 @@ from keras_integrity_hook.containers.base import ModelFile, Seal
 from keras_integrity_hook.errors import NotSignedError, UnsealedModelError, printable
 from keras_integrity_hook.policy import checks
 from keras_integrity_hook.policy.checks import Evidence
+from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def evidence(seal: Seal, demands: Settings) -> Evidence:
         statement=seal.statement,
         now=datetime.now(UTC),
         signers=lambda: signers_of(seal, demands),
-        revocation=lambda: _recalled((seal,)),
+        revocation=lambda: _recalled((seal.statement.root,)),
     )
 
 
@@ -61,7 +62,7 @@ def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
     """
     own = () if model.seal is None else signers_of(model.seal, demands)
     if model.seal is not None and _counted(own, demands) >= demands.threshold:
-        _verify(demands, (model.seal,), own)
+        _verify(demands, model.seal.statement, own)
         return _names(own)
     from keras_integrity_hook import interop
 
@@ -70,13 +71,13 @@ def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
         if model.seal is None:
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
-        _verify(demands, (model.seal,), own)  # raises: too few have signed
+        _verify(demands, model.seal.statement, own)  # raises: too few have signed
         return ()
     _refuse_unvouched(model, beside, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
     # file may change.
-    seals = (beside.seal,) if model.seal is None else (model.seal, beside.seal)
-    _verify(demands, seals, beside.signers)
+    said = (beside.seal if model.seal is None else model.seal).statement
+    _verify(demands, said, beside.signers, (said.root, *beside.roots))
     model.content, model.seal = beside.content, beside.seal
     return _names(beside.signers)
 
@@ -95,9 +96,12 @@ def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) 
     raise NotSignedError(cause, path=model.path, needed=demands.threshold)
 
 
-def _verify(demands: Settings, seals: tuple[Seal, ...], signers: tuple[Signer, ...]) -> None:
-    now = datetime.now(UTC)
-    found = Evidence(seals[0].statement, now, lambda: signers, lambda: _recalled(seals))
+def _verify(
+    demands: Settings, said: Statement, signers: tuple[Signer, ...], roots: tuple[str, ...] = ()
+) -> None:
+    """Hold what is known against ``demands``; ``roots`` are all that it may be recalled by."""
+    roots = roots or (said.root,)
+    found = Evidence(said, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
     checks.from_settings(demands).verify(found)
 
 
@@ -116,11 +120,11 @@ def _only_machine_counts(demands: Settings) -> bool:
     return verify.only_machine_counts(demands.locked)
 
 
-def _recalled(seals: Iterable[Seal]) -> str | None:
+def _recalled(roots: Iterable[str]) -> str | None:
     from keras_integrity_hook.signing import trust
 
-    for seal in seals:
-        found = trust.revocation(seal.statement.root)
+    for root in roots:
+        found = trust.revocation(root)
         if found is not None:
             return found.reason or "no reason given"
     return None

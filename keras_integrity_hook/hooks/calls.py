@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import io
 import os
 import re
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 from keras_integrity_hook.guard import admission
@@ -23,7 +25,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w.+-]*://")
 
 def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
     """The arguments as the original's signature names them; raises its TypeError."""
-    return dict(inspect.signature(wrapped).bind(*args, **kwargs).arguments)
+    return dict(_signature(wrapped).bind(*args, **kwargs).arguments)
 
 
 def call_with(wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any) -> Any:
@@ -36,9 +38,22 @@ def bound_with(
     wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any
 ) -> inspect.BoundArguments:
     """The arguments with some replaced, the rest exactly as the user gave them."""
-    bound = inspect.signature(wrapped).bind(*args, **kwargs)
+    bound = _signature(wrapped).bind(*args, **kwargs)
     bound.arguments.update(replaced)
     return bound
+
+
+def _signature(wrapped: Function) -> inspect.Signature:
+    # A bound method is not kept: it would keep its model.
+    is_function = isinstance(wrapped, FunctionType)
+    return _signature_of(wrapped) if is_function else inspect.signature(wrapped)
+
+
+# Each guard of a load or save asks, several of them, and to work it out takes five times as long as
+# to use it.
+@functools.lru_cache(maxsize=256)
+def _signature_of(function: FunctionType) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def path_argument(

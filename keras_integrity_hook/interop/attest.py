@@ -22,6 +22,7 @@ from keras_integrity_hook.containers.layout import read_exactly
 from keras_integrity_hook.containers.set_kinds import SIGNATURE_NAME
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
+    ConfigurationError,
     DamagedFileError,
     IntegrityError,
     LimitExceededError,
@@ -38,6 +39,7 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block, envelope, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
 from keras_integrity_hook.signing import trust
+from keras_integrity_hook.signing.trust import TrustStore
 from keras_integrity_hook.signing.verify import Signer
 
 SUFFIX = ".sig"
@@ -53,6 +55,7 @@ class Attestation(NamedTuple):
         vouched: whether the signature covers the model's own seal too, so that what that says
             (name, version, expiry) is the signer's word.
         bundle: path of the signature.
+        roots: those that the content would have under each algorithm that models were recalled by.
     """
 
     signers: tuple[Signer, ...]
@@ -60,6 +63,7 @@ class Attestation(NamedTuple):
     seal: Seal
     vouched: bool
     bundle: str
+    roots: tuple[str, ...]
 
 
 def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:
@@ -91,12 +95,16 @@ def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation
         signed = manifest.decode(payload)
         # (2) One reading for both digests.
         parts = _parts(model, signed)
-        reading = inventory.compared(parts, signed, _missing(model, signed))
+        recalled = tuple(_recalled_by(store))
+        reading = inventory.compared(parts, signed, _missing(model, signed), recalled)
     content = inventory.joined(parts)
     seal = seal_of(model, content, reading.table, onepass.PINNED_BY)
     # (3) The model's own seal must not contradict it.
     vouched = model.seal is not None and _is_own_seal_signed(model, model.seal, signed, seal)
-    return Attestation((signer,), content, seal, vouched, path)
+    roots = tuple(
+        seal_of(model, content, reading.tables[name], name).statement.root for name in recalled
+    )
+    return Attestation((signer,), content, seal, vouched, path, roots)
 
 
 def read(path: str) -> bytes | None:
@@ -150,6 +158,19 @@ def _naming(path: str, model: ModelFile) -> Iterator[None]:
         raise UnreadableFileError(f"cannot be read ({error.strerror})", path=model.path) from error
 
 
+def _recalled_by(store: TrustStore) -> Iterator[str]:
+    """The algorithms of the roots by which models were recalled, as far as their lengths tell.
+
+    A detached signature outlives the seal: without these, taking that off would be enough.
+    """
+    widths = {len(root) for root in store.revoked_models}
+    for algorithm, width in tree.ALGORITHMS.items():
+        if 2 * width in widths:
+            with contextlib.suppress(ConfigurationError):  # blake3 without its extra
+                tree.new_hash(algorithm)
+                yield algorithm
+
+
 def _parts(model: ModelFile, signed: Manifest) -> list[Part]:
     if model.files is None:
         content = FileContent(model.fd, 0, os.fstat(model.fd).st_size)
@@ -191,6 +212,8 @@ def _is_own_seal_signed(model: ModelFile, own: Seal, signed: Manifest, raw: Seal
     """
     check.check_content(model)
     words = _block_of(own)
+    if own.sidecar is not None:
+        return False
     if model.files is None:
         content = FileContent(model.fd, 0, raw.statement.size)
         if onepass.read_pinned(content, raw.table, own.offset, own.size) != words:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate, ExtensionType
     from cryptography.x509.verification import ExtensionPolicy
 
+_REMEDY = "Give a file of certificates in PEM form, the signer's first."
 _Extension = TypeVar("_Extension", bound="ExtensionType")
 
 
@@ -49,9 +50,10 @@ def parsed(pem: bytes) -> tuple[Certificate, ...]:
     try:
         found = tuple(load_pem_x509_certificates(pem))
     except ValueError:
-        raise SigningError("not certificates in PEM form") from None
+        raise SigningError("not certificates in PEM form", remedy=_REMEDY) from None
     if len(found) > LIMITS.root_certificates:
-        raise SigningError(f"{len(found)} certificates are over {LIMITS.root_certificates}")
+        cause = f"{len(found)} certificates are over {LIMITS.root_certificates}"
+        raise SigningError(cause, remedy=_REMEDY)
     return found
 
 

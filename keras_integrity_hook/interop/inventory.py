@@ -71,11 +71,17 @@ def digests(parts: Sequence[Part], algorithm: str = "sha256") -> dict[str, tuple
     return {part.name: (piece,) for part, piece in zip(parts, pieces, strict=True)}
 
 
-def compared(parts: Sequence[Part], manifest: Manifest, missing: Iterable[str] = ()) -> Reading:
+def compared(
+    parts: Sequence[Part],
+    manifest: Manifest,
+    missing: Iterable[str] = (),
+    tables: Iterable[str] = (),
+) -> Reading:
     """Read ``parts`` once and compare them with what ``manifest`` says of them.
 
     Args:
         missing: names that the manifest lists and that are not there.
+        tables: algorithms of more chunk tables.
 
     Returns:
         What was read, in the order of ``parts``.
@@ -99,7 +105,7 @@ def compared(parts: Sequence[Part], manifest: Manifest, missing: Iterable[str] =
         stops.extend(start + (size if one.stop is None else one.stop) for one in pieces)
         start += size
     found.refuse()  # before the pieces are read: without these they are not the whole
-    reading = onepass.read_once(joined(parts), stops, manifest.algorithm)
+    reading = onepass.read_once(joined(parts), stops, manifest.algorithm, tables)
     for digest, (name, piece) in zip(reading.digests, wanted, strict=True):
         if digest != piece.digest and name not in found.changed:
             found.changed.append(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two digests of one reading: the signer's, to be compared, and a chunk table, to pin the bytes.
+"""Digests of one reading: the signer's, to be compared, and chunk tables, to pin the bytes.
 
 Were the bytes read twice, somebody could change them in between: what the signature is compared
 with would be one thing, and what is loaded another.
@@ -7,7 +7,7 @@ with would be one thing, and what is loaded another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -16,18 +16,30 @@ from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import Content
 
 PINNED_BY = "sha256"
-"""The algorithm of the chunk table."""
+"""The algorithm of the chunk table that a load is checked against."""
 _BUFFER = MIB
 
 
 class Reading(NamedTuple):
-    """What one reading of a content gave: the digests of its pieces in order, and its table."""
+    """What one reading of a content gave.
+
+    Attributes:
+        digests: of its pieces, in order.
+        tables: its chunk tables by their algorithms, :data:`PINNED_BY` among them.
+    """
 
     digests: tuple[bytes, ...]
-    table: bytes
+    tables: Mapping[str, bytes]
+
+    @property
+    def table(self) -> bytes:
+        """What pins the bytes."""
+        return self.tables[PINNED_BY]
 
 
-def read_once(content: Content, stops: Sequence[int], algorithm: str) -> Reading:
+def read_once(
+    content: Content, stops: Sequence[int], algorithm: str, others: Iterable[str] = ()
+) -> Reading:
     """Digest ``content`` piece by piece and chunk by chunk, each buffer read once.
 
     Args:
@@ -35,6 +47,7 @@ def read_once(content: Content, stops: Sequence[int], algorithm: str) -> Reading
         stops: where the pieces end, ascending, each beginning where the one before ends; the last
             is the size of the content. A piece may be empty.
         algorithm: of the pieces, a name of :data:`sealing.tree.ALGORITHMS`.
+        others: algorithms of more chunk tables.
 
     Raises:
         DamagedFileError: the content became shorter meanwhile.
@@ -43,17 +56,20 @@ def read_once(content: Content, stops: Sequence[int], algorithm: str) -> Reading
     """
     pieces = _Splitter(stops, algorithm)
     size = content.size
-    chunks = _Splitter(_chunk_ends(size), PINNED_BY)
+    ends = _chunk_ends(size)
+    chunks = {name: _Splitter(ends, name) for name in (PINNED_BY, *others)}
     buffer = memoryview(bytearray(min(_BUFFER, size) or 1))
     # hashlib releases the GIL: the second digest of a buffer costs no time on a second core.
     with ThreadPoolExecutor(1) as other:
         for start in range(0, size, _BUFFER):
             piece = buffer[: min(_BUFFER, size - start)]
             content.read_into(start, piece)
-            waiting = other.submit(chunks.update, piece)
+            waiting = [other.submit(one.update, piece) for one in chunks.values()]
             pieces.update(piece)
-            waiting.result()
-    return Reading(tuple(pieces.finish()), b"".join(chunks.finish()))
+            for one in waiting:
+                one.result()
+    tables = {name: b"".join(one.finish()) for name, one in chunks.items()}
+    return Reading(tuple(pieces.finish()), tables)
 
 
 def read_pinned(content: Content, table: bytes, offset: int, size: int) -> bytes | None:

@@ -12,7 +12,12 @@ from typing import NamedTuple
 
 from keras_integrity_hook.containers import set_kinds
 from keras_integrity_hook.containers.file_set import Part
-from keras_integrity_hook.errors import IntegrityError, NotSignedError, UnreadableFileError
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    MalformedBundleError,
+    NotSignedError,
+    UnreadableFileError,
+)
 from keras_integrity_hook.interop import attest, inventory, manifest, verify
 from keras_integrity_hook.interop.manifest import GIT_PATHS, WHOLE, Manifest
 from keras_integrity_hook.signing.trust import TrustStore
@@ -54,6 +59,9 @@ def review(path: str, store: TrustStore, at: datetime, *, bundle: str | None = N
         payload, signer = verify.verified(data, store, at)
         signed = manifest.decode(payload)
         return Reviewed(where, signer, _compared(path, where, signed), signed.model)
+    except MalformedBundleError as error:
+        error.path = where
+        raise
     except IntegrityError as error:
         error.path = error.path or path
         raise
@@ -68,6 +76,8 @@ def _found(path: str, bundle: str | None) -> tuple[str, bytes]:
             return where, data
     if bundle:
         raise UnreadableFileError("no such file", path=bundle)
+    if not os.path.lexists(path) and set_kinds.recognise(path) is None:
+        raise UnreadableFileError("no such file", path=path)
     raise NotSignedError("there is no detached signature beside it", path=path)
 
 

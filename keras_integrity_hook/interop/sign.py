@@ -102,7 +102,8 @@ def _chain(pem: bytes | None, public: PublicKey) -> tuple[bytes, ...]:
     found = certificates.parsed(pem)
     held = keys.described(found[0].public_key())
     if held.pem != public.pem:
-        raise SigningError("the first of the certificates is not that of the key")
+        remedy = "Put the certificate of the key first, or sign with the key it is for."
+        raise SigningError("the first of the certificates is not that of the key", remedy=remedy)
     return tuple(one.public_bytes(Encoding.DER) for one in found)
 
 
@@ -117,4 +118,5 @@ def _written(data: bytes, target: str) -> Iterator[None]:
             replace.put_in_place(private, final)
     except OSError as error:
         cause = f"the bundle could not be written ({error.strerror})"
-        raise SigningError(cause, path=target) from error
+        remedy = "Check the directory, its permissions and free space."
+        raise SigningError(cause, path=target, remedy=remedy) from error

@@ -69,7 +69,7 @@ def _by_key(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
         raise NotSignedError(f"it is signed with the key '{signed[0].name}', which is out of date")
     if fitting:
         raise NotSignedError("nobody trusted signed it; it is damaged, or by another key")
-    told = f", whose PEM has the SHA-256 {printable(bundle.hint)}" if bundle.hint else ""
+    told = f" (its PEM has the SHA-256 {printable(bundle.hint)})" if bundle.hint else ""
     raise NotSignedError(f"nobody trusted signed it; its key is not in the trust store{told}")
 
 

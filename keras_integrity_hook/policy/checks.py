@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -60,8 +59,7 @@ class Check(Protocol):
         """Return, or raise the IntegrityError of the demand that is not met."""
 
 
-@dataclass(frozen=True, slots=True)
-class AllOf:
+class AllOf(NamedTuple):
     """Every one of several demands, in their order."""
 
     checks: tuple[Check, ...]
@@ -71,7 +69,6 @@ class AllOf:
             check.verify(evidence)
 
 
-@dataclass(frozen=True, slots=True)
 class NotRevoked:
     """The model was not recalled."""
 
@@ -81,8 +78,7 @@ class NotRevoked:
             raise RevokedModelError(f"this model was recalled: {printable(reason)}")
 
 
-@dataclass(frozen=True, slots=True)
-class AlgorithmAmong:
+class AlgorithmAmong(NamedTuple):
     """The digest algorithm is one of ``allowed``."""
 
     allowed: tuple[str, ...]
@@ -94,7 +90,6 @@ class AlgorithmAmong:
             raise WeakAlgorithmError(f"the seal uses {used}; the policy allows {allowed}")
 
 
-@dataclass(frozen=True, slots=True)
 class NotExpired:
     """The time up to which the seal says that it is good has not come."""
 
@@ -104,8 +99,7 @@ class NotExpired:
             raise ExpiredModelError(f"the seal expired at {expires}")
 
 
-@dataclass(frozen=True, slots=True)
-class NoOlderThan:
+class NoOlderThan(NamedTuple):
     """The seal was made less than ``age`` ago, and not in the future."""
 
     age: timedelta
@@ -124,8 +118,7 @@ class NoOlderThan:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class NameIs:
+class NameIs(NamedTuple):
     """The seal is that of the model called ``name``."""
 
     name: str
@@ -137,8 +130,7 @@ class NameIs:
             raise WrongModelError(f"the seal is {said}; here belongs '{printable(self.name)}'")
 
 
-@dataclass(frozen=True, slots=True)
-class VersionAtLeast:
+class VersionAtLeast(NamedTuple):
     """The model's version is not below ``minimum`` (PEP 440)."""
 
     minimum: str
@@ -156,8 +148,7 @@ class VersionAtLeast:
             raise RollbackError(f"the seal is {said}; the policy asks for {self.minimum} or later")
 
 
-@dataclass(frozen=True, slots=True)
-class SignedBy:
+class SignedBy(NamedTuple):
     """At least ``threshold`` trusted signers have signed, of those ``named`` if any are."""
 
     named: tuple[str, ...]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
@@ -47,8 +46,31 @@ class Layers(NamedTuple):
         return self.machine.locked if self.machine else frozenset()
 
     def rule_for(self, path: str | None) -> Rule | None:
-        """The first rule that matches."""
-        return _first_rule(self.files, None if path is None else patterns.resolved(path))
+        """The first rule for the first of its names that has one."""
+        return _first_rule(self.files, self.names(path))
+
+    def names(self, path: str | None) -> tuple[str, ...]:
+        """The names of ``path`` that rules are for; where there are no rules nobody looks."""
+        if path is None or not any(file.rules for file in self.files):
+            return ()
+        return patterns.names(path)
+
+
+class _Question(NamedTuple):
+    """All that settings follow from: where it is the same, so are they.
+
+    Attributes:
+        rule: the first rule for the path.
+        locking: the machine's first rule for the path.
+    """
+
+    layers: Layers
+    rule: Rule | None
+    locking: Rule | None
+
+
+# One load or save asks several times, and seldom does anything change between.
+_latest: tuple[_Question, Settings] | None = None
 
 
 def current() -> Layers:
@@ -64,25 +86,37 @@ def current() -> Layers:
 
 
 def resolve(layers: Layers, path: str | None) -> Settings:
-    """The settings in force at ``path``, or for the process where it is None."""
-    return _under(layers, None if path is None else patterns.resolved(path))
+    """The settings in force at ``path``, or for the process where it is None.
+
+    Where links give it several names those of the first that has a rule; see :func:`resolve_each`.
+    """
+    return _resolved(layers, layers.names(path))
 
 
-def resolve_all(layers: Layers, path: str) -> tuple[Settings, ...]:
-    """The settings under each of the names that lead to ``path``, those that differ."""
+def resolve_each(layers: Layers, path: str) -> tuple[Settings, ...]:
+    """The settings in force under each of the names of ``path``, without duplicates."""
     found: list[Settings] = []
-    for name in patterns.names(path):
-        one = _under(layers, name)
-        if not any(replace(one, origins=other.origins) == other for other in found):
-            found.append(one)
+    for name in layers.names(path) or (path,):
+        settings = _resolved(layers, (name,))
+        if settings not in found:
+            found.append(settings)
     return tuple(found)
 
 
-def _under(layers: Layers, where: str | None) -> Settings:
-    """The settings at the model of this very name, see :func:`patterns.names`."""
-    rule = _first_rule(layers.files, where)
+def _resolved(layers: Layers, names: tuple[str, ...]) -> Settings:
+    global _latest  # noqa: PLW0603
     by_machine = () if layers.machine is None else (layers.machine,)
-    locking = _first_rule(by_machine, where)
+    asked = _Question(layers, _first_rule(layers.files, names), _first_rule(by_machine, names))
+    if _latest is not None and _latest[0] == asked:
+        return _latest[1]
+    found = _answer(asked)
+    _latest = asked, found
+    return found
+
+
+def _answer(asked: _Question) -> Settings:
+    layers, rule, locking = asked
+    by_machine = () if layers.machine is None else (layers.machine,)
     entries = {}
     for name, key in KEYS.items():
         chosen = (
@@ -179,8 +213,7 @@ def _among(
     return next((file.entries[name] for file in files if name in file.entries), None)
 
 
-def _first_rule(files: tuple[PolicyFile, ...], where: str | None) -> Rule | None:
-    if where is None:
-        return None
-    rules = (rule for file in files for rule in file.rules)
-    return next((rule for rule in rules if patterns.matches(rule.pattern, where)), None)
+def _first_rule(files: tuple[PolicyFile, ...], names: tuple[str, ...]) -> Rule | None:
+    rules = [rule for file in files for rule in file.rules]
+    matching = (r for name in names for r in rules if patterns.matches(r.pattern, name))
+    return next(matching, None)

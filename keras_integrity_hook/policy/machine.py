@@ -68,6 +68,7 @@ def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
     finally:
         os.close(fd)
     if suspect is not None:
+        suspect.cause = f"{suspect.found}, above it, {suspect.cause}"
         suspect.path = path
     return file, suspect
 
@@ -77,10 +78,11 @@ def _suspect(path: str, found: os.stat_result) -> InsecurePermissionsError | Non
     if found.st_uid == 0 and not mode & 0o022:
         return None
     why = "does not belong to root" if found.st_uid else f"can be written by others ({mode:04o})"
-    return InsecurePermissionsError(
-        f"{path} {why}, so what the machine's policy says cannot be relied on",
-        path=path,
-        found=path,
-        mode=mode,
-        owner=found.st_uid,
+    error = InsecurePermissionsError(
+        f"{why}, so it cannot be relied on", path=path, found=path, mode=mode, owner=found.st_uid
     )
+    error.default_remedy = (
+        f"Read what it says; then, as root, 'chown root:root {path}' and 'chmod go-w {path}'. "
+        "Until then nothing is loaded."
+    )
+    return error

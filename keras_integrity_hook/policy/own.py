@@ -6,7 +6,11 @@ from __future__ import annotations
 import os
 import stat
 
-from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
+from keras_integrity_hook.errors import (
+    ConfigurationError,
+    InsecurePermissionsError,
+    UnreadableFileError,
+)
 from keras_integrity_hook.policy import permissions
 
 
@@ -45,6 +49,30 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         return read_bounded(fd, path, limit)
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from error
+    finally:
+        os.close(fd)
+
+
+def read_named(path: str, limit: int) -> bytes:
+    """The bytes of a file that a person named for this once, whoever may write it.
+
+    Raises:
+        UnreadableFileError: it cannot be read, is no regular file (opening a FIFO would wait for
+            a writer), or longer than ``limit`` bytes.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+        raise UnreadableFileError(cause, path=path) from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UnreadableFileError("is not a regular file", path=path)
+        return read_bounded(fd, path, limit)
+    except OSError as error:
+        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from None
+    except ConfigurationError as error:
+        raise UnreadableFileError(error.cause, path=path) from None
     finally:
         os.close(fd)
 

@@ -10,6 +10,7 @@ regular expressions: those can take hours where this takes a step for each chara
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -68,14 +69,15 @@ def names(path: str) -> tuple[str, ...]:
         at = "/" if target.startswith("/") else at
         ahead += target.split("/")[::-1]
         found[os.path.normpath(os.path.join(at, *(one for one in ahead[::-1] if one)))] = None
-    found[os.path.realpath(path)] = None
+    with contextlib.suppress(ValueError):  # a name that no file can have
+        found[os.path.realpath(path)] = None
     return tuple(found)
 
 
 def _target(path: str) -> str | None:
     try:
         return os.readlink(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Any, NamedTuple
@@ -78,8 +77,7 @@ KEYS: Mapping[str, Key] = {
 """A setting is read here and nowhere else: files, variables, ``policy show`` and docs follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings in force for one path, or for the process.
 
     Attributes:
@@ -119,7 +117,7 @@ class Settings:
     valid_for: timedelta | None
     provenance: tuple[str, ...]
     locked: frozenset[str] = frozenset()
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = {}
     files: tuple[str, ...] = ()
 
     @property

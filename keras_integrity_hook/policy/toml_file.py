@@ -4,10 +4,8 @@ names the line."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -48,8 +46,7 @@ class Rule(NamedTuple):
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyFile:
+class PolicyFile(NamedTuple):
     """A policy file that is in order.
 
     Attributes:
@@ -235,6 +232,9 @@ def loads(data: bytes, path: str) -> tuple[str, dict[str, Any]]:
 
     try:
         text = data.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError("is not UTF-8 text", path=path) from None
+    try:
         # For a key of n parts tomllib keeps n * n / 2 of them.
         if any(line.count(".") > LIMITS.toml_dots for line in text.split("\n")):
             raise ConfigurationError(f"a line has over {LIMITS.toml_dots} dots", path=path)
@@ -251,5 +251,7 @@ def quoted(text: str) -> list[str]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What ``word`` was meant to be, as the end of a message; empty if nothing is near."""
-    found = difflib.get_close_matches(word, list(known), n=1)
+    import difflib
+
+    found = difflib.get_close_matches(word, [one for one in known if one != word], n=1)
     return f" (did you mean '{found[0]}'?)" if found else ""

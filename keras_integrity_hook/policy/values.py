@@ -157,3 +157,10 @@ class Duration(Type):
         if not 0 < seconds <= _CENTURY:
             raise ValueError(f"allowed is {self.allowed}")
         return timedelta(seconds=seconds)
+
+
+def spelled(length: timedelta) -> str:
+    """A length of time as a policy has it, in the largest unit that divides it: ``"90d"``."""
+    seconds = int(length.total_seconds())
+    unit = next(unit for unit in reversed(_UNITS) if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"

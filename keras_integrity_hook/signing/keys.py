@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_integrity_hook.errors import SigningError, printable
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import own
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -25,6 +26,9 @@ _ECDSA = {
 }
 _RSA = ("rsassa-pss-sha256", "rsassa-pss-sha384", "rsassa-pss-sha512")
 SCHEMES = (ED25519, *_ECDSA, *_RSA)
+PUBLIC_REMEDY = (
+    "Give the file of a public key, such as NAME.pub that 'keras-integrity keygen' makes."
+)
 _MIN_RSA_BITS = 2048
 
 
@@ -40,6 +44,19 @@ class PublicKey(NamedTuple):
     scheme: str
     pem: str
     keyid: str
+
+
+def read_public(path: str, scheme: str | None = None) -> PublicKey:
+    """The public key in the file at ``path``, as :func:`public_key`.
+
+    Raises:
+        UnreadableFileError: it cannot be read.
+        SigningError: as of :func:`public_key`.
+    """
+    try:
+        return public_key(own.read_named(path, LIMITS.key_file), scheme)
+    except SigningError as error:
+        raise SigningError(error.cause, path=path, remedy=PUBLIC_REMEDY) from None
 
 
 def public_key(pem: bytes, scheme: str | None = None) -> PublicKey:

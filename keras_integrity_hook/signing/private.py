@@ -38,6 +38,19 @@ def read_environment(name: str, ask: Ask) -> tuple[PublicKey, Callable[[bytes], 
     return _halves(text.encode(errors="replace"), f"env:{name}", ask)
 
 
+def check_new(path: str) -> None:
+    """Whether :func:`write_pair` could write there: asked before a person makes up a passphrase.
+
+    Raises:
+        SigningError: one of the files exists already, or their directory does not.
+    """
+    for one in (path, f"{path}.pub"):
+        if os.path.lexists(one):
+            raise _exists(one)
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise _unwritable(path, "there is no such directory")
+
+
 def write_pair(path: str, kind: str, passphrase: str | None) -> PublicKey:
     """Make a key and write it to ``path`` (0600), its public half to ``path.pub``.
 
@@ -58,7 +71,7 @@ def write_pair(path: str, kind: str, passphrase: str | None) -> PublicKey:
     )
     encryption: form.KeySerializationEncryption = form.NoEncryption()
     if passphrase is not None:
-        encryption = form.BestAvailableEncryption(passphrase.encode())
+        encryption = form.BestAvailableEncryption(_bytes_of(passphrase))
     secret = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, encryption)
     public = keys.described(made.public_key())
     _write_new(f"{path}.pub", public.pem.encode(), 0o644)
@@ -86,7 +99,7 @@ def _load(pem: bytes, shown: str, ask: Ask) -> PrivateKeyTypes:
 
     # Asked for only where the key needs one: cryptography refuses a passphrase too many.
     encrypted = b"ENCRYPTED" in pem
-    passphrase = ask(f"passphrase of {printable(shown)}").encode() if encrypted else None
+    passphrase = _bytes_of(ask(f"passphrase of {printable(shown)}")) if encrypted else None
     try:
         return load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -99,12 +112,27 @@ def _write_new(path: str, data: bytes, mode: int) -> None:
         # O_EXCL: no key is ever overwritten, and no link is followed.
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:
-        raise SigningError("the file exists and is not overwritten", path=path) from None
+        raise _exists(path) from None
     except OSError as error:
-        raise SigningError(f"cannot be written ({error.strerror})", path=path) from None
+        raise _unwritable(path, error.strerror) from None
     try:
         with open(fd, "wb") as file:
             file.write(data)
     except OSError as error:
         Path(path).unlink(missing_ok=True)
-        raise SigningError(f"cannot be written ({error.strerror})", path=path) from None
+        raise _unwritable(path, error.strerror) from None
+
+
+def _bytes_of(passphrase: str) -> bytes:
+    # A variable of the environment need not be UTF-8.
+    return passphrase.encode(errors="surrogateescape")
+
+
+def _exists(path: str) -> SigningError:
+    remedy = "Give another name; no key was made."
+    return SigningError("the file exists and is not overwritten", path=path, remedy=remedy)
+
+
+def _unwritable(path: str, why: str | None) -> SigningError:
+    remedy = "Check the directory, its permissions and free space; no key was made."
+    return SigningError(f"cannot be written ({why})", path=path, remedy=remedy)

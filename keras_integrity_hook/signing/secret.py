@@ -34,12 +34,12 @@ def from_environment() -> str | None:
     if not path:
         return None
     try:
-        return read_file(path).decode().rstrip("\r\n")
+        return read_file(path, "passphrase file").decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise SigningError("the passphrase is not UTF-8 text", path=path) from None
 
 
-def read_file(path: str) -> bytes:
+def read_file(path: str, what: str = "key file") -> bytes:
     """The bytes of a small file that nobody but its owner, this user or root, can read.
 
     Links are followed (Kubernetes mounts its secrets by them); what is looked at is what was
@@ -52,16 +52,16 @@ def read_file(path: str) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
-        raise SigningError(f"the key file cannot be opened ({why})", path=path) from None
+        raise SigningError(f"the {what} cannot be opened ({why})", path=path) from None
     try:
-        _check_private(os.fstat(fd), path)
+        _check_private(os.fstat(fd), path, what)
         data = os.read(fd, LIMITS.key_file + 1)
     except OSError as error:
-        raise SigningError(f"the key file cannot be read ({error.strerror})", path=path) from None
+        raise SigningError(f"the {what} cannot be read ({error.strerror})", path=path) from None
     finally:
         os.close(fd)
     if len(data) > LIMITS.key_file:
-        raise SigningError(f"the key file is over {LIMITS.key_file} bytes", path=path)
+        raise SigningError(f"the {what} is over {LIMITS.key_file} bytes", path=path)
     return data
 
 
@@ -92,11 +92,11 @@ class Secrets:
         return text
 
 
-def _check_private(found: os.stat_result, path: str) -> None:
+def _check_private(found: os.stat_result, path: str, what: str) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise SigningError("the key is not in a regular file", path=path)
+        raise SigningError(f"the {what} is not a regular file", path=path)
     if found.st_uid not in (os.geteuid(), 0):
-        raise SigningError(f"the key file belongs to another user ({found.st_uid})", path=path)
+        raise SigningError(f"the {what} belongs to another user ({found.st_uid})", path=path)
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
-        raise SigningError(f"others may use the key file (mode {mode:04o})", path=path)
+        raise SigningError(f"others may use the {what} (mode {mode:04o})", path=path)

@@ -3,26 +3,30 @@
 
 All are read; keys are added up and so are revocations. Where only the machine's word counts, its
 keys alone are taken, and still everybody's revocations: distrust is never taken away.
+
+Every load asks whether the model was recalled; where there are no trust files, nothing of what
+reads them is imported for that.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.policy import machine, own
-from keras_integrity_hook.signing import keys, trust_file
-from keras_integrity_hook.signing.keys import PublicKey
-from keras_integrity_hook.signing.trust_file import (
-    Revocation,
-    TrustedIdentity,
-    TrustedKey,
-    TrustedRoot,
-    TrustFile,
-)
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.signing.keys import PublicKey
+    from keras_integrity_hook.signing.trust_file import (
+        Revocation,
+        TrustedIdentity,
+        TrustedKey,
+        TrustedRoot,
+        TrustFile,
+    )
 
 MACHINE = f"{machine.DIRECTORY}/trust.toml"
 VARIABLE = "KERAS_INTEGRITY_TRUST"
@@ -30,7 +34,7 @@ _Identity = tuple[int, ...]
 
 # A file is parsed again only when its identity or its permissions changed; keys are compared with
 # their ids once for each parsed file.
-_parsed: dict[str, tuple[_Identity, TrustFile]] = {}
+_parsed: dict[str, tuple[_Identity, TrustFile | None]] = {}
 _checked: dict[TrustedKey, PublicKey] = {}
 
 
@@ -55,6 +59,8 @@ class TrustStore(NamedTuple):
         """
         if not self.revoked_keys:
             return None
+        from keras_integrity_hook.signing import keys
+
         public = checked(key)
         ids = keys.all_key_ids(public.pem)
         return next((self.revoked_keys[one] for one in ids if one in self.revoked_keys), None)
@@ -65,22 +71,24 @@ def user_file() -> str:
     return own.user_file("trust.toml")
 
 
-def store(*, machine_only: bool = False) -> TrustStore:
+def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
     """The trust store as the files are now; a few ``stat`` calls when none has changed.
 
     Args:
         machine_only: count the machine's keys alone.
+        making: absolute path of a trust file that need not be there yet.
 
     Raises:
         ConfigurationError: a file has a mistake, two keys one name, or the project's is missing.
         InsecurePermissionsError: others may write one of the files.
     """
     by_machine = _machine()
-    everybody = [by_machine, _owned(user_file())]
+    others = [_owned(user_file())]
     project = os.environ.get(VARIABLE, "")
     if project:
-        everybody.append(_owned(project, required=True))
-    counted = [by_machine] if machine_only else everybody
+        others.append(_owned(project, required=os.path.abspath(project) != making))
+    everybody = [file for file in (by_machine, *others) if file is not None]
+    counted = [file for file in (by_machine,) if file is not None] if machine_only else everybody
     found = tuple(key for file in counted for key in file.keys)
     roots = tuple(root for file in counted for root in file.certificates)
     identities = tuple(one for file in counted for one in file.identities)
@@ -109,6 +117,8 @@ def checked(key: TrustedKey) -> PublicKey:
     known = _checked.get(key)
     if known is not None:
         return known
+    from keras_integrity_hook.signing import keys
+
     try:
         public = keys.public_key(key.public.encode(), key.scheme)
     except SigningError as error:
@@ -123,7 +133,7 @@ def checked(key: TrustedKey) -> PublicKey:
     return public
 
 
-def _machine() -> TrustFile:
+def _machine() -> TrustFile | None:
     identity = _identity(MACHINE)
     known = _parsed.get(MACHINE)
     if known is not None and known[0] == identity:
@@ -133,7 +143,7 @@ def _machine() -> TrustFile:
     return _remember(MACHINE, identity, data)
 
 
-def _owned(path: str, *, required: bool = False) -> TrustFile:
+def _owned(path: str, *, required: bool = False) -> TrustFile | None:
     """The file at ``path``, which this user or root must own and nobody else may write."""
     identity = _identity(path)
     known = _parsed.get(path)
@@ -141,7 +151,12 @@ def _owned(path: str, *, required: bool = False) -> TrustFile:
         return known[1]
     data = read_owned(path, named=required)
     if data is None and required:
-        raise ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+        error = ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+        error.default_remedy = (
+            "'keras-integrity trust add --file FILE NAME PUBLIC' makes one; until then nothing "
+            "is loaded that has a seal."
+        )
+        raise error
     return _remember(path, identity, data)
 
 
@@ -165,6 +180,8 @@ def _refuse_shared_names(
 
 
 def _who(one: TrustedKey | TrustedRoot | TrustedIdentity) -> tuple[str | None, ...]:
+    from keras_integrity_hook.signing.trust_file import TrustedKey, TrustedRoot
+
     if isinstance(one, TrustedKey):
         return (one.keyid,)
     if isinstance(one, TrustedRoot):
@@ -188,7 +205,11 @@ def _identity(path: str) -> _Identity:
     )
 
 
-def _remember(path: str, identity: _Identity, data: bytes | None) -> TrustFile:
-    parsed = TrustFile() if data is None else trust_file.parse(data, path)
+def _remember(path: str, identity: _Identity, data: bytes | None) -> TrustFile | None:
+    parsed = None
+    if data is not None:
+        from keras_integrity_hook.signing import trust_file
+
+        parsed = trust_file.parse(data, path)
     _parsed[path] = identity, parsed
     return parsed

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_integrity_hook.errors import SigningError, printable
+from keras_integrity_hook.errors import ConfigurationError, SigningError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.policy import machine
 from keras_integrity_hook.signing import trust, trust_file
@@ -36,8 +36,9 @@ def add_key(path: str, key: TrustedKey) -> None:
         named |= {one.name for one in found.certificates} | {one.name for one in found.identities}
         if key.name in named:
             raise _refused(f"there is one named '{key.name}' already", path)
-        if any(known.keyid == key.keyid for known in found.keys):
-            raise _refused(f"this key is trusted already ({key.keyid})", path)
+        for known in found.keys:
+            if known.keyid == key.keyid:
+                raise _refused(f"this key is trusted already, as '{known.name}'", path)
         fields = key._asdict()
         del fields["source"]
         _append(document, "keys", {name: value for name, value in fields.items() if value})
@@ -114,8 +115,16 @@ def _edited(path: str) -> Iterator[tuple[TOMLDocument, TrustFile]]:
             cause = f"the trust file has to be changed by hand: {printable(str(error))}"
             raise _refused(cause, path) from None
         if after != before:
-            trust_file.parse(after, path)
+            _check(after, path)
             _replace(path, after)
+
+
+def _check(after: bytes, path: str) -> None:
+    """Nothing is written that could not be read again."""
+    try:
+        trust_file.parse(after, path)
+    except ConfigurationError as error:
+        raise _refused(f"not changed, since it would have a mistake: {error.cause}", path) from None
 
 
 def _read(path: str) -> bytes | None:
@@ -130,7 +139,10 @@ def _locked_directory(path: str) -> Iterator[None]:
     folder = os.path.dirname(os.path.realpath(path))
     shared = path == trust.MACHINE
     try:
-        os.makedirs(folder, mode=0o755 if shared else 0o700, exist_ok=True)
+        made = not os.path.isdir(folder)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if shared and made:
+            os.chmod(folder, 0o755)  # whatever our umask: every user's loads read the file
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
     except OSError as error:
@@ -163,14 +175,13 @@ def _replace(path: str, data: bytes) -> None:
 
 
 def _refused(cause: str, path: str) -> SigningError:
-    error = SigningError(cause, path=path)
-    error.default_remedy = "'keras-integrity trust list' shows what is trusted."
-    return error
+    remedy = "'keras-integrity trust list' shows what is trusted."
+    return SigningError(cause, path=path, remedy=remedy)
 
 
 def _cannot(path: str, error: OSError) -> SigningError:
-    failure = SigningError(f"the trust file cannot be changed ({error.strerror})", path=path)
-    failure.default_remedy = "Check the permissions of the file and of its directory."
+    remedy = "Check the permissions of the file and of its directory."
     if path == trust.MACHINE:
-        failure.default_remedy = "The machine's trust file is root's: run the command as root."
-    return failure
+        remedy = "The machine's trust file is root's: run the command as root."
+    cause = f"the trust file cannot be changed ({error.strerror})"
+    return SigningError(cause, path=path, remedy=remedy)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tests are for which line of the table of threats in SECURITY.md, by its first words."""
+
+from __future__ import annotations
+
+TESTS: dict[str, tuple[str, ...]] = {
+    "Bit rot": (
+        "test_bit_rot_is_refused",
+        "test_truncated_copy_is_refused",
+        "test_git_lfs_stub_is_refused",
+        "test_a_save_killed_at_any_instant_leaves_the_old_model_or_the_new_one",
+    ),
+    "A careless edit": (
+        "test_careless_edit_by_h5py_is_refused",
+        "test_careless_edit_by_zipfile_is_refused",
+    ),
+    "An attacker edits": (
+        "test_edit_under_a_kept_signed_seal_is_refused",
+        "test_recomputed_seal_after_an_edit_is_refused_where_signatures_are_required",
+        "test_signature_transplanted_from_another_model_is_refused",
+        "test_model_signed_by_a_stranger_is_refused",
+        "test_detached_bundle_of_another_model_is_refused",
+        "test_gadget_of_an_advisory_is_refused_before_anything_is_deserialized",
+        "test_weights_of_an_advisory_are_refused_before_they_are_read",
+    ),
+    "Stripping": (
+        "test_stripped_signature_is_refused",
+        "test_stripped_seal_is_refused",
+        "test_stripped_file_beside_a_model_is_missed",
+    ),
+    "Downgrade": (
+        "test_downgraded_algorithm_is_refused",
+        "test_algorithm_that_is_none_is_refused",
+        "test_other_format_version_is_refused",
+        "test_container_type_confusion_is_refused",
+        "test_container_renamed_under_its_signature_is_refused",
+    ),
+    "Swap after the check": (
+        "test_model_swapped_after_the_check_is_not_what_is_loaded",
+        "test_model_written_over_in_place_after_the_check_is_refused",
+        "test_symbolic_link_flipped_while_models_are_loaded_never_yields_the_unsigned_one",
+        "test_a_file_rewritten_during_its_load_never_yields_unsealed_values",
+    ),
+    "Mix and match": (
+        "test_mix_and_match_of_two_signed_archives_is_refused",
+        "test_mix_and_match_of_two_signed_sets_is_refused",
+        "test_sidecars_swapped_between_two_signed_models_are_refused",
+    ),
+    "Path confusion": (
+        "test_signed_model_placed_at_another_models_path_is_refused",
+        "test_model_renamed_under_its_signature_is_refused",
+        "test_symbolic_link_does_not_lead_a_model_out_of_its_rule",
+    ),
+    "Rollback": (
+        "test_rollback_to_an_older_signed_version_is_refused",
+        "test_version_raised_under_its_signature_is_refused",
+        "test_frozen_model_past_its_expiry_is_refused",
+        "test_frozen_model_older_than_the_policy_allows_is_refused",
+    ),
+    "A stolen key": (
+        "test_stolen_key_that_was_revoked_signs_nothing_more",
+        "test_recalled_model_is_refused_in_whatever_seal",
+        "test_recalled_model_is_refused_although_a_detached_signature_of_it_is_left",
+    ),
+    "A malicious model by a valid author": (
+        "test_one_trusted_signer_is_not_enough_where_two_must_sign",
+        "test_signer_who_is_trusted_for_other_models_is_refused",
+    ),
+    "A crafted seal": (
+        "test_crafted_seal_with_a_good_signature_in_it_is_refused",
+        "test_chunk_table_of_another_model_under_a_good_signature_is_refused",
+        "test_seal_that_claims_absurd_lengths_is_refused_without_allocating",
+    ),
+    "ZIP archives": (
+        "test_zip_differential_of_a_signed_archive_is_refused",
+        "test_second_member_of_one_name_in_a_signed_archive_is_refused",
+    ),
+    "HDF5 links": (
+        "test_link_out_of_a_signed_hdf5_file_is_refused",
+        "test_hdf5_that_points_elsewhere_is_refused",
+    ),
+    "Files that others can write": (
+        "test_file_that_others_can_write_is_refused",
+        "test_policy_or_trust_file_that_everybody_can_write_lets_nothing_be_loaded",
+        "test_model_of_another_user_is_refused",
+    ),
+    "Downloads": (
+        "test_download_that_anybody_on_the_way_can_change_is_refused",
+        "test_redirect_to_plain_http_is_refused_before_a_connection",
+    ),
+    "Opting out": (
+        "test_opt_out_by_environment_in_an_enforced_fleet_is_refused",
+        "test_machine_policy_that_somebody_else_could_have_put_there_lets_nothing_be_loaded",
+    ),
+    "Log injection": (
+        "test_log_injection_forges_no_line_and_no_message",
+        "test_log_injection_by_a_reason_is_refused",
+        "test_secrets_are_in_no_message_and_no_log",
+    ),
+    "The hook is silently not there": (
+        "test_hook_that_is_not_active_is_noticed_by_a_program_that_asks",
+        "test_rival_that_served_a_module_behind_our_back",
+        "test_without_site_it_is_inactive",
+    ),
+}
