@@ -232,6 +232,9 @@ def loads(data: bytes, path: str) -> tuple[str, dict[str, Any]]:
 
     try:
         text = data.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError("is not UTF-8 text", path=path) from None
+    try:
         # For a key of n parts tomllib keeps n * n / 2 of them.
         if any(line.count(".") > LIMITS.toml_dots for line in text.split("\n")):
             raise ConfigurationError(f"a line has over {LIMITS.toml_dots} dots", path=path)
