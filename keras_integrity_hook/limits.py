@@ -30,6 +30,7 @@ class Limits(NamedTuple):
     hdf5_user_block: int = 64 * MIB
     policy: int = MIB
     policy_rules: int = 1_000
+    toml_dots: int = 256  # of one line
     set_files: int = 20_000
     set_entries: int = 100_000
     set_depth: int = 32

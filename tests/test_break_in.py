@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,9 @@ from keras_integrity_hook.containers.set_kinds import (
 )
 from keras_integrity_hook.guard import check, merge, store
 from keras_integrity_hook.guard import save as guard_save
-from keras_integrity_hook.interop import sign
+from keras_integrity_hook.interop import sign, strict
+from keras_integrity_hook.limits import MIB
+from keras_integrity_hook.sealing import canonical
 from tests.kinds import export, save
 from tests.signers import let_trust, make_key
 
@@ -315,7 +318,8 @@ def test_save_signs_no_file_that_somebody_puts_in_its_way(
     keras: Any, model: Any, tmp_path: Path, key: str, monkeypatch: Any, store: str
 ) -> None:
     monkeypatch.setenv("KERAS_INTEGRITY_STORE", store)
-    keras.Sequential([keras.layers.Input((5,))]).save(tmp_path / "evil.keras")
+    other = keras.Sequential([keras.layers.Input((9,)), keras.layers.Dense(9)])
+    other.save(tmp_path / "evil.keras")
     evil, target = kih.unseal(tmp_path / "evil.keras").path, tmp_path / "out" / "m.keras"
     target.parent.mkdir()
 
@@ -447,3 +451,25 @@ def test_values_that_are_exchanged_before_they_are_sealed_are_not_signed(
     opened["x"] = 1.0
     opened.close()
     assert kih.inspect(path).seal is not None
+
+
+@pytest.mark.parametrize("read", [strict.loads, canonical.decode])
+@pytest.mark.parametrize("value", [b"[],", b"{},", b"1,"])
+def test_crowded_json_takes_no_memory(read: Callable[[bytes], Any], value: bytes) -> None:
+    text = b"[" + value * (4 * MIB // len(value)) + b"1]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(kih.LimitExceededError):
+            read(text)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(text)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("epoch", ["9" * 30, "\u00b2"])
+def test_time_that_is_none_costs_nobody_a_model(
+    model: Any, tmp_path: Path, monkeypatch: Any, epoch: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    model.save(tmp_path / "m.keras")
+    assert kih.inspect(tmp_path / "m.keras").seal is not None

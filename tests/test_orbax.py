@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import keras_integrity_hook as kih
 from keras_integrity_hook import (
     ChecksumMismatchError,
     IntegrityWarning,
@@ -30,6 +31,7 @@ from keras_integrity_hook import (
 )
 from keras_integrity_hook.guard import load, save
 from keras_integrity_hook.limits import LIMITS
+from tests.signers import let_trust, make_key
 
 pytest.importorskip("orbax.checkpoint")
 
@@ -122,9 +124,9 @@ def test_waiting_for_a_save_waits_for_its_seal(
     checkpoint.set_model(build(keras))
     may_seal, seal_written = threading.Event(), save.seal_written
 
-    def seal_late(place: Any) -> None:
+    def seal_late(place: Any, path: str) -> None:
         assert may_seal.wait(60)
-        seal_written(place)
+        seal_written(place, path)
 
     monkeypatch.setattr(save, "seal_written", seal_late)
     checkpoint._save_checkpoint(step=7)
@@ -137,7 +139,7 @@ def test_waiting_for_a_save_waits_for_its_seal(
 def test_seal_without_room_on_disk_is_an_error_of_the_training(
     keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(place: Any) -> None:
+    def full(place: Any, path: str) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(save, "seal_written", full)
@@ -367,3 +369,18 @@ def test_process_that_ends_without_waiting_for_the_seal_still_seals(tmp_path: Pa
         check=True,
     )
     assert verify(tmp_path / "root" / "5").state == "sealed"
+
+
+def test_step_is_signed_where_a_key_is_set_and_refused_where_none_counts(
+    keras: Any, model: Any, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = make_key(tmp_path / "key")
+    monkeypatch.setenv("KERAS_INTEGRITY_KEY", str(tmp_path / "key"))
+    train(keras, tmp_path / "root", epochs=1)
+    (step,) = (path for path in (tmp_path / "root").iterdir() if (path / SEAL).exists())
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    with pytest.raises(kih.NotSignedError):
+        model.load_weights(tmp_path / "root")
+    let_trust("trainer", public)
+    assert kih.verify(step).signers == ("trainer",)
+    model.load_weights(tmp_path / "root")

@@ -303,6 +303,26 @@ def test_file_that_is_no_toml_is_refused(data: bytes) -> None:
         toml_file.parse(data, "/p.toml", Layer.USER)
 
 
+def test_key_of_many_parts_takes_no_memory(user_policy: Path) -> None:
+    user_policy.write_text("a" + ".a" * 400_000 + " = 1\n")
+    with pytest.raises(ConfigurationError, match="dots"):
+        settings.at()
+
+
+def test_many_rules_take_no_time_to_read(user_policy: Path) -> None:
+    rule = '[[rules]]\npath = "/srv/{}/**"\nsigners = ["a"]\nmodel = "m"\nmaximum_age = "9d"\n\n'
+    user_policy.write_text("".join(map(rule.format, range(1000))))
+    began = time.monotonic()
+    assert settings.at("/srv/999/m").origins["model"] == f"{user_policy}, line {999 * 6 + 4}"
+    assert time.monotonic() - began < 3
+
+
+def test_policy_that_cannot_be_read_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_POLICY", "/proc/self/mem")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        settings.at()
+
+
 @pytest.mark.parametrize("key", ["lock = ['mode']", "allow_opt_out = false"])
 @pytest.mark.parametrize("layer", [Layer.USER, Layer.PROJECT])
 def test_only_the_machine_can_lock(key: str, layer: Layer) -> None:

@@ -60,10 +60,6 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
         signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
         return Result(path, report.state, report, note=signed or _hint(report))
 
-    try:
-        settings.at()
-    except IntegrityError as error:
-        output.misconfigured("verify", error, as_json=as_json)
     run("verify", paths, check, as_json=as_json)
 
 
@@ -150,6 +146,10 @@ def run(
     show: Callable[[Result], None] = output.show,
 ) -> NoReturn:
     """Do ``act`` to every file, whatever happens to the others, and exit."""
+    try:
+        settings.at()
+    except IntegrityError as error:
+        output.misconfigured(command, error, as_json=as_json)
     found = list(model_files(paths))
     files = [item for item in found if isinstance(item, str)]
     results = []

@@ -10,7 +10,7 @@ import click
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.cli import files, output
 from keras_integrity_hook.cli.output import Result, json_option
-from keras_integrity_hook.errors import ConfigurationError, IntegrityError, SigningError
+from keras_integrity_hook.errors import IntegrityError, SigningError
 from keras_integrity_hook.signing import secret
 
 NO_KEY_REMEDY = "Name one with --key, in a policy (key = …) or in KERAS_INTEGRITY_KEY."
@@ -74,10 +74,6 @@ def sign(paths: tuple[str, ...], key: str | None, as_json: bool) -> None:
             raise SigningError("no key is given or configured", path=path, remedy=NO_KEY_REMEDY)
         return Result(path, "signed", api.sign(path, key=reference, ask=ask))
 
-    try:
-        settings.at()
-    except ConfigurationError as error:
-        output.misconfigured("sign", error, as_json=as_json)
     files.run("sign", paths, put, as_json=as_json, show=_show_signed)
 
 

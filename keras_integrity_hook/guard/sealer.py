@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -240,5 +241,6 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
 def _now() -> datetime:
     # SOURCE_DATE_EPOCH makes a save reproducible (reproducible-builds.org/specs).
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    seconds = int(epoch) if epoch.isdigit() else int(time.time())
-    return datetime.fromtimestamp(seconds, UTC)
+    if re.fullmatch("[0-9]{1,11}", epoch):  # up to the year 5138
+        return datetime.fromtimestamp(int(epoch), UTC)
+    return datetime.fromtimestamp(int(time.time()), UTC)

@@ -15,6 +15,7 @@ from typing import Any
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedBundleError
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import canonical
 
 
 def loads(data: bytes) -> Any:
@@ -26,6 +27,7 @@ def loads(data: bytes) -> Any:
     """
     if len(data) > LIMITS.bundle:
         raise LimitExceededError(f"a signature bundle of {len(data)} bytes is over {LIMITS.bundle}")
+    canonical.refuse_crowded(data, "bundle")
     try:
         value = json.loads(
             data.decode("utf-8"),

@@ -47,6 +47,8 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
     try:
         _check(path, fd, strict=strict)
         return read_bounded(fd, path, limit)
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from error
     finally:
         os.close(fd)
 

@@ -68,17 +68,7 @@ def parse(data: bytes, path: str, layer: Layer) -> PolicyFile:
     Raises:
         ConfigurationError: it is no TOML, or a key or value is not one of those allowed.
     """
-    import tomllib
-
-    try:
-        text = data.decode()
-        value = tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise ConfigurationError("is not UTF-8 text", path=path) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError(
-            f"is not a TOML file: {printable(str(error))}", path=path
-        ) from None
+    text, value = loads(data, path)
     return _Reader(text, path, layer).read(value)
 
 
@@ -87,6 +77,7 @@ class _Reader:
 
     def __init__(self, text: str, path: str, layer: Layer) -> None:
         self._lines = text.splitlines()
+        self._headings = [n for n, line in enumerate(self._lines, 1) if _RULE.match(line)]
         self._path = path
         self._base = path.rpartition("/")[0] or "/"
         self._layer = layer
@@ -214,17 +205,43 @@ class _Reader:
         setting = re.compile(
             rf"""\s*["']?{re.escape(name)}["']?\s*[=.]|\s*\[+\s*{re.escape(name)}"""
         )
-        at: int | None = -1
-        heading = 1
+        if index is not None:
+            first, stop = self._extent(index)
+            found = (n for n in range(first, stop) if setting.match(self._lines[n - 1]))
+            return next(found, first)
+        stop = self._extent(0)[0] if self._headings else len(self._lines) + 1
         for number, line in enumerate(self._lines, 1):
-            if _RULE.match(line):
-                at = 0 if at is None or at < 0 else at + 1
-                heading = number if at == index else heading
-            elif _TABLE.match(line) and index is None and setting.match(line):
+            if setting.match(line) and (number < stop or _TABLE.match(line)):
                 return number
-            if (at == index or (index is None and at == -1)) and setting.match(line):
-                return number
-        return heading
+        return 1
+
+    def _extent(self, index: int) -> tuple[int, int]:
+        """The lines of rule ``index``: the first, and that after the last."""
+        if index >= len(self._headings):
+            return 1, 1  # written in one line, as [{…}, {…}]
+        return self._headings[index], [*self._headings, len(self._lines) + 1][index + 1]
+
+
+def loads(data: bytes, path: str) -> tuple[str, dict[str, Any]]:
+    """The text of the TOML file at ``path``, and what it spells.
+
+    Raises:
+        ConfigurationError: it is no TOML.
+    """
+    import tomllib
+
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError("is not UTF-8 text", path=path) from None
+    try:
+        # For a key of n parts tomllib keeps n * n / 2 of them.
+        if any(line.count(".") > LIMITS.toml_dots for line in text.split("\n")):
+            raise ConfigurationError(f"a line has over {LIMITS.toml_dots} dots", path=path)
+        return text, tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        cause = f"is not a TOML file: {printable(str(error))}"
+        raise ConfigurationError(cause, path=path) from None
 
 
 def quoted(text: str) -> list[str]:

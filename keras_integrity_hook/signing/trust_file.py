@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import toml_file
 from keras_integrity_hook.policy.toml_file import nearest
 from keras_integrity_hook.signing.keys import SCHEMES
 
@@ -139,17 +140,7 @@ def parse(data: bytes, source: str) -> TrustFile:
     Raises:
         ConfigurationError: not TOML, an unknown key, or a value that cannot be right.
     """
-    import tomllib
-
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise ConfigurationError("is not UTF-8 text", path=source) from None
-    try:
-        value = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        cause = f"is not a TOML file: {printable(str(error))}"
-        raise ConfigurationError(cause, path=source) from None
+    text, value = toml_file.loads(data, source)
     for name in value:
         if name not in _TABLES:
             raise _unknown(_Place(source, text, "", 0), name, _TABLES)
