@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -124,19 +126,39 @@ def open_alone(name: str) -> ModelFile:
     """Open the single file ``name`` without looking beside it; raises as :func:`open_model`."""
     fd = open_regular(name)
     try:
-        layout = locate(fd, os.fstat(fd).st_size)
-        found = layout.block
-        seal = None if found is None else _decode(found, layout.container, layout.block_offset)
-        return ModelFile(name, fd, layout.container, layout.content, seal)
-    except OSError as error:
-        os.close(fd)
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=name) from error
-    except IntegrityError as error:
-        os.close(fd)
-        error.path = error.path or name
-        raise
+        with _errors_of(name):
+            layout = locate(fd, os.fstat(fd).st_size)
+            found = layout.block
+            seal = None if found is None else _decode(found, layout.container, layout.block_offset)
+            return ModelFile(name, fd, layout.container, layout.content, seal)
     except BaseException:
         os.close(fd)
+        raise
+
+
+def look_at(name: str) -> None:
+    """Raise what :func:`open_model` would, except about the seal of a single file: that is found
+    and not decoded, which takes longest."""
+    place = set_kinds.recognise(name)
+    if place is not None:
+        open_set(name, place, hold=False).close()
+        return
+    fd = open_regular(name)
+    try:
+        with _errors_of(name):
+            locate(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _errors_of(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+    except IntegrityError as error:
+        error.path = error.path or path
         raise
 
 
@@ -185,7 +207,7 @@ def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
         UnreadableFileError, NotAModelError, MalformedSealError, LimitExceededError: see
             :func:`open_model`.
     """
-    try:
+    with _errors_of(path):
         files = file_set.open_directory(place)
         try:
             container = place.kind.container
@@ -199,11 +221,6 @@ def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
         except BaseException:
             files.close()
             raise
-    except OSError as error:
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
-    except IntegrityError as error:
-        error.path = error.path or path
-        raise
 
 
 def open_regular(path: str) -> int:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from keras_integrity_hook import audit
-from keras_integrity_hook.containers.base import ModelFile, Seal, open_model, open_regular, open_set
+from keras_integrity_hook.containers.base import ModelFile, Seal, look_at, open_regular, open_set
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
@@ -234,10 +234,10 @@ def refuse_broken(path: str) -> None:
     """Look at the structure alone, for an early and clear refusal of what Keras would misname.
 
     Raises:
-        IntegrityError: as :func:`open_verified`, but for mismatches.
+        IntegrityError: as :func:`open_verified`, but nothing about the seal of a single file.
     """
     try:
-        open_model(path).close()
+        look_at(path)
     except UnreadableFileError:
         raise  # Keras would wait for ever on a FIFO, whatever the mode
     except IntegrityError as error:
