@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 from keras_integrity_hook.caller import outside_depth
 from keras_integrity_hook.errors import IntegrityError, IntegrityWarning
 from keras_integrity_hook.policy import layers
-from keras_integrity_hook.policy.layers import MODE_VARIABLE
+from keras_integrity_hook.policy.layers import MODE_VARIABLE, Layers
 from keras_integrity_hook.policy.schema import Settings
 from keras_integrity_hook.policy.words import (
     Downloads,
@@ -34,11 +37,50 @@ __all__ = [
     "at",
     "at_each_name",
     "for_save",
+    "held",
     "mode",
     "of_machine",
 ]
 
 UNSEALED_VARIABLE = layers.variable_of("unsealed")
+
+
+class _Held:
+    """What was configured when the first asked; over with the block, for those too whom a copy of
+    its context has reached."""
+
+    layers: Layers | None = None
+    is_over = False
+
+
+_held: ContextVar[_Held | None] = ContextVar("_held", default=None)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Let all that this thread asks in this block be answered by one look at what is configured.
+
+    For one decision and its record, not for the time in which Keras reads or writes a model.
+    """
+    if _held.get() is not None:
+        yield
+        return
+    kept = _Held()
+    token = _held.set(kept)
+    try:
+        yield
+    finally:
+        kept.is_over = True
+        _held.reset(token)
+
+
+def _current() -> Layers:
+    kept = _held.get()
+    if kept is None or kept.is_over:
+        return layers.current()
+    if kept.layers is None:
+        kept.layers = layers.current()
+    return kept.layers
 
 
 def at(path: str | None = None) -> Settings:
@@ -48,7 +90,7 @@ def at(path: str | None = None) -> Settings:
         ConfigurationError: a policy file or an environment variable has a mistake.
         InsecurePermissionsError: somebody else could have written a policy file.
     """
-    return layers.resolve(layers.current(), path)
+    return layers.resolve(_current(), path)
 
 
 def at_each_name(path: str) -> tuple[Settings, ...]:
@@ -59,7 +101,7 @@ def at_each_name(path: str) -> tuple[Settings, ...]:
     Raises:
         ConfigurationError, InsecurePermissionsError: as :func:`at`.
     """
-    return layers.resolve_each(layers.current(), path)
+    return layers.resolve_each(_current(), path)
 
 
 def for_save(path: str | None) -> Settings:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import os
 import pwd
@@ -96,6 +97,26 @@ def test_settings_follow_every_change(
     user_policy.unlink()
     monkeypatch.delenv("KERAS_INTEGRITY_THRESHOLD")
     assert settings.at("/srv/m.keras").threshold == 1
+
+
+def test_one_decision_is_made_by_one_look_at_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    with settings.held():
+        assert settings.at().threshold == 1
+        monkeypatch.setenv("KERAS_INTEGRITY_THRESHOLD", "4")
+        with settings.held():
+            assert settings.at("/srv/m.keras").threshold == 1
+        assert settings.at().threshold == 1
+        left = contextvars.copy_context()  # as a thread that tells a listener has it
+    assert settings.at().threshold == 4
+    assert left.run(settings.at).threshold == 4
+
+
+def test_a_mistake_is_not_forgotten_by_the_next_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_THRESHOLD", "none")
+    with settings.held():
+        for _ in range(2):
+            with pytest.raises(kih.ConfigurationError):
+                settings.at()
 
 
 def test_first_matching_rule_wins_over_the_rest(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.base import ModelFile, Seal, look_at, open_regular, open_set
 from keras_integrity_hook.containers.set_kinds import Place
 from keras_integrity_hook.errors import (
@@ -46,6 +46,7 @@ _current: ContextVar[_Loading | None] = ContextVar("_current", default=None)
 _admitted_place: ContextVar[Place | None] = ContextVar("_admitted_place", default=None)
 
 
+@settings.held()
 def open_verified(path: str) -> VerifiedFile:
     """The content of the model at ``path``, checked, as a file object that stays checked.
 
@@ -118,6 +119,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         checked.close()
 
 
+@settings.held()
 def _checked_set(path: str, place: Place, below: str) -> VerifiedDirectory | None:
     """Open and check; again if the set was saved anew meanwhile, which is no damage."""
     for _ in range(_ATTEMPTS):

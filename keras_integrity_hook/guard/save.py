@@ -224,6 +224,7 @@ def save_into_directory(
     return result
 
 
+@settings.held()
 def seal_written(place: Place, path: str) -> None:
     """Seal a set that was written where it is, and record the save.
 
@@ -316,9 +317,16 @@ def _write_and_seal(
 ) -> _Result:
     """Write and seal; beside the file if it is to go, with its seal, where ``beside`` says."""
     result = write_privately(private, write, user_block)
-    if beside is not None:
-        sidecars.write_beside(private, beside, path)
-        return result
+    with settings.held():
+        if beside is not None:
+            sidecars.write_beside(private, beside, path)
+        else:
+            _seal(private, path)
+    return result
+
+
+def _seal(private: Path, path: str) -> None:
+    """Seal the file ``private``, and record the save to ``path``."""
     fd = os.open(replace.pinned(private), os.O_RDWR | os.O_CLOEXEC)
     try:
         said = sealer.seal_in_place(fd, subject=private.name, path=path)
@@ -332,7 +340,6 @@ def _write_and_seal(
         audit.record("save", path, outcome="ok", **audit.seal_facts(said))
     finally:
         os.close(fd)
-    return result
 
 
 def _refuse_unwritable(target: Path, why: OSError) -> None:
