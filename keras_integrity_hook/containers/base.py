@@ -126,7 +126,7 @@ def open_alone(name: str) -> ModelFile:
     """Open the single file ``name`` without looking beside it; raises as :func:`open_model`."""
     fd = open_regular(name)
     try:
-        with _errors_of(name):
+        with errors_of(name):
             layout = locate(fd, os.fstat(fd).st_size)
             found = layout.block
             seal = None if found is None else _decode(found, layout.container, layout.block_offset)
@@ -145,14 +145,15 @@ def look_at(name: str) -> None:
         return
     fd = open_regular(name)
     try:
-        with _errors_of(name):
+        with errors_of(name):
             locate(fd, os.fstat(fd).st_size)
     finally:
         os.close(fd)
 
 
 @contextlib.contextmanager
-def _errors_of(path: str) -> Iterator[None]:
+def errors_of(path: str) -> Iterator[None]:
+    """Name ``path`` in the errors of what opens it; raise UnreadableFileError for the system's."""
     try:
         yield
     except OSError as error:
@@ -207,7 +208,7 @@ def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
         UnreadableFileError, NotAModelError, MalformedSealError, LimitExceededError: see
             :func:`open_model`.
     """
-    with _errors_of(path):
+    with errors_of(path):
         files = file_set.open_directory(place)
         try:
             container = place.kind.container

@@ -8,9 +8,8 @@ nothing can change between the moment a digest was compared and the moment the b
 from __future__ import annotations
 
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.base import ModelFile, Seal, open_model
+from keras_integrity_hook.containers.base import ModelFile, Seal, errors_of, open_model
 from keras_integrity_hook.containers.set_kinds import Place
-from keras_integrity_hook.errors import IntegrityError, UnreadableFileError
 from keras_integrity_hook.sealing import canonical, statement, tree
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.envelope import Envelope
@@ -104,7 +103,7 @@ def spelled_digest(root: str, algorithm: str, files: tuple[Member, ...]) -> str:
 
 def _open_present(path: str, place: Place) -> ModelFile:
     """The set at ``place`` with all that a loader could read there, no seal asked."""
-    try:
+    with errors_of(path):
         with file_set.open_directory(place) as found:
             file_set.open_present(found)
             members = found.members
@@ -115,8 +114,3 @@ def _open_present(path: str, place: Place) -> ModelFile:
         except BaseException:
             files.close()
             raise
-    except OSError as error:
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
-    except IntegrityError as error:
-        error.path = error.path or path
-        raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A load, in numbered steps. Nothing of the file is deserialized before step 5."""
+"""A load, in numbered steps. Nothing of the file is deserialized before step 6."""
 
 from __future__ import annotations
 
@@ -141,12 +141,7 @@ def _seal_identity(place: Place) -> tuple[int, int] | None:
 
 
 def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
-    try:
-        admitted = admission.admit(model)
-        admission.warn_if_unsealed(model)
-    except BaseException:
-        model.close()
-        raise
+    admitted = _admit(model)
     if model.seal is None:
         model.close()
         _record(model.path, None, admitted)
@@ -186,14 +181,19 @@ def _noted(file: VerifiedFile) -> VerifiedFile:
     return file
 
 
-def _admitted(model: ModelFile) -> VerifiedFile:
+def _admit(model: ModelFile) -> Admitted:
+    """(4) Is it what the policy demands at this path? Closes what is refused."""
     try:
-        # (4) Is it what the policy demands at this path?
         admitted = admission.admit(model)
         admission.warn_if_unsealed(model)
     except BaseException:
         model.close()
         raise
+    return admitted
+
+
+def _admitted(model: ModelFile) -> VerifiedFile:
+    admitted = _admit(model)
     file = VerifiedFile(model, trusted=model.seal is None)
     try:
         if model.seal is not None:

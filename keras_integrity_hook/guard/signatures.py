@@ -61,7 +61,8 @@ def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
         And whatever else the policy demands and the model lacks.
     """
     own = () if model.seal is None else signers_of(model.seal, demands)
-    if model.seal is not None and _counted(own, demands) >= demands.threshold:
+    enough = checks.SignedBy(demands.signers, demands.threshold)
+    if model.seal is not None and enough.is_met_by(own):
         _verify(demands, model.seal.statement, own)
         return _names(own)
     from keras_integrity_hook import interop
@@ -84,8 +85,7 @@ def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
 
 def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) -> None:
     """Name, version and age are the signers' word only if their signature covers the seal."""
-    bound = demands.model or demands.minimum_version or demands.maximum_age
-    if not bound or beside.vouched:
+    if not demands.asks_of_seal or beside.vouched:
         return
     cause = (
         f"the detached signature {printable(beside.bundle)} does not cover a seal, and the policy "
@@ -103,11 +103,6 @@ def _verify(
     roots = roots or (said.root,)
     found = Evidence(said, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
     checks.from_settings(demands).verify(found)
-
-
-def _counted(signers: Iterable[Signer], demands: Settings) -> int:
-    wanted = frozenset(demands.signers)
-    return sum(1 for one in signers if not wanted or one.known_as & wanted)
 
 
 def _names(signers: Iterable[Signer]) -> tuple[str, ...]:

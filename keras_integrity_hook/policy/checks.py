@@ -155,11 +155,18 @@ class SignedBy(NamedTuple):
     threshold: int
 
     def verify(self, evidence: Evidence) -> None:
-        wanted = frozenset(self.named)
-        counted = [one for one in evidence.signers() if not wanted or one.known_as & wanted]
-        if len(counted) < self.threshold:
-            found = tuple(signer.name for signer in counted)
+        signers = evidence.signers()
+        if not self.is_met_by(signers):
+            found = tuple(signer.name for signer in self._counted(signers))
             raise NotSignedError(self._cause(found), signers=found, needed=self.threshold)
+
+    def is_met_by(self, signers: Sequence[Signer]) -> bool:
+        """Whether enough of ``signers`` count."""
+        return len(self._counted(signers)) >= self.threshold
+
+    def _counted(self, signers: Sequence[Signer]) -> list[Signer]:
+        wanted = frozenset(self.named)
+        return [one for one in signers if not wanted or one.known_as & wanted]
 
     def _cause(self, found: tuple[str, ...]) -> str:
         whom = ", ".join(self.named) if self.named else "anybody who is trusted here"

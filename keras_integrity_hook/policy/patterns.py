@@ -39,11 +39,6 @@ def check(pattern: str) -> None:
     _pieces(pattern)
 
 
-def resolved(path: str) -> str:
-    """``path`` as rules see it: absolute, links followed; a URL as it is."""
-    return path if _is_url(path) else os.path.realpath(path)
-
-
 def names(path: str) -> tuple[str, ...]:
     """Every name that leads to the model at ``path``: its own, then after each link on the way,
     and where it really lies at last; a URL's is itself.
@@ -91,7 +86,7 @@ def _resolved_pattern(pattern: str) -> str:
     if _is_url(pattern):
         return pattern
     if wild is None:
-        return resolved(pattern)
+        return os.path.realpath(pattern)
     fixed = pattern[: wild.start()].rpartition("/")[0]
     return os.path.realpath(fixed or "/").rstrip("/") + pattern[len(fixed) :]
 

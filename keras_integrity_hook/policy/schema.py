@@ -126,12 +126,12 @@ class Settings(NamedTuple):
         return self.require is Require.SIGNED
 
     @property
-    def needs_seal(self) -> bool:
-        """Whether a model without a seal is refused.
+    def asks_of_seal(self) -> bool:
+        """Whether it is demanded what only a seal can say: a name, a version or an age."""
+        return bool(self.model or self.minimum_version or self.maximum_age)
 
-        A name, a version or an age can only be read from one, so to demand them is to demand it.
-        """
-        bound = self.model or self.minimum_version or self.maximum_age
-        return bool(
-            self.require is not Require.NOTHING or self.unsealed is Unsealed.REJECT or bound
-        )
+    @property
+    def needs_seal(self) -> bool:
+        """Whether a model without a seal is refused."""
+        required = self.require is not Require.NOTHING or self.unsealed is Unsealed.REJECT
+        return required or self.asks_of_seal
