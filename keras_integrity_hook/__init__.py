@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
-    from keras_integrity_hook.guard.override import override as override
-    from keras_integrity_hook.guard.provenance import provenance as provenance
+    from keras_integrity_hook.loading.override import override as override
     from keras_integrity_hook.report import Report as Report
     from keras_integrity_hook.report import SealInfo as SealInfo
+    from keras_integrity_hook.saving.provenance import provenance as provenance
 
 __version__ = "0.1.0"
 
@@ -96,8 +96,8 @@ _HOMES = {
         "WeakAlgorithmError",
         "WrongModelError",
     ),
-    "guard.override": ("override",),
-    "guard.provenance": ("provenance",),
+    "loading.override": ("override",),
+    "saving.provenance": ("provenance",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace as replaced
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers import set_kinds
-from keras_integrity_hook.containers.base import ModelFile
+from keras_integrity_hook.containers import kinds
+from keras_integrity_hook.containers.opening import ModelFile
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
@@ -20,9 +20,12 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.guard import admission, check, computed, replace, sidecars
+from keras_integrity_hook.files import atomic
+from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
+from keras_integrity_hook.saving import sidecars
 from keras_integrity_hook.settings import Store
+from keras_integrity_hook.verification import digests, pinning
 
 Location = str | os.PathLike[str]
 
@@ -51,14 +54,14 @@ def verify(path: Location) -> Report:
             report = report_on(model)
             admitted = admission.admit(model)
             if model.seal is not None:
-                check.check_content(model)
+                digests.check_content(model)
             if not admitted.signers:
                 return report
             return replaced(report, assurance="signed", signers=admitted.signers)
     except IntegrityError as error:
-        from keras_integrity_hook.guard import override
+        from keras_integrity_hook.loading import override
 
-        pinned = override.admitted(name, error, set_kinds.recognise(name))
+        pinned = override.admitted(name, error, kinds.recognise(name))
         if pinned is None:
             raise
         with pinned:
@@ -77,9 +80,9 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         report = report_on(model)
     if not digest:
         return report
-    with computed.open_as_it_is(name, set_kinds.recognise(name)) as found:
+    with pinning.open_as_it_is(name, kinds.recognise(name)) as found:
         assert found.seal is not None
-        return replaced(report, digest=computed.content_digest(found.seal))
+        return replaced(report, digest=pinning.content_digest(found.seal))
 
 
 def seal(path: Location, *, algorithm: str | None = None, store: str | None = None) -> Report:
@@ -98,7 +101,7 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
         AuditError: the policy wants it recorded and it cannot be; the file is as it was.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
-    from keras_integrity_hook.guard import rewrite
+    from keras_integrity_hook.saving import rewrite
 
     with _opened(path) as model:
         if model.seal is not None:
@@ -126,7 +129,7 @@ def reseal(path: Location, *, reason: str) -> Report:
         SealWriteError: the new seal could not be written; the file is as it was.
         ConfigurationError: the reason is empty, too long or not one line.
     """
-    from keras_integrity_hook.guard import provenance, rewrite
+    from keras_integrity_hook.saving import provenance, rewrite
 
     with _opened(path) as model:
         if model.seal is None:
@@ -147,7 +150,7 @@ def unseal(path: Location) -> Report:
         SealWriteError: the copy could not be written; the file is as it was.
         AuditError: as for :func:`seal`.
     """
-    from keras_integrity_hook.guard import rewrite
+    from keras_integrity_hook.saving import rewrite
 
     with _opened(path) as model:
         if model.seal is None:
@@ -178,7 +181,7 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
         SealWriteError: the new file could not be written; the one there is as it was.
         ChecksumMismatchError and the rest: as :func:`verify`.
     """
-    from keras_integrity_hook.guard import resign, rewrite
+    from keras_integrity_hook.saving import resign, rewrite
 
     with _opened(path) as model:
         if model.seal is None:
@@ -189,9 +192,9 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
 
 
 def _opened(path: Location) -> ModelFile:
-    place = set_kinds.recognise(os.fsdecode(path))
+    place = kinds.recognise(os.fsdecode(path))
     if place is not None:
-        replace.finish_interrupted(place)
+        atomic.finish_interrupted(place)
     return sidecars.open_settled(path)
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.base import ModelFile
-from keras_integrity_hook.guard import computed, sidecars, signatures
+from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.policy import evidence
+from keras_integrity_hook.saving import sidecars
 from keras_integrity_hook.sealing.statement import Member, Region
+from keras_integrity_hook.verification import pinning
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,12 @@ def _signers(model: ModelFile) -> tuple[str, ...]:
     assert model.seal is not None
     if not model.seal.envelope.signatures:
         return ()
-    found = signatures.signers_of(model.seal, settings.at(model.path))
+    found = evidence.signers_of(model.seal, settings.at(model.path))
     return tuple(signer.name for signer in found)
 
 
 def report_on_overridden(pinned: ModelFile) -> Report:
     """The report on a model that somebody named by the digest of what it is."""
     assert pinned.seal is not None
-    digest = computed.content_digest(pinned.seal)
+    digest = pinning.content_digest(pinned.seal)
     return Report(pinned.path, "overridden", pinned.container, "override", seal=None, digest=digest)

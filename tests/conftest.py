@@ -47,7 +47,7 @@ def keras() -> Iterator[Any]:
 @pytest.fixture
 def publisher(tmp_path: Path, home: Path) -> Any:
     """Somebody with a key that the user trusts (``attacks.Publisher``)."""
-    from tests.attacks import Publisher
+    from tests.support.attacks import Publisher
 
     return Publisher(tmp_path / "publisher")
 

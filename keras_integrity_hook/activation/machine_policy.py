@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError, SiteError
-from keras_integrity_hook.guard import replace
+from keras_integrity_hook.files import atomic, owned, root_owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import machine, own, toml_file
-from keras_integrity_hook.policy.toml_file import Layer
+from keras_integrity_hook.settings import toml_file
+from keras_integrity_hook.settings.toml_file import Layer
 
 LOCKED = b"""\
 # Written by 'keras-integrity site install --lock'.
@@ -60,9 +60,9 @@ class MachinePolicy:
 
 def examine() -> MachinePolicy:
     """The state of the file; never raises for what is wrong with it."""
-    path = machine.POLICY
+    path = root_owned.POLICY
     try:
-        data = machine.read_root_owned(path, LIMITS.policy)
+        data = root_owned.read_root_owned(path, LIMITS.policy)
         if data is None:
             return MachinePolicy(path, State.MISSING)
         locked = toml_file.parse(data, path, Layer.MACHINE).locked
@@ -80,7 +80,7 @@ def read_candidate(path: str) -> bytes:
         UnreadableFileError: it cannot be read.
         ConfigurationError: it is no policy.
     """
-    text = own.read_named(path, LIMITS.policy)
+    text = owned.read_named(path, LIMITS.policy)
     toml_file.parse(text, os.path.abspath(path), Layer.MACHINE)
     return text
 
@@ -91,7 +91,7 @@ def may_write(text: bytes, *, overwrite: bool) -> bool:
     Raises:
         SiteError: this user may not, or another policy is there and not to be replaced.
     """
-    path = machine.POLICY
+    path = root_owned.POLICY
     if os.geteuid() != 0:
         raise SiteError("only root can write the machine's policy", path=path)
     if not os.path.lexists(path):
@@ -112,16 +112,16 @@ def write(text: bytes) -> None:
         InsecurePermissionsError, ConfigurationError: a directory on the way is somebody else's or
             a link, so the policy would not be relied on; it was not written.
     """
-    target = Path(machine.POLICY)
+    target = Path(root_owned.POLICY)
     try:
         if not target.parent.is_dir():
             target.parent.mkdir()
             target.parent.chmod(0o755)  # whatever our umask
-        with replace.private_sibling(target) as temporary:
+        with atomic.private_sibling(target) as temporary:
             temporary.write_bytes(text)
             temporary.chmod(0o644)
             # Asked as each load will ask, while it is not in its place yet.
-            machine.read_root_owned(str(temporary), LIMITS.policy)
+            root_owned.read_root_owned(str(temporary), LIMITS.policy)
             os.replace(temporary, target)
     except OSError as error:
         raise SiteError(f"cannot be written: {error.strerror}", path=str(target)) from None
@@ -134,18 +134,18 @@ def remove() -> bool:
         SiteError: this user may not.
     """
     try:
-        os.unlink(machine.POLICY)
+        os.unlink(root_owned.POLICY)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise SiteError(f"cannot be removed: {error.strerror}", path=machine.POLICY) from None
+        raise SiteError(f"cannot be removed: {error.strerror}", path=root_owned.POLICY) from None
     with contextlib.suppress(OSError):  # the trusted keys lie there, too
-        os.rmdir(machine.DIRECTORY)
+        os.rmdir(root_owned.DIRECTORY)
     return True
 
 
 def _is_in_force(path: str, text: bytes) -> bool:
     try:
-        return machine.read_root_owned(path, LIMITS.policy) == text
+        return root_owned.read_root_owned(path, LIMITS.policy) == text
     except IntegrityError:
         return False

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from keras_integrity_hook.activation import block
 from keras_integrity_hook.errors import SiteError
-from keras_integrity_hook.guard import replace
+from keras_integrity_hook.files import atomic
 from keras_integrity_hook.limits import LIMITS
 
 _MARK = "keras-integrity-site:"
@@ -198,10 +198,10 @@ def _read(path: str) -> bytes:
 
 def _write(path: str, text: bytes) -> None:
     try:
-        with replace.private_sibling(Path(path)) as temporary:
+        with atomic.private_sibling(Path(path)) as temporary:
             temporary.write_bytes(text)
             temporary.chmod(0o644)  # a new one is for everybody, whatever our umask
-            replace.put_in_place(temporary, Path(path))
+            atomic.put_in_place(temporary, Path(path))
     except OSError as error:
         raise SiteError(f"cannot be written: {error.strerror}", path=path) from None
 

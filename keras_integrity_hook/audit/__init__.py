@@ -37,9 +37,9 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
         AuditError: the policy says ``audit_required`` and the log cannot be written. Not where
             ``outcome`` is ``refused`` or ``failed``: nothing was handed out that could be kept.
     """
-    from keras_integrity_hook.audit import demand, listeners
+    from keras_integrity_hook.audit import destination, listeners
 
-    target, required = demand.current()
+    target, required = destination.current()
     if not (target or required or listeners.is_heard(event, outcome)):
         return
     from keras_integrity_hook.audit.event import build
@@ -67,13 +67,13 @@ def seal_facts(said: Statement) -> dict[str, object]:
 def _write(
     target: str | None, told: dict[str, object], path: str | None, *, required: bool
 ) -> None:
-    from keras_integrity_hook.audit import bounded, file, syslog, trouble
+    from keras_integrity_hook.audit import log_file, syslog, timeouts, trouble
 
     try:
         if target is None:
             raise FileNotFoundError("audit_required is set and audit_log is not")
-        write = syslog.send if target.startswith(syslog.SCHEME) else file.write
-        bounded.call(target, write, target, told)
+        write = syslog.send if target.startswith(syslog.SCHEME) else log_file.write
+        timeouts.call(target, write, target, told)
     except OSError as error:
         why = error.strerror or error
         if required:

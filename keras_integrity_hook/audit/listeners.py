@@ -76,7 +76,7 @@ def is_heard(event: str, outcome: str) -> bool:
 
 def tell(told: dict[str, Any]) -> None:
     """Call every listener; never raises and returns within seconds."""
-    from keras_integrity_hook.audit import bounded, trouble
+    from keras_integrity_hook.audit import timeouts, trouble
 
     for built_in in (log, telemetry.emit):
         try:
@@ -86,7 +86,7 @@ def tell(told: dict[str, Any]) -> None:
     for listener in others():
         token = _is_listener.set(True)
         try:
-            bounded.call(listener.name, listener.hear, copy.deepcopy(told))
+            timeouts.call(listener.name, listener.hear, copy.deepcopy(told))
         except BaseException as error:  # SystemExit as well: it was raised in a thread
             trouble.report_once(f"audit: listener {listener.name} failed: {error!r}")
         finally:

@@ -11,11 +11,11 @@ import click
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, SigningError
+from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import own
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.signing.trust import TrustStore
+    from keras_integrity_hook.signing.trust_store import TrustStore
 
 _path = click.argument("path", type=click.Path())
 _key_or_roots = "Give a public key or root certificates, not both."
@@ -51,7 +51,7 @@ def sign(
     """
     from keras_integrity_hook import settings
     from keras_integrity_hook.cli.signing import NO_KEY_REMEDY, prompt
-    from keras_integrity_hook.interop import sign as signing
+    from keras_integrity_hook.detached import sign as signing
 
     try:
         reference = key or settings.at(path).key
@@ -89,7 +89,7 @@ def verify(
     Whom to trust is what the trust files say, unless a key or certificates are given. A key that
     is revoked there counts for nothing either way.
     """
-    from keras_integrity_hook.interop.review import review
+    from keras_integrity_hook.detached.full_check import review
 
     if public_key and certificates:
         raise click.UsageError(_key_or_roots)
@@ -108,11 +108,11 @@ def verify(
 
 
 def _trusted(public_key: str | None, certificates: str | None) -> TrustStore:
-    from keras_integrity_hook.interop.certificates import of
-    from keras_integrity_hook.signing import keys, trust
+    from keras_integrity_hook.detached.certificates import of
+    from keras_integrity_hook.signing import keys, trust_store
     from keras_integrity_hook.signing.trust_file import TrustedKey, TrustedRoot
 
-    store = trust.store()
+    store = trust_store.store()
     if public_key:
         public = keys.read_public(public_key)
         if not public.scheme.startswith("ecdsa-"):
@@ -135,4 +135,4 @@ def _text(path: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    return own.read_named(path, LIMITS.trust_file)
+    return owned.read_named(path, LIMITS.trust_file)

@@ -14,7 +14,6 @@ import click
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import Result, json_option
-from keras_integrity_hook.cli.walk import model_files
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     IntegrityError,
@@ -22,6 +21,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
 )
+from keras_integrity_hook.fleet.discovery import model_files
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _named(seal: SealInfo) -> str:
 
 def _provenance(seal: SealInfo) -> tuple[str, list[tuple[str, str]]]:
     """The versions of what wrote the seal, in words, and the rest that it says."""
-    from keras_integrity_hook.guard.provenance import VERSIONS
+    from keras_integrity_hook.saving.provenance import VERSIONS
 
     said = seal.provenance.items()
     versions = ", ".join(f"{key} {text}" for key, text in said if key in VERSIONS)
@@ -245,7 +245,7 @@ def _overriding(root: str | None, reason: str | None) -> Iterator[None]:
     if root is None or reason is None:
         yield
         return
-    from keras_integrity_hook.guard.override import override
+    from keras_integrity_hook.loading.override import override
 
     with override(root=root, reason=reason), warnings.catch_warnings():
         warnings.simplefilter("ignore", OverrideWarning)

@@ -13,10 +13,11 @@ import click
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError, printable
+from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import advice, layers, own, toml_file, values
-from keras_integrity_hook.policy.schema import KEYS, Settings
-from keras_integrity_hook.policy.toml_file import Layer, PolicyFile
+from keras_integrity_hook.settings import advice, layers, toml_file, value_types
+from keras_integrity_hook.settings.schema import KEYS, Settings
+from keras_integrity_hook.settings.toml_file import Layer, PolicyFile
 
 _LAYERS = [layer.value for layer in Layer]
 
@@ -84,7 +85,7 @@ def check(file: str, layer: str | None, as_json: bool) -> None:
 
 
 def _parsed(file: str, layer: str | None) -> PolicyFile:
-    data = own.read_own(file, LIMITS.policy, named=True)
+    data = owned.read_own(file, LIMITS.policy, named=True)
     if data is None:
         raise UnreadableFileError("no such file", path=file)
     if layer is not None:
@@ -120,4 +121,4 @@ def _spoken(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ", ".join(value) or "-"
-    return values.spelled(value) if isinstance(value, timedelta) else str(value)
+    return value_types.spelled(value) if isinstance(value, timedelta) else str(value)

@@ -21,11 +21,11 @@ from keras_integrity_hook.errors import (
     SigningError,
     UnsealedModelError,
 )
-from keras_integrity_hook.guard.provenance import checked_line, checked_reason
+from keras_integrity_hook.saving.provenance import checked_line, checked_reason
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.signing import keys, signers
-from keras_integrity_hook.signing import trust as store
 from keras_integrity_hook.signing import trust_edit as edit
+from keras_integrity_hook.signing import trust_store as store
 from keras_integrity_hook.signing.trust_file import (
     TrustedIdentity,
     TrustedKey,

@@ -8,8 +8,8 @@ import os
 import stat
 from typing import NamedTuple
 
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.layout import read_block
-from keras_integrity_hook.containers.set_kinds import SEAL_SUFFIX
 from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
 from keras_integrity_hook.sealing.block import Block
 

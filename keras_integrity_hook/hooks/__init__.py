@@ -6,23 +6,20 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import (
-    keras3,
-    keras_hub,
-    opt_out,
-    table,
-    tensorflow,
-    tensorflow_checkpoints,
-    tf_keras,
-)
+from keras_integrity_hook.hooks import opt_out, table
+from keras_integrity_hook.hooks.keras3 import targets as keras3
+from keras_integrity_hook.hooks.keras_hub import targets as keras_hub
 from keras_integrity_hook.hooks.table import TargetState
+from keras_integrity_hook.hooks.tensorflow import checkpoint_targets
+from keras_integrity_hook.hooks.tensorflow import targets as tensorflow
+from keras_integrity_hook.hooks.tf_keras import targets as tf_keras
 
 HOSTS = (
     keras3.HOST,
     keras_hub.HOST,
     tf_keras.HOST,
     tensorflow.HOST,
-    tensorflow_checkpoints.HOST,
+    checkpoint_targets.HOST,
 )
 
 NOT_SUPPORTED = (

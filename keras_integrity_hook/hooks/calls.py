@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
-from keras_integrity_hook.guard import admission
+from keras_integrity_hook.policy import admission
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]

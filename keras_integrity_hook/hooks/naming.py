@@ -6,9 +6,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from keras_integrity_hook.guard import provenance
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.saving import provenance
 
 
 def names_model(guard: Function) -> Function:

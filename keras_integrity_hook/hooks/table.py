@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import UnsupportedKerasError
-from keras_integrity_hook.hooks import stand_in, wrapping
+from keras_integrity_hook.hooks import borrowing, wrapping
 
 Version = tuple[int, ...]
 
@@ -119,7 +119,7 @@ def unwrap(targets: Iterable[Target]) -> None:
         if module is None:
             continue
         if target.lender:
-            stand_in.remove(module, target.lender)
+            borrowing.remove(module, target.lender)
             continue
         owner, attribute = _owner(module, target)
         if owner is not None:
@@ -159,7 +159,7 @@ def _wrap(module: ModuleType, target: Target, host: Host) -> None:
     version = parsed(host.version)
     if not _is_wanted(target, version):
         return
-    if target.lender and not stand_in.put(module, target.lender, target.attribute):
+    if target.lender and not borrowing.put(module, target.lender, target.attribute):
         return
     owner, attribute = _owner(module, target)
     if owner is not None:
@@ -194,5 +194,5 @@ def _owner(module: ModuleType, target: Target) -> tuple[Any, str]:
 
 
 def _borrowed(lender: Any, attribute: str) -> tuple[Any, str]:
-    missing = isinstance(lender, stand_in.StandIn) and attribute not in lender.__dict__
+    missing = isinstance(lender, borrowing.StandIn) and attribute not in lender.__dict__
     return (None, "") if lender is None or missing else (lender, attribute)

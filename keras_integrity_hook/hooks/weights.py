@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras_integrity_hook.guard import load, sealer
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs, bind, call_with
+from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import seal_writer
 
 
 def all_or_nothing(
@@ -74,7 +75,7 @@ def user_block(model: Any) -> int:
     paths = [str(getattr(variable, "path", variable.name)) for variable in variables]
     names = [f"model_weights/{path}/{path}" for path in paths]
     size = sum(_bytes_of(variable) for variable in variables)
-    return sealer.user_block_estimate(names, size)
+    return seal_writer.user_block_estimate(names, size)
 
 
 def _bytes_of(variable: Any) -> int:

@@ -17,8 +17,8 @@ from keras_integrity_hook.errors import (
     WrongModelError,
     printable,
 )
-from keras_integrity_hook.policy.schema import Settings
 from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.settings.schema import Settings
 
 _CLOCK_SKEW = timedelta(days=1)
 

@@ -12,8 +12,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_integrity_hook.errors import SigningError, printable
+from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import own
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -54,7 +54,7 @@ def read_public(path: str, scheme: str | None = None) -> PublicKey:
         SigningError: as of :func:`public_key`.
     """
     try:
-        return public_key(own.read_named(path, LIMITS.key_file), scheme)
+        return public_key(owned.read_named(path, LIMITS.key_file), scheme)
     except SigningError as error:
         raise SigningError(error.cause, path=path, remedy=PUBLIC_REMEDY) from None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from keras_integrity_hook.errors import SigningError
-from keras_integrity_hook.signing import keys, trust
+from keras_integrity_hook.signing import keys, trust_store
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask
 from keras_integrity_hook.signing.signers import SigningKey, scheme_of
@@ -50,8 +50,8 @@ def imported(uri: str, ask: Ask) -> PublicKey:
 
 
 def _trusted(uri: str) -> PublicKey | None:
-    named = [key for key in trust.store().keys if key.signer == uri]
-    return trust.checked(named[0]) if named else None
+    named = [key for key in trust_store.store().keys if key.signer == uri]
+    return trust_store.checked(named[0]) if named else None
 
 
 def _import(uri: str, ask: Ask) -> Any:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook.errors import ConfigurationError, SigningError, printable
+from keras_integrity_hook.files import root_owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import machine
-from keras_integrity_hook.signing import trust, trust_file
+from keras_integrity_hook.signing import trust_file, trust_store
 from keras_integrity_hook.signing.trust_file import TrustedKey, TrustFile
 
 if TYPE_CHECKING:
@@ -128,16 +128,16 @@ def _check(after: bytes, path: str) -> None:
 
 
 def _read(path: str) -> bytes | None:
-    if path == trust.MACHINE:
-        return machine.read_root_owned(path, LIMITS.trust_file)
-    return trust.read_owned(path)
+    if path == trust_store.MACHINE:
+        return root_owned.read_root_owned(path, LIMITS.trust_file)
+    return trust_store.read_owned(path)
 
 
 @contextmanager
 def _locked_directory(path: str) -> Iterator[None]:
     """Hold the directory, made if need be, against other edits: none must be lost."""
     folder = os.path.dirname(os.path.realpath(path))
-    shared = path == trust.MACHINE
+    shared = path == trust_store.MACHINE
     try:
         made = not os.path.isdir(folder)
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -181,7 +181,7 @@ def _refused(cause: str, path: str) -> SigningError:
 
 def _cannot(path: str, error: OSError) -> SigningError:
     remedy = "Check the permissions of the file and of its directory."
-    if path == trust.MACHINE:
+    if path == trust_store.MACHINE:
         remedy = "The machine's trust file is root's: run the command as root."
     cause = f"the trust file cannot be changed ({error.strerror})"
     return SigningError(cause, path=path, remedy=remedy)

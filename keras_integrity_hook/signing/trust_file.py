@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.policy import toml_file
-from keras_integrity_hook.policy.toml_file import nearest
+from keras_integrity_hook.settings import toml_file
+from keras_integrity_hook.settings.toml_file import nearest
 from keras_integrity_hook.signing.keys import SCHEMES
 
 _HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")

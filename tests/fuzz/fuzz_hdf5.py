@@ -10,7 +10,7 @@ import h5py
 from harness import file_of, fuzz
 
 from keras_integrity_hook.containers import hdf5, hdf5_map
-from keras_integrity_hook.guard import sealer
+from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing.content import FileContent
 
 
@@ -36,7 +36,7 @@ def seeds() -> Iterator[bytes]:
     """A plain file and a sealed one."""
     yield weights(0)
     with file_of(weights(8192)) as fd:
-        sealer.seal_in_place(fd, subject="model.weights.h5")
+        seal_writer.seal_in_place(fd, subject="model.weights.h5")
         with open(fd, "rb", closefd=False) as file:
             file.seek(0)
             yield file.read()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from harness import file_of, fuzz
 
 from keras_integrity_hook.containers import keras_zip
-from keras_integrity_hook.guard import sealer
+from keras_integrity_hook.saving import seal_writer
 
 
 def check(data: bytes) -> None:
@@ -38,7 +38,7 @@ def archive(*, zip64: bool = False) -> bytes:
 def sealed(plain: bytes) -> bytes:
     """``plain`` with a seal."""
     with file_of(plain) as fd:
-        sealer.seal_in_place(fd, subject="model.keras")
+        seal_writer.seal_in_place(fd, subject="model.keras")
         with open(fd, "rb", closefd=False) as file:
             file.seek(0)
             return file.read()

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open a path once, and find out what it holds: sealed, unsealed, or damaged (an error)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from keras_integrity_hook.containers import file_set, hdf5, keras_zip, kinds, sidecar
+from keras_integrity_hook.containers.file_set import OpenSet
+from keras_integrity_hook.containers.kinds import Place
+from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.containers.sidecar import Sidecar
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    LimitExceededError,
+    MalformedSealError,
+    NotAModelError,
+    UnreadableFileError,
+    printable,
+)
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import envelope, statement, tree
+from keras_integrity_hook.sealing.block import Block
+from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.envelope import Envelope
+from keras_integrity_hook.sealing.statement import Statement
+
+_KINDS = (
+    (stat.S_ISDIR, "is a directory"),
+    (stat.S_ISFIFO, "is a FIFO"),
+    (stat.S_ISSOCK, "is a socket"),
+    (stat.S_ISCHR, "is a character device"),
+    (stat.S_ISBLK, "is a block device"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A decoded seal: what it says, who signed, and where it stands in the file (bytes).
+
+    ``sidecar`` is the file that it was found in where that is one beside a single model file.
+    """
+
+    statement: Statement
+    envelope: Envelope
+    table: bytes
+    offset: int
+    size: int
+    sidecar: Sidecar | None = None
+
+
+@dataclass(slots=True)
+class ModelFile:
+    """One open model; its descriptors are the only way its bytes are reached from here on.
+
+    Attributes:
+        path: as the user named it.
+        fd: read-only descriptor, owned by this object; -1 for a set.
+        container: ``"keras-zip"``, ``"hdf5"``, or one of ``set_kinds.KINDS``.
+        content: the original content.
+        seal: the decoded seal, or None for an unsealed model.
+        files: the open files of a set, None for a single file.
+    """
+
+    path: str
+    fd: int
+    container: str
+    content: Content
+    seal: Seal | None
+    files: OpenSet | None = None
+
+    def close(self) -> None:
+        """Close what is open; calling it again does nothing."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        if self.files is not None:
+            self.files.close()
+
+    def __enter__(self) -> ModelFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Open ``path`` (symbolic links followed once, here) and decode its seal, if any.
+
+    A set is opened for looking at: :func:`open_set` is for what is handed on. A file without a seal
+    in it may have one beside it; where it has both, the one in it counts: nobody can leave
+    that behind.
+
+    Raises:
+        UnreadableFileError: missing, no permission, or neither a regular file nor a set.
+        NotAModelError: neither HDF5 nor ZIP.
+        DamagedFileError: a ZIP or HDF5 file that breaks the rules Keras keeps.
+        MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
+    """
+    name = os.fsdecode(path)
+    place = kinds.recognise(name)
+    if place is not None:
+        return open_set(name, place, hold=False)
+    model = open_alone(name)
+    if model.seal is None:
+        try:
+            model.seal = seal_beside(model)
+        except BaseException:
+            model.close()
+            raise
+    return model
+
+
+def open_alone(name: str) -> ModelFile:
+    """Open the single file ``name`` without looking beside it; raises as :func:`open_model`."""
+    fd = open_regular(name)
+    try:
+        with errors_of(name):
+            layout = locate(fd, os.fstat(fd).st_size)
+            found = layout.block
+            seal = None if found is None else _decode(found, layout.container, layout.block_offset)
+            return ModelFile(name, fd, layout.container, layout.content, seal)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def look_at(name: str) -> None:
+    """Raise what :func:`open_model` would, except about the seal of a single file: that is found
+    and not decoded, which takes longest."""
+    place = kinds.recognise(name)
+    if place is not None:
+        open_set(name, place, hold=False).close()
+        return
+    fd = open_regular(name)
+    try:
+        with errors_of(name):
+            locate(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def errors_of(path: str) -> Iterator[None]:
+    """Name ``path`` in the errors of what opens it; raise UnreadableFileError for the system's."""
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+    except IntegrityError as error:
+        error.path = error.path or path
+        raise
+
+
+def read_sidecar(path: str) -> Seal | None:
+    """The seal that the file ``path`` holds, of whatever kind of model; None where there is none.
+
+    Raises:
+        UnreadableFileError, MalformedSealError, LimitExceededError, DamagedFileError: it is there
+            and not a well-formed seal.
+    """
+    found = sidecar.read(path)
+    return None if found is None else _decode(found[0], None, 0, found[1])
+
+
+def seal_beside(model: ModelFile) -> Seal | None:
+    """The seal in a file beside the open single file ``model``; raises as :func:`read_sidecar`."""
+    for path in sidecar.places(model.path):
+        try:
+            seal = read_sidecar(path)
+            # A checkpoint of the same name has its seal there, too: that one is not ours.
+            if seal is not None and not is_of_checkpoint(seal):
+                _same_form(seal.statement, model.container)
+                return seal
+        except IntegrityError as error:
+            error.path = model.path
+            error.default_remedy = (
+                f"The seal is the file {printable(path)}: restore it from a trusted copy together "
+                "with the model, or save the model again."
+            )
+            raise
+    return None
+
+
+def is_of_checkpoint(seal: Seal) -> bool:
+    """Whether it is the seal of a TensorFlow checkpoint, ``<prefix>.seal`` beside its files."""
+    return seal.statement.container == kinds.TF_CHECKPOINT.container
+
+
+def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
+    """Open the set at ``place``, which the user named ``path``, and decode its seal, if any.
+
+    Args:
+        hold: keep hold of every file, so that what is checked can be handed on.
+
+    Raises:
+        UnreadableFileError, NotAModelError, MalformedSealError, LimitExceededError: see
+            :func:`open_model`.
+    """
+    with errors_of(path):
+        files = file_set.open_directory(place)
+        try:
+            container = place.kind.container
+            found = file_set.read_block(files)
+            seal = None if found is None else _decode(found, container, 0)
+            if seal is None:
+                file_set.open_present(files)
+            else:
+                file_set.open_listed(files, seal.statement.files, hold=hold)
+            return ModelFile(path, -1, container, files.content, seal, files)
+        except BaseException:
+            files.close()
+            raise
+
+
+def open_regular(path: str) -> int:
+    """A read-only descriptor of a regular file. Raises UnreadableFileError."""
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(_why(path, error), path=path) from error
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    kind = next((text for test, text in _KINDS if test(mode)), "is not a regular file")
+    raise UnreadableFileError(f"{kind}, not a model file", path=path)
+
+
+def locate(fd: int, size: int) -> Layout:
+    """The layout of the file behind ``fd`` (``size`` bytes), by its first bytes."""
+    if size > LIMITS.content:
+        raise LimitExceededError(f"a file of {size} bytes is over {LIMITS.content}")
+    head = os.pread(fd, 64, 0)
+    if not head:
+        raise NotAModelError("the file is empty")
+    if head.startswith(b"version https://git-lfs"):
+        error = NotAModelError("this is a Git-LFS pointer, not the model it points to")
+        error.default_remedy = "Run 'git lfs pull' to fetch the model itself."
+        raise error
+    if hdf5.recognises(head):
+        return hdf5.locate(fd, size)
+    if keras_zip.recognises(head):
+        return keras_zip.locate(fd, size)
+    raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
+
+
+def _decode(found: Block, container: str | None, offset: int, where: Sidecar | None = None) -> Seal:
+    parsed = envelope.decode(found.envelope)
+    said = statement.decode(parsed.payload)
+    table = found.table
+    if container is not None:
+        _same_form(said, container)
+    chunks = tree.chunk_count(said.size, said.chunk_size)
+    if len(table) != chunks * tree.ALGORITHMS[said.algorithm]:
+        raise MalformedSealError("the seal's chunk table has the wrong length")
+    actual = tree.root(table, size=said.size, chunk_size=said.chunk_size, algorithm=said.algorithm)
+    if not tree.same_root(actual, said.root):
+        raise MalformedSealError("the seal's chunk table does not match its root digest")
+    return Seal(said, parsed, table, offset, found.size, where)
+
+
+def _same_form(said: Statement, container: str) -> None:
+    if said.container != container:
+        raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
+
+
+def _why(path: str, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOENT:
+        return "a symbolic link to nothing" if os.path.islink(path) else "no such file"
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:
+        return "is a socket or device, not a model file"
+    return f"cannot be opened ({getattr(error, 'strerror', None) or error})"

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detached signatures of OpenSSF Model Signing: read, written, and asked for at a load."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.containers.opening import ModelFile
+    from keras_integrity_hook.detached.vouching import Attestation
+
+
+def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:
+    """See :func:`attest.beside`, which is imported where a signature is required and no sooner."""
+    from keras_integrity_hook.detached import vouching
+
+    return vouching.beside(model, at=at, machine_only=machine_only)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model files that are downloaded: which ways are allowed, and how each hop is watched."""

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before ``KerasFileEditor``, which opens and writes weights by itself (Keras 3.6 on).
+
+Its ``.weights.h5`` files come through the store that ``keras3_guards`` guards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keras_integrity_hook.hooks import calls
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.keras3 import paths
+from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.saving import seal_writer
+
+
+def open_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``KerasFileEditor.__init__``: it reads everything here, and never closes its archive."""
+    with load.surfacing_failures():
+        return wrapped(*args, **kwargs)
+
+
+def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``zipfile.ZipFile`` as the editor calls it: over the verified archive."""
+    path, *rest = args
+    if not calls.is_local(path):
+        calls.refuse_remote(path, hubs=False)
+        return wrapped(*args, **kwargs)
+    return wrapped(paths.open_path(os.fsdecode(path)), *rest, **kwargs)
+
+
+def save_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``KerasFileEditor.save``: what was edited is a new file, with a seal of its own."""
+    path = calls.path_argument(wrapped, args, kwargs)
+    if path is None or not path.endswith(".weights.h5"):
+        return wrapped(*args, **kwargs)
+    variables = list(_variables(instance.weights_dict))
+    size = sum(int(value.nbytes) for _, value in variables if hasattr(value, "nbytes"))
+    return save.save_sealed(
+        path,
+        lambda where: calls.call_with(wrapped, args, kwargs, filepath=where),
+        user_block=seal_writer.user_block_estimate([name for name, _ in variables], size),
+    )
+
+
+def _variables(weights: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every variable with its path, as they will be written."""
+    for name, value in weights.items():
+        if isinstance(value, dict):
+            yield from _variables(value, f"{above}/{name}")
+        else:
+            yield f"{above}/{name}", value

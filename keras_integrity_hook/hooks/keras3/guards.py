@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before each wrapped function of Keras 3.
+
+Each guard has the signature wrapt calls: ``(wrapped, instance, args, kwargs)``. In-memory objects,
+remote paths and directories are passed on untouched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import stat
+from typing import Any
+
+from keras_integrity_hook.hooks import calls, weights
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.keras3 import inline
+from keras_integrity_hook.hooks.keras3.paths import kept_in_place
+from keras_integrity_hook.hooks.keras3.paths import open_path as _open
+from keras_integrity_hook.hooks.naming import names_model
+from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.verification import hdf5_reader
+
+
+def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
+    path = calls.path_to_load(wrapped, args, kwargs)
+    with load.surfacing_failures():
+        if path is not None and path.endswith(".keras") and not _is_left_to_keras(path):
+            # The inner function opens and checks it again; here only the structure is looked at,
+            # and that Keras may open it at all: it would wait for ever on a FIFO.
+            load.refuse_broken(path)
+        return called_in_place(wrapped, args, kwargs, path)
+
+
+def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_lib.load_model``: hand over the verified archive as a file object."""
+    path = calls.path_to_load(wrapped, args, kwargs)
+    if path is None or not path.endswith(".keras"):
+        return wrapped(*args, **kwargs)
+    with load.surfacing_failures():
+        file = inline.handed(_open(path), "file_utils")
+        return calls.call_with(wrapped, args, kwargs, filepath=file)
+
+
+def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_api.load_weights``: restore the weights if a read is refused in the middle."""
+    path = calls.path_to_load(wrapped, args, kwargs)
+    if path is None:
+        return weights.all_or_nothing(wrapped, args, kwargs)
+    replaced = kept_in_place(wrapped, args, kwargs, path)
+    return weights.all_or_nothing(wrapped, args, kwargs, lambda: replaced)
+
+
+def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
+    :func:`open_store`."""
+    path = calls.path_to_load(wrapped, args, kwargs)
+    if path is None or not path.endswith(".keras"):
+        return load_weights(wrapped, instance, args, kwargs)
+    return weights.all_or_nothing(
+        wrapped, args, kwargs, lambda: {"filepath": inline.handed(_open(path), "zipfile")}
+    )
+
+
+def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path."""
+    path = calls.path_to_load(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.surfacing_failures(), hdf5_reader.hdf5_over(_open(path)) as opened:
+        return calls.call_with(wrapped, args, kwargs, filepath=opened)
+
+
+def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``H5IOStore._get_h5_file``: reads are verified, what is written will be sealed."""
+    bound = calls.bind(wrapped, args, kwargs)
+    path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
+    if instance.archive or not calls.is_local(path):
+        path = None
+    elif mode == "w" and type(instance).__name__ != "H5IOStore" and not save.is_in_progress():
+        path = None  # a store of shards opens what it has closed again, to add to it
+    return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
+
+
+@names_model
+def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_lib.save_model``: only zipped local archives are single files."""
+    path = calls.path_argument(wrapped, args, kwargs)
+    zipped = calls.bind(wrapped, args, kwargs).get("zipped", True)
+    if path is None or not zipped or not path.endswith(".keras"):
+        return wrapped(*args, **kwargs)
+    return save.save_sealed(
+        path, lambda where: calls.call_with(wrapped, args, kwargs, filepath=where)
+    )
+
+
+@names_model
+def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
+    path = calls.path_argument(wrapped, args, kwargs)
+    bound = calls.bind(wrapped, args, kwargs)
+    single = bound.get("max_shard_size") is None and bound["model"].built
+    if path is None or not single or not path.endswith(".weights.h5"):
+        return wrapped(*args, **kwargs)
+    return save.save_sealed(
+        path,
+        lambda where: calls.call_with(wrapped, args, kwargs, filepath=where),
+        user_block=weights.user_block(bound["model"]),
+    )
+
+
+@names_model
+def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
+    path = calls.path_argument(wrapped, args, kwargs)
+    bound = calls.bind(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    asks = not bound.get("overwrite", True) and os.path.isfile(path)
+    if asks and not may_overwrite(wrapped, path):
+        return None
+    if os.path.dirname(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
+
+    def write(where: str) -> Any:
+        import h5py
+
+        with h5py.File(where, mode="w", userblock_size=save.user_block_for(where)) as opened:
+            return calls.call_with(wrapped, args, kwargs, filepath=opened)
+
+    return save.save_sealed(path, write, user_block=weights.user_block(bound["model"]))
+
+
+def called_in_place(wrapped: Function, args: Args, kwargs: Kwargs, path: str | None) -> Any:
+    """Call what loads from ``path``, see :func:`keras3_paths.kept_in_place`."""
+    replaced = {} if path is None else kept_in_place(wrapped, args, kwargs, path)
+    if not replaced:
+        return wrapped(*args, **kwargs)
+    return calls.call_with(wrapped, args, kwargs, **replaced)
+
+
+def _is_left_to_keras(path: str) -> bool:
+    """Whether nothing is at ``path``, or a directory that Keras loads although it is called so."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return not os.path.islink(path)
+    except (OSError, ValueError):
+        return False  # opening it will tell why
+    if not is_directory:
+        return False
+    from keras.src.saving import saving_api
+
+    # Keras 3 learnt to load Orbax checkpoints late.
+    is_checkpoint = getattr(saving_api, "is_orbax_checkpoint", None)
+    return is_checkpoint is not None and bool(is_checkpoint(path))
+
+
+def may_overwrite(wrapped: Function, path: str) -> bool:
+    """Ask as the package of ``wrapped`` does before it overwrites ``path``.
+
+    The original would not ask: nothing is at the private path it is given.
+    """
+    package = wrapped.__module__.partition(".")[0]
+    utilities = importlib.import_module(f"{package}.src.utils.io_utils")
+    return bool(utilities.ask_to_proceed_with_overwrite(path))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before the functions with which Keras 3 opens files inline.
+
+``saving_api`` of every version opens legacy weights so; ``saving_lib`` before 3.10 every HDF5 file
+and the archive that it loads weights from, before 3.2 every archive that it loads. Archives come
+from the guards in ``keras3_guards``, as a :class:`VerifiedPath`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from keras_integrity_hook.hooks import calls
+from keras_integrity_hook.hooks.borrowing import StandIn
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.keras3 import paths
+from keras_integrity_hook.saving import on_close
+from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.verification import hdf5_reader
+from keras_integrity_hook.verification.verified_file import VerifiedFile
+
+
+class VerifiedPath(str):
+    """A verified archive in the shape of a path, for a Keras that takes nothing else.
+
+    Its text contains a NUL, with which no file can be opened: an ``open`` that is not guarded fails
+    instead of reading what nobody has checked.
+    """
+
+    file: VerifiedFile
+
+    def __new__(cls, file: VerifiedFile) -> VerifiedPath:
+        """Take ``file`` along."""
+        made = super().__new__(cls, f"{file}\0.keras")
+        made.file = file
+        return made
+
+    def __str__(self) -> VerifiedPath:
+        return self  # Keras calls str() on it
+
+
+def handed(file: VerifiedFile, lender: str) -> VerifiedFile | VerifiedPath:
+    """The archive as ``saving_lib`` takes it: as a path where this version opens that itself.
+
+    Args:
+        file: the archive.
+        lender: the module that older versions open it with.
+    """
+    borrower = sys.modules["keras.src.saving.saving_lib"]
+    inline = isinstance(borrower.__dict__.get(lender), StandIn)
+    return VerifiedPath(file) if inline else file
+
+
+def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``zipfile.ZipFile``: it reads a file object as well as a path."""
+    if args and isinstance(args[0], VerifiedPath):
+        return wrapped(args[0].file, *args[1:], **kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def take_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``file_utils.File``: what it would open is open already."""
+    if args and isinstance(args[0], VerifiedPath):
+        return args[0].file
+    return wrapped(*args, **kwargs)
+
+
+def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``h5py.File(name, mode)``."""
+    name = args[0] if args else kwargs.get("name")
+    mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if mode == "r":
+        calls.refuse_remote(name, hubs=False)
+    return hdf5(name if calls.is_local(name) else None, mode, lambda: wrapped(*args, **kwargs))
+
+
+def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
+    """An ``h5py.File``: reads are verified, what is written will be sealed.
+
+    Args:
+        path: a local path, or None for what lies in memory, in an archive or elsewhere.
+        mode: h5py's.
+        otherwise: opens it as Keras would have.
+
+    Raises:
+        IntegrityError: as ``open_verified``.
+    """
+    if path is None:
+        return _refusing_links(otherwise()) if mode == "r" else otherwise()
+    if mode == "r":
+        return hdf5_reader.hdf5_over(paths.open_path(os.fsdecode(path)))
+    if mode == "w" and not save.is_in_progress():
+        return on_close.hdf5_sealed_on_close(os.fsdecode(path))
+    room = save.user_block_for(os.fsdecode(path)) if mode == "w" else 0
+    if not room:
+        return otherwise()
+    import h5py
+
+    return h5py.File(path, mode="w", userblock_size=room)
+
+
+def _refusing_links(opened: Any) -> Any:
+    try:
+        # The bytes are verified or the caller's own, but older Keras would follow their links.
+        hdf5_reader.refuse_external(opened, None)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

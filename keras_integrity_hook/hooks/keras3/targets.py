@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of Keras 3 is wrapped.
+
+The innermost functions that open a path are wrapped, in the modules that define them. Every public
+alias, callback and late importer goes through them by attribute at call time, so none needs a
+wrapper of its own and activating late covers as much as activating early.
+"""
+
+from __future__ import annotations
+
+from keras_integrity_hook.hooks.decorators import answered
+from keras_integrity_hook.hooks.keras3 import backup, downloads, editor, guards, inline, orbax, sets
+from keras_integrity_hook.hooks.table import Host, Target
+
+_API = "keras.src.saving.saving_api"
+_LIB = "keras.src.saving.saving_lib"
+_EDITOR = "keras.src.saving.file_editor"
+_LEGACY = "keras.src.legacy.saving.legacy_h5_format"
+_ORBAX = "keras.src.callbacks.orbax_checkpoint"
+_BACKUP = "keras.src.callbacks.backup_and_restore"
+
+TARGETS = (
+    # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 and
+    # Orbax checkpoints inline.
+    Target(_API, "load_model", answered(guards.refuse_early)),
+    Target(_API, "load_weights", orbax.load_weights),
+    # .keras archives
+    Target(_LIB, "load_model", answered(guards.load_archive)),
+    Target(_LIB, "save_model", guards.save_archive),
+    # .weights.h5, sharded weights, and the weights of a .keras
+    Target(_LIB, "load_weights_only", sets.load_weights_only),
+    Target(_LIB, "save_weights_only", sets.save_weights_only),
+    # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
+    Target(_LIB, "H5IOStore._get_h5_file", guards.open_store, since=(3, 10)),
+    # what is opened inline
+    Target(_API, "h5py:File", inline.open_hdf5),
+    Target(_LIB, "h5py:File", inline.open_hdf5, until=(3, 10)),
+    Target(_LIB, "zipfile:ZipFile", inline.open_archive, until=(3, 10)),
+    Target(_LIB, "file_utils:File", inline.take_archive, until=(3, 2)),
+    # KerasFileEditor
+    Target(_EDITOR, "KerasFileEditor.__init__", editor.open_file, since=(3, 6)),
+    Target(_EDITOR, "KerasFileEditor.save", editor.save_file, since=(3, 6)),
+    Target(_EDITOR, "zipfile:ZipFile", editor.open_archive, since=(3, 6)),
+    # unzipped directories; the hub's download and upload go through them
+    Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
+    Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
+    # legacy .h5 and .hdf5
+    Target(_LEGACY, "load_model_from_hdf5", answered(guards.load_legacy)),
+    Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
+    # checkpoints of Orbax
+    Target(_API, "_load_model_from_orbax_checkpoint", orbax.load_model, since=(3, 14)),
+    Target(_ORBAX, "OrbaxCheckpoint._save_checkpoint", orbax.save_step),
+    Target(_ORBAX, "OrbaxCheckpoint.wait_until_finished", orbax.finish),
+    Target(_ORBAX, "OrbaxCheckpoint.on_train_end", orbax.finish),
+    # the metadata of a backup; its weights are a .weights.h5
+    Target(_BACKUP, "BackupAndRestore.on_train_begin", backup.resume),
+    Target(_BACKUP, "BackupAndRestore._load_model", backup.load_pair, since=(3, 8)),
+    Target(_BACKUP, "BackupAndRestore._save_model", backup.save_pair),
+    # what get_file downloads: keras.applications, data sets, presets, the user's own
+    Target("keras.src.utils.file_utils", "urlretrieve", downloads.retrieve),
+)
+
+HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3, 0, 5))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KerasHub: what is wrapped, and what stands before it."""

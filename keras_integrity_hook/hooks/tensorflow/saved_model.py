@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before the functions of TensorFlow that read and write SavedModels."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
+from keras_integrity_hook.hooks import calls
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.verification import verified_directory
+from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
+
+_ASSETS = "assets/"
+
+
+def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``load_partial``: everything that loads a SavedModel of TensorFlow 2."""
+    path = _unverified(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        loaded = calls.call_with(wrapped, args, kwargs, export_dir=checked.path)
+        keep_what_is_read_later(checked, loaded)
+        return loaded
+
+
+def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``save_and_return_nodes``: everything that saves a SavedModel of TensorFlow 2."""
+    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
+    if path is None:
+        return wrapped(*args, **kwargs)
+
+    def write(where: str) -> Any:
+        with speaking_of(path, where):
+            return calls.call_with(wrapped, args, kwargs, export_dir=where)
+
+    return save.save_directory_sealed(path, SAVED_MODEL, write)
+
+
+def init_v1_loader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``SavedModelLoader``: parses the model now and reads its variables later."""
+    path = _unverified(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        calls.call_with(wrapped, args, kwargs, export_dir=checked.path)
+        return checked.outlive(instance)
+
+
+def init_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``_SavedModelBuilder``: note the directory that :func:`save_v1_builder` has to seal."""
+    wrapped(*args, **kwargs)
+    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
+    instance._keras_integrity_path = path
+
+
+def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``_SavedModelBuilder.save``: its last step; the variables were written before."""
+    written = wrapped(*args, **kwargs)
+    path = getattr(instance, "_keras_integrity_path", None)
+    if path is not None:
+        save.seal_written(Place(SAVED_MODEL, path, ""), path)
+    return written
+
+
+def _unverified(wrapped: Function, args: Args, kwargs: Kwargs) -> str | None:
+    """The path of a local SavedModel that is not one of our own checked copies."""
+    path = calls.path_to_load(wrapped, args, kwargs, "export_dir")
+    if path is None or verified_directory.is_verified(path):
+        return None
+    refuse_missing(path)
+    return path
+
+
+def refuse_missing(path: str) -> None:
+    """Raise TensorFlow's OSError where no directory is at ``path``.
+
+    TensorFlow is not asked to: it might find what has appeared meanwhile, which nobody checked.
+    """
+    if not os.path.isdir(path):
+        raise OSError(
+            f"SavedModel file does not exist at: {path}{os.sep}{{saved_model.pbtxt|saved_model.pb}}"
+        )
+
+
+def keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any]) -> None:
+    """Let the files live on that ``loaded``, what TensorFlow's loader returned, still needs."""
+    from tensorflow.python.eager import context
+    from tensorflow.python.framework import ops
+
+    with ops.init_scope():
+        if not context.executing_eagerly():
+            # The variables are read when a session runs the operations that hold the path.
+            return checked.outlive(ops.get_default_graph())
+    if any(name.startswith(_ASSETS) for name in checked.names):
+        # A function may read an asset when it runs, and a model that is exported again copies its
+        # assets from where it was loaded; either may be all that the program keeps.
+        owner = _Owner()
+        for one in loaded.values():
+            for holder in (one, *getattr(one, "signatures", {}).values()):
+                object.__setattr__(holder, "_keras_integrity_assets", owner)
+        checked.outlive(owner, _ASSETS)
+    return None
+
+
+@contextlib.contextmanager
+def speaking_of(path: str, private: str) -> Iterator[None]:
+    """TensorFlow logs where it writes: let that be where the user's model will be."""
+
+    def rename(record: logging.LogRecord) -> bool:
+        texts = record.args if isinstance(record.args, tuple) else ()
+        record.args = tuple(
+            os.fsdecode(one).replace(private, path) if isinstance(one, str | bytes) else one
+            for one in texts
+        )
+        return True
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(rename)
+    try:
+        yield
+    finally:
+        logger.removeFilter(rename)
+
+
+class _Owner:
+    """What keeps assets: it lives as long as one of the objects that may read them."""

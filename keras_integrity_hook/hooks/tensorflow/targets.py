@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of TensorFlow's SavedModel API is wrapped.
+
+The innermost Python functions: ``tf.saved_model.load`` and ``save``, Keras's ``export`` and
+``TFSMLayer`` come through them. Loaders in C++ (TensorFlow Serving, the TFLite converter) read the
+disk themselves and cannot be guarded from Python; ``keras-integrity verify`` checks for them.
+"""
+
+from __future__ import annotations
+
+from keras_integrity_hook.hooks.decorators import answered
+from keras_integrity_hook.hooks.table import Host, Target
+from keras_integrity_hook.hooks.tensorflow import saved_model as guards
+
+_MODEL = "tensorflow.python.saved_model"
+_ANSWERED = answered(guards.load_saved_model, "export_dir", lambda model: {"root": model})
+
+TARGETS = (
+    Target(f"{_MODEL}.load", "load_partial", _ANSWERED),
+    Target(f"{_MODEL}.save", "save_and_return_nodes", guards.save_saved_model),
+    # TensorFlow 1's ways, still there as tf.compat.v1.saved_model
+    Target(f"{_MODEL}.loader_impl", "SavedModelLoader.__init__", guards.init_v1_loader),
+    Target(f"{_MODEL}.builder_impl", "_SavedModelBuilder.__init__", guards.init_v1_builder),
+    Target(f"{_MODEL}.builder_impl", "_SavedModelBuilder.save", guards.save_v1_builder),
+)
+
+HOST = Host("tensorflow", TARGETS, "tensorflow.python.framework.versions")

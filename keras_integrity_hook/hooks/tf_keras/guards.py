@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands before the functions of tf_keras that differ from those of Keras 3."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
+from keras_integrity_hook.hooks import calls, weights
+from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.keras3 import guards, inline, paths
+from keras_integrity_hook.hooks.naming import names_model
+from keras_integrity_hook.hooks.tensorflow import checkpoints, saved_model
+from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.verification import hdf5_reader, verified_directory
+
+_HDF5_FORMATS = ("h5", "hdf5", "keras")
+_HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
+
+
+def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_api.load_model``: it takes a truncated archive for HDF5; say what it is."""
+    path = calls.path_to_load(wrapped, args, kwargs)
+    with load.surfacing_failures():
+        # A directory of that name may be a SavedModel.
+        if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
+            load.refuse_broken(path)
+        return guards.called_in_place(wrapped, args, kwargs, path)
+
+
+def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_lib.load_model``: :func:`open_archive` opens the verified archive."""
+    with load.surfacing_failures():
+        return wrapped(*args, **kwargs)
+
+
+def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``load_model_from_hdf5``: takes an open ``h5py.File``, a path, or TensorFlow's file object
+    of one."""
+    path = _path_of(calls.bind(wrapped, args, kwargs)["filepath"])
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.surfacing_failures(), hdf5_reader.hdf5_over(paths.open_path(path)) as opened:
+        return calls.call_with(wrapped, args, kwargs, filepath=opened)
+
+
+def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``legacy.save.load_weights``: HDF5 opened inline, a checkpoint, or a SavedModel's."""
+    path = calls.path_to_load(wrapped, args, kwargs)
+    if path is None or path.endswith(_HDF5_SUFFIXES):
+        return weights.all_or_nothing(wrapped, args, kwargs)
+    source = checkpoints.checkpoint_at(path) or checkpoints.saved_model_at(path)
+    if source is None:  # HDF5 under another name, or nothing
+        return weights.all_or_nothing(wrapped, args, kwargs)
+    return checkpoints.restoring(wrapped, args, kwargs, "filepath", source)
+
+
+@names_model
+def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``legacy.save.save_weights``: HDF5 opened inline; checkpoints are TensorFlow's business."""
+    path = calls.path_argument(wrapped, args, kwargs)
+    bound = calls.bind(wrapped, args, kwargs)
+    if path is None or not _is_hdf5(path, bound.get("save_format")):
+        return wrapped(*args, **kwargs)
+    if not bound.get("overwrite", True) and os.path.isfile(path):
+        bound["model"]._assert_weights_created()  # before the question, as the original does
+        if not guards.may_overwrite(wrapped, path):
+            return None
+    return save.save_sealed(
+        path,
+        lambda where: calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True),
+        user_block=weights.user_block(bound["model"]),
+    )
+
+
+def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
+    path = calls.path_to_load(wrapped, args, kwargs, "path")
+    if path is None or verified_directory.is_verified(path):
+        return wrapped(*args, **kwargs)
+    saved_model.refuse_missing(path)
+    with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        loaded = calls.call_with(wrapped, args, kwargs, path=checked.path)
+        saved_model.keep_what_is_read_later(checked, {"root": loaded})
+        return loaded
+
+
+@names_model
+def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``legacy.saved_model.save.save``: TensorFlow's save, and then one file more."""
+    path = calls.path_argument(wrapped, args, kwargs)
+    if path is None:
+        return wrapped(*args, **kwargs)
+    overwrite = calls.bind(wrapped, args, kwargs).get("overwrite", True)
+    if not overwrite and os.path.exists(path) and not guards.may_overwrite(wrapped, path):
+        return None
+
+    def write(where: str) -> Any:
+        with saved_model.speaking_of(path, where):
+            return calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True)
+
+    return save.save_directory_sealed(path, SAVED_MODEL, write)
+
+
+def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``h5py.File(name, mode)``."""
+    name = args[0] if args else kwargs.get("name")
+    mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if mode == "r":
+        calls.refuse_remote(name, hubs=False)
+    return inline.hdf5(_path_of(name), mode, lambda: wrapped(*args, **kwargs))
+
+
+def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``zipfile.ZipFile(file, mode)``: an archive opened for reading is verified."""
+    path = _path_of(args[0]) if args else None
+    mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if mode == "r" and args:
+        calls.refuse_remote(args[0], hubs=False)
+    if path is None or mode != "r":
+        return wrapped(*args, **kwargs)
+    # The guard of the function we are in closes it.
+    return wrapped(paths.open_path(path), *args[1:], **kwargs)
+
+
+def _path_of(value: Any) -> str | None:
+    """The local path that ``value`` is, or that a TensorFlow file object not yet read has."""
+    gfile = sys.modules.get("tensorflow.python.platform.gfile")
+    if gfile is not None and isinstance(value, gfile.GFile):
+        value = value.name
+    return calls.local_path(value)
+
+
+def _is_hdf5(path: str, save_format: Any) -> bool:
+    if save_format is None:
+        return path.endswith(_HDF5_SUFFIXES)
+    return str(save_format).lower().strip() in _HDF5_FORMATS

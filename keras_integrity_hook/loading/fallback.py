@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy has in store for a refused load: a model in its place, or a function to call.
+
+The model in its place is loaded as any other, under the same policy. Nothing takes *its* place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from keras_integrity_hook import audit, settings
+from keras_integrity_hook.errors import (
+    AuditError,
+    ConfigurationError,
+    FallbackWarning,
+    IntegrityError,
+    NotActiveError,
+    OverrideRefusedError,
+    UnsupportedKerasError,
+    printable,
+)
+from keras_integrity_hook.notices import outside_depth
+
+# These say nothing of the model: another one would not be any safer.
+_FINAL = (
+    AuditError,
+    ConfigurationError,
+    NotActiveError,
+    OverrideRefusedError,
+    UnsupportedKerasError,
+)
+_is_answering: ContextVar[bool] = ContextVar("_is_answering", default=False)
+
+
+def answered(
+    path: str | None,
+    load: Callable[[str], Any],
+    *,
+    returned: Callable[[Any], Any] = lambda model: model,
+) -> Any:
+    """What ``load(path)`` returns; if it is refused, what the policy has in store for that.
+
+    Only the outermost of nested calls answers.
+
+    Args:
+        path: what the user asked for; None for what is no local path, and is no business of ours.
+        load: called with that path, and perhaps with the one of the fallback.
+        returned: what ``load`` returns for a model that a called function gave.
+
+    Raises:
+        IntegrityError: the refusal, with a note on a fallback that could not be loaded either.
+        ConfigurationError: the function that the policy names is none.
+        AuditError: it could not be recorded, and the policy says that it must be.
+    """
+    if path is None or _is_answering.get():
+        return load(path or "")
+    token = _is_answering.set(True)
+    try:
+        return _loaded_or_answered(path, load, returned)
+    finally:
+        _is_answering.reset(token)
+
+
+def _loaded_or_answered(
+    path: str, load: Callable[[str], Any], returned: Callable[[Any], Any]
+) -> Any:
+    try:
+        return load(path)
+    except _FINAL:
+        raise
+    except IntegrityError as error:
+        refused = error
+    # Not while the refusal is handled: it would stand behind every error of the other load.
+    answer = settings.at(path)
+    if answer.on_failure is settings.OnFailure.FALLBACK and answer.fallback:
+        return _fallen_back(path, refused, answer.fallback, load)
+    if answer.on_failure is settings.OnFailure.CALL and answer.call:
+        return returned(_called(path, refused, answer.call))
+    raise refused
+
+
+def _fallen_back(
+    path: str, error: IntegrityError, fallback: str, load: Callable[[str], Any]
+) -> Any:
+    try:
+        model = load(fallback)
+    except Exception as second:  # whatever it is, the first refusal is what matters
+        why = f"{type(second).__name__}: {printable(str(second))}"
+        error.add_note(f"The fallback {printable(fallback)} could not be loaded either: {why}")
+        raise error from None
+    told = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
+    audit.record("fallback", path, outcome="ok", why=told, fallback=fallback, error=error)
+    warnings.warn(f"{told}: {error.cause}", FallbackWarning, stacklevel=outside_depth())
+    return model
+
+
+def _called(path: str, error: IntegrityError, name: str) -> Any:
+    function = _function(path, error, name)
+    told = f"{printable(name)} is called, because of: {error}"
+    audit.record("fallback", path, outcome="called", why=told, call=name, error=error)
+    return function(error)
+
+
+def _function(path: str, error: IntegrityError, name: str) -> Callable[[IntegrityError], Any]:
+    """The function ``"package.module:function"``. Raises ConfigurationError."""
+    module, _, attribute = name.partition(":")
+    try:
+        found = importlib.import_module(module)
+        for step in attribute.split("."):
+            found = getattr(found, step)
+    except Exception as problem:  # a module may do anything while it is imported
+        cause = f"'{printable(name)}', which a refused load is to call, cannot be imported"
+        told = f"{cause} ({type(problem).__name__}: {printable(str(problem))})"
+        raise ConfigurationError(told, path=path) from error
+    if not callable(found):
+        cause = f"'{printable(name)}', which a refused load is to call, is no function"
+        raise ConfigurationError(cause, path=path) from error
+    return found

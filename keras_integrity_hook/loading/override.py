@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person says: load this very content all the same. Names it by its digest, and says why.
+
+Nothing else is let through by that: not what the content was before, not what it becomes next. What
+was named is computed again from the bytes as they are and pinned, so that the loader gets those.
+No environment variable does this: one is too easily left on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from keras_integrity_hook import audit, settings
+from keras_integrity_hook.containers.kinds import Place
+from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.errors import (
+    ChecksumMismatchError,
+    ConfigurationError,
+    ExpiredModelError,
+    InsecurePermissionsError,
+    IntegrityError,
+    MalformedBundleError,
+    NotSignedError,
+    OverrideRefusedError,
+    OverrideWarning,
+    RevokedModelError,
+    RollbackError,
+    UnsealedModelError,
+    WeakAlgorithmError,
+    WrongModelError,
+    printable,
+)
+from keras_integrity_hook.notices import outside_depth
+from keras_integrity_hook.saving import provenance
+from keras_integrity_hook.sealing import tree
+from keras_integrity_hook.verification import pinning
+
+# Not those of a broken structure, where nobody can say what the content is, nor a recalled model's.
+_OVERRIDABLE = (
+    ChecksumMismatchError,
+    ExpiredModelError,
+    InsecurePermissionsError,
+    MalformedBundleError,
+    NotSignedError,
+    RollbackError,
+    UnsealedModelError,
+    WeakAlgorithmError,
+    WrongModelError,
+)
+_FORM = "it is written as '<algorithm>:<hex>', as 'keras-integrity inspect --digest' prints it"
+
+
+class Override(NamedTuple):
+    """What is let through: a content by its digest (``"sha256:<hex>"``), and why."""
+
+    digest: str
+    reason: str
+
+    @property
+    def algorithm(self) -> str:
+        """That of the digest."""
+        return self.digest.partition(":")[0]
+
+
+_active: ContextVar[tuple[Override, ...]] = ContextVar("_active", default=())
+
+
+@contextlib.contextmanager
+def override(*, root: str, reason: str) -> Iterator[None]:
+    """Let one model be loaded in this ``with`` block although it would be refused.
+
+    It is let through only as the content that was named, with a warning and a line in the log; any
+    other is refused as ever. A block counts for its own thread and asynchronous task alone.
+
+    Args:
+        root: the digest of the content as ``keras-integrity inspect --digest`` prints it:
+            ``"sha256:<hex>"``; the hexadecimal digits alone mean SHA-256.
+        reason: why, on one line; it is recorded.
+
+    Raises:
+        OverrideRefusedError: no such digest, or no reason; where a policy has
+            ``allow_override = false`` it comes from the load itself.
+
+    Example:
+        >>> import keras_integrity_hook
+        >>> digest = "sha256:" + "0" * 64
+        >>> with keras_integrity_hook.override(root=digest, reason="INC-42: last good copy"):
+        ...     pass  # keras.models.load_model("model.keras")
+    """
+    named = Override(_checked_digest(root), _checked_reason(reason))
+    token = _active.set((*_active.get(), named))
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
+def admitted(path: str, error: IntegrityError, place: Place | None = None) -> ModelFile | None:
+    """The model at ``path``, pinned as it is, where somebody overrides its refusal with ``error``.
+
+    None where nobody does: ``error`` stands.
+
+    Args:
+        path: what the user named.
+        place: where the set lies, None for a single file.
+
+    Raises:
+        OverrideRefusedError: somebody does, and the policy does not allow it.
+        RevokedModelError: somebody does, and the content was recalled.
+        AuditError: it could not be recorded, and the policy says that it must be.
+    """
+    if not _active.get() or not isinstance(error, _OVERRIDABLE):
+        return None
+    for named in reversed(_active.get()):
+        model = _opened(path, place, named.algorithm)
+        if model is None:
+            return None
+        try:
+            if _is_named(model, named, error):
+                _refuse(model, error, named)
+                _tell(path, error, named)
+                return model
+        except BaseException:
+            model.close()
+            raise
+        model.close()
+    return None
+
+
+def _opened(path: str, place: Place | None, algorithm: str) -> ModelFile | None:
+    """The model as it is, None where there is no telling what that is."""
+    try:
+        return pinning.open_as_it_is(path, place, algorithm)
+    except ConfigurationError:
+        raise
+    except IntegrityError:
+        return None
+
+
+def _is_named(model: ModelFile, named: Override, error: IntegrityError) -> bool:
+    assert model.seal is not None
+    digest = pinning.content_digest(model.seal)
+    if tree.same_root(digest, named.digest):
+        return True
+    error.add_note(f"An override is in force here, but not for this content, which is {digest}.")
+    return False
+
+
+def _refuse(model: ModelFile, error: IntegrityError, named: Override) -> None:
+    """Refuse what no person may override here, for the record too."""
+    try:
+        _refuse_recalled(model)
+        if not all(one.allow_override for one in settings.at_each_name(model.path)):
+            cause = f"the policy allows no override, so the refusal stands ({error.cause})"
+            raise OverrideRefusedError(cause, path=model.path) from error
+    except (OverrideRefusedError, RevokedModelError) as refused:
+        audit.record("override", model.path, outcome="refused", **named._asdict(), error=refused)
+        refused.is_told = True
+        raise
+
+
+def _refuse_recalled(model: ModelFile) -> None:
+    """Whatever it is refused for, and by whichever algorithm it was named or recalled."""
+    from keras_integrity_hook.signing import trust_store
+
+    recalled = trust_store.store(machine_only=True).revoked_models
+    widths = {len(root) for root in recalled}
+    for algorithm, width in tree.ALGORITHMS.items():
+        if 2 * width not in widths:
+            continue
+        with contextlib.suppress(ConfigurationError):  # blake3 without its extra
+            root = pinning.computed_seal(model, algorithm).statement.root
+            if root in recalled:
+                why = printable(recalled[root].reason or "no reason given")
+                raise RevokedModelError(f"this model was recalled: {why}", path=model.path)
+
+
+def _tell(path: str, error: IntegrityError, named: Override) -> None:
+    told = (
+        f"{printable(path)}: loaded as {named.digest} by override ({named.reason}), "
+        f"in spite of: {error.cause}"
+    )
+    audit.record(
+        "override",
+        path,
+        outcome="overridden",
+        why=f"{named.reason} (in spite of: {error.cause})",
+        digest=named.digest,
+        reason=named.reason,
+        error=error,
+    )
+    warnings.warn(told, OverrideWarning, stacklevel=outside_depth())
+
+
+def _checked_digest(root: object) -> str:
+    text = root.lower() if isinstance(root, str) else ""
+    algorithm, colon, digits = text.rpartition(":")
+    algorithm = algorithm if colon else "sha256"
+    width = tree.ALGORITHMS.get(algorithm)
+    if width is None or len(digits) != 2 * width or not re.fullmatch("[0-9a-f]+", digits):
+        raise OverrideRefusedError(f"an override names no digest of a content; {_FORM}")
+    return f"{algorithm}:{digits}"
+
+
+def _checked_reason(reason: str) -> str:
+    try:
+        return provenance.checked_reason(reason)
+    except ConfigurationError as error:
+        raise OverrideRefusedError(f"an override needs a reason: {error.cause}") from None

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step 4 of a load: may this model be loaded here, before a byte of its content is looked at?"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from dataclasses import replace
+from typing import NamedTuple
+
+from keras_integrity_hook import settings
+from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.errors import (
+    ChecksumMismatchError,
+    IntegrityError,
+    UnreadableFileError,
+    UnsealedModelError,
+    UnsealedModelWarning,
+    printable,
+)
+from keras_integrity_hook.files import permissions
+from keras_integrity_hook.notices import outside_depth
+from keras_integrity_hook.policy import checks, evidence
+from keras_integrity_hook.policy.refusal import is_refused
+from keras_integrity_hook.settings import Settings
+
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+class Admitted(NamedTuple):
+    """A model may be loaded.
+
+    Attributes:
+        signers: names of those whose signatures were asked for and found.
+    """
+
+    signers: tuple[str, ...] = ()
+
+    @property
+    def assurance(self) -> str:
+        """For the record, of a model that has a seal and matches it."""
+        return f"signed by {', '.join(self.signers)}" if self.signers else "verified"
+
+
+def admit(model: ModelFile) -> Admitted:
+    """Hold an open model against what the policy demands at its path, under every name of it.
+
+    Where it is a detached signature that satisfies a demand, ``model`` is changed: its content and
+    seal become the bytes that were signed, and what pins them.
+
+    Raises:
+        UnsealedModelError: it has no seal and one is required.
+        NotSignedError, RevokedModelError, ExpiredModelError, WrongModelError, RollbackError,
+        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
+        ConfigurationError: the policy has a mistake.
+    """
+    signers: tuple[str, ...] = ()
+    as_opened = replace(model)
+    for demands in settings.at_each_name(model.path):
+        found = replace(as_opened)
+        try:
+            signers = _admitted(found, demands) or signers
+            if found.seal is not as_opened.seal:
+                _pin(model, found, already=model.seal is not as_opened.seal)
+        except IntegrityError as error:
+            error.path = error.path or model.path
+            raise
+    return Admitted(signers)
+
+
+def _admitted(model: ModelFile, demands: Settings) -> tuple[str, ...]:
+    """The names of those who signed ``model``, where ``demands`` ask; raises as :func:`admit`."""
+    if demands.permissions is settings.Permissions.STRICT:
+        _check_permissions(model, demands)
+    if demands.needs_signatures:
+        return evidence.required(model, demands)
+    if model.seal is not None:
+        checks.from_settings(demands).verify(evidence.evidence(model.seal, demands))
+    elif demands.needs_seal:
+        raise _unsealed(model.path, "the model", demands)
+    return ()
+
+
+def _pin(model: ModelFile, found: ModelFile, *, already: bool) -> None:
+    """Make ``model`` what a detached signature vouches for: the bytes of one before, if any."""
+    assert found.seal is not None
+    if already and model.seal and model.seal.statement.root != found.seal.statement.root:
+        raise ChecksumMismatchError("the file was changed while it was read")
+    model.content, model.seal = found.content, found.seal
+
+
+def warn_if_unsealed(model: ModelFile) -> None:
+    """Warn of an admitted model that has no seal."""
+    if model.seal is None:
+        # One warning is enough for a set and its files.
+        warn_unsealed(model.path, *_paths_of_parts(model))
+
+
+def warn_unsealed(path: str, *also: str) -> None:
+    """Warn, once for each path, that what is loaded from it has no seal.
+
+    Args:
+        also: paths of its files, which need no warning of their own.
+    """
+    with _warned_lock:
+        first = path not in _warned
+        _warned.update((path, *also))
+    if first:
+        error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
+        warnings.warn(
+            f"{printable(path)}: {error}", UnsealedModelWarning, stacklevel=outside_depth()
+        )
+
+
+def refuse_unsealed(path: str, what: str = "the model") -> None:
+    """Refuse what has no seal where one is required. Raises UnsealedModelError."""
+    for demands in settings.at_each_name(path):
+        if demands.needs_seal:
+            raise _unsealed(path, what, demands)
+
+
+def _unsealed(path: str, what: str, demands: Settings) -> UnsealedModelError:
+    needed = "a signed one" if demands.needs_signatures else "one"
+    return UnsealedModelError(f"{what} has no seal and {needed} is required", path=path)
+
+
+def refuse_remote(location: str) -> None:
+    """Refuse a model behind a URL where a seal is required: its bytes cannot be held and checked.
+
+    Raises:
+        UnsealedModelError: one is required there.
+    """
+    if not settings.at(location).needs_seal:
+        return
+    error = UnsealedModelError("a seal is required, and behind a URL none is read", path=location)
+    error.default_remedy = "Copy the model to a local path and load it from there."
+    is_refused(error)
+    raise error
+
+
+def _check_permissions(model: ModelFile, demands: Settings) -> None:
+    try:
+        permissions.check_path(model.path)
+        if model.fd >= 0:
+            permissions.check_open(model.path, model.fd)
+        for path in _paths_of_parts(model):
+            permissions.check_path(path)
+        beside = model.seal.sidecar if model.seal is not None else None
+        if beside is not None:
+            permissions.check_path(beside.path)
+        for policy in demands.files:
+            permissions.check_path(policy)
+    except OSError as error:
+        cause = f"its permissions cannot be looked at ({error.strerror or error})"
+        raise UnreadableFileError(cause, path=model.path) from error
+
+
+def _paths_of_parts(model: ModelFile) -> list[str]:
+    if model.files is None:
+        return []
+    where = model.files.place.directory
+    return [os.path.join(where, part.name) for part in model.files.parts]

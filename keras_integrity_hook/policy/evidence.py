@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has signed an open model, in its seal or beside it, and is that enough?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from keras_integrity_hook.containers.opening import ModelFile, Seal
+from keras_integrity_hook.errors import NotSignedError, UnsealedModelError, printable
+from keras_integrity_hook.policy import checks
+from keras_integrity_hook.policy.checks import Evidence
+from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.settings import Settings
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.detached.vouching import Attestation
+    from keras_integrity_hook.signing.seal_signers import Signer
+
+
+def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
+    """Who of those that count here has signed ``seal``; imports nothing where nobody has.
+
+    Raises:
+        LimitExceededError: more signatures than any seal has.
+        ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
+    """
+    if not seal.envelope.signatures:
+        return ()
+    from keras_integrity_hook.signing import seal_signers
+
+    return seal_signers.verified_signers(
+        seal.envelope, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
+    )
+
+
+def evidence(seal: Seal, demands: Settings) -> Evidence:
+    """What the checks of a policy need to know of ``seal``."""
+    return Evidence(
+        statement=seal.statement,
+        now=datetime.now(UTC),
+        signers=lambda: signers_of(seal, demands),
+        revocation=lambda: _recalled((seal.statement.root,)),
+    )
+
+
+def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
+    """The names of those who signed ``model``, which a policy wants to be signed.
+
+    The seal's own signatures are looked at first; where they are too few, a detached one beside the
+    model, by itself. Then ``model`` is changed: its content and seal become the bytes that were
+    signed, and what pins them.
+
+    Raises:
+        NotSignedError: too few of those that count have signed.
+        UnsealedModelError: no seal and no detached signature; or no seal, where the policy demands
+            what only a seal can say.
+        MalformedBundleError, ChecksumMismatchError: the detached signature is none, or that of
+            something else.
+        And whatever else the policy demands and the model lacks.
+    """
+    own = () if model.seal is None else signers_of(model.seal, demands)
+    enough = checks.SignedBy(demands.signers, demands.threshold)
+    if model.seal is not None and enough.is_met_by(own):
+        _verify(demands, model.seal.statement, own)
+        return _names(own)
+    from keras_integrity_hook import detached
+
+    beside = detached.beside(
+        model, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
+    )
+    if beside is None:
+        if model.seal is None:
+            cause = "the model has no seal and a signed one is required"
+            raise UnsealedModelError(cause, path=model.path)
+        _verify(demands, model.seal.statement, own)  # raises: too few have signed
+        return ()
+    _refuse_unvouched(model, beside, demands)
+    # Not added to those in the seal: each was read at a moment of its own, and between the two a
+    # file may change.
+    said = (beside.seal if model.seal is None else model.seal).statement
+    _verify(demands, said, beside.signers, (said.root, *beside.roots))
+    model.content, model.seal = beside.content, beside.seal
+    return _names(beside.signers)
+
+
+def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) -> None:
+    """Name, version and age are the signers' word only if their signature covers the seal."""
+    if not demands.asks_of_seal or beside.vouched:
+        return
+    cause = (
+        f"the detached signature {printable(beside.bundle)} does not cover a seal, and the policy "
+        "demands a name, version or age, which only a seal has"
+    )
+    if model.seal is None:
+        raise UnsealedModelError(cause, path=model.path)
+    raise NotSignedError(cause, path=model.path, needed=demands.threshold)
+
+
+def _verify(
+    demands: Settings, said: Statement, signers: tuple[Signer, ...], roots: tuple[str, ...] = ()
+) -> None:
+    """Hold what is known against ``demands``; ``roots`` are all that it may be recalled by."""
+    roots = roots or (said.root,)
+    found = Evidence(said, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
+    checks.from_settings(demands).verify(found)
+
+
+def _names(signers: Iterable[Signer]) -> tuple[str, ...]:
+    return tuple(one.name for one in signers)
+
+
+def _only_machine_counts(demands: Settings) -> bool:
+    from keras_integrity_hook.signing import seal_signers
+
+    return seal_signers.only_machine_counts(demands.locked)
+
+
+def _recalled(roots: Iterable[str]) -> str | None:
+    from keras_integrity_hook.signing import trust_store
+
+    for root in roots:
+        found = trust_store.revocation(root)
+        if found is not None:
+            return found.reason or "no reason given"
+    return None

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HDF5 files that are written a value at a time, outside of any save that we see begin and end.
+
+``.lora.h5`` files and users' own stores. There is nothing to wrap but the store: the file is
+written where it should be, as ever, and sealed by replacing it once it is closed. One that is never
+closed is whole, and unsealed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+from keras_integrity_hook import audit
+from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers.opening import open_alone
+from keras_integrity_hook.errors import AuditError, IntegrityError
+from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.saving import seal_writer
+
+_ROOM = hdf5.user_block_for(8192)  # enough for most, which then are copied only once
+
+
+def hdf5_sealed_on_close(path: str) -> Any:
+    """An ``h5py.File`` open for writing at ``path``; its ``close`` seals the file."""
+    import h5py
+
+    class SealedOnClose(h5py.File):  # type: ignore[misc]
+        def close(self) -> None:
+            written = os.fstat(self.id.get_vfd_handle()) if self else None
+            super().close()
+            if written is not None:
+                _seal(path, written)
+
+    return SealedOnClose(path, mode="w")
+
+
+def _seal(path: str, closed: os.stat_result) -> None:
+    """Seal what was ``closed``, and not what somebody has put in its place meanwhile."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return
+    try:
+        # Alone: a seal beside it is that of what was there before.
+        with open_alone(path) as written:
+            if not os.path.samestat(os.fstat(written.fd), closed):
+                why = "another file took its place before it could be sealed"
+                audit.record("save", path, outcome="unsealed", why=why)
+                return
+
+            def copy(where: str) -> None:
+                fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                try:
+                    seal_writer.copy_content(written.content, fd, save.user_block_for(where))
+                finally:
+                    os.close(fd)
+
+            save.save_sealed(path, copy, user_block=_ROOM)
+    except AuditError:
+        raise
+    except IntegrityError as error:
+        # The user's values matter more than their seal; loads will say that there is none.
+        audit.record("save", path, outcome="unsealed", error=error)

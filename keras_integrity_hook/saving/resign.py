@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Add a signature to a seal that is there; neither content nor statement change by a byte."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from keras_integrity_hook import audit
+from keras_integrity_hook.containers.opening import ModelFile, Seal
+from keras_integrity_hook.errors import (
+    LimitExceededError,
+    RevokedModelError,
+    SealWriteError,
+    printable,
+)
+from keras_integrity_hook.files import atomic
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.saving import seal_writer, sidecars
+from keras_integrity_hook.sealing import block, envelope
+from keras_integrity_hook.sealing.envelope import Envelope
+from keras_integrity_hook.signing import signers, trust_store
+from keras_integrity_hook.signing.secret import Ask, Secrets
+from keras_integrity_hook.verification import digests
+
+
+def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> bool:
+    """Sign the seal of ``model``, if its content matches it.
+
+    Args:
+        model: an open, sealed model; the file at its path is replaced.
+        reference: the key, see :mod:`~keras_integrity_hook.signing.signers`.
+        ask: asks a person for a passphrase or PIN.
+
+    Returns:
+        False where a signature by this key is there already, and nothing was changed.
+
+    Raises:
+        ChecksumMismatchError: the content does not match; nobody should vouch for it.
+        RevokedModelError: the model was recalled.
+        SigningError: the key cannot be used.
+        LimitExceededError: the seal has as many signatures as it may have.
+        SealWriteError, OSError: the file could not be replaced and is as it was.
+    """
+    assert model.seal is not None
+    digests.check_content(model)
+    revoked = trust_store.revocation(model.seal.statement.root)
+    if revoked is not None:
+        cause = f"this model was recalled: {printable(revoked.reason)}"
+        raise RevokedModelError(cause, path=model.path)
+    signed = _signed(model.seal.envelope, reference, ask)
+    if signed is None:
+        return False
+    wrapped = envelope.encode(signed)
+    keyid = signed.signatures[-1].keyid
+    facts = audit.seal_facts(model.seal.statement)
+    audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
+    if model.files is not None:
+        seal_writer.put_beside(model.files.place, wrapped, model.seal.table)
+    elif model.seal.sidecar is not None:
+        sidecars.replace_seal(model, block.encode(wrapped, model.seal.table))
+    else:
+        _rewrite(model, model.seal, wrapped)
+    return True
+
+
+def _signed(old: Envelope, reference: str, ask: Ask | None) -> Envelope | None:
+    secrets = Secrets(ask)
+    key = signers.find(reference, secrets)
+    if signers.has_signed(key, old):
+        return None
+    # What stands there under this key's id and is no signature by it does not keep it out.
+    kept = tuple(one for one in old.signatures if one.keyid != key.public.keyid)
+    if len(kept) >= LIMITS.signatures:
+        raise LimitExceededError(f"the seal has {len(kept)} signatures already")
+    made = signers.sign_with(key, old.payload, reference, secrets)
+    return Envelope(old.payload, (*kept, made))
+
+
+def _rewrite(model: ModelFile, seal: Seal, wrapped: bytes) -> None:
+    target = Path(os.path.realpath(model.path))
+    with atomic.private_sibling(target) as private:
+        fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            # In HDF5 the block fills the user block; its padding usually has room for more.
+            room = seal.size if model.container == "hdf5" else 0
+            seal_writer.copy_content(model.content, fd, room)
+            seal_writer.put_block(fd, seal_writer.plain_layout(fd), wrapped, seal.table)
+        finally:
+            os.close(fd)
+        _refuse_changed(model, target)
+        atomic.put_in_place(private, target)
+
+
+def _refuse_changed(model: ModelFile, target: Path) -> None:
+    """A model that was saved there meanwhile must not be replaced by the one before it."""
+    opened, now = os.fstat(model.fd), os.stat(target)
+    if (opened.st_dev, opened.st_ino, opened.st_mtime_ns) != (
+        now.st_dev,
+        now.st_ino,
+        now.st_mtime_ns,
+    ):
+        raise SealWriteError("the file was changed while it was signed", path=model.path)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Put a seal into a model that is there already, or take it out: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_integrity_hook import audit
+from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.errors import IntegrityError, SealWriteError
+from keras_integrity_hook.files import atomic
+from keras_integrity_hook.saving import provenance, seal_writer, sidecars
+from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.settings import Store
+
+
+def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal") -> None:
+    """Seal an open model, which may have a seal already, as it is.
+
+    Args:
+        model: a file is replaced by a sealed copy; beside a set its seal is put.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        store: where the seal of a single file goes; one beside it leaves the file as it is.
+        event: what the audit log calls it.
+
+    Raises:
+        SealWriteError: the seal could not be written; all is as it was.
+        AuditError, SigningError, LimitExceededError: likewise.
+    """
+
+    def record(said: Statement) -> None:
+        why = {key: said.provenance[key] for key in provenance.RESEAL if key in said.provenance}
+        audit.record(event, model.path, outcome="ok", **audit.seal_facts(said), **why)
+
+    with written(model.path, event):
+        if model.files is not None:
+            place = model.files.place
+            name = os.path.basename(os.path.abspath(model.path))
+            seal_writer.seal_set(
+                place, subject=name, algorithm=algorithm, path=model.path, before=record
+            )
+            return
+        if store is Store.SIDECAR:
+            sidecars.put_seal_beside(model, algorithm, before=record)
+            return
+        # HDF5 gets room for a middling seal at once, so that most files move only once.
+        room = hdf5.user_block_for(8192) if model.container == "hdf5" else 0
+        with _copied(model, room) as (fd, name):
+            record(
+                seal_writer.seal_in_place(fd, subject=name, algorithm=algorithm, path=model.path)
+            )
+
+
+def take_out(model: ModelFile) -> None:
+    """Take the seal of an open, sealed model out: a file becomes its original content.
+
+    Raises:
+        SealWriteError, AuditError: all is as it was.
+    """
+    assert model.seal is not None
+    facts = audit.seal_facts(model.seal.statement)
+    with written(model.path, "unseal"):
+        if model.files is not None:
+            audit.record("unseal", model.path, outcome="ok", **facts)
+            place = model.files.place
+            os.unlink(os.path.join(place.directory, place.seal))
+            return
+        if model.seal.sidecar is not None:
+            audit.record("unseal", model.path, outcome="ok", **facts)
+            os.unlink(model.seal.sidecar.path)
+            return
+        with _copied(model, 0):
+            audit.record("unseal", model.path, outcome="ok", **facts)
+
+
+@contextlib.contextmanager
+def written(path: str, event: str) -> Iterator[None]:
+    """Raise SealWriteError for what the operating system refuses; record any failure."""
+    try:
+        yield
+    except IntegrityError as error:
+        error.path = error.path or path
+        audit.record(event, path, outcome="failed", error=error)
+        raise
+    except OSError as error:
+        cause = f"the new file could not be written ({error.strerror})"
+        failure = SealWriteError(cause, path=path)
+        audit.record(event, path, outcome="failed", error=failure)
+        raise failure from error
+
+
+@contextlib.contextmanager
+def _copied(model: ModelFile, room: int) -> Iterator[tuple[int, str]]:
+    """A private copy of the content, ``room`` bytes from its start, that replaces the file in the
+    end; its descriptor and name."""
+    target = Path(os.path.realpath(model.path))
+    with atomic.private_sibling(target) as private:
+        fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            seal_writer.copy_content(model.content, fd, room)
+            yield fd, target.name
+        finally:
+            os.close(fd)
+        sidecars.put_in_place(private, target)

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single files whose seal lies beside them: opened as one with it, and replaced as one.
+
+Two files cannot be renamed in one step. A save commits both in one (see ``replace``), and whoever
+opens the model next finishes what was left; a new model with an old seal is a mismatch meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from keras_integrity_hook import audit
+from keras_integrity_hook.containers import sidecar
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIDECAR, Place
+from keras_integrity_hook.containers.opening import (
+    ModelFile,
+    Seal,
+    is_of_checkpoint,
+    open_model,
+    read_sidecar,
+    seal_beside,
+)
+from keras_integrity_hook.errors import (
+    AuditError,
+    IntegrityError,
+    SealWriteError,
+    SigningError,
+    printable,
+)
+from keras_integrity_hook.files import atomic
+from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.settings import Store
+
+_ATTEMPTS = 100  # a program that saves without a pause can spoil many of them
+
+
+def store_of(seal: Seal) -> Store:
+    """Where the ``seal`` of a single file was found."""
+    return Store.EMBEDDED if seal.sidecar is None else Store.SIDECAR
+
+
+def place_of(path: str) -> Place:
+    """Where the file that ``path`` names lies, and its sidecar."""
+    real = os.path.realpath(path) if os.path.islink(path) else path
+    folder, name = os.path.split(real)
+    return Place(SIDECAR, folder or ".", name)
+
+
+def open_settled(path: str | os.PathLike[str]) -> ModelFile:
+    """:func:`open_model`, of a model and a sidecar that belong together.
+
+    An interrupted save is finished first, and a model that was saved anew between the opening of
+    the one and the other is opened again. A file with a seal in it needs none of that.
+
+    Raises:
+        IntegrityError: as :func:`open_model`.
+    """
+    name = os.fsdecode(path)
+    for _ in range(_ATTEMPTS):
+        try:
+            model = open_model(name)
+        except IntegrityError:
+            if not atomic.finish_interrupted(place_of(name)):
+                raise
+            continue
+        if model.files is not None or _is_sealed_inside(model):
+            return model
+        if _is_settled(model):
+            return model
+        model.close()
+    return open_model(name)
+
+
+def _is_sealed_inside(model: ModelFile) -> bool:
+    return model.seal is not None and store_of(model.seal) is Store.EMBEDDED
+
+
+def _is_settled(model: ModelFile) -> bool:
+    """Whether model and sidecar, or the absence of one, lay at their paths at one moment.
+
+    The order of the questions is what proves it. A save that was half done when the seal was looked
+    for is still pending at the first question, or has put its seal there for the second to see. One
+    that took that away again meanwhile is pending at the third, or has replaced the model.
+    """
+    place = place_of(model.path)
+    return (
+        not atomic.finish_interrupted(place)
+        and _has_same_seal(model)
+        and not atomic.finish_interrupted(place)
+        and _is_in_place(model)
+    )
+
+
+def _has_same_seal(model: ModelFile) -> bool:
+    found = model.seal.sidecar if model.seal else None
+    if found is not None:
+        return sidecar.is_unchanged(found)
+    try:
+        return seal_beside(model) is None
+    except IntegrityError:
+        return False
+
+
+def _is_in_place(model: ModelFile) -> bool:
+    try:
+        return os.path.samestat(os.stat(model.path), os.fstat(model.fd))
+    except OSError:
+        return False
+
+
+def write_beside(private: Path, target: Path, path: str) -> None:
+    """Write the seal of the model at ``private`` beside it, to be put at ``target`` with it.
+
+    The user's model matters more than its seal: where none can be made the record of the save says
+    so, and loads will say that the model has none.
+
+    Args:
+        path: what the user calls ``target``; settings may differ from path to path.
+
+    Raises:
+        SigningError: it has to be signed and could not be.
+        OSError: the disk is full, ... AuditError: see :func:`audit.record`.
+    """
+    from keras_integrity_hook.saving import seal_writer
+
+    fd = os.open(atomic.pinned(private), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _refuse_taken(target)
+        said, seal = seal_writer.sidecar_for(fd, subject=private.name, path=path)
+        _write_as(seal, _beside(private), like=target if target.exists() else private)
+    except (AuditError, SigningError):
+        raise
+    except IntegrityError as error:
+        audit.record("save", path, outcome="unsealed", error=error)
+    else:
+        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
+    finally:
+        os.close(fd)
+
+
+def put_in_place(private: Path, target: Path) -> None:
+    """Put the model at ``private`` at ``target``, with the seal beside it or with none there.
+
+    Args:
+        private: alone in a directory of its own beside ``target``, with its seal at most.
+
+    Raises:
+        OSError: ``target`` is as it was.
+    """
+    place = place_of(str(target))
+    atomic.finish_interrupted(place)
+    old, new = _beside(target), _beside(private)
+    has_seal = os.path.exists(new)
+    if has_seal and os.path.isdir(old) and not os.path.islink(old):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(old))
+    if has_seal or _is_sidecar(old):
+        atomic.put_files_in_place(private.parent, place)
+    else:
+        atomic.put_in_place(private, target)
+
+
+def overwrite(private: Path, target: Path, path: str) -> None:
+    """Write model and seal over those at ``target``, whose directory cannot be written.
+
+    Args:
+        path: what the user calls ``target``.
+
+    Raises:
+        PermissionError: the seal that is there cannot be written; nothing was.
+    """
+    old, new = _beside(target), _beside(private)
+    has_seal = os.path.exists(new)
+    if has_seal and not os.path.lexists(old):
+        has_seal = False
+        why = "no seal can be put into its directory"
+        audit.record("save", path, outcome="unsealed", why=why)
+    if not has_seal:
+        atomic.overwrite(private, target)
+        return
+    # Never a new model with an old seal, however this ends: an empty one is refused.
+    os.truncate(old, 0)
+    atomic.overwrite(private, target)
+    atomic.overwrite(new, old)
+
+
+def put_seal_beside(
+    model: ModelFile, algorithm: str, *, before: Callable[[Statement], None]
+) -> None:
+    """Put a seal beside the file ``model``, which is not touched; an older one there goes.
+
+    Args:
+        before: told what the seal says before it is put there, and may refuse.
+
+    Raises:
+        IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
+    """
+    from keras_integrity_hook.saving import seal_writer
+
+    target = Path(os.path.realpath(model.path))
+    _refuse_taken(target)
+    name = target.name
+    said, made = seal_writer.sidecar_for(
+        model.fd, subject=name, algorithm=algorithm, path=model.path
+    )
+    before(said)
+    _put_seal(made, _sidecar_of(model) or _beside(target), like=target)
+
+
+def replace_seal(model: ModelFile, seal: bytes) -> None:
+    """Put ``seal``, a block about the same content, in the place of the sidecar of ``model``.
+
+    Raises:
+        SealWriteError: model or sidecar were replaced since they were opened.
+        OSError: the directory cannot be written, ...
+    """
+    found = _sidecar_of(model)
+    assert found is not None
+    if not _is_settled(model):
+        raise SealWriteError("the file was changed while its seal was", path=model.path)
+    _put_seal(seal, found, like=found)
+
+
+def _put_seal(seal: bytes, target: Path, *, like: Path) -> None:
+    with atomic.private_sibling(target) as private:
+        _write_as(seal, private, like=like)
+        atomic.put_in_place(private, target)
+
+
+def _sidecar_of(model: ModelFile) -> Path | None:
+    """The file that the sidecar of ``model`` was read from, through links."""
+    found = model.seal.sidecar if model.seal else None
+    return Path(os.path.realpath(found.path)) if found else None
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + SEAL_SUFFIX)
+
+
+def _refuse_taken(target: Path) -> None:
+    found = _seal_at(_beside(target))
+    if found is not None and is_of_checkpoint(found):
+        name = printable(_beside(target).name)
+        raise _no_room(f"'{name}' is the seal of a checkpoint of the same name")
+
+
+def _write_as(data: bytes, path: Path, *, like: Path) -> None:
+    """Write a private file that those may read, or replace, who may do so with ``like``."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _no_room("the name is too long for a seal beside it") from error
+        raise
+    model = like.stat()
+    with contextlib.suppress(PermissionError):
+        os.chown(path, model.st_uid, model.st_gid)
+    path.chmod(stat.S_IMODE(model.st_mode) & 0o666)
+
+
+def _no_room(cause: str) -> SealWriteError:
+    error = SealWriteError(cause)
+    error.default_remedy = "Give the model another name, or keep the seal in the file."
+    return error
+
+
+def _is_sidecar(path: Path) -> bool:
+    """Whether ``path`` is the seal of a single file, and no file of the user's own."""
+    found = _seal_at(path)
+    return found is not None and not is_of_checkpoint(found)
+
+
+def _seal_at(path: Path) -> Seal | None:
+    with contextlib.suppress(IntegrityError):
+        return read_sidecar(str(path))
+    return None

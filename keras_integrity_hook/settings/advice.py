@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is allowed in a policy file and is probably not what its author wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from keras_integrity_hook.settings.choices import Mode, OnFailure, Require
+from keras_integrity_hook.settings.toml_file import Entry, PolicyFile
+
+_DEMANDS = ("require", "unsealed", "signers", "threshold", "permissions", "model")
+
+
+def on(policy: PolicyFile) -> Iterator[str]:
+    """Remarks for the author of ``policy``, a sentence each."""
+    demanded = [name for name in _DEMANDS if name in policy.locked]
+    if demanded and "mode" not in policy.locked:
+        yield (
+            f"{', '.join(demanded)} cannot be changed by users, but they can still switch the "
+            "hook off: add allow_opt_out = false."
+        )
+    if demanded and "allow_override" not in policy.locked:
+        yield "Users may override single refusals; lock allow_override = false if they must not."
+    for where, entries in _tables(policy):
+        yield from _on_table(where, entries, policy)
+    seen: set[str] = set()
+    for rule in policy.rules:
+        if rule.pattern in seen:
+            yield f"The rule of {rule.origin} is never used: one before has the same path."
+        seen.add(rule.pattern)
+
+
+def _tables(policy: PolicyFile) -> Iterator[tuple[str, Mapping[str, Entry]]]:
+    yield "At the top", policy.entries
+    for rule in policy.rules:
+        yield f"In the rule for {rule.pattern}", {**policy.entries, **rule.entries}
+
+
+def _on_table(where: str, entries: Mapping[str, Entry], policy: PolicyFile) -> Iterator[str]:
+    def value(name: str) -> object:
+        return entries[name].value if name in entries else None
+
+    if value("mode") is Mode.OFF:
+        yield f'{where}, mode = "off" leaves every model unchecked.'
+    counts = value("signers") or value("threshold")
+    if counts and value("require") is not Require.SIGNED:
+        yield f'{where}, signers and threshold mean nothing without require = "signed".'
+    signers, threshold = value("signers"), value("threshold")
+    named = len(set(signers)) if isinstance(signers, tuple) else 0
+    if named and isinstance(threshold, int) and named < threshold:
+        yield f"{where}, {threshold} signatures of {named} signers cannot be had."
+    if value("on_failure") is OnFailure.FALLBACK and not value("fallback"):
+        yield f'{where}, on_failure = "fallback" needs a fallback.'
+    if value("on_failure") is OnFailure.CALL and not value("call"):
+        yield f'{where}, on_failure = "call" needs a call.'

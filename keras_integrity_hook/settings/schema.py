@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting there is: its name, its type, its default, and what it may be set for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+from typing import Any, NamedTuple
+
+from keras_integrity_hook.sealing.tree import ALGORITHMS
+from keras_integrity_hook.settings import choices, value_types
+from keras_integrity_hook.settings.choices import (
+    Downloads,
+    Mode,
+    OnFailure,
+    Permissions,
+    Require,
+    Store,
+    Unsealed,
+)
+
+_REGISTERED = (
+    '"registered" needs a central registry, which this version does not have; use "sealed" or '
+    '"signed"'
+)
+_AN_ALGORITHM = "one of " + ", ".join(f'"{name}"' for name in ALGORITHMS)
+
+
+class Scope(Enum):
+    """What a setting is about; those about the whole process cannot stand in a rule."""
+
+    PROCESS = "the whole process"
+    LOADS = "loads"
+    SAVES = "saves"
+
+
+class Key(NamedTuple):
+    """One setting."""
+
+    type: value_types.Type
+    default: Any
+    scope: Scope
+
+
+_PROCESS, _LOADS, _SAVES = Scope.PROCESS, Scope.LOADS, Scope.SAVES
+
+KEYS: Mapping[str, Key] = {
+    "mode": Key(value_types.Choice(choices.Mode), Mode.ENFORCE, _PROCESS),
+    "audit_log": Key(value_types.Place(), None, _PROCESS),
+    "audit_required": Key(value_types.Flag(), False, _PROCESS),
+    "downloads": Key(value_types.Choice(Downloads), Downloads.ENCRYPTED, _PROCESS),
+    "unsealed": Key(value_types.Choice(Unsealed), Unsealed.WARN, _LOADS),
+    "require": Key(
+        value_types.Choice(Require, {"registered": _REGISTERED}), Require.NOTHING, _LOADS
+    ),
+    "signers": Key(value_types.Names("a list of names or key ids of trusted keys"), (), _LOADS),
+    "threshold": Key(value_types.Count(), 1, _LOADS),
+    "allowed_algorithms": Key(
+        value_types.Names(f"a list of {_AN_ALGORITHM[7:]}", tuple(ALGORITHMS)),
+        tuple(ALGORITHMS),
+        _LOADS,
+    ),
+    "model": Key(value_types.Text("the name of a model"), None, _LOADS),
+    "minimum_version": Key(value_types.Text('a version such as "1.4.0"'), None, _LOADS),
+    "maximum_age": Key(value_types.Duration(), None, _LOADS),
+    "permissions": Key(value_types.Choice(Permissions), Permissions.OFF, _LOADS),
+    "on_failure": Key(value_types.Choice(OnFailure), OnFailure.RAISE, _LOADS),
+    "fallback": Key(value_types.Place(), None, _LOADS),
+    "call": Key(value_types.Text('"package.module:function"', lambda t: ":" in t), None, _LOADS),
+    "allow_override": Key(value_types.Flag(), True, _LOADS),
+    "algorithm": Key(value_types.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
+    "store": Key(value_types.Choice(Store), Store.EMBEDDED, _SAVES),
+    "key": Key(value_types.KeyReference(), None, _SAVES),
+    "model_version": Key(value_types.Text('a version such as "1.4.0"'), None, _SAVES),
+    "valid_for": Key(value_types.Duration(), None, _SAVES),
+    "provenance": Key(
+        value_types.Names('a list of "user", "host", "git"', ("user", "host", "git")), (), _SAVES
+    ),
+}
+"""A setting is read here and nowhere else: files, variables, ``policy show`` and docs follow."""
+
+
+class Settings(NamedTuple):
+    """The settings in force for one path, or for the process.
+
+    Attributes:
+        signers: names or key ids of the trusted keys that count; none named: all of them.
+        threshold: how many of them must have signed.
+        model: the name of the model that belongs at the path.
+        maximum_age: since the seal was made. ``valid_for`` is what a save lets it last.
+        fallback: path of the model that takes the place of a refused one.
+        call: ``"package.module:function"`` that answers a refusal.
+        key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
+        locked: the settings that the machine's policy has fixed.
+        origins: where each value comes from, in words.
+        files: the policy files that were read.
+    """
+
+    mode: Mode
+    audit_log: str | None
+    audit_required: bool
+    downloads: Downloads
+    unsealed: Unsealed
+    require: Require
+    signers: tuple[str, ...]
+    threshold: int
+    allowed_algorithms: tuple[str, ...]
+    model: str | None
+    minimum_version: str | None
+    maximum_age: timedelta | None
+    permissions: Permissions
+    on_failure: OnFailure
+    fallback: str | None
+    call: str | None
+    allow_override: bool
+    algorithm: str
+    store: Store
+    key: str | None
+    model_version: str | None
+    valid_for: timedelta | None
+    provenance: tuple[str, ...]
+    locked: frozenset[str] = frozenset()
+    origins: Mapping[str, str] = {}
+    files: tuple[str, ...] = ()
+
+    @property
+    def needs_signatures(self) -> bool:
+        """Whether a model must be signed by somebody who is trusted."""
+        return self.require is Require.SIGNED
+
+    @property
+    def asks_of_seal(self) -> bool:
+        """Whether it is demanded what only a seal can say: a name, a version or an age."""
+        return bool(self.model or self.minimum_version or self.maximum_age)
+
+    @property
+    def needs_seal(self) -> bool:
+        """Whether a model without a seal is refused."""
+        required = self.require is not Require.NOTHING or self.unsealed is Unsealed.REJECT
+        return required or self.asks_of_seal

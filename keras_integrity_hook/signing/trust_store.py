@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whom this process trusts: the trust files of the machine, of the user and of the project.
+
+All are read; keys are added up and so are revocations. Where only the machine's word counts, its
+keys alone are taken, and still everybody's revocations: distrust is never taken away.
+
+Every load asks whether the model was recalled; where there are no trust files, nothing of what
+reads them is imported for that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from keras_integrity_hook.errors import ConfigurationError, SigningError
+from keras_integrity_hook.files import owned, root_owned
+from keras_integrity_hook.limits import LIMITS
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.signing.keys import PublicKey
+    from keras_integrity_hook.signing.trust_file import (
+        Revocation,
+        TrustedIdentity,
+        TrustedKey,
+        TrustedRoot,
+        TrustFile,
+    )
+
+MACHINE = f"{root_owned.DIRECTORY}/trust.toml"
+VARIABLE = "KERAS_INTEGRITY_TRUST"
+_Identity = tuple[int, ...]
+
+# A file is parsed again only when its identity or its permissions changed; keys are compared with
+# their ids once for each parsed file.
+_parsed: dict[str, tuple[_Identity, TrustFile | None]] = {}
+_checked: dict[TrustedKey, PublicKey] = {}
+
+
+class TrustStore(NamedTuple):
+    """What counts: keys, by their target the revocations, and who else may sign bundles."""
+
+    keys: tuple[TrustedKey, ...]
+    revoked_keys: Mapping[str, Revocation]
+    revoked_models: Mapping[str, Revocation]
+    certificates: tuple[TrustedRoot, ...] = ()
+    identities: tuple[TrustedIdentity, ...] = ()
+
+    def named(self, name: str) -> tuple[TrustedKey, ...]:
+        """The keys with this name or key id."""
+        return tuple(key for key in self.keys if name in (key.name, key.keyid))
+
+    def revocation_of(self, key: TrustedKey) -> Revocation | None:
+        """The revocation of ``key``, under whatever id its public key may have.
+
+        Raises:
+            ConfigurationError: the key is not one.
+        """
+        if not self.revoked_keys:
+            return None
+        from keras_integrity_hook.signing import keys
+
+        public = checked(key)
+        ids = keys.all_key_ids(public.pem)
+        return next((self.revoked_keys[one] for one in ids if one in self.revoked_keys), None)
+
+
+def user_file() -> str:
+    """The path of the user's trust file."""
+    return owned.user_file("trust.toml")
+
+
+def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
+    """The trust store as the files are now; a few ``stat`` calls when none has changed.
+
+    Args:
+        machine_only: count the machine's keys alone.
+        making: absolute path of a trust file that need not be there yet.
+
+    Raises:
+        ConfigurationError: a file has a mistake, two keys one name, or the project's is missing.
+        InsecurePermissionsError: others may write one of the files.
+    """
+    by_machine = _machine()
+    others = [_owned(user_file())]
+    project = os.environ.get(VARIABLE, "")
+    if project:
+        others.append(_owned(project, required=os.path.abspath(project) != making))
+    everybody = [file for file in (by_machine, *others) if file is not None]
+    counted = [file for file in (by_machine,) if file is not None] if machine_only else everybody
+    found = tuple(key for file in counted for key in file.keys)
+    roots = tuple(root for file in counted for root in file.certificates)
+    identities = tuple(one for file in counted for one in file.identities)
+    _refuse_shared_names((*found, *roots, *identities))
+    return TrustStore(
+        found,
+        {one.target: one for file in everybody for one in file.revoked_keys},
+        {one.target: one for file in everybody for one in file.revoked_models},
+        roots,
+        identities,
+    )
+
+
+def revocation(root: str) -> Revocation | None:
+    """Why the model with this root digest (hex) was recalled, None where it was not; raises as
+    :func:`store`."""
+    return store(machine_only=True).revoked_models.get(root)
+
+
+def checked(key: TrustedKey) -> PublicKey:
+    """The public key of ``key``, which must be what its id and scheme say.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    known = _checked.get(key)
+    if known is not None:
+        return known
+    from keras_integrity_hook.signing import keys
+
+    try:
+        public = keys.public_key(key.public.encode(), key.scheme)
+    except SigningError as error:
+        raise ConfigurationError(f"key '{key.name}': {error.cause}", path=key.source) from None
+    if public.keyid != key.keyid:
+        raise ConfigurationError(
+            f"key '{key.name}': the key id does not belong to the public key, whose id is "
+            f"{public.keyid}",
+            path=key.source,
+        )
+    _checked[key] = public
+    return public
+
+
+def _machine() -> TrustFile | None:
+    identity = _identity(MACHINE)
+    known = _parsed.get(MACHINE)
+    if known is not None and known[0] == identity:
+        return known[1]
+    # Asked even if stat finds nothing: a directory that only looks empty is for it to judge.
+    data = root_owned.read_root_owned(MACHINE, LIMITS.trust_file)
+    return _remember(MACHINE, identity, data)
+
+
+def _owned(path: str, *, required: bool = False) -> TrustFile | None:
+    """The file at ``path``, which this user or root must own and nobody else may write."""
+    identity = _identity(path)
+    known = _parsed.get(path)
+    if identity and known is not None and known[0] == identity:
+        return known[1]
+    data = read_owned(path, named=required)
+    if data is None and required:
+        error = ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
+        error.default_remedy = (
+            "'keras-integrity trust add --file FILE NAME PUBLIC' makes one; until then nothing "
+            "is loaded that has a seal."
+        )
+        raise error
+    return _remember(path, identity, data)
+
+
+def read_owned(path: str, *, named: bool = True) -> bytes | None:
+    """The bytes of a trust file of the user's or the project's; raises as ``own.read_own``."""
+    return owned.read_own(path, LIMITS.trust_file, named=named, strict=True)
+
+
+def _refuse_shared_names(
+    found: tuple[TrustedKey | TrustedRoot | TrustedIdentity, ...],
+) -> None:
+    """One name stands for one key, one root with its identity, or one identity of sigstore."""
+    named: dict[str, TrustedKey | TrustedRoot | TrustedIdentity] = {}
+    for one in found:
+        other = named.setdefault(one.name, one)
+        if _who(other) != _who(one):
+            raise ConfigurationError(
+                f"two of those trusted are named '{one.name}' (the other is in {other.source})",
+                path=one.source,
+            )
+
+
+def _who(one: TrustedKey | TrustedRoot | TrustedIdentity) -> tuple[str | None, ...]:
+    from keras_integrity_hook.signing.trust_file import TrustedKey, TrustedRoot
+
+    if isinstance(one, TrustedKey):
+        return (one.keyid,)
+    if isinstance(one, TrustedRoot):
+        return one.pem, one.identity
+    return one.trusted_root, one.identity, one.issuer
+
+
+def _identity(path: str) -> _Identity:
+    """What changes when the file does; () where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return (
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_mode,
+    )
+
+
+def _remember(path: str, identity: _Identity, data: bytes | None) -> TrustFile | None:
+    parsed = None
+    if data is not None:
+        from keras_integrity_hook.signing import trust_file
+
+        parsed = trust_file.parse(data, path)
+    _parsed[path] = identity, parsed
+    return parsed

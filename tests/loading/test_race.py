@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file that is swapped and rewritten while it is loaded: sealed values whole, or a refusal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import keras_integrity_hook
+from keras_integrity_hook import IntegrityError
+from tests.support.model_kinds import FILES, SETS, attacked_file, load, save
+
+pytestmark = pytest.mark.usefixtures("keras")
+
+LOADS = int(os.environ.get("RACE_LOADS", "150"))
+"""Loads per format; the nightly run asks for 1000."""
+
+SECONDS = 60
+"""No race lasts longer, however slow the machine."""
+
+UNITS = 300
+SEALED_VALUES = (1.0, 2.0)
+DAMAGED_VALUE = 3.0
+
+# Runs without Keras and without the hook, as a stranger with write access would. Every turn either
+# replaces the file (another inode) or writes over it in place (the same inode, halfway visible).
+ATTACKER = """
+import itertools, os, random, sys
+target, *sources = sys.argv[1:]
+contents = [open(source, "rb").read() for source in sources]
+dice = random.Random(0)
+print("ready", flush=True)
+while True:
+    content = dice.choice(contents)
+    if dice.random() < 0.5:
+        with open(target + ".new", "wb") as file:
+            file.write(content)
+        os.replace(target + ".new", target)
+    else:
+        # O_NONBLOCK: a reader's lease must not slow this attack down, it just tries again.
+        try:
+            file = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+        except BlockingIOError:
+            continue
+        middle = len(content) // 2
+        try:
+            os.pwrite(file, content[middle:], middle)
+            os.pwrite(file, content[:middle], 0)
+            os.ftruncate(file, len(content))
+        finally:
+            os.close(file)
+"""
+
+
+def model_of(value: float) -> Any:
+    """A model all of whose weights are ``value``: a mixture of two files shows at once."""
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((UNITS,)), *(keras.layers.Dense(UNITS, name=f"d{n}") for n in range(3))]
+    )
+    model.set_weights([np.full(weight.shape, value, "float32") for weight in model.get_weights()])
+    return model
+
+
+def forge(source: Path, target: Path) -> None:
+    """Write ``source`` with weights that nobody sealed, leaving every other byte as it is."""
+    content = source.read_bytes()
+    old = np.full(UNITS, SEALED_VALUES[0], "float32").tobytes()
+    assert old in content
+    target.write_bytes(content.replace(old, np.full(UNITS, DAMAGED_VALUE, "float32").tobytes()))
+
+
+@contextmanager
+def attacked(target: Path, sources: list[Path]) -> Iterator[None]:
+    """Let another process swap and rewrite ``target`` as fast as it can."""
+    attacker = subprocess.Popen(
+        [sys.executable, "-c", ATTACKER, str(target), *map(str, sources)], stdout=subprocess.PIPE
+    )
+    try:
+        assert attacker.stdout is not None
+        assert attacker.stdout.readline() == b"ready\n"
+        yield
+        assert attacker.poll() is None, "the attacker died, so nothing was attacked"
+    finally:
+        attacker.kill()
+        attacker.communicate()
+
+
+def values_of(model: Any) -> set[float]:
+    """Every distinct number among the weights."""
+    return {float(value) for weight in model.get_weights() for value in np.unique(weight)}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*FILES, *SETS])
+def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A file caught halfway may look unsealed; what is asked here is what a *checked* load yields.
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    models = [tmp_path / str(number) / name for number in range(2)]
+    for value, path in zip(SEALED_VALUES, models, strict=True):
+        save(model_of(value), path)
+        assert keras_integrity_hook.verify(path).state == "sealed"
+    # The first model is attacked, with files of its own, of the second one, and forged ones.
+    target = attacked_file(models[0])
+    sources = [tmp_path / f"source{number}" for number in range(3)]
+    for source, path in zip(sources, models, strict=False):
+        source.write_bytes(attacked_file(path).read_bytes())
+    forge(sources[0], sources[2])
+    # A single file of the second model is whole; in a set it is a swapped member.
+    allowed = [{value} for value in (SEALED_VALUES[:1] if name in SETS else SEALED_VALUES)]
+
+    own = model_of(0.0)
+    loaded = refused = 0
+    deadline = time.monotonic() + SECONDS
+    with attacked(target, sources):
+        while loaded + refused < LOADS and time.monotonic() < deadline:
+            before = values_of(own)
+            try:
+                own = load(own, models[0])
+            except IntegrityError:
+                refused += 1
+                assert values_of(own) == before, "a refused load changed the model"
+            else:
+                loaded += 1
+                assert values_of(own) in allowed
+    print(f"{name}: {loaded} loaded, {refused} refused")
+    assert loaded, "no load ever succeeded: nothing was shown about what a load yields"
+    assert refused, "no load was ever refused: the attack never met one"
