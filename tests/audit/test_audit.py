@@ -533,10 +533,10 @@ def test_lines_of_many_processes_and_threads_stay_whole(log: Path) -> None:
 ROTATE_MANY = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from keras_integrity_hook.audit import file
+from keras_integrity_hook.audit import log_file
 path, name = sys.argv[1:]
 def work(number):
-    file.append(path, f"{name}-{number}-{'x' * 50}\\n".encode(), limit=5000, kept=200)
+    log_file.append(path, f"{name}-{number}-{'x' * 50}\\n".encode(), limit=5000, kept=200)
 with ThreadPoolExecutor(4) as pool:
     list(pool.map(work, range(2000)))
 """
@@ -606,10 +606,10 @@ def test_symbolic_link_in_place_of_the_log_is_not_followed(
 
 def test_half_a_line_is_taken_back_when_the_disk_is_full(log: Path) -> None:
     script = (
-        "import resource, sys; from keras_integrity_hook.audit import file\n"
-        "file.append(sys.argv[1], b'first\\n', limit=10**6, kept=1)\n"
+        "import resource, sys; from keras_integrity_hook.audit import log_file\n"
+        "log_file.append(sys.argv[1], b'first\\n', limit=10**6, kept=1)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
-        "try: file.append(sys.argv[1], b'x' * 99 + b'\\n', limit=10**6, kept=1)\n"
+        "try: log_file.append(sys.argv[1], b'x' * 99 + b'\\n', limit=10**6, kept=1)\n"
         "except OSError: print('true')\n"
     )
     assert run(script, log) is True

@@ -397,7 +397,7 @@ def test_replaced_file_does_not_change_what_is_loaded_from_a_directory(
         evil.write_bytes(b"evil")
         evil.replace(path)
 
-    change_after_check(monkeypatch, folder / name, atomic)
+    change_after_check(monkeypatch, folder / name, replace)
     assert same_weights(keras.saving.load_model(folder), model)
     assert (folder / name).read_bytes() == b"evil"
 

@@ -182,13 +182,14 @@ def test_version_without_what_has_to_be_guarded_is_refused(tmp_path: Path) -> No
     code = """
         import sys
         from types import ModuleType, SimpleNamespace
-        from keras_integrity_hook.hooks import keras3, table
+        from keras_integrity_hook.hooks import table
+        from keras_integrity_hook.hooks.keras3 import targets
         sys.modules["keras.src.version"] = SimpleNamespace(__version__=sys.argv[1])
         module = ModuleType("keras.src.saving.saving_lib")
-        for target in keras3.TARGETS:
+        for target in targets.TARGETS:
             if target.module == module.__name__ and target.name.isidentifier():
                 setattr(module, target.name, lambda: None)
-        table.wrap_module(module, keras3.HOST)
+        table.wrap_module(module, targets.HOST)
     """
     code = textwrap.dedent(code)
     for version, missing in (("3.99.0", "_get_h5_file"), ("3.1.1", ":")):

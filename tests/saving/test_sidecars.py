@@ -401,11 +401,11 @@ class TestPlaces:
         kih.seal(sealed, store="embedded")
         script = (
             "import sys\n"
-            "from keras_integrity_hook.containers import base\n"
-            "base.open_model(sys.argv[1]).close()\n"
+            "from keras_integrity_hook.containers import opening\n"
+            "opening.open_model(sys.argv[1]).close()\n"
             "told = lambda event, args: event == 'open' and print(args[0])\n"
             "sys.addaudithook(told)\n"
-            "for path in sys.argv[1:]: base.open_model(path).close()\n"
+            "for path in sys.argv[1:]: opening.open_model(path).close()\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", script, str(sealed), str(unsealed)],
@@ -505,7 +505,7 @@ class TestApiAndCli:
 KILL_AT_EVERY_STEP = """
 import os, shutil, signal, sys
 from pathlib import Path
-from keras_integrity_hook.guard import save
+from keras_integrity_hook.saving import pipeline
 
 work, start, source, name = sys.argv[1:]
 data = Path(source).read_bytes()
@@ -522,7 +522,7 @@ def watch(event, args):
 def write(where):
     Path(where).write_bytes(data)
 
-save.save_sealed(os.path.join(work, name), write)  # imports all that one needs
+pipeline.save_sealed(os.path.join(work, name), write)  # imports all that one needs
 for step in range(1, 1000):
     folder = os.path.join(work, f"step-{step}")
     shutil.copytree(start, folder)
@@ -530,7 +530,7 @@ for step in range(1, 1000):
     if pid == 0:
         left = step
         sys.addaudithook(watch)
-        save.save_sealed(os.path.join(folder, name), write)
+        pipeline.save_sealed(os.path.join(folder, name), write)
         os._exit(0)
     if os.waitpid(pid, 0)[1] == 0:
         print(step)
@@ -622,17 +622,18 @@ def test_a_keras_that_is_killed_at_any_instant_leaves_a_model_and_its_seal(
 
 AS_NOBODY = f"""
 import os, shutil, sys
-from keras_integrity_hook.containers import base
-from keras_integrity_hook.guard import save
+from keras_integrity_hook.containers import opening
+from keras_integrity_hook.saving import pipeline
 target, source, scratch = sys.argv[1:]
 # The other user may be unable to read this interpreter: a first save imports all that one needs.
-save.save_sealed(os.path.join(scratch, os.path.basename(target)), lambda w: shutil.copy(source, w))
+first = os.path.join(scratch, os.path.basename(target))
+pipeline.save_sealed(first, lambda where: shutil.copy(source, where))
 data = open(source, "rb").read()
 os.setgroups([])
 os.setgid({NOBODY})
 os.setuid({NOBODY})
 try:
-    save.save_sealed(target, lambda where: open(where, "wb").write(data) and None)
+    pipeline.save_sealed(target, lambda where: open(where, "wb").write(data) and None)
 except PermissionError:
     print("refused")
 else:
@@ -721,11 +722,11 @@ def test_loads_during_saves_get_one_model_or_the_other(
     contents = archive_bytes(config=b'{"a": 1}'), archive_bytes(config=b'{"a": 2}')
     saver = f"""
 import itertools, os, sys
-from keras_integrity_hook.guard import save
+from keras_integrity_hook.saving import pipeline
 contents = {contents!r}
 for turn in itertools.count():
     os.environ["KERAS_INTEGRITY_STORE"] = {stores!r}[turn % 2]
-    save.save_sealed({str(path)!r}, lambda w: open(w, "wb").write(contents[turn % 2]) and None)
+    pipeline.save_sealed({str(path)!r}, lambda w: open(w, "wb").write(contents[turn % 2]) and None)
     if turn < 2:
         print(turn, flush=True)
 """

@@ -137,11 +137,11 @@ def test_without_trusted_keys_no_signature_counts_and_no_cryptography_is_importe
     script = (
         "import sys, datetime\n"
         "from keras_integrity_hook.sealing.envelope import Envelope, Signature\n"
-        "from keras_integrity_hook.signing import trust, verify\n"
+        "from keras_integrity_hook.signing import seal_signers, trust_store\n"
         f"signed = Envelope(b'{{}}', (Signature{tuple(signature)!r},))\n"
         "now = datetime.datetime.now(datetime.UTC)\n"
-        "assert verify.verified_signers(signed, at=now, machine_only=False) == ()\n"
-        "assert trust.revocation('0' * 64) is None\n"
+        "assert seal_signers.verified_signers(signed, at=now, machine_only=False) == ()\n"
+        "assert trust_store.revocation('0' * 64) is None\n"
         "heavy = {'cryptography', 'securesystemslib', 'tomllib', 'tomlkit', 'importlib_metadata'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )

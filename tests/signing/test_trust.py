@@ -277,11 +277,11 @@ ASK = """
 import sys
 from datetime import UTC, datetime
 from keras_integrity_hook.errors import IntegrityError
-from keras_integrity_hook.signing import trust
+from keras_integrity_hook.signing import trust_store
 for machine_only in (True, False):
     try:
-        print(",".join(one.name for one in trust.store(machine_only=machine_only).keys))
-        print(",".join(trust.store(machine_only=machine_only).revoked_models))
+        print(",".join(one.name for one in trust_store.store(machine_only=machine_only).keys))
+        print(",".join(trust_store.store(machine_only=machine_only).revoked_models))
     except IntegrityError as error:
         print(type(error).__name__)
 """
