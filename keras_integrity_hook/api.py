@@ -20,10 +20,9 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.files import atomic
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
-from keras_integrity_hook.saving import sidecars
+from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.settings import Store
 from keras_integrity_hook.verification import digests, pinning
 
@@ -138,7 +137,7 @@ def reseal(path: Location, *, reason: str) -> Report:
             raise error
         algorithm = settings.at(model.path).algorithm
         with provenance.resealing(reason, model.seal.statement.root):
-            rewrite.put_seal(model, algorithm, sidecars.store_of(model.seal), "reseal")
+            rewrite.put_seal(model, algorithm, settled.store_of(model.seal), "reseal")
     return inspect(path)
 
 
@@ -194,8 +193,8 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
 def _opened(path: Location) -> ModelFile:
     place = kinds.recognise(os.fsdecode(path))
     if place is not None:
-        atomic.finish_interrupted(place)
-    return sidecars.open_settled(path)
+        commit.finish_interrupted(place)
+    return settled.open_settled(path)
 
 
 def _checked_store(name: str) -> Store:

@@ -24,11 +24,10 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.files import atomic
 from keras_integrity_hook.loading import override
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.policy.admission import Admitted
-from keras_integrity_hook.saving import sidecars
+from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import verified_directory
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
@@ -63,7 +62,7 @@ def open_verified(path: str) -> VerifiedFile:
         return _noted(VerifiedFile(ModelFile(shown, -1, "hdf5", content, None), trusted=True))
     # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
     try:
-        model = sidecars.open_settled(path)
+        model = settled.open_settled(path)
         _refuse_set(model)
         return _noted(_admitted(model))
     except IntegrityError as error:
@@ -94,7 +93,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
     if place == _admitted_place.get():
         yield None
         return
-    atomic.finish_interrupted(place)
+    commit.finish_interrupted(place)
     # The same steps as for one file.
     checked: VerifiedDirectory | None = None
     try:

@@ -30,6 +30,7 @@ from keras_integrity_hook import (
 from keras_integrity_hook.containers import file_set, kinds
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import commit
 from keras_integrity_hook.verification import verified_directory
 from tests.support.model_kinds import needs
 
@@ -597,7 +598,7 @@ def test_save_of_shards_interrupted_at_any_rename_is_finished_by_the_next_load(
 def committed(index: Path) -> Path:
     """Where a save of shards is for the moment it takes to rename its files."""
     place = kinds.Place(kinds.KERAS_SHARDS, str(index.parent), index.name)
-    return atomic._committed(place)
+    return commit._committed(place)
 
 
 def test_half_replaced_set_that_may_not_be_finished_is_refused(keras: Any, index: Path) -> None:
