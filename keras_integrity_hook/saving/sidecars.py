@@ -17,9 +17,8 @@ from pathlib import Path
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import sidecar
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIDECAR, Place
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.containers.opening import (
-    ModelFile,
-    Seal,
     is_of_checkpoint,
     open_model,
     read_sidecar,
