@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace as replaced
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers import kinds
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
@@ -60,7 +60,7 @@ def verify(path: Location) -> Report:
     except IntegrityError as error:
         from keras_integrity_hook.loading import override
 
-        pinned = override.admitted(name, error, kinds.recognise(name))
+        pinned = override.admitted(name, error, recognition.recognise(name))
         if pinned is None:
             raise
         with pinned:
@@ -79,7 +79,7 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         report = report_on(model)
     if not digest:
         return report
-    with pinning.open_as_it_is(name, kinds.recognise(name)) as found:
+    with pinning.open_as_it_is(name, recognition.recognise(name)) as found:
         assert found.seal is not None
         return replaced(report, digest=pinning.content_digest(found.seal))
 
@@ -191,7 +191,7 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
 
 
 def _opened(path: Location) -> ModelFile:
-    place = kinds.recognise(os.fsdecode(path))
+    place = recognition.recognise(os.fsdecode(path))
     if place is not None:
         commit.finish_interrupted(place)
     return settled.open_settled(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.policy import evidence
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region

@@ -8,13 +8,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from types import TracebackType
 
 from keras_integrity_hook.containers import file_set, hdf5, keras_zip, kinds, sidecar
-from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import (
     IntegrityError,
@@ -27,8 +26,6 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
 from keras_integrity_hook.sealing.block import Block
-from keras_integrity_hook.sealing.content import Content
-from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Statement
 
 _KINDS = (
@@ -38,61 +35,6 @@ _KINDS = (
     (stat.S_ISCHR, "is a character device"),
     (stat.S_ISBLK, "is a block device"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """A decoded seal: what it says, who signed, and where it stands in the file (bytes).
-
-    ``sidecar`` is the file that it was found in where that is one beside a single model file.
-    """
-
-    statement: Statement
-    envelope: Envelope
-    table: bytes
-    offset: int
-    size: int
-    sidecar: Sidecar | None = None
-
-
-@dataclass(slots=True)
-class ModelFile:
-    """One open model; its descriptors are the only way its bytes are reached from here on.
-
-    Attributes:
-        path: as the user named it.
-        fd: read-only descriptor, owned by this object; -1 for a set.
-        container: ``"keras-zip"``, ``"hdf5"``, or one of ``set_kinds.KINDS``.
-        content: the original content.
-        seal: the decoded seal, or None for an unsealed model.
-        files: the open files of a set, None for a single file.
-    """
-
-    path: str
-    fd: int
-    container: str
-    content: Content
-    seal: Seal | None
-    files: OpenSet | None = None
-
-    def close(self) -> None:
-        """Close what is open; calling it again does nothing."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-        if self.files is not None:
-            self.files.close()
-
-    def __enter__(self) -> ModelFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_model(path: str | os.PathLike[str]) -> ModelFile:
@@ -109,7 +51,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
         MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
     """
     name = os.fsdecode(path)
-    place = kinds.recognise(name)
+    place = recognise(name)
     if place is not None:
         return open_set(name, place, hold=False)
     model = open_alone(name)
@@ -139,7 +81,7 @@ def open_alone(name: str) -> ModelFile:
 def look_at(name: str) -> None:
     """Raise what :func:`open_model` would, except about the seal of a single file: that is found
     and not decoded, which takes longest."""
-    place = kinds.recognise(name)
+    place = recognise(name)
     if place is not None:
         open_set(name, place, hold=False).close()
         return

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     ConfigurationError,

@@ -12,13 +12,8 @@ from typing import NamedTuple
 
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.opening import (
-    ModelFile,
-    Seal,
-    look_at,
-    open_regular,
-    open_set,
-)
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.opening import look_at, open_regular, open_set
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     IntegrityError,

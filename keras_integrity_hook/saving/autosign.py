@@ -12,7 +12,7 @@ import logging
 import warnings
 
 from keras_integrity_hook import audit, settings
-from keras_integrity_hook.containers.opening import Seal
+from keras_integrity_hook.containers.model_file import Seal
 from keras_integrity_hook.errors import (
     IntegrityError,
     IntegrityWarning,

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from keras_integrity_hook import audit
-from keras_integrity_hook.containers.opening import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import (
     LimitExceededError,
     RevokedModelError,

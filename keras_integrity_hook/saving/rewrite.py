@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.saving import provenance, seal_writer, sidecars

@@ -7,7 +7,8 @@ import os
 
 from keras_integrity_hook.containers import sidecar
 from keras_integrity_hook.containers.kinds import SIDECAR, Place
-from keras_integrity_hook.containers.opening import ModelFile, Seal, open_model, seal_beside
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.opening import open_model, seal_beside
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.settings import Store

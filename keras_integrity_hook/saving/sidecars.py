@@ -16,9 +16,8 @@ from pathlib import Path
 
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.containers.opening import (
-    ModelFile,
-    Seal,
     is_of_checkpoint,
     read_sidecar,
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.opening import ModelFile, Seal, errors_of, open_model
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.opening import errors_of, open_model
 from keras_integrity_hook.sealing import canonical, statement, tree
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.envelope import Envelope

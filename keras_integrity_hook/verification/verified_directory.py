@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_integrity_hook.containers.file_set import Part
-from keras_integrity_hook.containers.opening import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.saving import seal_writer

@@ -18,11 +18,7 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.containers.kinds import (
-    KERAS_DIRECTORY,
-    KERAS_HUB_PRESET,
-    KERAS_SHARDS,
-)
+from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, KERAS_HUB_PRESET, KERAS_SHARDS
 from keras_integrity_hook.detached import sign, strict_json
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.saving import into_directory, on_close
