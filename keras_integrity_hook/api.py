@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace as replaced
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers import kinds
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
@@ -20,10 +20,9 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.files import atomic
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
-from keras_integrity_hook.saving import sidecars
+from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.settings import Store
 from keras_integrity_hook.verification import digests, pinning
 
@@ -61,7 +60,7 @@ def verify(path: Location) -> Report:
     except IntegrityError as error:
         from keras_integrity_hook.loading import override
 
-        pinned = override.admitted(name, error, kinds.recognise(name))
+        pinned = override.admitted(name, error, recognition.recognise(name))
         if pinned is None:
             raise
         with pinned:
@@ -80,7 +79,7 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         report = report_on(model)
     if not digest:
         return report
-    with pinning.open_as_it_is(name, kinds.recognise(name)) as found:
+    with pinning.open_as_it_is(name, recognition.recognise(name)) as found:
         assert found.seal is not None
         return replaced(report, digest=pinning.content_digest(found.seal))
 
@@ -138,7 +137,7 @@ def reseal(path: Location, *, reason: str) -> Report:
             raise error
         algorithm = settings.at(model.path).algorithm
         with provenance.resealing(reason, model.seal.statement.root):
-            rewrite.put_seal(model, algorithm, sidecars.store_of(model.seal), "reseal")
+            rewrite.put_seal(model, algorithm, settled.store_of(model.seal), "reseal")
     return inspect(path)
 
 
@@ -192,10 +191,10 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
 
 
 def _opened(path: Location) -> ModelFile:
-    place = kinds.recognise(os.fsdecode(path))
+    place = recognition.recognise(os.fsdecode(path))
     if place is not None:
-        atomic.finish_interrupted(place)
-    return sidecars.open_settled(path)
+        commit.finish_interrupted(place)
+    return settled.open_settled(path)
 
 
 def _checked_store(name: str) -> Store:

@@ -9,9 +9,9 @@ from typing import Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.policy import evidence
-from keras_integrity_hook.saving import sidecars
+from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region
 from keras_integrity_hook.verification import pinning
 
@@ -99,7 +99,7 @@ def report_on(model: ModelFile) -> Report:
         files=said.files,
         block_offset=model.seal.offset,
         block_size=model.seal.size,
-        store="set" if model.files else sidecars.store_of(model.seal).value,
+        store="set" if model.files else settled.store_of(model.seal).value,
         provenance=dict(said.provenance),
         regions=said.regions,
         model=said.model.get("name"),

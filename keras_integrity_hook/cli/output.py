@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 import click
 
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.kinds import recognise
+from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     ConfigurationError,

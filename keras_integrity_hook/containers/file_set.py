@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from keras_integrity_hook.containers import layout
-from keras_integrity_hook.containers.kinds import Place, members_of
+from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import read_exactly
+from keras_integrity_hook.containers.member_names import members_of
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     LimitExceededError,

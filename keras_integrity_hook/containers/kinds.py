@@ -8,14 +8,10 @@ licence, warm-up requests) is tolerated and reported.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.limits import LIMITS
 
 SEAL_SUFFIX = ".seal"
 SEAL_NAME = "keras_integrity.seal"
@@ -65,12 +61,12 @@ class Place:
         if self.kind is SIDECAR:
             return False
         if self.kind is KERAS_BACKUP:
-            return name == _BACKUP_WEIGHTS
+            return name == BACKUP_WEIGHTS
         shards = self.kind is KERAS_SHARDS
         stem = _shard_stem(self.stem) if shards else self.stem
         if not name.startswith(stem):
             return False
-        return bool((_SHARD if shards else _CHECKPOINT_FILE).fullmatch(name[len(stem) :]))
+        return bool((_SHARD if shards else CHECKPOINT_FILE).fullmatch(name[len(stem) :]))
 
     @property
     def head(self) -> str | None:
@@ -89,7 +85,7 @@ def _read_of_keras_directory(name: str) -> bool:
 
 def _read_of_saved_model(name: str) -> bool:
     name = name.casefold()
-    top = {"fingerprint.pb", "keras_metadata.pb", *(f"saved_model.{x}" for x in _MODEL_SUFFIXES)}
+    top = {"fingerprint.pb", "keras_metadata.pb", *(f"saved_model.{x}" for x in MODEL_SUFFIXES)}
     return name in top or name.startswith(("variables/", "assets/", "debug/"))
 
 
@@ -108,7 +104,7 @@ def _never(name: str) -> bool:
     return False
 
 
-_MODEL_SUFFIXES = ("pb", "pbtxt", "cpb")
+MODEL_SUFFIXES = ("pb", "pbtxt", "cpb")
 KERAS_DIRECTORY = Kind("keras-directory", True, SEAL_NAME, _read_of_keras_directory)
 SAVED_MODEL = Kind("saved-model", True, f"assets.extra/{SEAL_NAME}", _read_of_saved_model)
 # A name of its own: a preset's files are named as those of an unzipped Keras model are.
@@ -132,102 +128,10 @@ KINDS = {
         KERAS_BACKUP,
     )
 }
-_ORBAX_MARKS = (
-    "_CHECKPOINT_METADATA",
-    "commit_success.txt",
-    "orbax.checkpoint",
-    "pytree.orbax-checkpoint",
-)
-_BACKUP_METADATA, _BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
-_CHECKPOINT_FILE = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
+BACKUP_METADATA, BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
+CHECKPOINT_FILE = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
 _SHARD = re.compile(r"_\d{5,}\.weights\.h5")
 
 
 def _shard_stem(index: str) -> str:
     return index.removesuffix(".json").replace(".weights", "")
-
-
-def recognise(path: str) -> Place | None:
-    """The set that ``path`` names by its form, or None; a seal alone does not make one."""
-    parent, stem = os.path.split(path)
-    if os.path.isdir(path):
-        kind = _kind_of_directory(path)
-        return Place(kind, path, "") if kind else None
-    if stem.endswith(".weights.json"):
-        return Place(KERAS_SHARDS, parent or ".", stem)
-    if stem == _BACKUP_METADATA and os.path.lexists(os.path.join(parent, _BACKUP_WEIGHTS)):
-        return Place(KERAS_BACKUP, parent or ".", stem)
-    if stem and not os.path.lexists(path) and os.path.lexists(path + ".index"):
-        return Place(TF_CHECKPOINT, parent or ".", stem)
-    return None
-
-
-def _kind_of_directory(path: str) -> Kind | None:
-    def holds(*names: str) -> bool:
-        return any(os.path.lexists(os.path.join(path, name)) for name in names)
-
-    # A sealed directory that lost the file it is known by is still one of its kind: damaged.
-    if holds(*(f"saved_model.{suffix}" for suffix in _MODEL_SUFFIXES), SAVED_MODEL.seal):
-        return SAVED_MODEL
-    if holds(*_ORBAX_MARKS):
-        return ORBAX
-    if holds(KERAS_HUB_PRESET.seal):
-        return KERAS_HUB_PRESET
-    if not holds(KERAS_DIRECTORY.seal) and _is_unsealed_preset(path):
-        return KERAS_HUB_PRESET
-    if holds("config.json", KERAS_DIRECTORY.seal):
-        return KERAS_DIRECTORY
-    return None
-
-
-def _is_unsealed_preset(path: str) -> bool:
-    # Its files are named as those of an unzipped Keras model are, so its metadata has to tell.
-    try:
-        fd = os.open(os.path.join(path, "metadata.json"), os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        return b'"keras_hub_version"' in os.read(fd, LIMITS.small_member)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-
-
-def members_of(place: Place, present: list[str], read: Callable[[str], bytes]) -> list[str]:
-    """The names of ``present`` (relative to the directory) that a seal made now has to cover.
-
-    Args:
-        read: gives the bytes of one of them (at most ``LIMITS.shard_index``).
-
-    Raises:
-        DamagedFileError, LimitExceededError: the index that names the files is not one.
-    """
-    if place.kind.whole_directory:
-        return [name for name in present if name != place.seal and place.kind.is_read(name)]
-    if place.kind is KERAS_SHARDS:
-        return [place.stem, *shards_in(read(place.stem))]
-    if place.kind is KERAS_BACKUP:
-        return [name for name in (place.stem, _BACKUP_WEIGHTS) if name in present]
-    rest = [name.removeprefix(place.stem) for name in present if name.startswith(place.stem)]
-    return [place.stem + end for end in rest if _CHECKPOINT_FILE.fullmatch(end)]
-
-
-def shards_in(index: bytes) -> list[str]:
-    """The file names in the index of sharded weights.
-
-    Raises:
-        DamagedFileError: it is not such an index, or names a file elsewhere.
-        LimitExceededError: it names more files than a set may have.
-    """
-    try:
-        weight_map = json.loads(index)["weight_map"]
-        named = [v if isinstance(v, list) else [v] for v in weight_map.values()]
-        names = sorted({str(name) for some in named for name in some})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedFileError("the index of the weights is not one that Keras wrote") from error
-    if len(names) > LIMITS.set_files:
-        raise LimitExceededError(f"the index of the weights names {len(names)} files")
-    if any("/" in name or name in ("", ".", "..") for name in names):
-        raise DamagedFileError("the index of the weights names a file outside its directory")
-    return names

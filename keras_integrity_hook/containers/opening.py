@@ -8,13 +8,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from types import TracebackType
 
 from keras_integrity_hook.containers import file_set, hdf5, keras_zip, kinds, sidecar
-from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import (
     IntegrityError,
@@ -27,8 +26,6 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
 from keras_integrity_hook.sealing.block import Block
-from keras_integrity_hook.sealing.content import Content
-from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Statement
 
 _KINDS = (
@@ -40,67 +37,16 @@ _KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """A decoded seal: what it says, who signed, and where it stands in the file (bytes).
-
-    ``sidecar`` is the file that it was found in where that is one beside a single model file.
-    """
-
-    statement: Statement
-    envelope: Envelope
-    table: bytes
-    offset: int
-    size: int
-    sidecar: Sidecar | None = None
-
-
-@dataclass(slots=True)
-class ModelFile:
-    """One open model; its descriptors are the only way its bytes are reached from here on.
-
-    Attributes:
-        path: as the user named it.
-        fd: read-only descriptor, owned by this object; -1 for a set.
-        container: ``"keras-zip"``, ``"hdf5"``, or one of ``set_kinds.KINDS``.
-        content: the original content.
-        seal: the decoded seal, or None for an unsealed model.
-        files: the open files of a set, None for a single file.
-    """
-
-    path: str
-    fd: int
-    container: str
-    content: Content
-    seal: Seal | None
-    files: OpenSet | None = None
-
-    def close(self) -> None:
-        """Close what is open; calling it again does nothing."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-        if self.files is not None:
-            self.files.close()
-
-    def __enter__(self) -> ModelFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def open_model(path: str | os.PathLike[str]) -> ModelFile:
+def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelFile:
     """Open ``path`` (symbolic links followed once, here) and decode its seal, if any.
 
     A set is opened for looking at: :func:`open_set` is for what is handed on. A file without a seal
     in it may have one beside it; where it has both, the one in it counts: nobody can leave
     that behind.
+
+    Args:
+        fd: the single file, where it is open already; it is duplicated, and ``path`` is what it
+            was opened by. What lies beside another file that has this name by now is not its seal.
 
     Raises:
         UnreadableFileError: missing, no permission, or neither a regular file nor a set.
@@ -109,11 +55,11 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
         MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
     """
     name = os.fsdecode(path)
-    place = kinds.recognise(name)
+    place = recognise(name) if fd is None else None
     if place is not None:
         return open_set(name, place, hold=False)
-    model = open_alone(name)
-    if model.seal is None:
+    model = open_alone(name, fd=fd)
+    if model.seal is None and (fd is None or is_in_place(model)):
         try:
             model.seal = seal_beside(model)
         except BaseException:
@@ -122,9 +68,9 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     return model
 
 
-def open_alone(name: str) -> ModelFile:
-    """Open the single file ``name`` without looking beside it; raises as :func:`open_model`."""
-    fd = open_regular(name)
+def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
+    """Open the single file ``name`` without looking beside it; see :func:`open_model`."""
+    fd = open_regular(name) if fd is None else duplicated(name, fd)
     try:
         with errors_of(name):
             layout = locate(fd, os.fstat(fd).st_size)
@@ -136,10 +82,18 @@ def open_alone(name: str) -> ModelFile:
         raise
 
 
+def is_in_place(model: ModelFile) -> bool:
+    """Whether the path of the single file ``model`` still names the file that was opened."""
+    try:
+        return os.path.samestat(os.stat(model.path), os.fstat(model.fd))
+    except OSError:
+        return False
+
+
 def look_at(name: str) -> None:
     """Raise what :func:`open_model` would, except about the seal of a single file: that is found
     and not decoded, which takes longest."""
-    place = kinds.recognise(name)
+    place = recognise(name)
     if place is not None:
         open_set(name, place, hold=False).close()
         return
@@ -231,6 +185,23 @@ def open_regular(path: str) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise UnreadableFileError(_why(path, error), path=path) from error
+    return _refuse_irregular(path, fd)
+
+
+def duplicated(path: str, fd: int) -> int:
+    """A descriptor of our own for the regular file that is open as ``fd``.
+
+    Raises:
+        UnreadableFileError: it is no regular file, or not open.
+    """
+    try:
+        own = os.dup(fd)
+    except OSError as error:
+        raise UnreadableFileError(_why(path, error), path=path) from error
+    return _refuse_irregular(path, own)
+
+
+def _refuse_irregular(path: str, fd: int) -> int:
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return fd

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.containers.opening import ModelFile
+    from keras_integrity_hook.containers.model_file import ModelFile
     from keras_integrity_hook.detached.vouching import Attestation
 
 

@@ -10,7 +10,7 @@ import os
 from datetime import datetime
 from typing import NamedTuple
 
-from keras_integrity_hook.containers import kinds
+from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.detached import bundle_signer, manifest, resources, vouching
 from keras_integrity_hook.detached.manifest import GIT_PATHS, WHOLE, Manifest
@@ -76,7 +76,7 @@ def _found(path: str, bundle: str | None) -> tuple[str, bytes]:
             return where, data
     if bundle:
         raise UnreadableFileError("no such file", path=bundle)
-    if not os.path.lexists(path) and kinds.recognise(path) is None:
+    if not os.path.lexists(path) and recognition.recognise(path) is None:
         raise UnreadableFileError("no such file", path=path)
     raise NotSignedError("there is no detached signature beside it", path=path)
 
@@ -105,5 +105,5 @@ def _belongs(path: str, name: str) -> bool:
     """Whether the file ``name`` of a signature should be there, looking at ``path`` alone."""
     if os.path.isdir(path):
         return True
-    place = kinds.recognise(path)
+    place = recognition.recognise(path)
     return place is not None and place.owns(name)

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from keras_integrity_hook.containers import file_set, kinds
+from keras_integrity_hook.containers import file_set, recognition
 from keras_integrity_hook.containers.file_set import Part, shown
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.opening import open_regular
@@ -49,7 +49,7 @@ def opened(path: str, skips: Callable[[str], bool], *, links: bool) -> Iterator[
         LimitExceededError: too many files.
         NotAModelError, DamagedFileError: an index does not name its files.
     """
-    place = None if os.path.isdir(path) else kinds.recognise(path)
+    place = None if os.path.isdir(path) else recognition.recognise(path)
     if place is not None:
         with _opened_stem(place) as parts:
             yield parts

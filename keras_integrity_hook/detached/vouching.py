@@ -19,7 +19,8 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.kinds import SIGNATURE_NAME
 from keras_integrity_hook.containers.layout import read_exactly
-from keras_integrity_hook.containers.opening import ModelFile, Seal, open_regular
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.opening import open_regular
 from keras_integrity_hook.detached import bundle_signer, manifest, resources
 from keras_integrity_hook.detached.manifest import WHOLE, Manifest
 from keras_integrity_hook.errors import (

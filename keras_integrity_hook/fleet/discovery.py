@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.kinds import KERAS_BACKUP, recognise
+from keras_integrity_hook.containers.kinds import KERAS_BACKUP
+from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.errors import IntegrityError, NotAModelError, UnreadableFileError
 from keras_integrity_hook.files.atomic import is_ours
 

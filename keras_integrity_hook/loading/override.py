@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     ConfigurationError,
@@ -98,7 +98,9 @@ def override(*, root: str, reason: str) -> Iterator[None]:
         _active.reset(token)
 
 
-def admitted(path: str, error: IntegrityError, place: Place | None = None) -> ModelFile | None:
+def admitted(
+    path: str, error: IntegrityError, place: Place | None = None, *, fd: int | None = None
+) -> ModelFile | None:
     """The model at ``path``, pinned as it is, where somebody overrides its refusal with ``error``.
 
     None where nobody does: ``error`` stands.
@@ -106,6 +108,7 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
     Args:
         path: what the user named.
         place: where the set lies, None for a single file.
+        fd: that file, where it is open already.
 
     Raises:
         OverrideRefusedError: somebody does, and the policy does not allow it.
@@ -115,7 +118,7 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
     if not _active.get() or not isinstance(error, _OVERRIDABLE):
         return None
     for named in reversed(_active.get()):
-        model = _opened(path, place, named.algorithm)
+        model = _opened(path, place, named.algorithm, fd)
         if model is None:
             return None
         try:
@@ -130,10 +133,10 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
     return None
 
 
-def _opened(path: str, place: Place | None, algorithm: str) -> ModelFile | None:
+def _opened(path: str, place: Place | None, algorithm: str, fd: int | None) -> ModelFile | None:
     """The model as it is, None where there is no telling what that is."""
     try:
-        return pinning.open_as_it_is(path, place, algorithm)
+        return pinning.open_as_it_is(path, place, algorithm, fd=fd)
     except ConfigurationError:
         raise
     except IntegrityError:

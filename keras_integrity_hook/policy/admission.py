@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from keras_integrity_hook import notices, settings
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     IntegrityError,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from keras_integrity_hook.containers.opening import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import NotSignedError, UnsealedModelError, printable
 from keras_integrity_hook.policy import checks
 from keras_integrity_hook.policy.checks import Evidence

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 
 from keras_integrity_hook import audit, notices, settings
-from keras_integrity_hook.containers.opening import Seal
+from keras_integrity_hook.containers.model_file import Seal
 from keras_integrity_hook.errors import (
     IntegrityError,
     NotSignedError,

@@ -24,7 +24,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.files import atomic
-from keras_integrity_hook.saving import autosign, seal_writer, sidecars
+from keras_integrity_hook.saving import autosign, commit, seal_writer, sidecars
 
 _log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
@@ -201,7 +201,7 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
             place = Place(kind, str(atomic.pinned(private).parent), private.name)
             result = write_privately(private, write)
             _seal_if_complete(place, path)
-            atomic.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
+            commit.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
             return result
 
 
@@ -245,7 +245,7 @@ def seal_written(place: Place, path: str) -> None:
             place,
             subject=name,
             path=path,
-            before=lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said)),
+            record=lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said)),
         )
     except (AuditError, SigningError):
         raise

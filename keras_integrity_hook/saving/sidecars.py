@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single files whose seal lies beside them: opened as one with it, and replaced as one.
+"""Single files whose seal lies beside them: written as one with it, and replaced as one.
 
-Two files cannot be renamed in one step. A save commits both in one (see ``replace``), and whoever
+Two files cannot be renamed in one step. A save commits both in one (see ``commit``), and whoever
 opens the model next finishes what was left; a new model with an old seal is a mismatch meanwhile.
 """
 
@@ -15,15 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_integrity_hook import audit
-from keras_integrity_hook.containers import sidecar
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIDECAR, Place
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.containers.opening import (
-    ModelFile,
-    Seal,
     is_of_checkpoint,
-    open_model,
     read_sidecar,
-    seal_beside,
 )
 from keras_integrity_hook.errors import (
     AuditError,
@@ -33,84 +29,8 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.sealing.statement import Statement
-from keras_integrity_hook.settings import Store
-
-_ATTEMPTS = 100  # a program that saves without a pause can spoil many of them
-
-
-def store_of(seal: Seal) -> Store:
-    """Where the ``seal`` of a single file was found."""
-    return Store.EMBEDDED if seal.sidecar is None else Store.SIDECAR
-
-
-def place_of(path: str) -> Place:
-    """Where the file that ``path`` names lies, and its sidecar."""
-    real = os.path.realpath(path) if os.path.islink(path) else path
-    folder, name = os.path.split(real)
-    return Place(SIDECAR, folder or ".", name)
-
-
-def open_settled(path: str | os.PathLike[str]) -> ModelFile:
-    """:func:`open_model`, of a model and a sidecar that belong together.
-
-    An interrupted save is finished first, and a model that was saved anew between the opening of
-    the one and the other is opened again. A file with a seal in it needs none of that.
-
-    Raises:
-        IntegrityError: as :func:`open_model`.
-    """
-    name = os.fsdecode(path)
-    for _ in range(_ATTEMPTS):
-        try:
-            model = open_model(name)
-        except IntegrityError:
-            if not atomic.finish_interrupted(place_of(name)):
-                raise
-            continue
-        if model.files is not None or _is_sealed_inside(model):
-            return model
-        if _is_settled(model):
-            return model
-        model.close()
-    return open_model(name)
-
-
-def _is_sealed_inside(model: ModelFile) -> bool:
-    return model.seal is not None and store_of(model.seal) is Store.EMBEDDED
-
-
-def _is_settled(model: ModelFile) -> bool:
-    """Whether model and sidecar, or the absence of one, lay at their paths at one moment.
-
-    The order of the questions is what proves it. A save that was half done when the seal was looked
-    for is still pending at the first question, or has put its seal there for the second to see. One
-    that took that away again meanwhile is pending at the third, or has replaced the model.
-    """
-    place = place_of(model.path)
-    return (
-        not atomic.finish_interrupted(place)
-        and _has_same_seal(model)
-        and not atomic.finish_interrupted(place)
-        and _is_in_place(model)
-    )
-
-
-def _has_same_seal(model: ModelFile) -> bool:
-    found = model.seal.sidecar if model.seal else None
-    if found is not None:
-        return sidecar.is_unchanged(found)
-    try:
-        return seal_beside(model) is None
-    except IntegrityError:
-        return False
-
-
-def _is_in_place(model: ModelFile) -> bool:
-    try:
-        return os.path.samestat(os.stat(model.path), os.fstat(model.fd))
-    except OSError:
-        return False
 
 
 def write_beside(private: Path, target: Path, path: str) -> None:
@@ -131,14 +51,14 @@ def write_beside(private: Path, target: Path, path: str) -> None:
     fd = os.open(atomic.pinned(private), os.O_RDONLY | os.O_CLOEXEC)
     try:
         _refuse_taken(target)
-        said, seal = seal_writer.sidecar_for(fd, subject=private.name, path=path)
-        _write_as(seal, _beside(private), like=target if target.exists() else private)
+        seal = seal_writer.sidecar_for(fd, subject=private.name, path=path)
+        _write_as(seal.block, _beside(private), like=target if target.exists() else private)
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:
         audit.record("save", path, outcome="unsealed", error=error)
     else:
-        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
+        audit.record("save", path, outcome="ok", **audit.seal_facts(seal.statement))
     finally:
         os.close(fd)
 
@@ -152,14 +72,14 @@ def put_in_place(private: Path, target: Path) -> None:
     Raises:
         OSError: ``target`` is as it was.
     """
-    place = place_of(str(target))
-    atomic.finish_interrupted(place)
+    place = settled.place_of(str(target))
+    commit.finish_interrupted(place)
     old, new = _beside(target), _beside(private)
     has_seal = os.path.exists(new)
     if has_seal and os.path.isdir(old) and not os.path.islink(old):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(old))
     if has_seal or _is_sidecar(old):
-        atomic.put_files_in_place(private.parent, place)
+        commit.put_files_in_place(private.parent, place)
     else:
         atomic.put_in_place(private, target)
 
@@ -189,12 +109,13 @@ def overwrite(private: Path, target: Path, path: str) -> None:
 
 
 def put_seal_beside(
-    model: ModelFile, algorithm: str, *, before: Callable[[Statement], None]
+    model: ModelFile, algorithm: str, *, record: Callable[[Statement], None]
 ) -> None:
     """Put a seal beside the file ``model``, which is not touched; an older one there goes.
 
     Args:
-        before: told what the seal says before it is put there, and may refuse.
+        record: called with what the seal says before it is put there; what it raises keeps the
+            older one.
 
     Raises:
         IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
@@ -204,11 +125,9 @@ def put_seal_beside(
     target = Path(os.path.realpath(model.path))
     _refuse_taken(target)
     name = target.name
-    said, made = seal_writer.sidecar_for(
-        model.fd, subject=name, algorithm=algorithm, path=model.path
-    )
-    before(said)
-    _put_seal(made, _sidecar_of(model) or _beside(target), like=target)
+    seal = seal_writer.sidecar_for(model.fd, subject=name, algorithm=algorithm, path=model.path)
+    record(seal.statement)
+    _put_seal(seal.block, _sidecar_of(model) or _beside(target), like=target)
 
 
 def replace_seal(model: ModelFile, seal: bytes) -> None:
@@ -220,7 +139,7 @@ def replace_seal(model: ModelFile, seal: bytes) -> None:
     """
     found = _sidecar_of(model)
     assert found is not None
-    if not _is_settled(model):
+    if not settled.is_settled(model):
         raise SealWriteError("the file was changed while its seal was", path=model.path)
     _put_seal(seal, found, like=found)
 

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.opening import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.containers.regions import INSIDE
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,

@@ -11,7 +11,7 @@ import io
 import os
 from typing import Any
 
-from keras_integrity_hook.containers.opening import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import ChecksumMismatchError, IntegrityError
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.sealing import tree

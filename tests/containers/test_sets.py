@@ -30,6 +30,7 @@ from keras_integrity_hook import (
 from keras_integrity_hook.containers import file_set, kinds
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import commit
 from keras_integrity_hook.verification import verified_directory
 from tests.support.model_kinds import needs
 
@@ -156,7 +157,7 @@ def test_overwritten_directory_keeps_foreign_files_and_no_stale_seal(
 
 
 def test_failing_save_leaves_the_old_directory(keras: Any, model: Any, folder: Path) -> None:
-    class Unsaveable(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Unsaveable(keras.layers.Layer):
         def save_own_variables(self, store: Any) -> None:
             raise RuntimeError("disk on fire")
 
@@ -597,7 +598,7 @@ def test_save_of_shards_interrupted_at_any_rename_is_finished_by_the_next_load(
 def committed(index: Path) -> Path:
     """Where a save of shards is for the moment it takes to rename its files."""
     place = kinds.Place(kinds.KERAS_SHARDS, str(index.parent), index.name)
-    return atomic._committed(place)
+    return commit._committed(place)
 
 
 def test_half_replaced_set_that_may_not_be_finished_is_refused(keras: Any, index: Path) -> None:
@@ -693,7 +694,7 @@ def test_layer_that_keeps_the_path_of_its_assets_can_read_them_later(
     needs(keras, (3, 4), "unzipped directories")
 
     @keras.saving.register_keras_serializable("tests", "Notes")
-    class Notes(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Notes(keras.layers.Layer):
         path = ""
 
         def save_assets(self, folder: str) -> None:

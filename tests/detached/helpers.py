@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keras_integrity_hook import detached
-from keras_integrity_hook.containers import kinds
-from keras_integrity_hook.containers.opening import ModelFile, open_model, open_set
+from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.opening import open_model, open_set
 from keras_integrity_hook.detached import full_check, sign
 from keras_integrity_hook.detached.vouching import Attestation
 from keras_integrity_hook.signing import trust_store
@@ -22,7 +23,7 @@ SETS = {"directory": "config.json", "saved-model": "saved_model.pb"}
 
 
 def opened(path: Path) -> ModelFile:
-    place = kinds.recognise(str(path))
+    place = recognition.recognise(str(path))
     return open_model(path) if place is None else open_set(str(path), place, hold=True)
 
 

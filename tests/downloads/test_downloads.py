@@ -155,7 +155,7 @@ def test_redirect_through_an_installed_opener_is_watched_too(
     monkeypatch.delenv("SSL_CERT_FILE")
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+    opener: Any = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
     opener.addheaders = [("Authorization", "Bearer token")]
     urllib.request.install_opener(opener)
     before = dict(opener.process_request), [handler.parent for handler in opener.handlers]

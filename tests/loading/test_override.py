@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.containers import kinds
+from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.signing import trust_edit, trust_store
 from keras_integrity_hook.verification import digests, pinning
-from tests.cli.test_cli import cli, document
 from tests.support import model_kinds
 from tests.support.models import write_model
+from tests.support.processes import cli, document
 
 KINDS = [*model_kinds.FILES, *model_kinds.SETS]
 REASON = "INC-42: last good copy"
@@ -379,7 +379,7 @@ def test_a_recalled_model_cannot_be_overridden(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     path = tmp_path / name
     model_kinds.save(build(keras), path)
-    place = kinds.recognise(str(path))
+    place = recognition.recognise(str(path))
     with pinning.open_as_it_is(str(path), place, algorithm) as found:
         assert found.seal is not None
         digest = pinning.content_digest(found.seal)

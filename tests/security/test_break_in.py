@@ -18,11 +18,7 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.containers.kinds import (
-    KERAS_DIRECTORY,
-    KERAS_HUB_PRESET,
-    KERAS_SHARDS,
-)
+from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, KERAS_HUB_PRESET, KERAS_SHARDS
 from keras_integrity_hook.detached import sign, strict_json
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.saving import into_directory, on_close
@@ -93,7 +89,7 @@ def loads_of(load: Callable[[], Any]) -> Iterator[Any]:
 def saved_module(tf: Any, path: Path, value: float) -> Path:
     """A sealed SavedModel whose function adds ``value``."""
 
-    class Adding(tf.Module):  # type: ignore[misc]
+    class Adding(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])  # type: ignore[untyped-decorator, unused-ignore]
         def add(self, number: Any) -> Any:
             return number + value

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.containers import kinds
-from keras_integrity_hook.containers.opening import Seal, open_model
+from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.model_file import Seal
+from keras_integrity_hook.containers.opening import open_model
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing import block, envelope
 from keras_integrity_hook.sealing.envelope import Envelope
@@ -98,9 +99,9 @@ def put_seal(path: Path, wrapped: Envelope, table: bytes) -> None:
     """Make this the seal of the model at ``path``, in the place of one that it has."""
     if kih.inspect(path).state == "sealed":
         kih.unseal(path)
-    place = kinds.recognise(str(path))
+    place = recognition.recognise(str(path))
     if place is not None:
-        seal_writer.put_beside(place, envelope.encode(wrapped), table)
+        seal_writer.put_beside(place, block.encode(envelope.encode(wrapped), table))
         return
     fd = os.open(path, os.O_RDWR)
     try:

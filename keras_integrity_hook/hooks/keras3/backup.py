@@ -20,11 +20,11 @@ from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
 )
-from keras_integrity_hook.files import atomic
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.naming import names_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
+from keras_integrity_hook.saving import commit
 from keras_integrity_hook.saving import pipeline as save
 
 
@@ -102,7 +102,7 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     folder, name = os.path.split(metadata)
     place = Place(KERAS_BACKUP, folder or ".", name)
     if "://" not in metadata:
-        atomic.finish_interrupted(place)
+        commit.finish_interrupted(place)
     if "://" in metadata or not os.path.lexists(metadata):
         return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     if not os.path.lexists(_seal_of(metadata)):

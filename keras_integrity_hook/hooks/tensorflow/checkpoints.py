@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from keras_integrity_hook import audit
-from keras_integrity_hook.containers import kinds
+from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, TF_CHECKPOINT, Place
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.hooks import calls
@@ -55,7 +55,7 @@ def checkpoint_at(path: str) -> Source | None:
 
 def saved_model_at(path: str) -> Source | None:
     """The SavedModel whose directory is ``path``, None for anything else."""
-    place = kinds.recognise(path)
+    place = recognition.recognise(path)
     return Source(path, place, "") if place is not None and place.kind is SAVED_MODEL else None
 
 
