@@ -37,12 +37,16 @@ _KINDS = (
 )
 
 
-def open_model(path: str | os.PathLike[str]) -> ModelFile:
+def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelFile:
     """Open ``path`` (symbolic links followed once, here) and decode its seal, if any.
 
     A set is opened for looking at: :func:`open_set` is for what is handed on. A file without a seal
     in it may have one beside it; where it has both, the one in it counts: nobody can leave
     that behind.
+
+    Args:
+        fd: the single file, where it is open already; it is duplicated, and ``path`` is what it
+            was opened by. What lies beside another file that has this name by now is not its seal.
 
     Raises:
         UnreadableFileError: missing, no permission, or neither a regular file nor a set.
@@ -51,11 +55,11 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
         MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
     """
     name = os.fsdecode(path)
-    place = recognise(name)
+    place = recognise(name) if fd is None else None
     if place is not None:
         return open_set(name, place, hold=False)
-    model = open_alone(name)
-    if model.seal is None:
+    model = open_alone(name, fd=fd)
+    if model.seal is None and (fd is None or is_in_place(model)):
         try:
             model.seal = seal_beside(model)
         except BaseException:
@@ -64,9 +68,9 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     return model
 
 
-def open_alone(name: str) -> ModelFile:
-    """Open the single file ``name`` without looking beside it; raises as :func:`open_model`."""
-    fd = open_regular(name)
+def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
+    """Open the single file ``name`` without looking beside it; see :func:`open_model`."""
+    fd = open_regular(name) if fd is None else duplicated(name, fd)
     try:
         with errors_of(name):
             layout = locate(fd, os.fstat(fd).st_size)
@@ -76,6 +80,14 @@ def open_alone(name: str) -> ModelFile:
     except BaseException:
         os.close(fd)
         raise
+
+
+def is_in_place(model: ModelFile) -> bool:
+    """Whether the path of the single file ``model`` still names the file that was opened."""
+    try:
+        return os.path.samestat(os.stat(model.path), os.fstat(model.fd))
+    except OSError:
+        return False
 
 
 def look_at(name: str) -> None:
@@ -173,6 +185,23 @@ def open_regular(path: str) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise UnreadableFileError(_why(path, error), path=path) from error
+    return _refuse_irregular(path, fd)
+
+
+def duplicated(path: str, fd: int) -> int:
+    """A descriptor of our own for the regular file that is open as ``fd``.
+
+    Raises:
+        UnreadableFileError: it is no regular file, or not open.
+    """
+    try:
+        own = os.dup(fd)
+    except OSError as error:
+        raise UnreadableFileError(_why(path, error), path=path) from error
+    return _refuse_irregular(path, own)
+
+
+def _refuse_irregular(path: str, fd: int) -> int:
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return fd

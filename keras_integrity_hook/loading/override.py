@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
@@ -35,7 +34,6 @@ from keras_integrity_hook.errors import (
     WrongModelError,
     printable,
 )
-from keras_integrity_hook.notices import outside_depth
 from keras_integrity_hook.saving import provenance
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.verification import pinning
@@ -100,7 +98,9 @@ def override(*, root: str, reason: str) -> Iterator[None]:
         _active.reset(token)
 
 
-def admitted(path: str, error: IntegrityError, place: Place | None = None) -> ModelFile | None:
+def admitted(
+    path: str, error: IntegrityError, place: Place | None = None, *, fd: int | None = None
+) -> ModelFile | None:
     """The model at ``path``, pinned as it is, where somebody overrides its refusal with ``error``.
 
     None where nobody does: ``error`` stands.
@@ -108,6 +108,7 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
     Args:
         path: what the user named.
         place: where the set lies, None for a single file.
+        fd: that file, where it is open already.
 
     Raises:
         OverrideRefusedError: somebody does, and the policy does not allow it.
@@ -117,7 +118,7 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
     if not _active.get() or not isinstance(error, _OVERRIDABLE):
         return None
     for named in reversed(_active.get()):
-        model = _opened(path, place, named.algorithm)
+        model = _opened(path, place, named.algorithm, fd)
         if model is None:
             return None
         try:
@@ -132,10 +133,10 @@ def admitted(path: str, error: IntegrityError, place: Place | None = None) -> Mo
     return None
 
 
-def _opened(path: str, place: Place | None, algorithm: str) -> ModelFile | None:
+def _opened(path: str, place: Place | None, algorithm: str, fd: int | None) -> ModelFile | None:
     """The model as it is, None where there is no telling what that is."""
     try:
-        return pinning.open_as_it_is(path, place, algorithm)
+        return pinning.open_as_it_is(path, place, algorithm, fd=fd)
     except ConfigurationError:
         raise
     except IntegrityError:
@@ -194,7 +195,7 @@ def _tell(path: str, error: IntegrityError, named: Override) -> None:
         reason=named.reason,
         error=error,
     )
-    warnings.warn(told, OverrideWarning, stacklevel=outside_depth())
+    notices.warn(told, OverrideWarning)
 
 
 def _checked_digest(root: object) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
-from keras_integrity_hook.containers.opening import look_at, open_regular, open_set
+from keras_integrity_hook.containers.opening import duplicated, look_at, open_regular, open_set
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     IntegrityError,
@@ -44,29 +44,33 @@ _admitted_place: ContextVar[Place | None] = ContextVar("_admitted_place", defaul
 
 
 @settings.held()
-def open_verified(path: str) -> VerifiedFile:
+def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
     """The content of the model at ``path``, checked, as a file object that stays checked.
+
+    Args:
+        fd: the model's descriptor, where the caller has opened it: that is what is checked, and
+            ``path`` is only what it is called and judged by. It is duplicated, and stays open.
 
     Raises:
         IntegrityError: one of its kinds; nothing was handed out.
     """
-    handed = verified_directory.handed_out(path)
+    handed = verified_directory.handed_out(path) if fd is None else None
     if handed is not None:
         # A file of a set, checked with it and pinned; its guard watches the lease.
         shown, content = handed
         return _noted(VerifiedFile(ModelFile(shown, -1, "hdf5", content, None), trusted=True))
     # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
     try:
-        model = settled.open_settled(path)
+        model = settled.open_settled(path, fd=fd)
         _refuse_set(model)
         return _noted(_admitted(model))
     except IntegrityError as error:
-        pinned = override.admitted(path, error)
+        pinned = override.admitted(path, error, fd=fd)
         if pinned is not None:
             return _noted(_checked(pinned))
         if refusal.is_refused(error):
             raise
-    return _noted(_unchecked(path))
+    return _noted(_unchecked(path, fd))
 
 
 @contextlib.contextmanager
@@ -222,9 +226,9 @@ def _checked(model: ModelFile) -> VerifiedFile:
     return file
 
 
-def _unchecked(path: str) -> VerifiedFile:
+def _unchecked(path: str, given: int | None) -> VerifiedFile:
     """Mode ``warn``: the bytes as they are. Its readers know where HDF5 and ZIP begin."""
-    fd = open_regular(path)
+    fd = open_regular(path) if given is None else duplicated(path, given)
     content = FileContent(fd, 0, os.fstat(fd).st_size)
     return VerifiedFile(ModelFile(path, fd, "unknown", content, None), trusted=True)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.opening import open_alone
 from keras_integrity_hook.errors import AuditError, IntegrityError
 from keras_integrity_hook.saving import pipeline as save
-from keras_integrity_hook.saving import seal_writer
 
 _ROOM = hdf5.user_block_for(8192)  # enough for most, which then are copied only once
 
@@ -51,7 +51,7 @@ def _seal(path: str, closed: os.stat_result) -> None:
             def copy(where: str) -> None:
                 fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 try:
-                    seal_writer.copy_content(written.content, fd, save.user_block_for(where))
+                    copy_content(written.content, fd, save.user_block_for(where))
                 finally:
                     os.close(fd)
 

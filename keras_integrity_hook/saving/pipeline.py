@@ -245,7 +245,7 @@ def seal_written(place: Place, path: str) -> None:
             place,
             subject=name,
             path=path,
-            before=lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said)),
+            record=lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said)),
         )
     except (AuditError, SigningError):
         raise

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from keras_integrity_hook import audit
+from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import (
     LimitExceededError,
@@ -56,7 +57,7 @@ def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> b
     facts = audit.seal_facts(model.seal.statement)
     audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
     if model.files is not None:
-        seal_writer.put_beside(model.files.place, wrapped, model.seal.table)
+        seal_writer.put_beside(model.files.place, block.encode(wrapped, model.seal.table))
     elif model.seal.sidecar is not None:
         sidecars.replace_seal(model, block.encode(wrapped, model.seal.table))
     else:
@@ -84,7 +85,7 @@ def _rewrite(model: ModelFile, seal: Seal, wrapped: bytes) -> None:
         try:
             # In HDF5 the block fills the user block; its padding usually has room for more.
             room = seal.size if model.container == "hdf5" else 0
-            seal_writer.copy_content(model.content, fd, room)
+            copy_content(model.content, fd, room)
             seal_writer.put_block(fd, seal_writer.plain_layout(fd), wrapped, seal.table)
         finally:
             os.close(fd)

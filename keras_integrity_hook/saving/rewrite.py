@@ -10,6 +10,7 @@ from pathlib import Path
 
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
@@ -41,11 +42,11 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
             place = model.files.place
             name = os.path.basename(os.path.abspath(model.path))
             seal_writer.seal_set(
-                place, subject=name, algorithm=algorithm, path=model.path, before=record
+                place, subject=name, algorithm=algorithm, path=model.path, record=record
             )
             return
         if store is Store.SIDECAR:
-            sidecars.put_seal_beside(model, algorithm, before=record)
+            sidecars.put_seal_beside(model, algorithm, record=record)
             return
         # HDF5 gets room for a middling seal at once, so that most files move only once.
         room = hdf5.user_block_for(8192) if model.container == "hdf5" else 0
@@ -101,7 +102,7 @@ def _copied(model: ModelFile, room: int) -> Iterator[tuple[int, str]]:
     with atomic.private_sibling(target) as private:
         fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            seal_writer.copy_content(model.content, fd, room)
+            copy_content(model.content, fd, room)
             yield fd, target.name
         finally:
             os.close(fd)

@@ -4,26 +4,22 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set, hdf5, keras_zip, opening
+from keras_integrity_hook.containers.copying import copy_content, write_all
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
 from keras_integrity_hook.limits import MIB
-from keras_integrity_hook.saving import autosign, provenance
-from keras_integrity_hook.sealing import block, envelope, statement, tree
-from keras_integrity_hook.sealing.content import Content, FileContent
-from keras_integrity_hook.sealing.envelope import Envelope
-from keras_integrity_hook.sealing.statement import Member, Region, Statement
+from keras_integrity_hook.saving import statement
+from keras_integrity_hook.saving.statement import NewSeal
+from keras_integrity_hook.sealing import block, tree
+from keras_integrity_hook.sealing.content import FileContent
+from keras_integrity_hook.sealing.statement import Region, Statement
 
 _ENVELOPE_BASE = 2 * 1024  # a statement without regions, in its envelope, with room for a signature
 _REGION_BASE = 64  # brackets, offsets and CRC of one region
@@ -45,31 +41,32 @@ def seal_in_place(
         SigningError, ConfigurationError: as their names say. OSError: the disk is full, ...
     """
     layout = plain_layout(fd)
-    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
-    put_block(fd, layout, wrapped, table)
-    return said
+    name = PurePath(subject).name
+    seal = statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
+    put_block(fd, layout, seal.envelope, seal.table)
+    return seal.statement
 
 
-def put_block(fd: int, layout: Layout, wrapped: bytes, table: bytes) -> None:
-    """Write a block into the file behind ``fd``, which has this ``layout`` and no seal yet."""
+def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
+    """Write a seal into the file behind ``fd``, which has this ``layout`` and no seal yet."""
     if layout.container == hdf5.CONTAINER:
-        _write_user_block(fd, os.fstat(fd).st_size - layout.content.size, wrapped, table)
+        _write_user_block(fd, os.fstat(fd).st_size - layout.content.size, envelope, table)
     else:
-        _write_before_directory(fd, wrapped, table)
+        _write_before_directory(fd, envelope, table)
 
 
 def sidecar_for(
     fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
-) -> tuple[Statement, bytes]:
-    """The seal to put beside the unsealed model behind ``fd``, which is only read, as a block.
+) -> NewSeal:
+    """The seal to put beside the unsealed model behind ``fd``, which is only read.
 
     Args and Raises: as :func:`seal_in_place`, but that all of the file is content.
     """
     layout = opening.locate(fd, os.fstat(fd).st_size)
     if layout.block is not None:
         raise AlreadySealedError("the file has a seal already")
-    said, wrapped, table = _sealed_words(layout, PurePath(subject).name, algorithm, path)
-    return said, block.encode(wrapped, table)
+    name = PurePath(subject).name
+    return statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
 
 
 def seal_set(
@@ -78,7 +75,7 @@ def seal_set(
     subject: str,
     algorithm: str | None = None,
     path: str | None = None,
-    before: Callable[[Statement], None] = lambda said: None,
+    record: Callable[[Statement], None] = lambda sealed: None,
 ) -> Statement:
     """Seal the set at ``place``: its seal is written beside it, replacing an older one.
 
@@ -86,7 +83,8 @@ def seal_set(
         subject: the model's name for the statement.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
-        before: called with what the seal says before it takes the place of the older one.
+        record: called with what the seal says before it takes the place of the older one; what
+            it raises keeps that one.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
@@ -100,54 +98,24 @@ def seal_set(
             for start, part in zip(starts, found.parts, strict=False)
         )
         layout = Layout(place.kind.container, found.content, members=members)
-        said, wrapped, table = _sealed_words(layout, subject, algorithm, path, found.members)
-    before(said)
-    put_beside(place, wrapped, table)
-    return said
+        seal = statement.seal_of(
+            layout, subject=subject, algorithm=algorithm, path=path, files=found.members
+        )
+    record(seal.statement)
+    put_beside(place, seal.block)
+    return seal.statement
 
 
-def put_beside(place: Place, wrapped: bytes, table: bytes) -> None:
+def put_beside(place: Place, seal: bytes) -> None:
     """Write a block as the seal of the set at ``place``, in one step."""
     target = Path(place.directory, place.seal)
     target.parent.mkdir(exist_ok=True)
     fresh = target.with_name(f".keras-integrity-{os.getpid()}-{threading.get_ident()}")
     try:
-        fresh.write_bytes(block.encode(wrapped, table))
+        fresh.write_bytes(seal)
         os.replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _sealed_words(
-    layout: Layout,
-    subject: str,
-    algorithm: str | None,
-    path: str | None,
-    files: tuple[Member, ...] = (),
-) -> tuple[Statement, bytes, bytes]:
-    """The statement about a content, the envelope around it, and the chunk table."""
-    content = layout.content
-    demands = settings.for_save(path)
-    algorithm = algorithm or demands.algorithm
-    chunk_size = tree.chunk_size_for(content.size)
-    table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
-    created = _now()
-    told = provenance.gathered(demands, created)
-    said = Statement(
-        subject=subject.encode("utf-8", "replace").decode(),
-        root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),
-        container=layout.container,
-        algorithm=algorithm,
-        size=content.size,
-        chunk_size=chunk_size,
-        created=statement.spelled(created),
-        files=files,
-        **told._asdict(),
-        regions=name_regions(layout, chunk_size),
-    )
-    payload = statement.encode(said)
-    signed = Envelope(payload, autosign.signatures(payload, path, demands))
-    return said, envelope.encode(signed), table
 
 
 def give_back_room(fd: int) -> None:
@@ -175,17 +143,6 @@ def user_block_estimate(names: list[str], content_size: int) -> int:
     return hdf5.user_block_for(block.OVERHEAD + table + (_ENVELOPE_BASE + text) * 4 // 3)
 
 
-def copy_content(content: Content, target: int, at: int = 0) -> None:
-    """Copy the original content to offset ``at`` (bytes) of the descriptor ``target``."""
-    buffer = memoryview(bytearray(min(MIB, max(content.size, 1))))
-    done = 0
-    while done < content.size:
-        piece = buffer[: min(len(buffer), content.size - done)]
-        content.read_into(done, piece)
-        _write_all(target, piece, at + done)
-        done += len(piece)
-
-
 def plain_layout(fd: int) -> Layout:
     """The layout of a file without a seal, perhaps with an empty user block.
 
@@ -204,20 +161,20 @@ def plain_layout(fd: int) -> Layout:
     return layout
 
 
-def _write_user_block(fd: int, reserved: int, wrapped: bytes, table: bytes) -> None:
-    needed = hdf5.user_block_for(block.OVERHEAD + len(wrapped) + len(table))
+def _write_user_block(fd: int, reserved: int, envelope: bytes, table: bytes) -> None:
+    needed = hdf5.user_block_for(block.OVERHEAD + len(envelope) + len(table))
     if needed > reserved:
         _move_up(fd, reserved, needed)
         reserved = needed
-    padding = reserved - block.OVERHEAD - len(wrapped) - len(table)
-    _write_all(fd, memoryview(block.encode(wrapped, table, padding)), 0)
+    padding = reserved - block.OVERHEAD - len(envelope) - len(table)
+    write_all(fd, memoryview(block.encode(envelope, table, padding)), 0)
 
 
-def _write_before_directory(fd: int, wrapped: bytes, table: bytes) -> None:
+def _write_before_directory(fd: int, envelope: bytes, table: bytes) -> None:
     directory = keras_zip.read_directory(fd, os.fstat(fd).st_size)
-    seal = block.encode(wrapped, table)
+    seal = block.encode(envelope, table)
     moved = keras_zip.moved_tail(directory, len(seal))
-    _write_all(fd, memoryview(seal + moved), directory.offset)
+    write_all(fd, memoryview(seal + moved), directory.offset)
 
 
 def _move_up(fd: int, start: int, to: int) -> None:
@@ -228,19 +185,5 @@ def _move_up(fd: int, start: int, to: int) -> None:
         piece = os.pread(fd, end - begin, begin)
         if len(piece) != end - begin:
             raise SealWriteError("the file changed while it was sealed")
-        _write_all(fd, memoryview(piece), begin - start + to)
+        write_all(fd, memoryview(piece), begin - start + to)
         end = begin
-
-
-def _write_all(fd: int, data: memoryview, offset: int) -> None:
-    while data:
-        done = os.pwrite(fd, data, offset)
-        data, offset = data[done:], offset + done
-
-
-def _now() -> datetime:
-    # SOURCE_DATE_EPOCH makes a save reproducible (reproducible-builds.org/specs).
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if re.fullmatch("[0-9]{1,11}", epoch):  # up to the year 5138
-        return datetime.fromtimestamp(int(epoch), UTC)
-    return datetime.fromtimestamp(int(time.time()), UTC)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from keras_integrity_hook.containers import sidecar
 from keras_integrity_hook.containers.kinds import SIDECAR, Place
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
-from keras_integrity_hook.containers.opening import open_model, seal_beside
+from keras_integrity_hook.containers.opening import is_in_place, open_model, seal_beside
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.settings import Store
@@ -28,11 +29,14 @@ def place_of(path: str) -> Place:
     return Place(SIDECAR, folder or ".", name)
 
 
-def open_settled(path: str | os.PathLike[str]) -> ModelFile:
+def open_settled(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelFile:
     """:func:`open_model`, of a model and a sidecar that belong together.
 
     An interrupted save is finished first, and a model that was saved anew between the opening of
     the one and the other is opened again. A file with a seal in it needs none of that.
+
+    Args:
+        fd: as of :func:`open_model`.
 
     Raises:
         IntegrityError: as :func:`open_model`.
@@ -40,7 +44,7 @@ def open_settled(path: str | os.PathLike[str]) -> ModelFile:
     name = os.fsdecode(path)
     for _ in range(_ATTEMPTS):
         try:
-            model = open_model(name)
+            model = open_model(name, fd=fd)
         except IntegrityError:
             if not commit.finish_interrupted(place_of(name)):
                 raise
@@ -49,8 +53,10 @@ def open_settled(path: str | os.PathLike[str]) -> ModelFile:
             return model
         if is_settled(model):
             return model
+        if fd is not None and not is_in_place(model):
+            return replace(model, seal=None)  # what lies there belongs to another file
         model.close()
-    return open_model(name)
+    return open_model(name, fd=fd)
 
 
 def _is_sealed_inside(model: ModelFile) -> bool:
@@ -69,7 +75,7 @@ def is_settled(model: ModelFile) -> bool:
         not commit.finish_interrupted(place)
         and _has_same_seal(model)
         and not commit.finish_interrupted(place)
-        and _is_in_place(model)
+        and is_in_place(model)
     )
 
 
@@ -80,11 +86,4 @@ def _has_same_seal(model: ModelFile) -> bool:
     try:
         return seal_beside(model) is None
     except IntegrityError:
-        return False
-
-
-def _is_in_place(model: ModelFile) -> bool:
-    try:
-        return os.path.samestat(os.stat(model.path), os.fstat(model.fd))
-    except OSError:
         return False

@@ -51,14 +51,14 @@ def write_beside(private: Path, target: Path, path: str) -> None:
     fd = os.open(atomic.pinned(private), os.O_RDONLY | os.O_CLOEXEC)
     try:
         _refuse_taken(target)
-        said, seal = seal_writer.sidecar_for(fd, subject=private.name, path=path)
-        _write_as(seal, _beside(private), like=target if target.exists() else private)
+        seal = seal_writer.sidecar_for(fd, subject=private.name, path=path)
+        _write_as(seal.block, _beside(private), like=target if target.exists() else private)
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:
         audit.record("save", path, outcome="unsealed", error=error)
     else:
-        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
+        audit.record("save", path, outcome="ok", **audit.seal_facts(seal.statement))
     finally:
         os.close(fd)
 
@@ -109,12 +109,13 @@ def overwrite(private: Path, target: Path, path: str) -> None:
 
 
 def put_seal_beside(
-    model: ModelFile, algorithm: str, *, before: Callable[[Statement], None]
+    model: ModelFile, algorithm: str, *, record: Callable[[Statement], None]
 ) -> None:
     """Put a seal beside the file ``model``, which is not touched; an older one there goes.
 
     Args:
-        before: told what the seal says before it is put there, and may refuse.
+        record: called with what the seal says before it is put there; what it raises keeps the
+            older one.
 
     Raises:
         IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
@@ -124,11 +125,9 @@ def put_seal_beside(
     target = Path(os.path.realpath(model.path))
     _refuse_taken(target)
     name = target.name
-    said, made = seal_writer.sidecar_for(
-        model.fd, subject=name, algorithm=algorithm, path=model.path
-    )
-    before(said)
-    _put_seal(made, _sidecar_of(model) or _beside(target), like=target)
+    seal = seal_writer.sidecar_for(model.fd, subject=name, algorithm=algorithm, path=model.path)
+    record(seal.statement)
+    _put_seal(seal.block, _sidecar_of(model) or _beside(target), like=target)
 
 
 def replace_seal(model: ModelFile, seal: bytes) -> None:

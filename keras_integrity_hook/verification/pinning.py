@@ -55,7 +55,9 @@ def seal_of(model: ModelFile, content: Content, table: bytes, algorithm: str) ->
     return Seal(said, Envelope(statement.encode(said)), table, offset=0, size=0)
 
 
-def open_as_it_is(path: str, place: Place | None, algorithm: str = "sha256") -> ModelFile:
+def open_as_it_is(
+    path: str, place: Place | None, algorithm: str = "sha256", *, fd: int | None = None
+) -> ModelFile:
     """Open the model at ``path`` with the seal that its content would have now, whatever seal it
     has. Every file of a set is held.
 
@@ -63,12 +65,13 @@ def open_as_it_is(path: str, place: Place | None, algorithm: str = "sha256") -> 
         path: what the user named.
         place: where the set lies, None for a single file.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        fd: the single file, where it is open already.
 
     Raises:
         UnreadableFileError, NotAModelError, DamagedFileError, MalformedSealError,
         LimitExceededError: there is no content to be told from the rest.
     """
-    model = open_model(path) if place is None else _open_present(path, place)
+    model = open_model(path, fd=fd) if place is None else _open_present(path, place)
     try:
         model.seal = computed_seal(model, algorithm)
     except BaseException:

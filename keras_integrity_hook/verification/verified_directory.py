@@ -16,11 +16,11 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.files.lease import ReadLease
-from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing.content import Content, FileContent
 from keras_integrity_hook.verification import digests
 
@@ -143,7 +143,7 @@ class VerifiedDirectory:
         # Somebody may still write to the file: what is checked and handed out is a copy. An
         # unlinked one leaves nothing behind, however the process ends.
         with tempfile.TemporaryFile(dir=self._top) as file:
-            seal_writer.copy_content(part.content, file.fileno())
+            copy_content(part.content, file.fileno())
             copied = os.dup(file.fileno())
         os.close(part.fd)
         part.fd, part.content = copied, FileContent(copied, 0, part.content.size)
@@ -191,6 +191,6 @@ def _remove(path: str, pid: int) -> None:
 def _copy(content: Content, target: Path) -> None:
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        seal_writer.copy_content(content, fd)
+        copy_content(content, fd)
     finally:
         os.close(fd)

@@ -157,7 +157,7 @@ def test_overwritten_directory_keeps_foreign_files_and_no_stale_seal(
 
 
 def test_failing_save_leaves_the_old_directory(keras: Any, model: Any, folder: Path) -> None:
-    class Unsaveable(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Unsaveable(keras.layers.Layer):
         def save_own_variables(self, store: Any) -> None:
             raise RuntimeError("disk on fire")
 
@@ -694,7 +694,7 @@ def test_layer_that_keeps_the_path_of_its_assets_can_read_them_later(
     needs(keras, (3, 4), "unzipped directories")
 
     @keras.saving.register_keras_serializable("tests", "Notes")
-    class Notes(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Notes(keras.layers.Layer):
         path = ""
 
         def save_assets(self, folder: str) -> None:

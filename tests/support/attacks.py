@@ -101,7 +101,7 @@ def put_seal(path: Path, wrapped: Envelope, table: bytes) -> None:
         kih.unseal(path)
     place = recognition.recognise(str(path))
     if place is not None:
-        seal_writer.put_beside(place, envelope.encode(wrapped), table)
+        seal_writer.put_beside(place, block.encode(envelope.encode(wrapped), table))
         return
     fd = os.open(path, os.O_RDWR)
     try:

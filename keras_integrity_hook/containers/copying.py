@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copy the original content of a model to another file."""
+
+from __future__ import annotations
+
+import os
+
+from keras_integrity_hook.limits import MIB
+from keras_integrity_hook.sealing.content import Content
+
+
+def copy_content(content: Content, target: int, at: int = 0) -> None:
+    """Copy the original content to offset ``at`` (bytes) of the descriptor ``target``."""
+    buffer = memoryview(bytearray(min(MIB, max(content.size, 1))))
+    done = 0
+    while done < content.size:
+        piece = buffer[: min(len(buffer), content.size - done)]
+        content.read_into(done, piece)
+        write_all(target, piece, at + done)
+        done += len(piece)
+
+
+def write_all(fd: int, data: memoryview, offset: int) -> None:
+    """Write all of ``data`` at ``offset`` (bytes) of the descriptor ``fd``. Raises OSError."""
+    while data:
+        done = os.pwrite(fd, data, offset)
+        data, offset = data[done:], offset + done
