@@ -36,7 +36,7 @@ def _tree(top: str) -> Iterator[str | IntegrityError]:
     found = False
     for folder, subfolders, names in os.walk(top, onerror=failures.append):
         # What a save that is going on, or was killed, has there for a moment.
-        subfolders[:] = [name for name in subfolders if not is_ours(name)]
+        subfolders[:] = [name for name in subfolders if not is_ours(os.path.join(folder, name))]
         for model in _models_in(folder, subfolders, names):
             found = True
             yield model
