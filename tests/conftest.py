@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def keras() -> Iterator[Any]:
+def keras() -> Any:
     """The real Keras with the hook active."""
     import keras_integrity_hook
 
@@ -65,3 +66,12 @@ def signed_policy(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -
 def models(tmp_path: Path) -> Path:
     """Where models of a test lie."""
     return tmp_path / "models"
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A directory that every user may enter; pytest's own are private to one."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder

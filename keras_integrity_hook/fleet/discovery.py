@@ -113,8 +113,10 @@ def _tree(top: str) -> Iterator[Found]:
                 yield linked
         # The last one comes first: what is below a directory follows it at once.
         for name in reversed(folder.folders):
-            if name not in folder.links and not is_ours(name):
-                pending.append((os.path.join(path, name), scopes))
+            below = os.path.join(path, name)
+            # What a save that is going on, or was killed, has there for a moment.
+            if name not in folder.links and not is_ours(below):
+                pending.append((below, scopes))
     if not found_one:
         cause = f"no {', '.join(SUFFIXES)} file and no other model in this directory"
         yield Found(top, error=NotAModelError(cause, path=top))

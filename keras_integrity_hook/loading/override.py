@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
@@ -35,7 +34,6 @@ from keras_integrity_hook.errors import (
     WrongModelError,
     printable,
 )
-from keras_integrity_hook.notices import outside_depth
 from keras_integrity_hook.saving import provenance
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.verification import pinning
@@ -197,7 +195,7 @@ def _tell(path: str, error: IntegrityError, named: Override) -> None:
         reason=named.reason,
         error=error,
     )
-    warnings.warn(told, OverrideWarning, stacklevel=outside_depth())
+    notices.warn(told, OverrideWarning)
 
 
 def _checked_digest(root: object) -> str:

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import os
-import threading
-import warnings
 from dataclasses import replace
 from typing import NamedTuple
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
@@ -17,16 +15,11 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
     UnsealedModelWarning,
-    printable,
 )
 from keras_integrity_hook.files import permissions
-from keras_integrity_hook.notices import outside_depth
 from keras_integrity_hook.policy import checks, evidence
 from keras_integrity_hook.policy.refusal import is_refused
 from keras_integrity_hook.settings import Settings
-
-_warned: set[str] = set()
-_warned_lock = threading.Lock()
 
 
 class Admitted(NamedTuple):
@@ -104,14 +97,8 @@ def warn_unsealed(path: str, *also: str) -> None:
     Args:
         also: paths of its files, which need no warning of their own.
     """
-    with _warned_lock:
-        first = path not in _warned
-        _warned.update((path, *also))
-    if first:
-        error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
-        warnings.warn(
-            f"{printable(path)}: {error}", UnsealedModelWarning, stacklevel=outside_depth()
-        )
+    error = UnsealedModelError("the model has no seal; nothing vouches for its bytes", path=path)
+    notices.warn(str(error), UnsealedModelWarning, once=path, covers=also)
 
 
 def refuse_unsealed(path: str, what: str = "the model") -> None:
@@ -132,10 +119,26 @@ def refuse_remote(location: str) -> None:
     Raises:
         UnsealedModelError: one is required there.
     """
-    if not settings.at(location).needs_seal:
+    refuse_uncheckable(
+        location,
+        "a seal is required, and behind a URL none is read",
+        "Copy the model to a local path and load it from there.",
+    )
+
+
+def refuse_uncheckable(location: str, cause: str, remedy: str) -> None:
+    """Refuse what is read in a way that cannot be held and checked, where a seal is required.
+
+    Args:
+        location: what the rules for paths are asked about: a path, a URL, or a description.
+
+    Raises:
+        UnsealedModelError: a seal is required there.
+    """
+    if not any(demands.needs_seal for demands in settings.at_each_name(location)):
         return
-    error = UnsealedModelError("a seal is required, and behind a URL none is read", path=location)
-    error.default_remedy = "Copy the model to a local path and load it from there."
+    error = UnsealedModelError(cause, path=location)
+    error.default_remedy = remedy
     is_refused(error)
     raise error
 

@@ -22,8 +22,8 @@ import pytest
 
 import keras_integrity_hook
 from keras_integrity_hook.activation import block
-from tests.cli.test_cli import PACKAGE_HOME, document
 from tests.support import machine as private
+from tests.support.processes import PACKAGE_HOME, document
 
 ARMED = "import sys; print('keras_integrity_hook' in type(sys.meta_path[0]).__module__)"
 LOAD = "import keras; keras.models.load_model('legacy.h5', compile=False); print('loaded')"
@@ -485,5 +485,5 @@ class TestPolicyFile:
 def _site(
     machine: Machine, environment: Environment, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    command = (environment.python, "-m", "keras_integrity_hook.cli", "site", *arguments)
-    return machine.run(*command, env=environment.env())
+    command = ("-m", "keras_integrity_hook.cli", "site", *arguments)
+    return machine.run(environment.python, *command, env=environment.env())

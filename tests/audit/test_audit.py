@@ -28,10 +28,10 @@ from keras_integrity_hook.downloads.rules import Download
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.signing import private
-from tests.cli.test_cli import ARM, environment
 from tests.support.attacks import point_elsewhere
 from tests.support.model_kinds import needs
 from tests.support.models import write_model
+from tests.support.processes import ARM, environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -67,7 +67,7 @@ def events(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data[:-1].split(b"\n")]
 
 
-def run(script: str, *arguments: object, path: str = "", **extra: str) -> dict[str, Any] | None:
+def run(script: str, *arguments: object, path: str = "", **extra: str) -> Any:
     """Run a script in a process of its own; what it prints last, from JSON."""
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -708,7 +708,7 @@ def test_log_that_cannot_be_written_does_not_fail_or_block_a_save(
 ) -> None:
     where = unwritable(kind, log)
     monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", where)
-    monkeypatch.setattr("keras_integrity_hook.audit.trouble._said", set())
+    monkeypatch.setattr("keras_integrity_hook.notices._seen", {})
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     begun = time.monotonic()
     for name in ("a.keras", "b.keras"):

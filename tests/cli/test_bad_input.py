@@ -29,7 +29,7 @@ def cli(
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **options}
     variables = options.pop("variables", {})
     done = subprocess.run(
-        [*CLI, *map(os.fspath, map(_word, arguments))],
+        [*CLI, *map(_word, arguments)],
         env={**os.environ, **variables},
         stderr=subprocess.PIPE,
         check=False,
@@ -37,7 +37,7 @@ def cli(
         preexec_fn=preexec,
         **options,
     )
-    told = ((done.stdout or b"") + done.stderr).decode()
+    told: str = ((done.stdout or b"") + done.stderr).decode()
     assert done.returncode == code, told
     assert "Traceback" not in told
     return told

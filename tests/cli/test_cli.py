@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,14 +10,11 @@ import sys
 import sysconfig
 import venv
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import keras_integrity_hook
-
-PACKAGE_HOME = str(Path(keras_integrity_hook.__file__).parent.parent)
-OURS = ("KERAS_INTEGRITY", "KERAS_INTEGRITY_UNSEALED", "PYTHONPATH")
+from tests.support.processes import ARM, cli, document, environment
 
 USER_SCRIPT = """
 import keras
@@ -30,41 +26,6 @@ model.save("model.keras")
 model.save_weights("model.weights.h5")
 model.save("legacy.h5")
 """
-
-# sitecustomize stands in for the start-up file, so that these tests also run from a source tree.
-ARM = "from keras_integrity_hook.activation import finder\nfinder.arm()\n"
-
-
-def environment(*path: str, **extra: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in OURS}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    joined = os.pathsep.join([*path, PACKAGE_HOME])
-    return {**inherited, **quiet, "PYTHONPATH": joined, **extra}
-
-
-def cli(
-    *arguments: str | os.PathLike[str],
-    env: dict[str, str] | None = None,
-    cwd: Path | None = None,
-    python: str = sys.executable,
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [python, "-m", "keras_integrity_hook.cli", *arguments],
-        env=env or environment(),
-        cwd=cwd,
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=300,
-    )
-
-
-def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    parsed = json.loads(done.stdout)
-    assert isinstance(parsed, dict)
-    assert parsed["schema"] == 1
-    assert parsed["ok"] is (done.returncode == 0)
-    return parsed
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +159,7 @@ class TestVerify:
 
     def test_a_file_name_that_is_not_text_is_reported(self, models: Path) -> None:
         name = os.fsencode(models) + b"/caf\xe9.keras"
-        shutil.copy(models / "deep/er/model.keras", name)
+        shutil.copy(models / "deep/er/model.keras", os.fsdecode(name))
         (result,) = document(cli("verify", "--json", os.fsdecode(name)))["results"]
         assert result["ok"]
         assert os.fsencode(result["path"]) == name

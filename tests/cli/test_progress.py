@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from keras_integrity_hook.cli import files
-from tests.cli.test_cli import environment
 from tests.support.models import hdf5_bytes
+from tests.support.processes import environment
 
 CONTROL = re.compile(r"\x1b\[(\??\d*(?:;\d+)*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
 LONG = 160 << 20  # two files of this size are long work

@@ -151,7 +151,7 @@ def test_a_readable_key_a_wrong_passphrase_and_no_key_are_refused(
     assert "is needed" in cli("sign", sealed, "--key", key, code=1).stdout
     assert "no key is given" in cli("sign", sealed, code=1).stdout
     key.chmod(0o644)
-    words = {"KERAS_INTEGRITY_KEY_PASSPHRASE": "correct horse"}
+    words: dict[str, Any] = {"KERAS_INTEGRITY_KEY_PASSPHRASE": "correct horse"}
     assert "mode 0644" in cli("sign", sealed, "--key", key, code=1, **words).stdout
     assert (sealed / "model.keras").read_bytes() == before
     key.chmod(0o600)
@@ -265,7 +265,7 @@ def test_a_key_in_a_hardware_module_signs(tmp_path: Path, sealed: Path) -> None:
     (tmp_path / "tokens").mkdir()
     configuration = tmp_path / "softhsm2.conf"
     configuration.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
-    environment = {"SOFTHSM2_CONF": str(configuration), "PYKCS11LIB": SOFTHSM}
+    environment: dict[str, Any] = {"SOFTHSM2_CONF": str(configuration), "PYKCS11LIB": SOFTHSM}
     subprocess.run(
         [
             "softhsm2-util",
@@ -294,11 +294,11 @@ def test_a_key_in_a_hardware_module_signs(tmp_path: Path, sealed: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", generate], env={**os.environ, **environment}, check=True)
     uri = "hsm:2?label=models"
-    secret = {**environment, "KERAS_INTEGRITY_KEY_PASSPHRASE": pin}
+    secret: dict[str, Any] = {**environment, "KERAS_INTEGRITY_KEY_PASSPHRASE": pin}
     cli("sign", sealed, "--key", uri, **secret)
     cli("trust", "add", "token", uri, **secret)
     assert cli("verify", sealed).stdout.count("Signed by token.") == 2
-    wrong = {**environment, "KERAS_INTEGRITY_KEY_PASSPHRASE": "000111"}
+    wrong: dict[str, Any] = {**environment, "KERAS_INTEGRITY_KEY_PASSPHRASE": "000111"}
     kih.unseal(sealed / "model.keras")
     kih.seal(sealed / "model.keras")
     done = cli("sign", sealed / "model.keras", "--key", uri, code=1, **wrong)
@@ -310,7 +310,7 @@ def test_a_key_in_a_hardware_module_signs(tmp_path: Path, sealed: Path) -> None:
 def test_a_project_s_trust_file_is_made_by_its_first_key(tmp_path: Path, sealed: Path) -> None:
     trusted = tmp_path / "trust.toml"
     cli("keygen", tmp_path / "key", "--no-passphrase")
-    variables = {"KERAS_INTEGRITY_TRUST": str(trusted)}
+    variables: dict[str, Any] = {"KERAS_INTEGRITY_TRUST": str(trusted)}
     words = ["trust", "add", "team", tmp_path / "key.pub"]
     cli(*words, code=2, **variables)  # to the user's file, while the project's is not there
     cli(*words, "--file", trusted, **variables)

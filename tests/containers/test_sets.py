@@ -28,7 +28,7 @@ from keras_integrity_hook import (
     verify,
 )
 from keras_integrity_hook.containers import file_set, kinds
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import exchange
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.verification import verified_directory
@@ -157,7 +157,7 @@ def test_overwritten_directory_keeps_foreign_files_and_no_stale_seal(
 
 
 def test_failing_save_leaves_the_old_directory(keras: Any, model: Any, folder: Path) -> None:
-    class Unsaveable(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Unsaveable(keras.layers.Layer):
         def save_own_variables(self, store: Any) -> None:
             raise RuntimeError("disk on fire")
 
@@ -662,13 +662,13 @@ def test_save_into_a_directory_keeps_what_is_the_users(
 def test_file_made_in_a_directory_while_it_is_saved_is_kept(
     keras: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchange = atomic._exchange
+    swap = exchange._exchange
 
     def late(one: Path, other: Path) -> bool:
         (other / "events.log").write_text("late")
-        return exchange(one, other)
+        return swap(one, other)
 
-    monkeypatch.setattr(atomic, "_exchange", late)
+    monkeypatch.setattr(exchange, "_exchange", late)
     keras.saving.save_model(build(keras, seed=3), folder, zipped=False)
     assert (folder / "events.log").read_text() == "late"
 
@@ -681,7 +681,7 @@ def test_directory_that_cannot_be_exchanged_is_overwritten_in_place(
     (folder / "assets" / "words.txt").write_text("of the old model")
     unseal(folder)
     seal(folder)
-    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(exchange, "_exchange", lambda one, other: False)
     second = build(keras, seed=3)
     keras.saving.save_model(second, folder, zipped=False)
     assert same_weights(keras.saving.load_model(folder), second)
@@ -695,7 +695,7 @@ def test_layer_that_keeps_the_path_of_its_assets_can_read_them_later(
     needs(keras, (3, 4), "unzipped directories")
 
     @keras.saving.register_keras_serializable("tests", "Notes")
-    class Notes(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Notes(keras.layers.Layer):
         path = ""
 
         def save_assets(self, folder: str) -> None:

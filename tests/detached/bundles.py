@@ -90,12 +90,18 @@ def make_chain(
     if purposes:
         draft = draft.add_extension(x509.ExtendedKeyUsage(list(purposes)), critical=False)
     leaf = draft.sign(middle_key, hashes.SHA256())
-    paths = [home / f"{name}-cert.pem" for name in ("leaf", "middle", "root")]
-    for path, certificate in zip(paths, (leaf, middle, root), strict=True):
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    both = home / "chain.pem"
-    both.write_bytes(paths[0].read_bytes() + paths[1].read_bytes())
-    return Chain(key, *paths, both)
+    chain = Chain(
+        key,
+        home / "leaf-cert.pem",
+        home / "middle-cert.pem",
+        home / "root-cert.pem",
+        home / "chain.pem",
+    )
+    pem = [part.public_bytes(serialization.Encoding.PEM) for part in (leaf, middle, root)]
+    for path, text in zip((chain.leaf, chain.intermediate, chain.root), pem, strict=True):
+        path.write_bytes(text)
+    chain.both.write_bytes(pem[0] + pem[1])
+    return chain
 
 
 def theirs_signs(path: Path, bundle: Path, by: Key | Chain, hashing: Any = None) -> None:

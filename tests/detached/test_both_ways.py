@@ -89,7 +89,8 @@ def test_other_forms_of_model_signing_are_read(
 ) -> None:
     from model_signing import hashing
 
-    path, config = copy_of(name), hashing.Config()
+    config: Any = hashing.Config()
+    path = copy_of(name)
     if form == "files":
         config.use_file_serialization(hashing_algorithm=algorithm)
     else:

@@ -22,10 +22,10 @@ from keras_integrity_hook.errors import (
     MalformedBundleError,
     NotSignedError,
 )
-from tests.cli.test_cli import environment
 from tests.detached.bundles import Key
 from tests.detached.helpers import attested, signed
 from tests.detached.sigstore_instance import Instance
+from tests.support.processes import environment
 
 pytest.importorskip("sigstore", reason="what checks these signatures")
 

@@ -16,11 +16,11 @@ from keras_integrity_hook.errors import (
     MalformedBundleError,
     NotSignedError,
 )
-from tests.cli.test_cli import cli, document, environment
 from tests.detached import bundles
 from tests.detached.bundles import Chain, Key
 from tests.detached.helpers import NAMES, SETS, attested, signed, spoil
 from tests.support import model_kinds
+from tests.support.processes import cli, document, environment
 
 pytest.importorskip("model_signing", reason="the tool that these signatures are of")
 

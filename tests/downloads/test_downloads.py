@@ -22,6 +22,7 @@ import pytest
 import trustme
 
 import keras_integrity_hook as kih
+from keras_integrity_hook import notices
 from keras_integrity_hook.downloads import rules
 from tests.support.downloads import Site, serving
 from tests.support.models import archive_bytes
@@ -48,7 +49,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: tru
     authority.cert_pem.write_to_path(str(certificate))
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setattr(urllib.request, "_opener", None)
-    monkeypatch.setattr(rules, "_reported", set())
+    monkeypatch.setattr(notices, "_seen", {})
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_redirect_through_an_installed_opener_is_watched_too(
     monkeypatch.delenv("SSL_CERT_FILE")
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+    opener: Any = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
     opener.addheaders = [("Authorization", "Bearer token")]
     urllib.request.install_opener(opener)
     before = dict(opener.process_request), [handler.parent for handler in opener.handlers]

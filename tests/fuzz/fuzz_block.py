@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from harness import fuzz
-
 from keras_integrity_hook.sealing import block
+from tests.fuzz.harness import fuzz
 
 
 def check(data: bytes) -> None:

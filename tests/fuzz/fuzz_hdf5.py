@@ -7,11 +7,11 @@ import io
 from collections.abc import Iterator
 
 import h5py
-from harness import file_of, fuzz
 
 from keras_integrity_hook.containers import hdf5, hdf5_map
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing.content import FileContent
+from tests.fuzz.harness import file_of, fuzz
 
 
 def check(data: bytes) -> None:
@@ -19,6 +19,7 @@ def check(data: bytes) -> None:
         for region in hdf5_map.datasets(FileContent(fd, 0, len(data)), 0, len(data)):
             assert 0 <= region.offset <= region.offset + region.size <= len(data)
         found = hdf5.locate(fd, len(data))
+        assert isinstance(found.content, FileContent)
         assert found.content.start + found.content.size == len(data)
 
 

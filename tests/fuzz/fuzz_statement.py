@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from harness import fuzz
-
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.sealing import canonical, envelope, statement
 from keras_integrity_hook.sealing.statement import Region, Statement
+from tests.fuzz.harness import fuzz
 
 
 def check(data: bytes) -> None:

@@ -15,8 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
-REPOSITORY = HERE.parent.parent
+REPOSITORY = Path(__file__).parent.parent.parent
 TARGETS = ("fuzz_block", "fuzz_zip", "fuzz_hdf5", "fuzz_statement")
 
 # No input needs more: the limits of the parsers are what is under test.
@@ -27,10 +26,10 @@ LONGEST_INPUT = 1 << 16
 
 def fuzz(target: str, seconds: int, keep: Path) -> int:
     """Run ``target`` on its own seeds in a fresh corpus; return libFuzzer's exit code."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(REPOSITORY)])}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     with tempfile.TemporaryDirectory() as corpus:
         command = [
-            *(sys.executable, str(HERE / f"{target}.py"), corpus),
+            *(sys.executable, "-m", f"tests.fuzz.{target}", corpus),
             *(f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}"),
             *(f"-timeout={TIMEOUT_SECONDS}", f"-rss_limit_mb={MEMORY_MB}"),
             *(f"-artifact_prefix={keep}{os.sep}{target}-", "-print_final_stats=1", "-verbosity=0"),

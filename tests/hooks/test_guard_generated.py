@@ -27,7 +27,7 @@ layer_names = st.lists(
 
 
 @given(stem=stems, names=layer_names, units=st.integers(1, 40))
-@settings(max_examples=max(20, settings.default.max_examples // 3))
+@settings(max_examples=max(20, settings().max_examples // 3))
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
 def test_generated_models_survive_a_sealed_round_trip(
     keras: Any,

@@ -65,7 +65,7 @@ def with_table(keras: Any, tf: Any, tmp_path: Path) -> Path:
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("red\ngreen\n")
 
-    class Words(tf.Module):  # type: ignore[misc, name-defined]
+    class Words(tf.Module):
         def __init__(self) -> None:
             source = tf.lookup.TextFileInitializer(
                 str(vocabulary),
@@ -218,7 +218,7 @@ def test_private_copies_end_with_what_was_loaded(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def between_check_and_use(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+def between_check_and_use(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     original = verified_directory.VerifiedDirectory.__init__
 
     def patched(self: Any, *args: Any) -> None:
@@ -349,7 +349,7 @@ def test_asset_is_there_for_a_function_that_outlives_what_was_loaded(
 ) -> None:
     (tmp_path / "words.txt").write_text("hello")
 
-    class Reader(tf.Module):  # type: ignore[misc, name-defined]
+    class Reader(tf.Module):
         def __init__(self) -> None:
             self.asset = tf.saved_model.Asset(str(tmp_path / "words.txt"))
 

@@ -62,7 +62,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def between_check_and_use(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+def between_check_and_use(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     original = verified_directory.VerifiedDirectory.__init__
 
     def patched(self: Any, model: Any, *rest: Any) -> None:
@@ -266,7 +266,7 @@ def test_overwriting_takes_the_old_seal_with_it(tf: Any, saved: Path) -> None:
 
 
 def test_failing_save_leaves_the_old_checkpoint(tf: Any, saved: Path) -> None:
-    class Failing(tf.train.experimental.PythonState):  # type: ignore[misc, name-defined]
+    class Failing(tf.train.experimental.PythonState):
         def serialize(self) -> str:
             raise RuntimeError("no")
 
@@ -334,11 +334,12 @@ def test_variables_of_a_saved_model_are_checked_with_it(tf: Any, tmp_path: Path)
     assert variable.numpy().all()
     assert KEY in dict(tf.train.list_variables(str(prefix)))
     flip(path / "saved_model.pb")
-    for read in (
+    reads: tuple[Callable[[], Any], ...] = (
         lambda: tf.train.Checkpoint(v=variable).restore(str(path)),
         lambda: tf.train.Checkpoint(v=variable).read(str(prefix)),
         lambda: tf.train.list_variables(str(prefix)),
-    ):
+    )
+    for read in reads:
         with pytest.raises(ChecksumMismatchError, match=r"saved_model\.pb"):
             read()
 

@@ -290,7 +290,12 @@ def test_declined_overwrite_leaves_the_model(
     model.save(tmp_path / name)
     before = data_of(tmp_path / name).read_bytes()
     asked: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "n")
+
+    def decline(text: str) -> str:
+        asked.append(text)
+        return "n"
+
+    monkeypatch.setattr("builtins.input", decline)
     model.set_weights([weight + 1 for weight in model.get_weights()])
     model.save(tmp_path / name, overwrite=False)
     assert len(asked) == 1

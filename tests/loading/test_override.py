@@ -23,9 +23,9 @@ import keras_integrity_hook as kih
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.signing import trust_edit, trust_store
 from keras_integrity_hook.verification import digests, pinning
-from tests.cli.test_cli import cli, document
 from tests.support import model_kinds
 from tests.support.models import write_model
+from tests.support.processes import cli, document
 
 KINDS = [*model_kinds.FILES, *model_kinds.SETS]
 REASON = "INC-42: last good copy"

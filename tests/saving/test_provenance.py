@@ -17,9 +17,9 @@ import pytest
 import keras_integrity_hook as kih
 from keras_integrity_hook.saving import git
 from keras_integrity_hook.sealing import envelope, statement
-from tests.cli.test_cli import cli, document
 from tests.support import model_kinds
 from tests.support.models import CONTAINERS, write_model
+from tests.support.processes import cli, document
 
 DIGEST = "sha256:" + "ab" * 32
 KINDS = [*model_kinds.FILES, *model_kinds.SETS, "legacy.h5"]
@@ -169,7 +169,7 @@ def test_a_model_with_a_name_is_sealed_under_it(keras: Any, tmp_path: Path, name
 
 
 def test_a_name_that_keras_made_up_is_none(keras: Any, tmp_path: Path) -> None:
-    class MyNet(keras.Sequential):  # type: ignore[misc, name-defined]
+    class MyNet(keras.Sequential):
         pass
 
     inputs = keras.Input((8,))

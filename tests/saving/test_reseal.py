@@ -16,9 +16,9 @@ import pytest
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.files import atomic
-from tests.cli.test_cli import cli, document
 from tests.support import model_kinds
 from tests.support.models import CONTAINERS, write_model
+from tests.support.processes import cli, document
 
 REASON = "TICKET-7: bias of dense set to zero"
 CHANGED = ("model.weights.h5", "directory", "shards.weights.json", "legacy.h5")

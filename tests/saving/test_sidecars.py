@@ -9,10 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,9 @@ from keras_integrity_hook.containers.kinds import TF_CHECKPOINT, Place
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.signing import private
-from tests.cli.test_cli import cli, document, environment
 from tests.support.models import CONTAINERS, archive_bytes, hdf5_bytes, write_model
+from tests.support.overwriting import OVERWRITE_FOR_EVER, child, loaded_values, model_of
+from tests.support.processes import cli, document, environment
 
 NAMES = ("model.keras", "model.weights.h5", "model.h5", "model.hdf5")
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -604,11 +604,8 @@ def test_a_save_killed_at_any_step_leaves_the_old_model_or_the_new_one(
 def test_a_keras_that_is_killed_at_any_instant_leaves_a_model_and_its_seal(
     tmp_path: Path,
 ) -> None:
-    from tests.saving.test_crash import OVERWRITE_FOR_EVER, child, loaded_values, model_of
-    from tests.saving.test_crash import save as save_kind
-
     target = tmp_path / "model.keras"
-    save_kind(model_of(0), target)
+    save(model_of(0), target)
     process = child(OVERWRITE_FOR_EVER, target)
     assert process.stdout is not None
     first = process.stdout.readline()
@@ -641,15 +638,6 @@ else:
 """
 
 
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A directory that every user may enter; pytest's own are private to one."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-
-
 def save_as_nobody(target: Path, tmp_path: Path) -> str:
     source = write_model(tmp_path, "source" + target.suffix)
     scratch = tmp_path / "scratch"
@@ -666,9 +654,9 @@ def save_as_nobody(target: Path, tmp_path: Path) -> str:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 class TestOtherUsers:
     def test_files_in_a_read_only_directory_are_overwritten_with_their_seal(
-        self, public: Path, tmp_path: Path
+        self, public_folder: Path, tmp_path: Path
     ) -> None:
-        path = public / "model.keras"
+        path = public_folder / "model.keras"
         path.write_bytes(archive_bytes(config=b"{}"))
         kih.seal(path, store="sidecar")
         for one in (path, sidecar_of(path)):
@@ -678,9 +666,9 @@ class TestOtherUsers:
         assert store_of(path) == "sidecar"
 
     def test_a_seal_that_may_not_be_written_keeps_the_model_from_being_replaced(
-        self, public: Path, tmp_path: Path
+        self, public_folder: Path, tmp_path: Path
     ) -> None:
-        path = public / "model.keras"
+        path = public_folder / "model.keras"
         path.write_bytes(old := archive_bytes(config=b"{}"))
         kih.seal(path, store="sidecar")
         os.chown(path, NOBODY, NOBODY)
@@ -690,9 +678,9 @@ class TestOtherUsers:
         assert store_of(path) == "sidecar"
 
     def test_where_no_seal_can_be_put_the_model_is_saved_without_one(
-        self, public: Path, tmp_path: Path
+        self, public_folder: Path, tmp_path: Path
     ) -> None:
-        path = public / "model.keras"
+        path = public_folder / "model.keras"
         path.write_bytes(archive_bytes(config=b"{}"))
         os.chown(path, NOBODY, NOBODY)
         told = save_as_nobody(path, tmp_path)
@@ -702,15 +690,15 @@ class TestOtherUsers:
         assert kih.verify(path).state == "unsealed"
 
     def test_a_save_over_anothers_file_in_a_sticky_directory_fails_and_leaves_nothing(
-        self, public: Path, tmp_path: Path
+        self, public_folder: Path, tmp_path: Path
     ) -> None:
-        path = public / "model.keras"
+        path = public_folder / "model.keras"
         path.write_bytes(old := archive_bytes(config=b"{}"))
         kih.seal(path, store="sidecar")
-        public.chmod(0o1777)
+        public_folder.chmod(0o1777)
         assert "refused" in save_as_nobody(path, tmp_path)
         assert path.read_bytes() == old
-        assert sorted(os.listdir(public)) == ["model.keras", "model.keras.seal"]
+        assert sorted(os.listdir(public_folder)) == ["model.keras", "model.keras.seal"]
         assert store_of(path) == "sidecar"
 
 

@@ -35,7 +35,7 @@ def canary(keras: Any) -> None:
     BUILT.clear()
 
     @keras.saving.register_keras_serializable("advisories")
-    class Canary(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    class Canary(keras.layers.Layer):
         @classmethod
         def from_config(cls, config: dict[str, Any]) -> Any:
             BUILT.append("built")

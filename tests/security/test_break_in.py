@@ -89,7 +89,7 @@ def loads_of(load: Callable[[], Any]) -> Iterator[Any]:
 def saved_module(tf: Any, path: Path, value: float) -> Path:
     """A sealed SavedModel whose function adds ``value``."""
 
-    class Adding(tf.Module):  # type: ignore[misc]
+    class Adding(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])  # type: ignore[untyped-decorator, unused-ignore]
         def add(self, number: Any) -> Any:
             return number + value

@@ -28,11 +28,11 @@ from keras_integrity_hook.errors import printable
 from keras_integrity_hook.sealing import statement
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.signing import trust_edit
-from tests.cli.test_cli import environment
 from tests.support import attacks
 from tests.support import machine as another_machine
 from tests.support.attacks import EVIL, GOOD, SIGNED, Publisher, load, refused, value_of
 from tests.support.downloads import Site, serving
+from tests.support.processes import environment
 from tests.support.signers import make_key, trusted
 
 pytestmark = [pytest.mark.usefixtures("keras"), pytest.mark.filterwarnings("ignore")]

@@ -31,6 +31,7 @@ from keras_integrity_hook.errors import (
     SigningError,
 )
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.private_directory import has_our_name
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.saving import autosign, resign, seal_writer
 from keras_integrity_hook.saving import pipeline as save
@@ -44,6 +45,7 @@ from keras_integrity_hook.signing import (
     trust_edit,
     trust_store,
 )
+from keras_integrity_hook.signing.secret import Secrets
 from tests.support import model_kinds
 from tests.support.models import CONTAINERS, write_model
 from tests.support.signers import let_trust, make_key, trusted
@@ -424,7 +426,7 @@ def test_a_private_key_given_for_a_path_is_not_repeated_in_the_error(tmp_path: P
 
 def test_no_value_of_ours_shows_a_secret(tmp_path: Path) -> None:
     make_key(tmp_path / "key", passphrase="correct horse")
-    secrets = signers.Secrets(lambda name: "correct horse")
+    secrets = Secrets(lambda name: "correct horse")
     key = signers.find(str(tmp_path / "key"), secrets)
     shown = f"{key!r} {key} {secrets!r} {key.sign!r}"
     assert "PRIVATE" not in shown
@@ -435,7 +437,7 @@ def test_a_signer_that_repeats_the_pin_does_not_get_it_into_the_error() -> None:
     def plugin(reference: str, ask: Any) -> signers.SigningKey:
         raise RuntimeError(f"token rejected PIN {ask('pin')}")
 
-    secrets = signers.Secrets(lambda name: "987654")
+    secrets = Secrets(lambda name: "987654")
     with (
         pytest.raises(SigningError, match=r"RuntimeError: token rejected PIN \*\*\*") as caught,
         signers._as_signing_errors("x:1", secrets),
@@ -483,7 +485,7 @@ def test_a_signature_that_does_not_fit_the_public_key_is_never_kept(tmp_path: Pa
     one, two = (signers.find(str(tmp_path / name)) for name in ("one", "two"))
     mixed = signers.SigningKey(one.public, two.sign)
     with pytest.raises(SigningError, match="does not fit"):
-        signers.sign_with(mixed, b"{}", "mixed", signers.Secrets(None))
+        signers.sign_with(mixed, b"{}", "mixed", Secrets(None))
 
 
 # Signing a seal that is there
@@ -618,7 +620,7 @@ def test_nothing_is_lost_when_the_signed_copy_cannot_be_written(
     with pytest.raises(SealWriteError, match="No space"):
         kih.sign(path, key=str(tmp_path / "key"))
     assert path.read_bytes() == before
-    assert not [name for name in os.listdir(tmp_path) if atomic.is_ours(name)]
+    assert not [name for name in os.listdir(tmp_path) if has_our_name(name)]
 
 
 # Saves of Keras

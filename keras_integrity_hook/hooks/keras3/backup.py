@@ -11,21 +11,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, notices
 from keras_integrity_hook.containers.kinds import KERAS_BACKUP, Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
-    IntegrityWarning,
 )
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.naming import names_model
+from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.loading import pipeline as load
-from keras_integrity_hook.notices import outside_depth
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.saving import pipeline as save
@@ -48,7 +46,7 @@ def save_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``_save_model``: write the pair beside the old one, seal it, and put it in place."""
     metadata = instance._training_metadata_path
     folder = os.path.dirname(metadata)
-    if "://" in folder:
+    if not _is_local(metadata):
         return wrapped(*args, **kwargs)
     os.makedirs(folder, exist_ok=True)  # as the original does
     if not os.access(folder, os.W_OK):
@@ -92,8 +90,7 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         earlier = instance._prev_training_metadata_path
         metadata = instance._training_metadata_path
         audit.record("fallback", metadata, outcome="retried", instead=earlier, error=error)
-        told = f"trying the backup before: {error}"
-        warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
+        notices.warn(f"trying the backup before: {error}")
         raise DamagedBackupError(error) from error
     except OSError:
         if os.path.exists(instance._prev_weights_path):
@@ -105,9 +102,10 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     metadata = instance._training_metadata_path
     folder, name = os.path.split(metadata)
     place = Place(KERAS_BACKUP, folder or ".", name)
-    if "://" not in metadata:
-        commit.finish_interrupted(place)
-    if "://" in metadata or not os.path.lexists(metadata):
+    if not _is_local(metadata):
+        return wrapped(*args, **kwargs)
+    commit.finish_interrupted(place)
+    if not os.path.lexists(metadata):
         return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     if not os.path.lexists(_seal_of(metadata)):
         # What an older version or a kill between two renames left; the weights say the rest.
@@ -153,6 +151,10 @@ def _bring_seal_back(instance: Any) -> None:
     target = _seal_of(instance._training_metadata_path)
     _remove(target)
     _copy_if_there(_seal_of(instance._prev_training_metadata_path), target)
+
+
+def _is_local(path: str) -> bool:
+    return location.of(path, location.TENSORFLOW).is_file
 
 
 def _seal_of(metadata: str) -> str:
