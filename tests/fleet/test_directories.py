@@ -31,7 +31,9 @@ COMMANDS = ("verify", "inspect", "seal", "unseal", "reseal", "sign")
 def run(command: str, *arguments: str | os.PathLike[str]) -> tuple[int, dict[str, str]]:
     """The exit status of a command, and the state of each path it tells about."""
     extra = ["--reason", "a test"] if command == "reseal" else []
-    done = CliRunner().invoke(main, [command, "--json", *extra, *map(os.fspath, arguments)])
+    done = CliRunner().invoke(
+        main, [command, "--json", *extra, *(os.fspath(one) for one in arguments)]
+    )
     results = json.loads(done.stdout)["results"]
     return done.exit_code, {result["path"]: result["state"] for result in results}
 
@@ -122,7 +124,7 @@ def plant_backup(top: Path) -> None:
     os.rename(top / "a.keras", top / "latest.weights.h5")
 
 
-PLANTS: list[Callable[[Path], None]] = [
+PLANTS: list[Callable[[Path], Any]] = [
     plant_config,
     write_keras_directory,
     plant_seal,
