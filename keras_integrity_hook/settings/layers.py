@@ -28,6 +28,13 @@ from keras_integrity_hook.settings.toml_file import Entry, Layer, PolicyFile, Ru
 PREFIX = "KERAS_INTEGRITY_"
 MODE_VARIABLE = "KERAS_INTEGRITY"
 POLICY_VARIABLE = PREFIX + "POLICY"
+HIDDEN = b"""
+mode = "enforce"
+unsealed = "reject"
+allow_opt_out = false
+lock = ["unsealed"]
+"""
+"""What is in force where the machine's policy may have been hidden: nobody knows what it says."""
 _OURS = MODE_VARIABLE.encode()
 # Variables of this prefix that are no settings.
 _OTHERS = tuple(
@@ -148,8 +155,12 @@ def variable_of(name: str) -> str:
 
 
 def _machine_file() -> PolicyFile | None:
-    data = root_owned.read_root_owned(root_owned.POLICY, LIMITS.policy)
-    return None if data is None else _parsed(data, root_owned.POLICY, Layer.MACHINE)
+    found = root_owned.look_for(root_owned.POLICY, LIMITS.policy)
+    if not isinstance(found, root_owned.Missing):
+        return _parsed(found, root_owned.POLICY, Layer.MACHINE)
+    if found.doubt is None:
+        return None
+    return _parsed(HIDDEN, f"{root_owned.POLICY} (hidden)", Layer.MACHINE)
 
 
 def _own_files() -> Iterator[PolicyFile]:
