@@ -43,6 +43,7 @@ class Limits(NamedTuple):
     root_certificates: int = 1024
     regions: int = 16_384
     region_names: int = 4 * MIB
+    damage_overlaps: int = 262_144  # pairs of a damaged chunk and a part that has bytes of it
     signatures: int = 64
     key_file: int = 64 * KIB
     trust_file: int = MIB
