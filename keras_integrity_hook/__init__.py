@@ -6,6 +6,7 @@ Nothing is imported until it is used: this package is imported at every interpre
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from keras_integrity_hook._version import __version__ as __version__
     from keras_integrity_hook.activation.state import Status as Status
     from keras_integrity_hook.activation.state import activate as activate
     from keras_integrity_hook.activation.state import assert_active as assert_active
@@ -55,9 +56,8 @@ if TYPE_CHECKING:
     from keras_integrity_hook.report import SealInfo as SealInfo
     from keras_integrity_hook.saving.provenance import provenance as provenance
 
-__version__ = "0.1.0"
-
 _HOMES = {
+    "_version": ("__version__",),
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
     "api": ("inspect", "reseal", "seal", "sign", "unseal", "verify"),
     "report": ("Report", "SealInfo"),
@@ -101,7 +101,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = list(_HOME_OF)
+__all__ = [name for name in _HOME_OF if not name.startswith("_")]
 
 
 def __getattr__(name: str) -> object:

@@ -27,9 +27,14 @@ class DamagedRange(NamedTuple):
 class IntegrityError(Exception):
     """Root of all refusals.
 
+    Control characters of the cause and the remedy are escaped here, once: either may quote a file.
+
     Args:
         cause: what happened, one sentence without a final stop.
-        path: the file concerned, as the user named it, or None.
+        path: the file concerned, as the user named it, or None. It stays as it is, so that it can
+            be opened, and is escaped where it is shown.
+        remedy: what a person can do about it, where that is not what can always be done about
+            errors of this class.
 
     Attributes:
         is_told: it was recorded already that it refuses a load.
@@ -37,16 +42,19 @@ class IntegrityError(Exception):
 
     code = "integrity-error"
     default_remedy = "Restore the file from a trusted copy."
+    _remedy: str | None = None  # errors that an older version pickled have none
 
-    def __init__(self, cause: str, *, path: str | None = None) -> None:
-        super().__init__(cause)
-        self.cause = cause
+    def __init__(self, cause: str, *, path: str | None = None, remedy: str | None = None) -> None:
+        self.cause = printable(cause)
+        super().__init__(self.cause)
         self.path = path
         self.is_told = False
+        if remedy is not None:
+            self._remedy = printable(remedy)
 
     def remedy(self) -> str:
         """What a person can do about it, in one or two sentences."""
-        return self.default_remedy
+        return self._remedy or self.default_remedy
 
     def evidence(self) -> dict[str, Any]:
         """The typed evidence as JSON-able values; empty where there is none."""
@@ -104,7 +112,7 @@ class ChecksumMismatchError(IntegrityError):
         "it on purpose, give it a new seal with 'keras-integrity reseal --reason TEXT PATH'."
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         cause: str,
         *,
@@ -112,11 +120,12 @@ class ChecksumMismatchError(IntegrityError):
         container: str = "",
         damaged: tuple[DamagedRange, ...] = (),
         parts: tuple[str, ...] = (),
+        remedy: str | None = None,
     ) -> None:
-        super().__init__(cause, path=path)
+        super().__init__(cause, path=path, remedy=remedy)
         self.container = container
         self.damaged = damaged
-        self.parts = parts
+        self.parts = tuple(printable(part) for part in parts)
         self.content_digest: str | None = None
 
     def evidence(self) -> dict[str, Any]:
@@ -222,8 +231,15 @@ class InsecureDownloadError(IntegrityError):
         "as file_hash; or fetch the file in a way you trust and give Keras the local path."
     )
 
-    def __init__(self, cause: str, *, path: str | None = None, urls: tuple[str, ...] = ()) -> None:
-        super().__init__(cause, path=path)
+    def __init__(
+        self,
+        cause: str,
+        *,
+        path: str | None = None,
+        urls: tuple[str, ...] = (),
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(cause, path=path, remedy=remedy)
         self.urls = urls
 
     def evidence(self) -> dict[str, Any]:
@@ -251,8 +267,9 @@ class NotSignedError(IntegrityError):
         path: str | None = None,
         signers: tuple[str, ...] = (),
         needed: int = 0,
+        remedy: str | None = None,
     ) -> None:
-        super().__init__(cause, path=path)
+        super().__init__(cause, path=path, remedy=remedy)
         self.signers = signers
         self.needed = needed
 
@@ -310,10 +327,17 @@ class InsecurePermissionsError(IntegrityError):
         "check the model: others could have changed it."
     )
 
-    def __init__(
-        self, cause: str, *, path: str | None = None, found: str = "", mode: int = 0, owner: int = 0
+    def __init__(  # noqa: PLR0913
+        self,
+        cause: str,
+        *,
+        path: str | None = None,
+        found: str = "",
+        mode: int = 0,
+        owner: int = 0,
+        remedy: str | None = None,
     ) -> None:
-        super().__init__(cause, path=path)
+        super().__init__(cause, path=path, remedy=remedy)
         self.found = found
         self.mode = mode
         self.owner = owner
@@ -323,18 +347,10 @@ class InsecurePermissionsError(IntegrityError):
 
 
 class SigningError(IntegrityError):
-    """A key cannot be read or used, or a trust file cannot be changed.
-
-    Args:
-        remedy: what to do, where it is not about a private key.
-    """
+    """A key cannot be read or used, or a trust file cannot be changed."""
 
     code = "signing-failed"
     default_remedy = "Check the key's path, its permissions (0600) and its passphrase."
-
-    def __init__(self, cause: str, *, path: str | None = None, remedy: str | None = None) -> None:
-        super().__init__(cause, path=path)
-        self.default_remedy = remedy or self.default_remedy
 
 
 class MalformedBundleError(IntegrityError):
@@ -386,7 +402,12 @@ class UnverifiedDownloadWarning(IntegrityWarning):
 
 
 def printable(text: str) -> str:
-    """``text`` with control characters escaped, so that a file name cannot forge a log line."""
+    """``text`` with control characters escaped, so that a file name cannot forge a log line.
+
+    What it gives is printable and is left as it is when it gets here again.
+    """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

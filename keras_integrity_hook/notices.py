@@ -1,21 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where in the user's own program are we? A warning is to show that line."""
+"""What is said beside an answer: warnings at the user's own line, and trouble that stops nothing.
+
+Nothing here takes a lock: a child forked meanwhile, a signal handler and a finalizer may warn too.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Hashable, Iterable
+from types import FrameType
+
+from keras_integrity_hook.errors import IntegrityWarning, printable
+
+# Frames between the user's line and ours, by the package of their module.
+_BETWEEN = frozenset(
+    {
+        "contextlib",
+        "importlib",
+        "keras",
+        "keras_hub",
+        "keras_integrity_hook",
+        "tensorflow",
+        "tf_keras",
+        "urllib",
+        "wrapt",
+    }
+)
+_KEYS_KEPT = 1 << 15  # above what one set may have files; the oldest are forgotten first
+_seen: dict[Hashable, object] = {}
 
 
-def outside_depth() -> int:
-    """The stack level of the first frame outside this package, Keras and wrapt: the user's line."""
-    inside = {"keras_integrity_hook", "keras", "tf_keras", "tensorflow", "wrapt"}
-    inside |= {"contextlib", "urllib"}
-    frame = sys._getframe(1)
-    depth = 1
+def warn(
+    message: str,
+    category: type[IntegrityWarning] = IntegrityWarning,
+    *,
+    once: Hashable = None,
+    covers: Iterable[Hashable] = (),
+) -> None:
+    """Warn at the user's line: the innermost frame outside this package and the libraries we wrap.
+
+    Args:
+        message: shown with its control characters escaped.
+        once: a key, such as a path. In one process a category warns once for each key; None warns
+            each time, as far as the program's filters let it.
+        covers: further keys that this warning speaks for, such as the files of a set.
+
+    Raises:
+        IntegrityWarning: the program's filters make it an error. The key is then forgotten, so
+            that trying again raises again.
+    """
+    key = (category, once)
+    if once is not None and not first_time(key):
+        return
+    try:
+        _warn_at(_users_frame(), printable(message), category)
+    except BaseException:
+        _seen.pop(key, None)
+        raise
+    for other in covers:
+        first_time((category, other))
+
+
+def trouble(text: str) -> None:
+    """Log ``text`` as a warning, the first time in this process. Never raises.
+
+    For what went wrong beside a load or save and must not stop it.
+    """
+    with contextlib.suppress(Exception):  # a program's own logging filter or handler
+        if first_time((trouble, text)):
+            import logging
+
+            logging.getLogger("keras_integrity_hook").warning("%s", printable(text))
+
+
+def first_time(key: Hashable) -> bool:
+    """Whether ``key`` is new to this process; it is not, from now on. Holds a bounded number."""
+    token = object()
+    first = _seen.setdefault(key, token) is token  # atomic: of several threads one is the first
+    while len(_seen) > _KEYS_KEPT:
+        # Another thread may add or forget one meanwhile.
+        with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+            del _seen[next(iter(_seen))]
+    return first
+
+
+def _users_frame() -> FrameType:
+    frame = outermost = sys._getframe(1)
     while frame.f_back is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        if name.partition(".")[0] not in inside:
-            return depth
         frame = frame.f_back
-        depth += 1
-    return depth
+        if not _is_between(frame):
+            return frame
+        outermost = frame
+    return outermost
+
+
+def _is_between(frame: FrameType) -> bool:
+    module = frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.partition(".")[0] in _BETWEEN
+
+
+def _warn_at(frame: FrameType, message: str, category: type[Warning]) -> None:
+    # Not warnings.warn with a stack level: it counts frames otherwise than they are stacked where
+    # an import is among them.
+    variables = frame.f_globals
+    warnings.warn_explicit(
+        message,
+        category,
+        filename=frame.f_code.co_filename,
+        lineno=frame.f_lineno,
+        module=str(variables.get("__name__", "<unknown>")),
+        registry=variables.setdefault("__warningregistry__", {}),
+    )

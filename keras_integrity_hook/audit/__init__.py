@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keras_integrity_hook import notices
 from keras_integrity_hook.errors import AuditError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def seal_facts(said: Statement) -> dict[str, object]:
 def _write(
     target: str | None, told: dict[str, object], path: str | None, *, required: bool
 ) -> None:
-    from keras_integrity_hook.audit import log_file, syslog, timeouts, trouble
+    from keras_integrity_hook.audit import log_file, syslog, timeouts
 
     try:
         if target is None:
@@ -79,4 +80,4 @@ def _write(
         if required:
             cause = f"the event '{told['event']}' could not be recorded in {target} ({why})"
             raise AuditError(cause, path=path) from error
-        trouble.report_once(f"audit: events are not recorded in {target} ({why})")
+        notices.trouble(f"audit: events are not recorded in {target} ({why})")

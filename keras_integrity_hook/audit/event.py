@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 
-from keras_integrity_hook import __version__
+from keras_integrity_hook._version import __version__
 from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.limits import LIMITS
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keras_integrity_hook import notices
 from keras_integrity_hook.audit import telemetry
 
 if TYPE_CHECKING:
@@ -76,19 +77,19 @@ def is_heard(event: str, outcome: str) -> bool:
 
 def tell(told: dict[str, Any]) -> None:
     """Call every listener; never raises and returns within seconds."""
-    from keras_integrity_hook.audit import timeouts, trouble
+    from keras_integrity_hook.audit import timeouts
 
     for built_in in (log, telemetry.emit):
         try:
             built_in(told)
         except Exception as error:  # a program's own logging filter or span processor
-            trouble.report_once(f"audit: {built_in.__module__} failed: {error!r}")
+            notices.trouble(f"audit: {built_in.__module__} failed: {error!r}")
     for listener in others():
         token = _is_listener.set(True)
         try:
             timeouts.call(listener.name, listener.hear, copy.deepcopy(told))
         except BaseException as error:  # SystemExit as well: it was raised in a thread
-            trouble.report_once(f"audit: listener {listener.name} failed: {error!r}")
+            notices.trouble(f"audit: listener {listener.name} failed: {error!r}")
         finally:
             _is_listener.reset(token)
 
@@ -116,13 +117,11 @@ def others() -> tuple[Listener, ...]:
 
 
 def _search() -> list[Listener]:
-    from keras_integrity_hook.audit import trouble
-
     found = []
     try:
         points = list(_points())
     except Exception as error:  # a distribution with broken metadata
-        trouble.report_once(f"audit: listeners cannot be looked for: {error!r}")
+        notices.trouble(f"audit: listeners cannot be looked for: {error!r}")
         return []
     for point in points:
         if point.value.partition(".")[0] == "keras_integrity_hook":
@@ -130,7 +129,7 @@ def _search() -> list[Listener]:
         try:
             found.append(Listener(point.value, point.load()))
         except Exception as error:
-            trouble.report_once(f"audit: listener {point.value} cannot be loaded: {error!r}")
+            notices.trouble(f"audit: listener {point.value} cannot be loaded: {error!r}")
     return found
 
 

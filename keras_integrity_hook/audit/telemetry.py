@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keras_integrity_hook import __version__
+from keras_integrity_hook._version import __version__
 
 PREFIX = "keras_integrity."
 _TRACE = "opentelemetry.trace"

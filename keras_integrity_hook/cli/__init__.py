@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from keras_integrity_hook import __version__
+from keras_integrity_hook._version import __version__
 
 _COMMANDS = {
     "verify": "files",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.sidecar import Sidecar
@@ -49,8 +50,8 @@ class Descriptor:
 class ModelFile:
     """One open model; its descriptors are the only way its bytes are reached from here on.
 
-    Where it has a seal it is a :class:`SealedModel`, which :func:`model_of` sees to. Values made
-    from it share its descriptors, and to close one of them closes all.
+    Where it has a seal it is a :class:`SealedModel`, see :meth:`under`. Values made from it share
+    its descriptors, and to close one of them closes all.
 
     Attributes:
         path: as the user named it.
@@ -73,6 +74,10 @@ class ModelFile:
         """The descriptor of a single file; -1 for a set, and when it is closed."""
         return self.descriptor.fd
 
+    def under(self, seal: Seal | None) -> ModelFile:
+        """The same open model under ``seal`` if that is one."""
+        return self if seal is None else self.with_seal(seal)
+
     def with_seal(self, seal: Seal, content: Content | None = None) -> SealedModel:
         """The same open model under ``seal``, its content taken for ``content`` if that is given.
 
@@ -83,9 +88,7 @@ class ModelFile:
 
     def without_seal(self) -> ModelFile:
         """The same open model as one that has no seal."""
-        return ModelFile(
-            self.path, self.descriptor, self.container, self.content, None, self.files
-        )
+        return ModelFile(self.path, self.descriptor, self.container, self.content, None, self.files)
 
     def close(self) -> None:
         """Close what is open; calling it again does nothing."""
@@ -93,7 +96,7 @@ class ModelFile:
         if self.files is not None:
             self.files.close()
 
-    def __enter__(self) -> ModelFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -112,18 +115,11 @@ class SealedModel(ModelFile):
     seal: Seal
 
 
-def model_of(
-    path: str,
-    fd: int,
-    container: str,
-    content: Content,
-    seal: Seal | None,
-    files: OpenSet | None = None,
-) -> ModelFile:
-    """The open model, a :class:`SealedModel` where there is a seal.
+def single_file(path: str, fd: int, container: str, content: Content) -> ModelFile:
+    """The open file ``fd``, taken over, with no seal so far."""
+    return ModelFile(path, Descriptor(fd), container, content, None)
 
-    Args:
-        fd: of a single file, taken over; -1 for a set.
-    """
-    model = ModelFile(path, Descriptor(fd), container, content, None, files)
-    return model if seal is None else model.with_seal(seal)
+
+def set_of_files(path: str, files: OpenSet) -> ModelFile:
+    """The open set ``files``, taken over, with no seal so far."""
+    return ModelFile(path, Descriptor(-1), files.place.kind.container, files.content, None, files)

@@ -144,13 +144,11 @@ class _Differences:
         if not told:
             return
         parts = tuple(map(shown, (*self.changed, *self.missing, *self.unlisted)))
-        error = ChecksumMismatchError(
-            f"the model is not the one that was signed; {'; '.join(told)}", parts=parts
-        )
-        error.default_remedy = (
+        cause = f"the model is not the one that was signed; {'; '.join(told)}"
+        remedy = (
             "Restore it from its signer's copy. If it was changed on purpose, have it signed again."
         )
-        raise error
+        raise ChecksumMismatchError(cause, parts=parts, remedy=remedy)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -4,25 +4,19 @@
 from __future__ import annotations
 
 import logging
-import threading
-import warnings
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.errors import (
     InsecureDownloadError,
-    IntegrityWarning,
     UnverifiedDownloadWarning,
     printable,
 )
-from keras_integrity_hook.notices import outside_depth
 
 # What Keras loads a model or weights from, by name. Archives and plain .npz are data sets.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".weights.json", ".weights.npz", "saved_model.pb")
 
 _log = logging.getLogger("keras_integrity_hook")
-_reported: set[str] = set()
-_reported_lock = threading.Lock()
 
 
 class Download:
@@ -82,7 +76,7 @@ class Download:
             raise error
         self._settled = self._recorded = True
         audit.record("download", self._urls[0], outcome="warned", error=error)
-        warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
+        notices.warn(str(error))
 
     def _record(self) -> None:
         # Once: where it is redirected to later makes no difference, or ends in a refusal.
@@ -92,17 +86,12 @@ class Download:
 
     def _report_missing_hash(self) -> None:
         origin = self._urls[0]
-        with _reported_lock:
-            first = origin not in _reported
-            _reported.add(origin)
-        if not first:
-            return
         message = f"{origin}: a model file is downloaded without a hash to compare it with"
-        if self._quiet:
+        if not self._quiet:
+            message += ". Give its SHA-256 as file_hash."
+            notices.warn(message, UnverifiedDownloadWarning, once=origin)
+        elif notices.first_time((UnverifiedDownloadWarning, origin)):
             _log.info(message)
-            return
-        message += ". Give its SHA-256 as file_hash."
-        warnings.warn(message, UnverifiedDownloadWarning, stacklevel=outside_depth())
 
 
 def is_model_name(path: str) -> bool:

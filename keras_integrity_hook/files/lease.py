@@ -12,6 +12,7 @@ on file systems alone where it was tried that they hold, and everywhere else non
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import os
@@ -64,10 +65,9 @@ class ReadLease:
         """
         owner, self._owner = self._owner, -1
         if owner == os.getpid() and _SET_LEASE is not None:
-            try:
+            # A writer that waited for longer than lease-break-time has ended it.
+            with contextlib.suppress(OSError):
                 fcntl.fcntl(self._fd, _SET_LEASE, fcntl.F_UNLCK)
-            except OSError:
-                pass  # a writer has waited for longer than lease-break-time: there is none left
 
 
 def is_kept_at(fd: int) -> bool:

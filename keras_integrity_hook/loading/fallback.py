@@ -7,12 +7,11 @@ The model in its place is loaded as any other, under the same policy. Nothing ta
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.errors import (
     AuditError,
     ConfigurationError,
@@ -23,7 +22,6 @@ from keras_integrity_hook.errors import (
     UnsupportedKerasError,
     printable,
 )
-from keras_integrity_hook.notices import outside_depth
 
 # These say nothing of the model: another one would not be any safer.
 _FINAL = (
@@ -94,7 +92,7 @@ def _fallen_back(
         raise error from None
     told = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
     audit.record("fallback", path, outcome="ok", why=told, fallback=fallback, error=error)
-    warnings.warn(f"{told}: {error.cause}", FallbackWarning, stacklevel=outside_depth())
+    notices.warn(f"{told}: {error.cause}", FallbackWarning)
     return model
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile, model_of
+from keras_integrity_hook.containers.model_file import ModelFile, single_file
 from keras_integrity_hook.containers.opening import duplicated, open_regular, open_set
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.saving import settled
@@ -42,23 +42,23 @@ class Closable(Protocol):
         """Give back what it holds; calling it again does nothing."""
 
 
-Checked = TypeVar("Checked", bound=Closable, covariant=True)
-Unchecked = TypeVar("Unchecked", covariant=True)
+Checked_co = TypeVar("Checked_co", bound=Closable, covariant=True)
+Unchecked_co = TypeVar("Unchecked_co", covariant=True)
 
 
-class Form(Protocol[Checked, Unchecked]):
+class Form(Protocol[Checked_co, Unchecked_co]):
     """What is different about single files and sets."""
 
     def open(self, located: Located) -> ModelFile:
         """Steps 2 and 3. Raises IntegrityError."""
 
-    def hand_over(self, verified: Verified) -> Checked:
+    def hand_over(self, verified: Verified) -> Checked_co:
         """Step 6; takes ``verified`` over. Raises IntegrityError."""
 
-    def hand_over_unsealed(self, model: ModelFile) -> Unchecked:
+    def hand_over_unsealed(self, model: ModelFile) -> Unchecked_co:
         """Step 6, of what has no seal and needs none; takes ``model`` over."""
 
-    def hand_over_damaged(self, located: Located) -> Unchecked:
+    def hand_over_damaged(self, located: Located) -> Unchecked_co:
         """What mode ``warn`` lets through. Raises UnreadableFileError."""
 
 
@@ -86,7 +86,7 @@ class SingleFile:
         path, given = located.path, located.fd
         fd = open_regular(path) if given is None else duplicated(path, given)
         content = FileContent(fd, 0, os.fstat(fd).st_size)
-        return VerifiedFile.unchecked(model_of(path, fd, "unknown", content, None))
+        return VerifiedFile.unchecked(single_file(path, fd, "unknown", content))
 
 
 class FileSet(NamedTuple):

@@ -6,7 +6,7 @@
 2. *Open* it, once; from here on its path is only a name.
 3. *Decode* its seal: sealed, unsealed, or damaged, which no policy lets pass.
 4. *Admit* it: is it what the policy demands, under every name it has?
-5. *Verify* it: every chunk of the content, kept from then on as it was, or compared as it is served.
+5. *Verify* it: every chunk, kept from then on as it was, or compared again as it is served.
 6. *Hand it over*, when that is recorded: a file as a file object, a set as a private directory.
 
 ``Located → Opened → Admitted → Verified → what is handed over``: each step takes what only the one
@@ -21,10 +21,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile, SealedModel, model_of
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel, single_file
 from keras_integrity_hook.containers.opening import look_at
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
@@ -32,7 +33,13 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.loading import in_progress, override
-from keras_integrity_hook.loading.forms import Checked, FileSet, Form, Located, SingleFile, Unchecked
+from keras_integrity_hook.loading.forms import (
+    Closable,
+    FileSet,
+    Form,
+    Located,
+    SingleFile,
+)
 from keras_integrity_hook.loading.surfacing import surfacing_failures
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.policy.admission import Admitted
@@ -43,6 +50,8 @@ from keras_integrity_hook.verification.verified_file import VerifiedFile
 
 __all__ = ["open_verified", "refuse_broken", "surfacing_failures", "verified_set"]
 
+_Checked = TypeVar("_Checked", bound=Closable)
+_Unchecked = TypeVar("_Unchecked")
 _ATTEMPTS = 4  # to check a set that is saved anew meanwhile
 
 
@@ -68,7 +77,7 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
     handed = handed_out.file_at(path) if fd is None else None
     if handed is not None:
         # A file of a set, checked with it and pinned; its guard watches the lease.
-        part = model_of(handed.path, -1, "hdf5", handed.content, None)
+        part = single_file(handed.path, -1, "hdf5", handed.content)
         return in_progress.current().hand_out(VerifiedFile.unchecked(part))
     return in_progress.current().hand_out(_load(Located(path, fd=fd), SingleFile()))
 
@@ -113,7 +122,7 @@ def verified_set(
 
 
 @settings.held()
-def _load(located: Located, form: Form[Checked, Unchecked]) -> Checked | Unchecked:
+def _load(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
     """All steps. Raises IntegrityError, once it is recorded; FileNotFoundError."""
     _finish_interrupted_save(located)  # 1
     try:
@@ -129,19 +138,19 @@ def _load(located: Located, form: Form[Checked, Unchecked]) -> Checked | Uncheck
     return form.hand_over_damaged(located) if pinned is None else _handed_pinned(pinned, form)
 
 
-def _handed_over(located: Located, form: Form[Checked, Unchecked]) -> Checked | Unchecked:
+def _handed_over(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
     """Steps 2 to 6; again if the set was saved anew meanwhile, which is no damage."""
     for _ in range(_ATTEMPTS - 1):
         before = _seal_identity(located)
         try:
-            return _handed_over_once(located, form)
+            return _attempted(located, form)
         except ChecksumMismatchError:
             if _seal_identity(located) == before:
                 raise
-    return _handed_over_once(located, form)
+    return _attempted(located, form)
 
 
-def _handed_over_once(located: Located, form: Form[Checked, Unchecked]) -> Checked | Unchecked:
+def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
     with contextlib.ExitStack() as undo:
         opened = Opened(located, form.open(located))  # 2, 3
         undo.callback(opened.model.close)
@@ -191,12 +200,10 @@ def _absent(located: Located, error: IntegrityError) -> OSError | None:
 
 
 def _pinned_by_override(located: Located, error: IntegrityError) -> SealedModel | None:
-    return override.admitted(
-        located.path, error, located.place, fd=located.fd, named=located.named
-    )
+    return override.admitted(located.path, error, located.place, fd=located.fd, named=located.named)
 
 
-def _handed_pinned(pinned: SealedModel, form: Form[Checked, Unchecked]) -> Checked:
+def _handed_pinned(pinned: SealedModel, form: Form[_Checked, _Unchecked]) -> _Checked:
     """Steps 5 and 6 of what a person let through."""
     with contextlib.ExitStack() as undo:
         undo.callback(pinned.close)

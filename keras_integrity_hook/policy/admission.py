@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import os
-import threading
-import warnings
 from typing import NamedTuple
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
@@ -16,16 +14,11 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
     UnsealedModelWarning,
-    printable,
 )
 from keras_integrity_hook.files import permissions
-from keras_integrity_hook.notices import outside_depth
 from keras_integrity_hook.policy import checks, evidence
 from keras_integrity_hook.policy.refusal import is_refused
 from keras_integrity_hook.settings import Settings
-
-_warned: set[str] = set()
-_warned_lock = threading.Lock()
 
 
 class Admitted(NamedTuple):
@@ -120,14 +113,8 @@ def warn_unsealed(path: str, *also: str) -> None:
     Args:
         also: paths of its files, which need no warning of their own.
     """
-    with _warned_lock:
-        first = path not in _warned
-        _warned.update((path, *also))
-    if first:
-        error = UnsealedModelError("the model has no seal; nothing vouches for its bytes")
-        warnings.warn(
-            f"{printable(path)}: {error}", UnsealedModelWarning, stacklevel=outside_depth()
-        )
+    error = UnsealedModelError("the model has no seal; nothing vouches for its bytes", path=path)
+    notices.warn(str(error), UnsealedModelWarning, once=path, covers=also)
 
 
 def refuse_unsealed(path: str, what: str = "the model") -> None:

@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-import warnings
-
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.errors import (
     AuditError,
     ConfigurationError,
     IntegrityError,
-    IntegrityWarning,
     OverrideRefusedError,
     UnreadableFileError,
     UnsealedModelError,
 )
-from keras_integrity_hook.notices import outside_depth
 
 _FINAL = (
     AuditError,
@@ -33,7 +29,7 @@ def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
         return True
     if report:
         audit.record("load", error.path, outcome="warned", error=error)
-        warnings.warn(str(error), IntegrityWarning, stacklevel=outside_depth())
+        notices.warn(str(error))
     return False
 
 

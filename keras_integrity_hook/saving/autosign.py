@@ -9,18 +9,15 @@ Anywhere else the model is saved with its seal and without a signature, and said
 from __future__ import annotations
 
 import logging
-import warnings
 
-from keras_integrity_hook import audit, settings
+from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.containers.model_file import Seal
 from keras_integrity_hook.errors import (
     IntegrityError,
-    IntegrityWarning,
     NotSignedError,
     SigningError,
     printable,
 )
-from keras_integrity_hook.notices import outside_depth
 from keras_integrity_hook.policy import evidence as signatures_on
 from keras_integrity_hook.sealing.envelope import Signature
 from keras_integrity_hook.settings import Settings
@@ -94,15 +91,14 @@ def refuse_to_vouch(seal: Seal, path: str) -> None:
     except SigningError:
         return  # nor can the save sign with it, and will say so
     cause = "the files that are there already are signed by nobody, and the save would sign them"
-    error = NotSignedError(cause, path=path)
-    error.default_remedy = (
+    remedy = (
         "Check them and sign them with 'keras-integrity sign PATH', or save to another directory."
     )
-    raise error
+    raise NotSignedError(cause, path=path, remedy=remedy)
 
 
 def _tell(path: str | None, error: IntegrityError) -> None:
     audit.record("sign", path, outcome="failed", error=error)
     told = f"save {printable(path or 'model')}: not signed: {error}"
     _log.error("%s", told)
-    warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
+    notices.warn(told)

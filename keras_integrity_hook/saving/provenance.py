@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from keras_integrity_hook import __version__
+from keras_integrity_hook._version import __version__
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import statement

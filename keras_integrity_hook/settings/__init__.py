@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 
-from keras_integrity_hook.errors import IntegrityError, IntegrityWarning
-from keras_integrity_hook.notices import outside_depth
+from keras_integrity_hook import notices
+from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
 from keras_integrity_hook.settings.choices import (
     Downloads,
@@ -123,7 +122,7 @@ def for_save(path: str | None) -> Settings:
 
         told = f"saved without regard to settings that have a mistake: {error}"
         logging.getLogger("keras_integrity_hook").error("%s", told)
-        warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
+        notices.warn(told)
         return of_machine(path)
 
 

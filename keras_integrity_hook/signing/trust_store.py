@@ -151,12 +151,12 @@ def _owned(path: str, *, required: bool = False) -> TrustFile | None:
         return known[1]
     data = read_owned(path, named=required)
     if data is None and required:
-        error = ConfigurationError(f"the trust file that {VARIABLE} names is missing", path=path)
-        error.default_remedy = (
+        cause = f"the trust file that {VARIABLE} names is missing"
+        remedy = (
             "'keras-integrity trust add --file FILE NAME PUBLIC' makes one; until then nothing "
             "is loaded that has a seal."
         )
-        raise error
+        raise ConfigurationError(cause, path=path, remedy=remedy)
     return _remember(path, identity, data)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel, model_of
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel, set_of_files
 from keras_integrity_hook.containers.opening import errors_of, open_model
 from keras_integrity_hook.sealing import canonical, statement, tree
 from keras_integrity_hook.sealing.content import Content
@@ -113,7 +113,7 @@ def _open_present(path: str, place: Place) -> ModelFile:
         files = file_set.open_directory(place)
         try:
             file_set.open_listed(files, members, hold=True)
-            return model_of(path, -1, place.kind.container, files.content, None, files)
+            return set_of_files(path, files)
         except BaseException:
             files.close()
             raise

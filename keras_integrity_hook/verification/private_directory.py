@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A directory of ours for the time of a load, reached by its descriptor and by no name.
 
-TMPDIR may be a place where others can rename what is not theirs (no sticky bit). So the directory is
-opened once, and everything in it is made, found and removed from there; what is handed out is a
+TMPDIR may be a place where others can rename what is not theirs (no sticky bit). So the directory
+is opened once, and everything in it is made, found and removed from there; what is handed out is a
 path that leads through the descriptor (CWE-367, CWE-379).
 """
 

@@ -708,7 +708,7 @@ def test_log_that_cannot_be_written_does_not_fail_or_block_a_save(
 ) -> None:
     where = unwritable(kind, log)
     monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", where)
-    monkeypatch.setattr("keras_integrity_hook.audit.trouble._said", set())
+    monkeypatch.setattr("keras_integrity_hook.notices._seen", {})
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     begun = time.monotonic()
     for name in ("a.keras", "b.keras"):

@@ -22,6 +22,7 @@ import pytest
 import trustme
 
 import keras_integrity_hook as kih
+from keras_integrity_hook import notices
 from keras_integrity_hook.downloads import rules
 from tests.support.downloads import Site, serving
 from tests.support.models import archive_bytes
@@ -48,7 +49,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: tru
     authority.cert_pem.write_to_path(str(certificate))
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setattr(urllib.request, "_opener", None)
-    monkeypatch.setattr(rules, "_reported", set())
+    monkeypatch.setattr(notices, "_seen", {})
 
 
 @pytest.fixture

@@ -11,21 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, notices
 from keras_integrity_hook.containers.kinds import KERAS_BACKUP, Place
 from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
-    IntegrityWarning,
 )
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.naming import names_model
 from keras_integrity_hook.loading import pipeline as load
-from keras_integrity_hook.notices import outside_depth
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.saving import pipeline as save
@@ -92,8 +89,7 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         earlier = instance._prev_training_metadata_path
         metadata = instance._training_metadata_path
         audit.record("fallback", metadata, outcome="retried", instead=earlier, error=error)
-        told = f"trying the backup before: {error}"
-        warnings.warn(told, IntegrityWarning, stacklevel=outside_depth())
+        notices.warn(f"trying the backup before: {error}")
         raise DamagedBackupError(error) from error
     except OSError:
         if os.path.exists(instance._prev_weights_path):
