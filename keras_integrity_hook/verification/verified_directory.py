@@ -46,6 +46,7 @@ class VerifiedDirectory:
         self._verified = verified
         self._files = verified.files
         self._below = below
+        self._owner: weakref.finalize[[PrivateDirectory], Any] | None = None
         try:
             self._private = PrivateDirectory()
         except OSError as error:
@@ -77,7 +78,8 @@ class VerifiedDirectory:
         Raises:
             ChecksumMismatchError: a file was changed while it was being loaded.
         """
-        self._verified.check_again()
+        if self._owner is None:
+            self._verified.check_again()
         try:
             self._private.check_entries()
         except ChecksumMismatchError as error:
@@ -102,7 +104,7 @@ class VerifiedDirectory:
         self._verified.check_again()  # the copies were made of it
         self._private.note_entries()
         self._remove.detach()
-        weakref.finalize(owner, _remove, self._private)
+        self._owner = weakref.finalize(owner, _remove, self._private)
         self._verified.close()
 
     def close(self) -> None:
