@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 
 from keras_integrity_hook.containers.kinds import SIDECAR, Place
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, private_directory
 
 
 def put_files_in_place(source: Path, place: Place) -> None:
@@ -32,6 +32,8 @@ def put_files_in_place(source: Path, place: Place) -> None:
         OSError: the old files are as they were, unless only some of them may be replaced.
     """
     for name in os.listdir(source):
+        if private_directory.is_marker(name):
+            continue
         if not place.owns(name):  # an object's own file, of a kind we know nothing of
             atomic.put_in_place(source / name, Path(place.directory, name))
     for _ in range(100):
@@ -97,6 +99,7 @@ def _finish(place: Place) -> bool:
             return False
         _move_set(source, place)
         with contextlib.suppress(OSError):
+            private_directory.unmark(source)
             os.rmdir(committed)
         return True
     finally:
@@ -141,4 +144,4 @@ def _committed(place: Place) -> Path:
     # is the name of a file has another.
     alone = b"/" if place.kind is SIDECAR else b""
     digest = hashlib.sha256(os.fsencode(place.stem) + alone).hexdigest()[:16]
-    return Path(place.directory, f".{digest}{atomic.COMMITTED}")
+    return Path(place.directory, f".{digest}{private_directory.COMMITTED}")

@@ -17,7 +17,7 @@ from keras_integrity_hook import audit
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import open_set
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, exchange
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.saving import autosign
 from keras_integrity_hook.saving import pipeline as save
@@ -72,7 +72,7 @@ def _save(target: Path, kind: Kind, write: Callable[[str], _Result], path: str) 
             # What a loader reads was taken along already, where it will be sealed.
             return name == kind.seal or (vouched and kind.is_read(name))
 
-        atomic.put_directory_in_place(private, target, is_replaced, finish=finish)
+        exchange.put_directory_in_place(private, target, is_replaced, finish=finish)
         return result
 
 

@@ -23,7 +23,7 @@ from keras_integrity_hook.errors import (
     SigningError,
     printable,
 )
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, exchange, private_directory
 from keras_integrity_hook.saving import autosign, commit, seal_writer, sidecars
 
 _log = logging.getLogger("keras_integrity_hook")
@@ -130,7 +130,7 @@ def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]
             return save_into_directory(target, kind, written, path)
         with atomic.private_sibling(target) as private:
             result = write_privately(private, write)
-            atomic.put_directory_in_place(
+            exchange.put_directory_in_place(
                 private,
                 target,
                 _replaced_in(Place(kind, str(target), "")),
@@ -261,8 +261,9 @@ def _seal_if_complete(place: Place, path: str) -> None:
     # What cannot be opened cannot be sealed either, and sealing says why.
     with contextlib.suppress(IntegrityError), file_set.open_directory(place) as found:
         file_set.open_present(found)
-        if found.others:
-            why = f"'{file_set.shown(found.others[0])}' is of no known kind"
+        others = [name for name in found.others if not private_directory.is_marker(name)]
+        if others:
+            why = f"'{file_set.shown(others[0])}' is of no known kind"
             audit.record("save", path, outcome="unsealed", why=why)
             return
     seal_written(place, path)
@@ -286,14 +287,14 @@ def is_being_sealed(target: Path) -> bool:
 
 def _is_inside_other_save(target: Path) -> bool:
     """Whether ``target`` is one of the files that an outer save will seal together."""
-    return is_in_progress() and (is_being_sealed(target) or atomic.is_ours(target.parent.name))
+    return is_in_progress() and (is_being_sealed(target) or atomic.is_ours(target.parent))
 
 
 def is_replaceable(target: Path) -> bool:
     """Whether another directory can be put in the place of ``target``."""
     if _holds_working_directory(target) or not os.access(target.parent, os.W_OK):
         return False
-    return not target.exists() or not atomic.holds_foreign_ground(target)
+    return not target.exists() or not exchange.holds_foreign_ground(target)
 
 
 def _holds_working_directory(target: Path) -> bool:

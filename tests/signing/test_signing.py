@@ -31,6 +31,7 @@ from keras_integrity_hook.errors import (
     SigningError,
 )
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.private_directory import has_our_name
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.saving import autosign, resign, seal_writer
 from keras_integrity_hook.saving import pipeline as save
@@ -619,7 +620,7 @@ def test_nothing_is_lost_when_the_signed_copy_cannot_be_written(
     with pytest.raises(SealWriteError, match="No space"):
         kih.sign(path, key=str(tmp_path / "key"))
     assert path.read_bytes() == before
-    assert not [name for name in os.listdir(tmp_path) if atomic.is_ours(name)]
+    assert not [name for name in os.listdir(tmp_path) if has_our_name(name)]
 
 
 # Saves of Keras

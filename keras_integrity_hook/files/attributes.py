@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plain overwrite leaves as it is, and a replacement has to be given: owner, group, mode,
+access control list, extended attributes and label."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+
+_ACL = "system.posix_acl_access"
+# About the bytes that go (capabilities(7), the kernel's IMA and EVM), or about the layer of an
+# overlay that the file lies in.
+_OF_THE_CONTENT = ("security.capability", "security.ima", "security.evm", "trusted.overlay.")
+_UNKNOWN = {errno.ENOTSUP, errno.ENOSYS}
+
+
+def carry_over(old: int, new: int) -> bool:
+    """Give the file behind the descriptor ``new`` all that it can have of ``old``'s.
+
+    Returns:
+        Whether it is all now. Where the owner cannot be given the group still is.
+    """
+    was, made = os.fstat(old), os.fstat(new)
+    kept = _carry_owner(new, was, made)
+    kept = _carry_extended(old, new) and kept
+    try:
+        if stat.S_IMODE(os.fstat(new).st_mode) != stat.S_IMODE(was.st_mode):
+            os.fchmod(new, stat.S_IMODE(was.st_mode))
+    except PermissionError:
+        return False
+    return kept
+
+
+def _carry_owner(new: int, was: os.stat_result, made: os.stat_result) -> bool:
+    if (was.st_uid, was.st_gid) == (made.st_uid, made.st_gid):
+        return True
+    try:
+        os.fchown(new, was.st_uid, was.st_gid)
+    except PermissionError:
+        with contextlib.suppress(PermissionError):
+            os.fchown(new, -1, was.st_gid)
+        return False
+    return True
+
+
+def _carry_extended(old: int, new: int) -> bool:
+    if not hasattr(os, "listxattr"):
+        return True
+    wanted, present = _extended(old), _extended(new)
+    kept = True
+    for name in {*wanted, *present}:
+        if wanted.get(name) == present.get(name) or name.startswith(_OF_THE_CONTENT):
+            continue
+        try:
+            if name in wanted:
+                os.setxattr(new, name, wanted[name])
+            elif name == _ACL:  # from the directory's default, which an old file did not get
+                os.removexattr(new, name)
+        except OSError:
+            kept = False
+    return kept
+
+
+def _extended(fd: int) -> dict[str, bytes]:
+    try:
+        return {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
+    except OSError as error:
+        if error.errno in _UNKNOWN:
+            return {}
+        raise

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private directories beside what they are to replace: made, marked, locked, and swept when dead.
+
+A name proves nothing: whoever may write the directory around one can give any directory that name.
+So ours hold a **marker**, an empty file whose name states the inode and the owner of the directory
+that it is in. A directory that was renamed to look like ours has none, and nobody else can write
+into a directory of mode 0700; what is not ours is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+
+from keras_integrity_hook.files.target import entry
+
+PREFIX = ".keras-integrity-"
+COMMITTED = ".keras-integrity-committed"
+_MARKER = ".keras-integrity-marker-"
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ATTEMPTS = 100
+
+
+@contextlib.contextmanager
+def fresh(directory: int) -> Iterator[tuple[int, str]]:
+    """A fresh directory of mode 0700 in the one behind the descriptor: its descriptor and its name.
+
+    It is removed afterwards with all that is in it, unless it was renamed or its marker taken away
+    meanwhile. What a killed process left there is removed first: a living one holds a lock on its
+    directory, which ends with the process.
+
+    Raises:
+        OSError: the directory cannot be written, somebody interferes, no descriptor is left.
+    """
+    _sweep(directory)
+    fd, name = _made(directory)
+    owner = os.getpid()
+    try:
+        yield fd, name
+    finally:
+        # A forked child that ends here leaves the directory to its parent.
+        if os.getpid() == owner and _is_there(fd, name, directory) and is_marked(fd):
+            _remove(fd, name, directory)
+        os.close(fd)
+
+
+def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
+    """Whether the directory at ``path`` is one that a save, of whichever user, uses for a moment.
+
+    It has the name and the marker. One of another user that this one may not look into counts by
+    its name, owner and mode: there is nothing in it that this user could read anyway.
+    """
+    if not has_our_name(os.path.basename(os.fsdecode(path))):
+        return False
+    try:
+        fd = os.open(path, _OPEN, dir_fd=dir_fd)
+    except PermissionError:
+        found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        return found.st_uid != os.geteuid() and stat.S_ISDIR(found.st_mode) and _is_closed(found)
+    except OSError:
+        return False
+    try:
+        return is_marked(fd)
+    finally:
+        os.close(fd)
+
+
+def has_our_name(name: str) -> bool:
+    """Whether a directory of this name may be one of ours, which :func:`is_ours` makes sure of."""
+    return name.startswith(PREFIX) or name.endswith(COMMITTED)
+
+
+def is_marker(name: str) -> bool:
+    """Whether a file of this name, in one of our directories, is its marker."""
+    return name.startswith(_MARKER)
+
+
+def is_marked(fd: int) -> bool:
+    """Whether the open directory holds its marker, and nobody but its owner could put it there."""
+    at = os.fstat(fd)
+    found = entry(_marker_of(at), fd)
+    return found is not None and _is_closed(at) and found.st_uid == at.st_uid
+
+
+def unmark(fd: int) -> None:
+    """Take the marker away: what is in the open directory is somebody's to find, never ours to
+    remove."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_marker_of(os.fstat(fd)), dir_fd=fd)
+
+
+def _marker_of(at: os.stat_result) -> str:
+    return f"{_MARKER}{at.st_ino:x}-{at.st_uid:x}"
+
+
+def _is_closed(at: os.stat_result) -> bool:
+    return not at.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+
+def _made(directory: int) -> tuple[int, str]:
+    for _ in range(_ATTEMPTS):
+        name = PREFIX + os.urandom(8).hex()
+        try:
+            os.mkdir(name, 0o700, dir_fd=directory)
+        except FileExistsError:
+            continue
+        fd = os.open(name, _OPEN, dir_fd=directory)
+        try:
+            if _is_fresh(fd) and _locked(fd):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open(_marker_of(os.fstat(fd)), flags, 0o600, dir_fd=fd))
+                return fd, name
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        with contextlib.suppress(OSError):  # it may be another's by now
+            os.rmdir(name, dir_fd=directory)
+    raise OSError(errno.EBUSY, "somebody interferes with new directories there", name)
+
+
+def _is_fresh(fd: int) -> bool:
+    """Whether the open directory can be the one that we made a moment ago."""
+    at = os.fstat(fd)
+    return at.st_uid == os.geteuid() and _is_closed(at) and not os.listdir(fd)
+
+
+def _locked(fd: int) -> bool:
+    """Take the owner's lock; False where a sweep of another process has it for a moment."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # no locks on this file system: nobody can sweep there
+    return True
+
+
+def _sweep(directory: int) -> None:
+    """Remove the directories of processes that are dead."""
+    try:
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    except PermissionError:
+        return  # it may be written and not be read
+    try:
+        with os.scandir(fd) as entries:
+            names = [found.name for found in entries if found.name.startswith(PREFIX)]
+        for name in names:
+            with contextlib.suppress(OSError):
+                _remove_if_dead(name, fd)
+    finally:
+        os.close(fd)
+
+
+def _remove_if_dead(name: str, directory: int) -> None:
+    fd = os.open(name, _OPEN, dir_fd=directory)
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            return
+        # The owner takes the lock before it sets the marker.
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_marked(fd):
+            _remove(fd, name, directory)
+    finally:
+        os.close(fd)
+
+
+def _is_there(fd: int, name: str, directory: int) -> bool:
+    found = entry(name, directory)
+    return found is not None and os.path.samestat(found, os.fstat(fd))
+
+
+def _remove(fd: int, name: str, directory: int) -> None:
+    """Remove the open directory; the marker goes last, or what is left would be nobody's."""
+    at = os.fstat(fd)
+    with contextlib.suppress(OSError):
+        empty(fd, at.st_dev, keep=_marker_of(at))
+        unmark(fd)
+        os.rmdir(name, dir_fd=directory)
+
+
+def empty(fd: int, device: int, *, keep: str | None = None) -> None:
+    """Remove all that is in the open directory but the file ``keep``; no link is followed, and no
+    other file system entered.
+
+    Raises:
+        OSError: something of it cannot be removed, or is mounted.
+    """
+    for name in os.listdir(fd):
+        if name == keep:
+            continue
+        found = entry(name, fd)
+        if found is None:
+            continue
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(name, dir_fd=fd)
+            continue
+        below = os.open(name, _OPEN, dir_fd=fd)
+        try:
+            if os.fstat(below).st_dev != device:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+            os.fchmod(below, 0o700)  # a directory of the user's may be one that he may not write
+            empty(below, device)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=fd)

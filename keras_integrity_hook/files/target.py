@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a file is to be put: its directory, opened once and kept, and its name there.
+
+Between two looks at a path its directory may be another one: whoever may write a directory above it
+can rename it, or put a link there (CWE-367, CWE-59). Hence a path is resolved once, here, and every
+later step is relative to the descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
+_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A place for a file.
+
+    Attributes:
+        directory: descriptor of the directory, good for ``dir_fd`` alone.
+        folder: the directory's absolute path as it was, for programs that take nothing but paths.
+        name: the file's name in it; no link is there.
+        given: the name that the user gave, which differs where that is a link.
+        old: what is there now; None for nothing.
+    """
+
+    directory: int
+    folder: str
+    name: str
+    given: str
+    old: os.stat_result | None
+
+    @property
+    def path(self) -> str:
+        """The path, for messages and for programs that take nothing else."""
+        return os.path.join(self.folder, self.name)
+
+    @property
+    def is_special(self) -> bool:
+        """Whether something other than a regular file is there."""
+        return self.old is not None and not stat.S_ISREG(self.old.st_mode)
+
+    def now(self) -> os.stat_result | None:
+        """What is there at this moment; a link is not followed."""
+        return entry(self.name, self.directory)
+
+    def refuse_unwritable(self) -> None:
+        """Refuse what a plain ``open`` for writing would: who may not write the file that is there
+        does not replace it either, although its directory may allow that.
+
+        Raises:
+            OSError: as ``open`` says it, usually PermissionError.
+        """
+        if self.old is None:
+            return
+        if _is_protected(self):
+            raise _refused(errno.EACCES, self.path)
+        if not os.access(
+            self.name, os.W_OK, dir_fd=self.directory, effective_ids=True, follow_symlinks=True
+        ):
+            # The kernel gives the reason: no permission, a read-only file system, immutable.
+            flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            try:
+                os.close(os.open(self.name, flags, dir_fd=self.directory))
+            except OSError as error:
+                raise _refused(error.errno or errno.EACCES, self.path) from None
+
+    def refuse_other_than(self, expected: os.stat_result) -> None:
+        """Refuse to replace anything but the file that was opened before.
+
+        Raises:
+            FileNotFoundError, OSError: something else is there now (``ESTALE``), or nothing.
+        """
+        now = self.now()
+        if now is None:
+            raise _refused(errno.ENOENT, self.path)
+        if not os.path.samestat(now, expected):
+            raise _refused(errno.ESTALE, self.path)
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether somebody else may rename what we make in the directory."""
+        at = os.fstat(self.directory)
+        if at.st_uid not in (0, os.geteuid()):
+            return True
+        return bool(at.st_mode & _WRITABLE_BY_OTHERS) and not at.st_mode & stat.S_ISVTX
+
+
+@contextlib.contextmanager
+def open_target(path: str | os.PathLike[str]) -> Iterator[Target]:
+    """Where ``open(path, "w")`` would write: through the links that ``path`` is, a dangling one
+    too.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError, PermissionError: the directory is not there.
+        IsADirectoryError: ``path`` ends in no name.
+        OSError: ``ELOOP``; ``EACCES`` for a link that the kernel would not follow.
+    """
+    fd, name = _resolved(os.fsdecode(path))
+    try:
+        given = os.path.basename(os.fsdecode(path))
+        yield Target(fd, _folder_of(fd, path), name, given, entry(name, fd))
+    finally:
+        os.close(fd)
+
+
+def entry(name: str, directory: int) -> os.stat_result | None:
+    """What is called ``name`` in the directory behind the descriptor; a link is not followed."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _resolved(path: str) -> tuple[int, str]:
+    """The directory, opened, and the name, behind all links that the last component is."""
+    fd = None
+    try:
+        for _ in range(_LINKS_AT_MOST + 1):
+            folder, name = os.path.split(path)
+            if name in ("", ".", ".."):
+                raise _refused(errno.EISDIR, path)
+            # Relative to the directory of the link that was read.
+            below = os.open(folder or ".", _DIRECTORY, dir_fd=fd)
+            if fd is not None:
+                os.close(fd)
+            fd = below
+            try:
+                path = os.readlink(name, dir_fd=fd)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT):
+                    raise
+                return fd, name
+            _refuse_planted_link(fd, name)
+        raise _refused(errno.ELOOP, path)
+    except BaseException:
+        if fd is not None:
+            os.close(fd)
+        raise
+
+
+def _refuse_planted_link(directory: int, name: str) -> None:
+    """As the kernel (``protected_symlinks`` in proc_sys_fs(5)): in a directory like ``/tmp`` no
+    link is followed that somebody else put there."""
+    at = os.fstat(directory)
+    if not (at.st_mode & stat.S_ISVTX and at.st_mode & stat.S_IWOTH):
+        return
+    link = entry(name, directory)
+    if link is not None and link.st_uid not in (os.geteuid(), at.st_uid):
+        raise _refused(errno.EACCES, name)
+
+
+def _is_protected(target: Target) -> bool:
+    """As the kernel (``protected_regular``): in a directory like ``/tmp`` no file is written that
+    somebody else put there, be it writable."""
+    at, old = os.fstat(target.directory), target.old
+    if old is None or not at.st_mode & stat.S_ISVTX or old.st_uid in (os.geteuid(), at.st_uid):
+        return False
+    if not at.st_mode & _WRITABLE_BY_OTHERS:
+        return False
+    try:
+        with open("/proc/sys/fs/protected_regular", encoding="ascii") as file:
+            level = int(file.read())
+    except (OSError, ValueError):
+        return False  # the kernel has no such rule
+    return level >= (1 if at.st_mode & stat.S_IWOTH else 2)
+
+
+def _folder_of(fd: int, path: str | os.PathLike[str]) -> str:
+    try:
+        folder = os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        folder = ""
+    # Outside our root directory the kernel says "(unreachable)".
+    return folder if folder.startswith("/") else os.path.dirname(os.path.realpath(path))
+
+
+def _refused(number: int, path: str) -> OSError:
+    return OSError(number, os.strerror(number), path)
