@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
@@ -102,10 +103,18 @@ def resolve(layers: Layers, path: str | None) -> Settings:
     return _resolved(layers, layers.names(path))
 
 
-def resolve_each(layers: Layers, path: str) -> tuple[Settings, ...]:
-    """The settings in force under each of the names of ``path``, without duplicates."""
+def resolve_each(
+    layers: Layers, paths: tuple[str, ...], parts: Iterable[str] = ()
+) -> tuple[Settings, ...]:
+    """The settings in force for a model, without duplicates; see :func:`settings.at_each_name`."""
+    if not any(file.rules for file in layers.files):
+        return (_resolved(layers, paths[:1]),)
+    names = [layers.names(path) for path in paths]
+    ruled = [some for some in names if _first_rule(layers.files, some) is not None]
+    inner = [name for part in parts for name in layers.names(part)]
+    inner = [name for name in inner if _first_rule(layers.files, (name,)) is not None]
     found: list[Settings] = []
-    for name in layers.names(path) or (path,):
+    for name in dict.fromkeys([*chain.from_iterable(ruled or names[:1]), *inner]):
         settings = _resolved(layers, (name,))
         if settings not in found:
             found.append(settings)
