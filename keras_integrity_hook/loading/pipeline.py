@@ -43,7 +43,7 @@ _current: ContextVar[_Loading | None] = ContextVar("_current", default=None)
 _admitted_place: ContextVar[Place | None] = ContextVar("_admitted_place", default=None)
 
 
-@settings.held()
+@settings.snapshot()
 def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
     """The content of the model at ``path``, checked, as a file object that stays checked.
 
@@ -120,7 +120,7 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         checked.close()
 
 
-@settings.held()
+@settings.snapshot()
 def _checked_set(path: str, place: Place, below: str) -> VerifiedDirectory | None:
     """Open and check; again if the set was saved anew meanwhile, which is no damage."""
     for _ in range(_ATTEMPTS):
