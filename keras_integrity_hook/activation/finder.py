@@ -10,6 +10,7 @@ This module runs at every interpreter start and imports nothing that is not load
 """
 
 import sys
+from _frozen_importlib_external import SourceFileLoader
 from _thread import _local
 
 TYPE_CHECKING = False
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     Patch = Callable[[ModuleType], None]
+
+_OWN = "keras_integrity_hook."
 
 WATCHED: frozenset[str] = frozenset(
     {
@@ -82,9 +85,12 @@ class Finder:
         # Costs 20 ns, and a miss (no module of ours) is what nearly every import is.
         if sys.meta_path[0] is not self:
             self._regain_front()
-        if fullname not in self._names or fullname in self._asking.names:
+        is_own = fullname.startswith(_OWN)
+        if not (is_own or fullname in self._names) or fullname in self._asking.names:
             return None
         spec = self._ask_others(fullname, path, target)
+        if is_own:
+            return _as_written(spec)
         if spec is not None and spec.loader is not None:
             spec.loader = PatchingLoader(spec.loader, self._patch)  # type: ignore[assignment]
         return spec
@@ -121,6 +127,18 @@ class Finder:
             spec = getattr(module, "__spec__", None)
             if module is not None and not getattr(spec, "_initializing", False):
                 self._patch(module)
+
+
+def _as_written(spec: "ModuleSpec | None") -> "ModuleSpec | None":
+    """Let a module of this package be loaded as it was written.
+
+    Import hooks that add checks of types to every module (beartype's, typeguard's) would add them
+    here too, and raise errors of their own in the middle of a refusal.
+    """
+    loader: Any = spec and spec.loader
+    if isinstance(loader, SourceFileLoader) and type(loader) is not SourceFileLoader:
+        spec.loader = SourceFileLoader(loader.name, loader.path)  # type: ignore[union-attr]
+    return spec
 
 
 class _Asking(_local):
