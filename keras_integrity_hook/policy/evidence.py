@@ -17,6 +17,8 @@ from keras_integrity_hook.settings import Settings
 if TYPE_CHECKING:
     from keras_integrity_hook.detached.vouching import Attestation
     from keras_integrity_hook.signing.seal_signers import Signer
+else:  # for those who look annotations up at run time
+    Attestation = Signer = object
 
 
 def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
