@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
 import sys
 import textwrap
@@ -194,7 +193,6 @@ def test_import_hook_that_rewrites_every_module_leaves_this_package_as_it_is(
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "m.keras")],
         cwd=Path(__file__).parent.parent.parent,
-        env={**os.environ, "KERAS_BACKEND": "numpy"},
         capture_output=True,
         text=True,
         timeout=240,
