@@ -13,7 +13,7 @@ from dataclasses import replace as replaced
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
     AlreadySealedError,
@@ -63,8 +63,8 @@ def _verified(name: str, place: Place | None) -> Report:
         with settings.snapshot(), _opened_as(name, place) as model:
             report = report_on(model)
             admitted = admission.admit(model)
-            if model.seal is not None:
-                digests.check_content(model)
+            if isinstance(admitted.model, SealedModel):
+                digests.check_content(admitted.model)
             if not admitted.signers:
                 return report
             return replaced(report, assurance="signed", signers=admitted.signers)
@@ -91,7 +91,6 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
     if not digest:
         return report
     with pinning.open_as_it_is(name, recognition.recognise(name)) as found:
-        assert found.seal is not None
         return replaced(report, digest=pinning.content_digest(found.seal))
 
 
@@ -163,12 +162,11 @@ def unseal(path: Location) -> Report:
     from keras_integrity_hook.saving import rewrite
 
     with _opened(path) as model:
-        if model.seal is None:
+        if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
         rewrite.take_out(model)
         if model.files is not None:
-            model.seal = None
-            return report_on(model)  # what is left may not even be a model
+            return report_on(model.without_seal())  # what is left may not even be a model
     return inspect(path)
 
 
@@ -194,7 +192,7 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
     from keras_integrity_hook.saving import resign, rewrite
 
     with _opened(path) as model:
-        if model.seal is None:
+        if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to sign", path=model.path)
         with rewrite.written(model.path, "sign"):
             resign.add_signature(model, key, ask)
