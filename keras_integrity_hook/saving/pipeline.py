@@ -207,7 +207,7 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
             atomic.private_file(opened) as made,
         ):
             result = write_privately(made.path, write)
-            _seal_if_complete(Place(kind, made.folder, made.name), path)
+            _seal_if_complete(Place(kind, made.pinned_folder, made.name), path)
             commit.put_files_in_place(made, Place(kind, opened.folder, opened.name))
             return result
 

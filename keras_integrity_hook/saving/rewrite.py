@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
@@ -88,6 +89,8 @@ def written(path: str, event: str) -> Iterator[None]:
         raise
     except OSError as error:
         cause = f"the new file could not be written ({error.strerror})"
+        if error.errno == errno.ESTALE:
+            cause = "the file was changed meanwhile: another one took its place"
         failure = SealWriteError(cause, path=path)
         audit.record(event, path, outcome="failed", error=failure)
         raise failure from error
