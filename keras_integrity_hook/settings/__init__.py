@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 
 from keras_integrity_hook import notices
@@ -92,15 +92,20 @@ def at(path: str | None = None) -> Settings:
     return layers.resolve(_current(), path)
 
 
-def at_each_name(path: str) -> tuple[Settings, ...]:
-    """The settings in force at ``path`` under each name that links give it; all are to be met.
+def at_each_name(*paths: str, parts: Iterable[str] = ()) -> tuple[Settings, ...]:
+    """The settings in force for a model under each name that links give it; all are to be met.
 
     Whoever can put a link in the place of a model must not choose the rule that it is held against.
+
+    Args:
+        paths: what it is loaded by, one or several (a directory, and the step in it). Those that no
+            rule is for count where there is a rule for none of them.
+        parts: its files, which count where there are rules for them.
 
     Raises:
         ConfigurationError, InsecurePermissionsError: as :func:`at`.
     """
-    return layers.resolve_each(_current(), path)
+    return layers.resolve_each(_current(), paths, parts)
 
 
 def for_save(path: str | None) -> Settings:

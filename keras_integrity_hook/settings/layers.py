@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
@@ -28,6 +29,13 @@ from keras_integrity_hook.settings.toml_file import Entry, Layer, PolicyFile, Ru
 PREFIX = "KERAS_INTEGRITY_"
 MODE_VARIABLE = "KERAS_INTEGRITY"
 POLICY_VARIABLE = PREFIX + "POLICY"
+HIDDEN = b"""
+mode = "enforce"
+unsealed = "reject"
+allow_opt_out = false
+lock = ["unsealed"]
+"""
+"""What is in force where the machine's policy may have been hidden: nobody knows what it says."""
 _OURS = MODE_VARIABLE.encode()
 # Variables of this prefix that are no settings.
 _OTHERS = tuple(
@@ -95,10 +103,18 @@ def resolve(layers: Layers, path: str | None) -> Settings:
     return _resolved(layers, layers.names(path))
 
 
-def resolve_each(layers: Layers, path: str) -> tuple[Settings, ...]:
-    """The settings in force under each of the names of ``path``, without duplicates."""
+def resolve_each(
+    layers: Layers, paths: tuple[str, ...], parts: Iterable[str] = ()
+) -> tuple[Settings, ...]:
+    """The settings in force for a model, without duplicates; see :func:`settings.at_each_name`."""
+    if not any(file.rules for file in layers.files):
+        return (_resolved(layers, paths[:1]),)
+    names = [layers.names(path) for path in paths]
+    ruled = [some for some in names if _first_rule(layers.files, some) is not None]
+    inner = [name for part in parts for name in layers.names(part)]
+    inner = [name for name in inner if _first_rule(layers.files, (name,)) is not None]
     found: list[Settings] = []
-    for name in layers.names(path) or (path,):
+    for name in dict.fromkeys([*chain.from_iterable(ruled or names[:1]), *inner]):
         settings = _resolved(layers, (name,))
         if settings not in found:
             found.append(settings)
@@ -148,8 +164,12 @@ def variable_of(name: str) -> str:
 
 
 def _machine_file() -> PolicyFile | None:
-    data = root_owned.read_root_owned(root_owned.POLICY, LIMITS.policy)
-    return None if data is None else _parsed(data, root_owned.POLICY, Layer.MACHINE)
+    found = root_owned.look_for(root_owned.POLICY, LIMITS.policy)
+    if not isinstance(found, root_owned.Missing):
+        return _parsed(found, root_owned.POLICY, Layer.MACHINE)
+    if found.doubt is None:
+        return None
+    return _parsed(HIDDEN, f"{root_owned.POLICY} (hidden)", Layer.MACHINE)
 
 
 def _own_files() -> Iterator[PolicyFile]:
