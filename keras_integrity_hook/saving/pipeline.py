@@ -249,14 +249,8 @@ def seal_written(place: Place, path: str) -> None:
     name = place.stem or os.path.basename(os.path.abspath(place.directory))
     try:
         with file_set.open_directory(place) as files:
-            seal_writer.seal_set(
-                files,
-                subject=name,
-                path=path,
-                record=lambda said: audit.record(
-                    "save", path, outcome="ok", **audit.seal_facts(said)
-                ),
-            )
+            said = seal_writer.seal_set(files, subject=name, path=path)
+        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:

@@ -42,9 +42,11 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
     with written(model.path, event):
         if model.files is not None:
             with OpenSet(model.files.place, os.dup(model.files.directory)) as files:
-                seal_writer.seal_set(
-                    files, subject=name, algorithm=algorithm, path=model.path, record=record
+                seal = seal_writer.seal_of_set(
+                    files, subject=name, algorithm=algorithm, path=model.path
                 )
+                record(seal.statement)
+                seal_writer.put_beside(files.directory, files.place, seal.block)
         elif store is Store.SIDECAR:
             sidecars.put_seal_beside(model, algorithm, record=record)
         else:
