@@ -60,7 +60,7 @@ def verify(path: Location) -> Report:
 def _verified(name: str, place: Place | None) -> Report:
     """Check the file ``name``, or what it is as the set at ``place``."""
     try:
-        with settings.held(), _opened_as(name, place) as model:
+        with settings.snapshot(), _opened_as(name, place) as model:
             report = report_on(model)
             admitted = admission.admit(model)
             if isinstance(admitted.model, SealedModel):
