@@ -23,6 +23,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
 from keras_integrity_hook.sealing.block import Block
@@ -112,7 +113,9 @@ def errors_of(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+        cause = f"cannot be read ({error.strerror})"
+        remedy = exhaustion.remedy_for(error)
+        raise UnreadableFileError(cause, path=path, remedy=remedy) from error
     except IntegrityError as error:
         error.path = error.path or path
         raise
@@ -185,7 +188,7 @@ def open_regular(path: str) -> int:
         # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(_why(path, error), path=path) from error
+        raise _unreadable(path, error) from error
     return _refuse_irregular(path, fd)
 
 
@@ -198,7 +201,7 @@ def duplicated(path: str, fd: int) -> int:
     try:
         own = os.dup(fd)
     except OSError as error:
-        raise UnreadableFileError(_why(path, error), path=path) from error
+        raise _unreadable(path, error) from error
     return _refuse_irregular(path, own)
 
 
@@ -247,6 +250,11 @@ def _decode(found: Block, container: str | None, offset: int, where: Sidecar | N
 def _same_form(said: Statement, container: str) -> None:
     if said.container != container:
         raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
+
+
+def _unreadable(path: str, error: Exception) -> UnreadableFileError:
+    remedy = exhaustion.remedy_for(error)
+    return UnreadableFileError(_why(path, error), path=path, remedy=remedy)
 
 
 def _why(path: str, error: Exception) -> str:

@@ -121,7 +121,7 @@ def verified_set(
         checked.close()
 
 
-@settings.held()
+@settings.snapshot()
 def _load(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
     """All steps. Raises IntegrityError, once it is recorded; FileNotFoundError."""
     _finish_interrupted_save(located)  # 1
