@@ -30,6 +30,7 @@ class Limits(NamedTuple):
     hdf5_read: int = 8 * MIB  # at once: an object header, the names of a group
     hdf5_steps: int = 400_000  # objects, messages, links and tree nodes
     hdf5_names: int = 8 * MIB  # characters of the paths on the walk
+    hdf5_links: int = 10_000  # of any file; larger ones may have more
     hdf5_user_block: int = 64 * MIB
     policy: int = MIB
     policy_rules: int = 1_000
