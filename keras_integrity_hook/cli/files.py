@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.report import Report, SealInfo
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
+_VALUE_SHOWN = 200  # characters
 _REGIONS_SHOWN = 12
 _ALTERING = ("seal", "unseal", "reseal", "sign")
 
@@ -197,6 +198,14 @@ def _attempt(path: str, act: Callable[[str], Result]) -> Result:
         return Result.refused(path, UnreadableFileError(error.strerror or str(error), path=path))
 
 
+def _spelt(value: Any) -> str:
+    """A JSON value of a field that this version does not know, on one line."""
+    import json
+
+    text = json.dumps(value)
+    return text if len(text) <= _VALUE_SHOWN else f"{text[:_VALUE_SHOWN]} ... (--json shows all)"
+
+
 def _show_seal(result: Result) -> None:
     output.show(result)
     if result.report is None:
@@ -229,6 +238,7 @@ def _show_seal(result: Result) -> None:
             ("written by", versions or "unknown"),
             *facts,
             *((f"data {name}", digest) for name, digest in seal.datasets.items()),
+            *((f"field {escaped(name)}", _spelt(value)) for name, value in seal.extensions.items()),
             ("parts", f"{len(seal.regions)} named byte ranges"),
         ]
     )

@@ -73,7 +73,9 @@ def refuse_external(opened: Any, path: str | None) -> None:
             if kind == h5l.TYPE_SOFT:
                 continue  # stays inside this file; Keras decides about it
             if kind != h5l.TYPE_HARD:
-                raise ExternalReferenceError(f"'{_shown(name)}' is a link to another file", path=path)
+                raise ExternalReferenceError(
+                    f"'{_shown(name)}' is a link to another file", path=path
+                )
             if address in seen:
                 continue
             seen.add(address)
