@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from keras_integrity_hook.containers import file_set, hdf5, keras_zip, kinds, sidecar
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, set_of_files, single_file
 from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import (
@@ -61,10 +61,11 @@ def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelF
     model = open_alone(name, fd=fd)
     if model.seal is None and (fd is None or is_in_place(model)):
         try:
-            model.seal = seal_beside(model)
+            seal = seal_beside(model)
         except BaseException:
             model.close()
             raise
+        return model.under(seal)
     return model
 
 
@@ -76,7 +77,7 @@ def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
             layout = locate(fd, os.fstat(fd).st_size)
             found = layout.block
             seal = None if found is None else _decode(found, layout.container, layout.block_offset)
-            return ModelFile(name, fd, layout.container, layout.content, seal)
+            return single_file(name, fd, layout.container, layout.content).under(seal)
     except BaseException:
         os.close(fd)
         raise
@@ -172,7 +173,7 @@ def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
                 file_set.open_present(files)
             else:
                 file_set.open_listed(files, seal.statement.files, hold=hold)
-            return ModelFile(path, -1, container, files.content, seal, files)
+            return set_of_files(path, files).under(seal)
         except BaseException:
             files.close()
             raise

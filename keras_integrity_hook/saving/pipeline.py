@@ -225,7 +225,7 @@ def save_into_directory(
     return result
 
 
-@settings.held()
+@settings.snapshot()
 def seal_written(place: Place, path: str) -> None:
     """Seal a set that was written where it is, and record the save.
 
@@ -319,7 +319,7 @@ def _write_and_seal(
 ) -> _Result:
     """Write and seal; beside the file if it is to go, with its seal, where ``beside`` says."""
     result = write_privately(private, write, user_block)
-    with settings.held():
+    with settings.snapshot():
         if beside is not None:
             sidecars.write_beside(private, beside, path)
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers.copying import copy_content
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
 from keras_integrity_hook.errors import (
     LimitExceededError,
     RevokedModelError,
@@ -25,7 +25,7 @@ from keras_integrity_hook.signing.secret import Ask, Secrets
 from keras_integrity_hook.verification import digests
 
 
-def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> bool:
+def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) -> bool:
     """Sign the seal of ``model``, if its content matches it.
 
     Args:
@@ -43,7 +43,6 @@ def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> b
         LimitExceededError: the seal has as many signatures as it may have.
         SealWriteError, OSError: the file could not be replaced and is as it was.
     """
-    assert model.seal is not None
     digests.check_content(model)
     revoked = trust_store.revocation(model.seal.statement.root)
     if revoked is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
-from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.saving import provenance, seal_writer, sidecars
@@ -56,13 +56,12 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
             )
 
 
-def take_out(model: ModelFile) -> None:
+def take_out(model: SealedModel) -> None:
     """Take the seal of an open, sealed model out: a file becomes its original content.
 
     Raises:
         SealWriteError, AuditError: all is as it was.
     """
-    assert model.seal is not None
     facts = audit.seal_facts(model.seal.statement)
     with written(model.path, "unseal"):
         if model.files is not None:

@@ -22,6 +22,8 @@ from keras_integrity_hook.signing.trust_file import TrustedKey, TrustFile
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
+else:  # for those who look annotations up at run time
+    TOMLDocument = object
 
 
 def add_key(path: str, key: TrustedKey) -> None:

@@ -314,7 +314,7 @@ def _evil_shards(path: Path) -> None:
 def test_save_signs_no_file_that_somebody_puts_in_its_way(
     keras: Any, model: Any, tmp_path: Path, key: str, monkeypatch: Any, store: str
 ) -> None:
-    monkeypatch.setenv("KERAS_INTEGRITY_STORE", on_close)
+    monkeypatch.setenv("KERAS_INTEGRITY_STORE", store)
     other = keras.Sequential([keras.layers.Input((9,)), keras.layers.Dense(9)])
     other.save(tmp_path / "evil.keras")
     evil, target = kih.unseal(tmp_path / "evil.keras").path, tmp_path / "out" / "m.keras"
