@@ -6,7 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,6 +21,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.fleet.discovery import Found, Role, model_files
+from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ def seal_of(content: bytes, table: bytes | None = None, **stated: Any) -> bytes:
     if table is None:
         table = bytes(32 * tree.chunk_count(size, chunk))
     root = tree.root(table, size=size, chunk_size=chunk, algorithm="sha256")
-    values = {"container": "hdf5", "size": size, "chunk_size": chunk} | stated
+    values: dict[str, Any] = {"container": "hdf5", "size": size, "chunk_size": chunk} | stated
     said = Statement("m.h5", root, algorithm="sha256", created="2026-01-01T00:00:00Z", **values)
     return block_of(statement.encode(said), table)
 
