@@ -21,6 +21,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
@@ -103,7 +104,9 @@ def errors_of(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+        cause = f"cannot be read ({error.strerror})"
+        remedy = exhaustion.remedy_for(error)
+        raise UnreadableFileError(cause, path=path, remedy=remedy) from error
     except IntegrityError as error:
         error.path = error.path or path
         raise

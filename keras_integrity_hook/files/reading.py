@@ -12,6 +12,7 @@ import os
 import stat
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, UnreadableFileError
+from keras_integrity_hook.files import exhaustion
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
 FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -109,16 +110,10 @@ def _refuse_irregular(path: str, fd: int) -> int:
 
 def _unopened(path: str, error: Exception) -> UnreadableFileError:
     number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.EMFILE, errno.ENFILE):
-        return UnreadableFileError(
-            "cannot be opened, as too many files are open already",
-            path=path,
-            remedy="Close some, or raise the limit (ulimit -n).",
-        )
     if number == errno.ENOENT:
         cause = "a symbolic link to nothing" if os.path.islink(path) else "no such file"
     elif number == errno.ENXIO:
         cause = "is a socket or device, not a regular file"
     else:
         cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-    return UnreadableFileError(cause, path=path)
+    return UnreadableFileError(cause, path=path, remedy=exhaustion.remedy_for(error))
