@@ -19,6 +19,7 @@ from keras_integrity_hook.hooks.keras3.paths import kept_in_place
 from keras_integrity_hook.hooks.keras3.paths import open_path as _open
 from keras_integrity_hook.hooks.naming import names_model
 from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import in_progress
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import hdf5_reader
 
@@ -79,7 +80,7 @@ def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
     path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
     if instance.archive or not calls.is_local(path):
         path = None
-    elif mode == "w" and type(instance).__name__ != "H5IOStore" and not save.is_in_progress():
+    elif mode == "w" and type(instance).__name__ != "H5IOStore" and not in_progress.is_saving():
         path = None  # a store of shards opens what it has closed again, to add to it
     return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
 
@@ -127,7 +128,7 @@ def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
     def write(where: str) -> Any:
         import h5py
 
-        with h5py.File(where, mode="w", userblock_size=save.user_block_for(where)) as opened:
+        with h5py.File(where, mode="w", userblock_size=in_progress.user_block_for(where)) as opened:
             return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
     return save.save_sealed(path, write, user_block=weights.user_block(bound["model"]))

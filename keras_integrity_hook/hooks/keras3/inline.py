@@ -17,8 +17,7 @@ from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.borrowing import StandIn
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
-from keras_integrity_hook.saving import on_close
-from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.saving import in_progress, on_close
 from keras_integrity_hook.verification import hdf5_reader
 from keras_integrity_hook.verification.verified_file import VerifiedFile
 
@@ -92,9 +91,9 @@ def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
         return _refusing_links(otherwise()) if mode == "r" else otherwise()
     if mode == "r":
         return hdf5_reader.hdf5_over(paths.open_path(os.fsdecode(path)))
-    if mode == "w" and not save.is_in_progress():
+    if mode == "w" and not in_progress.is_saving():
         return on_close.hdf5_sealed_on_close(os.fsdecode(path))
-    room = save.user_block_for(os.fsdecode(path)) if mode == "w" else 0
+    room = in_progress.user_block_for(os.fsdecode(path)) if mode == "w" else 0
     if not room:
         return otherwise()
     import h5py
