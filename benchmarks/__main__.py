@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m benchmarks``: measure, print the table, write it with a plot."""
+"""``python -m benchmarks``: measure, print the table, write it with a plot.
+
+``python -m benchmarks compare --against PYTHON`` compares two installs (benchmarks/compare.py).
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,7 +30,12 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run every case and write the results."""
+    """Run every case and write the results; or compare two installs."""
+    if sys.argv[1:2] == ["compare"]:
+        from benchmarks import compare
+
+        compare.main(sys.argv[2:])
+        return
     options = arguments()
     sizes = [int(size) for size in options.sizes.split(",") if size]
     if options.nightly:

@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import io
-import os
-import re
 from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
+from keras_integrity_hook.files import location
+from keras_integrity_hook.files.location import Kind, Location, Reader
 from keras_integrity_hook.policy import admission
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 Function = Callable[..., Any]
-_FILE_SCHEME = "file://"
-_HUBS = ("hf://", "kaggle://")
-_SCHEME = re.compile(r"[A-Za-z][\w.+-]*://")
 
 
 def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
@@ -56,65 +51,78 @@ def _signature_of(function: FunctionType) -> inspect.Signature:
     return inspect.signature(function)
 
 
-def path_argument(
-    wrapped: Function, args: Args, kwargs: Kwargs, name: str = "filepath"
-) -> str | None:
-    """The argument ``name`` if it is a local path, else None.
-
-    A call whose arguments do not fit is passed on, for the original to raise its TypeError.
-    """
+def location_argument(
+    wrapped: Function,
+    args: Args,
+    kwargs: Kwargs,
+    name: str = "filepath",
+    reader: Reader = location.TENSORFLOW,
+) -> Location:
+    """What the argument ``name`` is to whoever reads it; no location where the arguments do not
+    fit, which is for the original to raise its TypeError about."""
     try:
         value = bind(wrapped, args, kwargs).get(name)
     except TypeError:
-        return None
-    return local_path(value)
+        value = None
+    return location.of(value, reader)
+
+
+def path_argument(
+    wrapped: Function,
+    args: Args,
+    kwargs: Kwargs,
+    name: str = "filepath",
+    reader: Reader = location.TENSORFLOW,
+) -> str | None:
+    """The argument ``name`` if it is a local path, else None."""
+    found = location_argument(wrapped, args, kwargs, name, reader)
+    return found.path if found.kind is Kind.PATH else None
+
+
+def source_argument(
+    wrapped: Function,
+    args: Args,
+    kwargs: Kwargs,
+    name: str = "filepath",
+    reader: Reader = location.TENSORFLOW,
+) -> Location:
+    """:func:`location_argument` of a function that loads.
+
+    Raises:
+        UnsealedModelError: nothing there can be held and checked, and a seal is required.
+    """
+    found = location_argument(wrapped, args, kwargs, name, reader)
+    refuse_uncheckable(found)
+    return found
 
 
 def path_to_load(
-    wrapped: Function, args: Args, kwargs: Kwargs, name: str = "filepath"
+    wrapped: Function,
+    args: Args,
+    kwargs: Kwargs,
+    name: str = "filepath",
+    reader: Reader = location.TENSORFLOW,
 ) -> str | None:
-    """:func:`path_argument` of a function that loads.
+    """:func:`path_argument` of a function that loads from paths alone; raises as
+    :func:`source_argument`."""
+    found = source_argument(wrapped, args, kwargs, name, reader)
+    return found.path if found.kind is Kind.PATH else None
+
+
+def refuse_uncheckable(found: Location) -> None:
+    """Refuse what lies neither in a local file nor in memory, where a seal is required.
+
+    A hub's model is downloaded, and checked where it is then.
 
     Raises:
-        UnsealedModelError: it is a URL, and what is loaded from it must have a seal.
+        UnsealedModelError: a seal is required.
     """
-    with contextlib.suppress(TypeError):
-        refuse_remote(bind(wrapped, args, kwargs).get(name))
-    return path_argument(wrapped, args, kwargs, name)
-
-
-def refuse_remote(value: Any, *, hubs: bool = True) -> None:
-    """Refuse a URL that a seal is required at; what a hub's is downloaded to is checked there.
-
-    Args:
-        hubs: who is given ``value`` downloads from hubs. What opens files takes ``hf://a`` for
-            the file ``a`` in a directory ``hf:``.
-
-    Raises:
-        UnsealedModelError: nothing behind a URL can be held and checked.
-    """
-    if not isinstance(value, str | bytes | os.PathLike) or is_local(value):
-        return
-    text = os.fsdecode(value)
-    if not (hubs and text.startswith(_HUBS)):
-        admission.refuse_remote(text)
-
-
-def local_path(value: Any) -> str | None:
-    """``value`` as a path of the local file system, None for anything else.
-
-    TensorFlow takes ``file://`` URLs for local paths, so they are; it does not care for the host
-    that may stand in one (``file://localhost/srv``).
-    """
-    if isinstance(value, io.IOBase) or not isinstance(value, str | bytes | os.PathLike):
-        return None
-    text = os.fsdecode(value)
-    if text.lower().startswith(_FILE_SCHEME):
-        host, slash, path = text[len(_FILE_SCHEME) :].partition("/")
-        return slash + path or host
-    return None if _SCHEME.match(text) else text
-
-
-def is_local(value: Any) -> bool:
-    """Whether ``value`` is a path of the local file system."""
-    return local_path(value) is not None
+    if found.kind is Kind.REMOTE:
+        admission.refuse_remote(found.text)
+    elif found.kind is Kind.UNVERIFIABLE:
+        admission.refuse_uncheckable(
+            found.text,
+            "a seal is required, and the bytes of an object that is open in this way cannot be "
+            "had to check one",
+            "Give the loader the path of the file.",
+        )

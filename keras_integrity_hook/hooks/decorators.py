@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guards of loads that a policy may answer with another model.
-
-Functions that return a model are. Those that load weights into the caller's model are not: the
-weights of one model are no stand-in for those of another, and a half-fitting model helps nobody.
-"""
+"""What several guards have in common, put around them in the tables and where they are defined."""
 
 from __future__ import annotations
 
@@ -11,35 +7,66 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from keras_integrity_hook.files import location
+from keras_integrity_hook.files.location import Reader
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.loading import fallback
+from keras_integrity_hook.saving import provenance
 
 
 def _as_it_is(model: Any) -> Any:
     return model
 
 
-def answered(
-    guard: Function, argument: str = "filepath", returned: Callable[[Any], Any] = _as_it_is
+def with_fallback(
+    guard: Function,
+    argument: str = "filepath",
+    reader: Reader = location.TENSORFLOW,
+    returned: Callable[[Any], Any] = _as_it_is,
 ) -> Function:
-    """``guard``, called again with another path where the policy says so.
+    """``guard`` of a load, called again with another path where the policy names a fallback.
+
+    For functions that return a model. Those that load weights into the caller's model have none:
+    the weights of one model are no stand-in for those of another, and a half-fitting model helps
+    nobody.
 
     Args:
         argument: the name of the path's argument.
+        reader: how the wrapped function understands it.
         returned: what the wrapped function returns for a model.
     """
 
     @functools.wraps(guard)
-    def answering(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        path = calls.path_argument(wrapped, args, kwargs, argument)
+    def guard_with_fallback(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        source = calls.location_argument(wrapped, args, kwargs, argument, reader)
 
-        def load(where: str) -> Any:
-            if where == (path or ""):  # the user's own arguments, whatever type the path has
+        def load(path: str) -> Any:
+            if path == source.path:  # the user's own arguments, whatever type the path has
                 return guard(wrapped, instance, args, kwargs)
-            other = calls.bound_with(wrapped, args, kwargs, **{argument: where})
+            other = calls.bound_with(wrapped, args, kwargs, **{argument: path})
             return guard(wrapped, instance, other.args, other.kwargs)
 
-        return fallback.answered(path, load, returned=returned)
+        return fallback.answered(source.path or None, load, returned=returned)
 
-    return answering
+    return guard_with_fallback
+
+
+def names_model(guard: Function) -> Function:
+    """Let what ``guard``, that of a save, seals name the model: the argument of that name, or the
+    one that a callback belongs to."""
+
+    @functools.wraps(guard)
+    def guard_that_names(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        with provenance.naming(_model(wrapped, instance, args, kwargs)):
+            return guard(wrapped, instance, args, kwargs)
+
+    return guard_that_names
+
+
+def _model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    try:
+        given = calls.bind(wrapped, args, kwargs).get("model")
+    except TypeError:  # the guard passes the call on, for the original to raise it
+        return None
+    return getattr(instance, "model", None) if given is None else given

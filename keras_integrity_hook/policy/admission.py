@@ -119,10 +119,26 @@ def refuse_remote(location: str) -> None:
     Raises:
         UnsealedModelError: one is required there.
     """
-    if not settings.at(location).needs_seal:
+    refuse_uncheckable(
+        location,
+        "a seal is required, and behind a URL none is read",
+        "Copy the model to a local path and load it from there.",
+    )
+
+
+def refuse_uncheckable(location: str, cause: str, remedy: str) -> None:
+    """Refuse what is read in a way that cannot be held and checked, where a seal is required.
+
+    Args:
+        location: what the rules for paths are asked about: a path, a URL, or a description.
+
+    Raises:
+        UnsealedModelError: a seal is required there.
+    """
+    if not any(demands.needs_seal for demands in settings.at_each_name(location)):
         return
-    error = UnsealedModelError("a seal is required, and behind a URL none is read", path=location)
-    error.default_remedy = "Copy the model to a local path and load it from there."
+    error = UnsealedModelError(cause, path=location)
+    error.default_remedy = remedy
     is_refused(error)
     raise error
 

@@ -15,6 +15,8 @@ import functools
 import os
 import re
 
+from keras_integrity_hook.files import location
+
 _WILD = re.compile(r"[*?\[]")
 _PIECES = re.compile(r"(/\*\*\Z|\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])")
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
@@ -46,7 +48,7 @@ def names(path: str) -> tuple[str, ...]:
     Whoever can write a directory can put a link there that leads out of it, and what is loaded by
     the name in it has to be what belongs there all the same.
     """
-    if _is_url(path):
+    if location.is_url(path):
         return (path,)
     whole = os.path.join(os.getcwd(), path)
     found = {os.path.normpath("/" + whole.lstrip("/")): None}
@@ -76,14 +78,9 @@ def _target(path: str) -> str | None:
         return None
 
 
-def _is_url(path: str) -> bool:
-    """By the same sign as everywhere: what else has ``://`` in it is a file."""
-    return re.match(r"[A-Za-z][\w.+-]*://", path) is not None
-
-
 def _resolved_pattern(pattern: str) -> str:
     wild = _WILD.search(pattern)
-    if _is_url(pattern):
+    if location.is_url(pattern):
         return pattern
     if wild is None:
         return os.path.realpath(pattern)

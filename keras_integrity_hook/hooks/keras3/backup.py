@@ -20,8 +20,9 @@ from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
 )
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.naming import names_model
+from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.saving import commit
@@ -45,7 +46,7 @@ def save_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``_save_model``: write the pair beside the old one, seal it, and put it in place."""
     metadata = instance._training_metadata_path
     folder = os.path.dirname(metadata)
-    if "://" in folder:
+    if not _is_local(metadata):
         return wrapped(*args, **kwargs)
     os.makedirs(folder, exist_ok=True)  # as the original does
     if not os.access(folder, os.W_OK):
@@ -101,9 +102,10 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     metadata = instance._training_metadata_path
     folder, name = os.path.split(metadata)
     place = Place(KERAS_BACKUP, folder or ".", name)
-    if "://" not in metadata:
-        commit.finish_interrupted(place)
-    if "://" in metadata or not os.path.lexists(metadata):
+    if not _is_local(metadata):
+        return wrapped(*args, **kwargs)
+    commit.finish_interrupted(place)
+    if not os.path.lexists(metadata):
         return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
     if not os.path.lexists(_seal_of(metadata)):
         # What an older version or a kill between two renames left; the weights say the rest.
@@ -149,6 +151,10 @@ def _bring_seal_back(instance: Any) -> None:
     target = _seal_of(instance._training_metadata_path)
     _remove(target)
     _copy_if_there(_seal_of(instance._prev_training_metadata_path), target)
+
+
+def _is_local(path: str) -> bool:
+    return location.of(path, location.TENSORFLOW).is_file
 
 
 def _seal_of(metadata: str) -> str:

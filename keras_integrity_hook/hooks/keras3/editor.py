@@ -6,10 +6,10 @@ Its ``.weights.h5`` files come through the store that ``keras3_guards`` guards.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
@@ -26,16 +26,17 @@ def open_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
 
 def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``zipfile.ZipFile`` as the editor calls it: over the verified archive."""
-    path, *rest = args
-    if not calls.is_local(path):
-        calls.refuse_remote(path, hubs=False)
+    file, *rest = args
+    found = location.of(file, location.PYTHON)
+    calls.refuse_uncheckable(found)
+    if not found.is_file:
         return wrapped(*args, **kwargs)
-    return wrapped(paths.open_path(os.fsdecode(path)), *rest, **kwargs)
+    return wrapped(paths.open_file(found), *rest, **kwargs)
 
 
 def save_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``KerasFileEditor.save``: what was edited is a new file, with a seal of its own."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
     if path is None or not path.endswith(".weights.h5"):
         return wrapped(*args, **kwargs)
     variables = list(_variables(instance.weights_dict))

@@ -10,79 +10,114 @@ from __future__ import annotations
 import importlib
 import os
 import stat
+import sys
 from typing import Any
 
+from keras_integrity_hook.files import location
+from keras_integrity_hook.files.location import Kind, Location, Reader
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.hooks.keras3 import inline
-from keras_integrity_hook.hooks.keras3.paths import kept_in_place
-from keras_integrity_hook.hooks.keras3.paths import open_path as _open
-from keras_integrity_hook.hooks.naming import names_model
+from keras_integrity_hook.hooks.keras3.paths import kept_in_place, open_file, open_path
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import in_progress
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import hdf5_reader
 
 
+def reader_of_models() -> Reader:
+    """How this version of Keras understands the argument of ``load_model``."""
+    knows_hub = hasattr(sys.modules["keras.src.saving.saving_lib"], "_load_model_from_dir")
+    return location.KERAS_AND_HUB if knows_hub else location.KERAS
+
+
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    source = calls.source_argument(wrapped, args, kwargs, reader=reader_of_models())
+    path = source.path
     with load.surfacing_failures():
-        if path is not None and path.endswith(".keras") and not _is_left_to_keras(path):
+        if source.kind is Kind.PATH and path.endswith(".keras") and not _is_left_to_keras(path):
             # The inner function opens and checks it again; here only the structure is looked at,
             # and that Keras may open it at all: it would wait for ever on a FIFO.
             load.refuse_broken(path)
-        return called_in_place(wrapped, args, kwargs, path)
+        return called_in_place(wrapped, args, kwargs, source)
 
 
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_model``: hand over the verified archive as a file object."""
-    path = calls.path_to_load(wrapped, args, kwargs)
-    if path is None or not path.endswith(".keras"):
+    source = _archive_source(wrapped, args, kwargs)
+    if source is None:
         return wrapped(*args, **kwargs)
     with load.surfacing_failures():
-        file = inline.handed(_open(path), "file_utils")
+        file = inline.handed(open_file(source), "file_utils")
         return calls.call_with(wrapped, args, kwargs, filepath=file)
+
+
+def _archive_source(wrapped: Function, args: Args, kwargs: Kwargs) -> Location | None:
+    """The archive to load, None for what is no local one. Only a hub's name means no file here."""
+    knows_hub = reader_of_models().hubs
+    reader = location.PYTHON._replace(hubs=knows_hub)
+    source = calls.source_argument(wrapped, args, kwargs, reader=reader)
+    if source.kind is Kind.PATH and not source.path.endswith(".keras"):
+        return None
+    return source if source.is_file else None
 
 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: restore the weights if a read is refused in the middle."""
-    path = calls.path_to_load(wrapped, args, kwargs)
-    if path is None:
-        return weights.all_or_nothing(wrapped, args, kwargs)
-    replaced = kept_in_place(wrapped, args, kwargs, path)
+    return load_weights_as(location.KERAS_WEIGHTS, wrapped, args, kwargs)
+
+
+def load_weights_as(reader: Reader, wrapped: Function, args: Args, kwargs: Kwargs) -> Any:
+    """:func:`load_weights` of a function that understands its argument as ``reader`` does."""
+    source = calls.source_argument(wrapped, args, kwargs, reader=reader)
+    replaced = kept_in_place(source)
     return weights.all_or_nothing(wrapped, args, kwargs, lambda: replaced)
 
 
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
     :func:`open_store`."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs, reader=location.PYTHON)
     if path is None or not path.endswith(".keras"):
-        return load_weights(wrapped, instance, args, kwargs)
+        return load_weights_as(location.KERAS_WEIGHTS, wrapped, args, kwargs)
     return weights.all_or_nothing(
-        wrapped, args, kwargs, lambda: {"filepath": inline.handed(_open(path), "zipfile")}
+        wrapped, args, kwargs, lambda: {"filepath": inline.handed(open_path(path), "zipfile")}
     )
 
 
 def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path."""
-    path = calls.path_to_load(wrapped, args, kwargs)
-    if path is None:
+    """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path; tf_keras also
+    TensorFlow's file object of one."""
+    source = calls.source_argument(wrapped, args, kwargs, reader=location.PYTHON)
+    if not source.is_file:
         return wrapped(*args, **kwargs)
-    with load.surfacing_failures(), hdf5_reader.hdf5_over(_open(path)) as opened:
+    with load.surfacing_failures(), hdf5_reader.hdf5_over(open_file(source)) as opened:
         return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
 
 def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``H5IOStore._get_h5_file``: reads are verified, what is written will be sealed."""
     bound = calls.bind(wrapped, args, kwargs)
-    path, mode = bound["path_or_io"], bound.get("mode") or instance.mode
-    if instance.archive or not calls.is_local(path):
-        path = None
-    elif mode == "w" and type(instance).__name__ != "H5IOStore" and not in_progress.is_saving():
-        path = None  # a store of shards opens what it has closed again, to add to it
-    return inline.hdf5(path, mode, lambda: wrapped(*args, **kwargs))
+    mode = bound.get("mode") or instance.mode
+    source: Location | None = None
+    if instance.archive:
+        if mode == "r":
+            _refuse_unverified_archive(instance.archive)
+    elif mode != "w" or type(instance).__name__ == "H5IOStore" or in_progress.is_saving():
+        # Not what a store of shards opens again after it was closed, to add to it.
+        source = location.of(bound["path_or_io"], location.PYTHON)
+    return inline.hdf5(source, mode, lambda: wrapped(*args, **kwargs))
+
+
+def _refuse_unverified_archive(archive: Any) -> None:
+    """An archive of a guarded load is a verified file of ours; one that the program has opened by
+    itself has had no check."""
+    source = location.of(archive, location.PYTHON)
+    if source.kind is Kind.OPEN_FILE:
+        source = source._replace(kind=Kind.UNVERIFIABLE)
+    calls.refuse_uncheckable(source)
 
 
 @names_model
@@ -100,7 +135,7 @@ def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 @names_model
 def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
     bound = calls.bind(wrapped, args, kwargs)
     single = bound.get("max_shard_size") is None and bound["model"].built
     if path is None or not single or not path.endswith(".weights.h5"):
@@ -115,7 +150,7 @@ def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
 @names_model
 def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
     bound = calls.bind(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
@@ -134,9 +169,9 @@ def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
     return save.save_sealed(path, write, user_block=weights.user_block(bound["model"]))
 
 
-def called_in_place(wrapped: Function, args: Args, kwargs: Kwargs, path: str | None) -> Any:
-    """Call what loads from ``path``, see :func:`keras3_paths.kept_in_place`."""
-    replaced = {} if path is None else kept_in_place(wrapped, args, kwargs, path)
+def called_in_place(wrapped: Function, args: Args, kwargs: Kwargs, source: Location) -> Any:
+    """Call what loads from ``source``, see :func:`paths.kept_in_place`."""
+    replaced = kept_in_place(source)
     if not replaced:
         return wrapped(*args, **kwargs)
     return calls.call_with(wrapped, args, kwargs, **replaced)

@@ -8,11 +8,12 @@ from the guards in ``keras3_guards``, as a :class:`VerifiedPath`.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from keras_integrity_hook.files import location
+from keras_integrity_hook.files.location import Kind, Location
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.borrowing import StandIn
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
@@ -71,34 +72,36 @@ def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``h5py.File(name, mode)``."""
     name = args[0] if args else kwargs.get("name")
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-    if mode == "r":
-        calls.refuse_remote(name, hubs=False)
-    return hdf5(name if calls.is_local(name) else None, mode, lambda: wrapped(*args, **kwargs))
+    return hdf5(location.of(name, location.PYTHON), mode, lambda: wrapped(*args, **kwargs))
 
 
-def hdf5(path: Any, mode: str, otherwise: Callable[[], Any]) -> Any:
+def hdf5(source: Location | None, mode: str, otherwise: Callable[[], Any]) -> Any:
     """An ``h5py.File``: reads are verified, what is written will be sealed.
 
     Args:
-        path: a local path, or None for what lies in memory, in an archive or elsewhere.
+        source: what is to be opened; None for what lies in an archive, or is none of our business.
         mode: h5py's.
         otherwise: opens it as Keras would have.
 
     Raises:
         IntegrityError: as ``open_verified``.
     """
-    if path is None:
-        return _refusing_links(otherwise()) if mode == "r" else otherwise()
     if mode == "r":
-        return hdf5_reader.hdf5_over(paths.open_path(os.fsdecode(path)))
+        if source is not None:
+            calls.refuse_uncheckable(source)
+            if source.is_file:
+                return hdf5_reader.hdf5_over(paths.open_file(source))
+        return _refusing_links(otherwise())
+    if source is None or source.kind is not Kind.PATH:
+        return otherwise()
     if mode == "w" and not in_progress.is_saving():
-        return on_close.hdf5_sealed_on_close(os.fsdecode(path))
-    room = in_progress.user_block_for(os.fsdecode(path)) if mode == "w" else 0
+        return on_close.hdf5_sealed_on_close(source.path)
+    room = in_progress.user_block_for(source.path) if mode == "w" else 0
     if not room:
         return otherwise()
     import h5py
 
-    return h5py.File(path, mode="w", userblock_size=room)
+    return h5py.File(source.path, mode="w", userblock_size=room)
 
 
 def _refusing_links(opened: Any) -> Any:

@@ -16,10 +16,11 @@ from typing import Any
 
 from keras_integrity_hook.containers.kinds import ORBAX, Place
 from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.hooks.keras3 import guards
-from keras_integrity_hook.hooks.naming import names_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.saving import autosign
@@ -34,11 +35,10 @@ def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``OrbaxCheckpoint._save_checkpoint``: seal the step once Orbax is done with it."""
     # Never two at once: the save may remove older steps, and must not meet us in one of them.
     finish_sealing(instance)
-    step = os.path.join(
-        os.fspath(instance.directory), str(calls.bind(wrapped, args, kwargs)["step"])
-    )
+    root = location.of(instance.directory, location.TENSORFLOW)
+    step = os.path.join(root.path, str(calls.bind(wrapped, args, kwargs)["step"]))
     # What is there already was not written by this call, and is not ours to vouch for.
-    ours = "://" not in step and not os.path.lexists(step) and _is_primary(instance)
+    ours = root.is_file and not os.path.lexists(step) and _is_primary(instance)
     if ours:
         autosign.check_key(step)
     result = wrapped(*args, **kwargs)
@@ -85,7 +85,7 @@ def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: it opens checkpoints of Orbax inline."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs, reader=location.KERAS_WEIGHTS)
     if path is None or path.endswith(_FILES):
         return guards.load_weights(wrapped, instance, args, kwargs)
     if not _is_checkpoint(path):

@@ -1,46 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which arguments of Keras are local paths, and the verified file at one."""
+"""Local files as Keras is given them: not copied first, and verified."""
 
 from __future__ import annotations
 
 import errno
-import importlib
 import os
-import re
 from typing import Any
 
 from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.hooks import calls
-from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.files.location import Kind, Location
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.verification.verified_file import VerifiedFile
 
-_DECIDES = {"keras": "keras.src.utils.file_utils", "tf_keras": "tf_keras.src.saving.saving_lib"}
 
-
-def kept_in_place(wrapped: Function, args: Args, kwargs: Kwargs, path: str) -> dict[str, Any]:
-    """The argument to replace where Keras would copy what is at ``path``: so spelt that it does
+def kept_in_place(source: Location) -> dict[str, Any]:
+    """The argument to replace where Keras would copy what is at ``source``: so spelt that it does
     not.
 
     Keras takes ``file://`` and paths below ``/gcs``, ``/hdfs`` and the like for remote, and loads
     a copy: no rule for where the model lies is for that.
 
-    Args:
-        path: the local path that the argument ``filepath`` is.
-
     Raises:
         UnsealedModelError: no such file, but Keras may know of one; and a seal is required.
     """
-    package = wrapped.__module__.partition(".")[0]
-    is_remote = importlib.import_module(_DECIDES[package]).is_remote_path
-    if not is_remote(calls.bind(wrapped, args, kwargs)["filepath"]):
+    if source.kind is not Kind.PATH or not source.is_copied:
         return {}
-    if not os.path.lexists(path):
-        admission.refuse_remote(path)
+    if not os.path.lexists(source.path):
+        for name in {source.path, source.text}:
+            admission.refuse_remote(name)
         return {}
-    plain = re.sub("/+", "/", path)
-    return {"filepath": f"/.{plain}" if is_remote(plain) else plain}
+    return {"filepath": source.in_place}
+
+
+def open_file(source: Location) -> VerifiedFile:
+    """The verified content of a local file, by its path or of the descriptor that is open.
+
+    Raises:
+        IntegrityError: as ``open_verified``.
+        FileNotFoundError: as :func:`open_path`.
+    """
+    if source.kind is Kind.OPEN_FILE:
+        return load.open_verified(source.path, fd=source.fd)
+    return open_path(source.path)
 
 
 def open_path(path: str) -> VerifiedFile:

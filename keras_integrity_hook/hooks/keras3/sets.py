@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, KERAS_SHARDS, Place
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.hooks.keras3 import guards
-from keras_integrity_hook.hooks.naming import names_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import verified_directory
@@ -22,7 +23,7 @@ _ASSETS = "assets/"
 
 def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_dir``: an unzipped model, or what was downloaded from a hub."""
-    path = calls.path_to_load(wrapped, args, kwargs, "dirpath")
+    path = calls.path_to_load(wrapped, args, kwargs, "dirpath", location.PYTHON)
     if path is None:
         return wrapped(*args, **kwargs)
     if not os.path.isdir(path):
@@ -53,7 +54,7 @@ def save_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
 
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an index of shards with its shards, or one file."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs, reader=location.PYTHON)
     if path is None or not path.endswith("weights.json") or verified_directory.is_verified(path):
         return guards.load_weights_only(wrapped, instance, args, kwargs)
     if not os.path.lexists(path):
@@ -67,7 +68,7 @@ def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
 @names_model
 def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: sharded, or one file."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
     shard_size = calls.bind(wrapped, args, kwargs).get("max_shard_size") if path else None
     if path is None or shard_size is None or not path.endswith(("weights.h5", "weights.json")):
         return guards.save_weights_only(wrapped, instance, args, kwargs)

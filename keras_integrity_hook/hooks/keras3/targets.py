@@ -8,7 +8,8 @@ wrapper of its own and activating late covers as much as activating early.
 
 from __future__ import annotations
 
-from keras_integrity_hook.hooks.decorators import answered
+from keras_integrity_hook.files import location
+from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.keras3 import backup, downloads, editor, guards, inline, orbax, sets
 from keras_integrity_hook.hooks.table import Host, Target
 
@@ -22,10 +23,10 @@ _BACKUP = "keras.src.callbacks.backup_and_restore"
 TARGETS = (
     # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 and
     # Orbax checkpoints inline.
-    Target(_API, "load_model", answered(guards.refuse_early)),
+    Target(_API, "load_model", with_fallback(guards.refuse_early, reader=location.KERAS)),
     Target(_API, "load_weights", orbax.load_weights),
     # .keras archives
-    Target(_LIB, "load_model", answered(guards.load_archive)),
+    Target(_LIB, "load_model", with_fallback(guards.load_archive, reader=location.PYTHON)),
     Target(_LIB, "save_model", guards.save_archive),
     # .weights.h5, sharded weights, and the weights of a .keras
     Target(_LIB, "load_weights_only", sets.load_weights_only),
@@ -45,7 +46,9 @@ TARGETS = (
     Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
     Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
     # legacy .h5 and .hdf5
-    Target(_LEGACY, "load_model_from_hdf5", answered(guards.load_legacy)),
+    Target(
+        _LEGACY, "load_model_from_hdf5", with_fallback(guards.load_legacy, reader=location.PYTHON)
+    ),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
     # checkpoints of Orbax
     Target(_API, "_load_model_from_orbax_checkpoint", orbax.load_model, since=(3, 14)),

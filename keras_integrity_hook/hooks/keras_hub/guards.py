@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import KERAS_HUB_PRESET, Place
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.loading import pipeline as load
@@ -21,7 +22,7 @@ from keras_integrity_hook.verification import verified_directory
 
 def load_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``from_preset``: hand over a verified directory in place of the user's."""
-    path = calls.path_to_load(wrapped, args, kwargs, "preset")
+    path = calls.path_to_load(wrapped, args, kwargs, "preset", location.KERAS_HUB)
     # A preset inside another (a task's tokenizer) is opened in the directory that is verified.
     if path is None or verified_directory.is_verified(path) or _is_shipped(path):
         return wrapped(*args, **kwargs)
@@ -38,7 +39,7 @@ def load_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
 
 def save_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_to_preset``: adds its files to what the directory holds, and seals it all."""
-    path = calls.path_argument(wrapped, args, kwargs, "preset_dir")
+    path = calls.path_argument(wrapped, args, kwargs, "preset_dir", location.PYTHON)
     if path is None:
         return wrapped(*args, **kwargs)
     return into_directory.save_into_sealed(
@@ -50,7 +51,7 @@ def save_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
 
 def save_lora(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``Backbone.save_lora_weights``: written a value at a time, with no save around it."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
     if path is None or not path.endswith(".lora.h5"):
         return wrapped(*args, **kwargs)
     return save.save_sealed(

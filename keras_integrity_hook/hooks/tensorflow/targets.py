@@ -8,15 +8,15 @@ disk themselves and cannot be guarded from Python; ``keras-integrity verify`` ch
 
 from __future__ import annotations
 
-from keras_integrity_hook.hooks.decorators import answered
+from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.table import Host, Target
 from keras_integrity_hook.hooks.tensorflow import saved_model as guards
 
 _MODEL = "tensorflow.python.saved_model"
-_ANSWERED = answered(guards.load_saved_model, "export_dir", lambda model: {"root": model})
+_LOAD = with_fallback(guards.load_saved_model, "export_dir", returned=lambda model: {"root": model})
 
 TARGETS = (
-    Target(f"{_MODEL}.load", "load_partial", _ANSWERED),
+    Target(f"{_MODEL}.load", "load_partial", _LOAD),
     Target(f"{_MODEL}.save", "save_and_return_nodes", guards.save_saved_model),
     # TensorFlow 1's ways, still there as tf.compat.v1.saved_model
     Target(f"{_MODEL}.loader_impl", "SavedModelLoader.__init__", guards.init_v1_loader),

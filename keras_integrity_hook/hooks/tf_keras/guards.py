@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.keras3 import guards, inline, paths
-from keras_integrity_hook.hooks.naming import names_model
+from keras_integrity_hook.hooks.decorators import names_model
+from keras_integrity_hook.hooks.keras3 import guards, paths
 from keras_integrity_hook.hooks.tensorflow import checkpoints, saved_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
-from keras_integrity_hook.verification import hdf5_reader, verified_directory
+from keras_integrity_hook.verification import verified_directory
 
 _HDF5_FORMATS = ("h5", "hdf5", "keras")
 _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
@@ -23,28 +23,24 @@ _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
 
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it takes a truncated archive for HDF5; say what it is."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    source = calls.source_argument(wrapped, args, kwargs, reader=location.TF_KERAS)
+    path = source.path
     with load.surfacing_failures():
         # A directory of that name may be a SavedModel.
-        if path and path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
+        if path.endswith(".keras") and os.path.lexists(path) and not os.path.isdir(path):
             load.refuse_broken(path)
-        return guards.called_in_place(wrapped, args, kwargs, path)
+        return guards.called_in_place(wrapped, args, kwargs, source)
+
+
+def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_api.load_weights``."""
+    return guards.load_weights_as(location.TF_KERAS, wrapped, args, kwargs)
 
 
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_model``: :func:`open_archive` opens the verified archive."""
     with load.surfacing_failures():
         return wrapped(*args, **kwargs)
-
-
-def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``load_model_from_hdf5``: takes an open ``h5py.File``, a path, or TensorFlow's file object
-    of one."""
-    path = _path_of(calls.bind(wrapped, args, kwargs)["filepath"])
-    if path is None:
-        return wrapped(*args, **kwargs)
-    with load.surfacing_failures(), hdf5_reader.hdf5_over(paths.open_path(path)) as opened:
-        return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
 
 def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -107,33 +103,17 @@ def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
     return save.save_directory_sealed(path, SAVED_MODEL, write)
 
 
-def open_hdf5(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``h5py.File(name, mode)``."""
-    name = args[0] if args else kwargs.get("name")
-    mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-    if mode == "r":
-        calls.refuse_remote(name, hubs=False)
-    return inline.hdf5(_path_of(name), mode, lambda: wrapped(*args, **kwargs))
-
-
 def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``zipfile.ZipFile(file, mode)``: an archive opened for reading is verified."""
-    path = _path_of(args[0]) if args else None
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-    if mode == "r" and args:
-        calls.refuse_remote(args[0], hubs=False)
-    if path is None or mode != "r":
+    if mode != "r" or not args:
+        return wrapped(*args, **kwargs)
+    source = location.of(args[0], location.PYTHON)
+    calls.refuse_uncheckable(source)
+    if not source.is_file:
         return wrapped(*args, **kwargs)
     # The guard of the function we are in closes it.
-    return wrapped(paths.open_path(path), *args[1:], **kwargs)
-
-
-def _path_of(value: Any) -> str | None:
-    """The local path that ``value`` is, or that a TensorFlow file object not yet read has."""
-    gfile = sys.modules.get("tensorflow.python.platform.gfile")
-    if gfile is not None and isinstance(value, gfile.GFile):
-        value = value.name
-    return calls.local_path(value)
+    return wrapped(paths.open_file(source), *args[1:], **kwargs)
 
 
 def _is_hdf5(path: str, save_format: Any) -> bool:

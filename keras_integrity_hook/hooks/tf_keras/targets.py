@@ -8,8 +8,10 @@ in TensorFlow's own format go through TensorFlow's checkpoints.
 
 from __future__ import annotations
 
-from keras_integrity_hook.hooks.decorators import answered
+from keras_integrity_hook.files import location
+from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.keras3 import guards as keras3_guards
+from keras_integrity_hook.hooks.keras3 import inline
 from keras_integrity_hook.hooks.table import Host, Target
 from keras_integrity_hook.hooks.tf_keras import guards
 
@@ -21,25 +23,29 @@ _HDF5 = f"{_SAVING}.legacy.hdf5_format"
 _MODEL = f"{_SAVING}.legacy.saved_model"
 
 TARGETS = (
-    Target(_API, "load_model", answered(guards.refuse_early)),
-    Target(_API, "load_weights", keras3_guards.load_weights),
+    Target(_API, "load_model", with_fallback(guards.refuse_early, reader=location.TF_KERAS)),
+    Target(_API, "load_weights", guards.load_weights),
     # .keras archives
-    Target(_LIB, "load_model", answered(guards.load_archive)),
+    Target(_LIB, "load_model", with_fallback(guards.load_archive)),
     Target(_LIB, "save_model", keras3_guards.save_archive),
     # .weights.h5, and the weights of a .keras
     Target(_LIB, "load_weights_only", keras3_guards.load_weights),
     Target(_LIB, "save_weights_only", keras3_guards.save_weights_only),
     # legacy .h5 and .hdf5
-    Target(_HDF5, "load_model_from_hdf5", answered(guards.load_legacy)),
+    Target(
+        _HDF5,
+        "load_model_from_hdf5",
+        with_fallback(keras3_guards.load_legacy, reader=location.PYTHON),
+    ),
     Target(_HDF5, "save_model_to_hdf5", keras3_guards.save_legacy),
     # legacy weights: HDF5, or a checkpoint of TensorFlow's
     Target(_LEGACY, "load_weights", guards.load_legacy_weights),
     Target(_LEGACY, "save_weights", guards.save_legacy_weights),
     # what is opened inline
-    Target(_LIB, "h5py:File", guards.open_hdf5),
+    Target(_LIB, "h5py:File", inline.open_hdf5),
     Target(_LIB, "zipfile:ZipFile", guards.open_archive),
-    Target(_HDF5, "h5py:File", guards.open_hdf5),
-    Target(_LEGACY, "h5py:File", guards.open_hdf5),
+    Target(_HDF5, "h5py:File", inline.open_hdf5),
+    Target(_LEGACY, "h5py:File", inline.open_hdf5),
     # SavedModels: TensorFlow's, with a file of Keras's own in them
     Target(f"{_MODEL}.load", "load", guards.load_saved_model),
     Target(f"{_MODEL}.save", "save", guards.save_saved_model),
