@@ -12,7 +12,9 @@ from dataclasses import replace as replaced
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
@@ -48,8 +50,17 @@ def verify(path: Location) -> Report:
         'integrity only'
     """
     name = os.fsdecode(path)
+    report = _verified(name, recognition.recognise(name))
+    others = recognition.sets_in_directory(name)[1:] if os.path.isdir(name) else []
+    for place in others:
+        _verified(name, place)  # a directory can be two models, and neither hides the other
+    return report
+
+
+def _verified(name: str, place: Place | None) -> Report:
+    """Check the file ``name``, or what it is as the set at ``place``."""
     try:
-        with settings.held(), _opened(name) as model:
+        with settings.held(), _opened_as(name, place) as model:
             report = report_on(model)
             admitted = admission.admit(model)
             if model.seal is not None:
@@ -60,7 +71,7 @@ def verify(path: Location) -> Report:
     except IntegrityError as error:
         from keras_integrity_hook.loading import override
 
-        pinned = override.admitted(name, error, recognition.recognise(name))
+        pinned = override.admitted(name, error, place)
         if pinned is None:
             raise
         with pinned:
@@ -191,10 +202,16 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
 
 
 def _opened(path: Location) -> ModelFile:
-    place = recognition.recognise(os.fsdecode(path))
-    if place is not None:
-        commit.finish_interrupted(place)
-    return settled.open_settled(path)
+    name = os.fsdecode(path)
+    return _opened_as(name, recognition.recognise(name))
+
+
+def _opened_as(name: str, place: Place | None) -> ModelFile:
+    """The file ``name``, or the set at ``place``, once what is left of a save is in order."""
+    if place is None:
+        return settled.open_settled(name)
+    commit.finish_interrupted(place)
+    return open_set(name, place, hold=False)
 
 
 def _checked_store(name: str) -> Store:

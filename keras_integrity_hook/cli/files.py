@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
 )
-from keras_integrity_hook.fleet.discovery import model_files
+from keras_integrity_hook.fleet.discovery import Found, Role, model_files
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12
+_ALTERING = ("seal", "unseal", "reseal", "sign")
 
 # Existence is not checked here: a missing file is one refused path among others, and the rest
 # must still be looked at.
@@ -48,7 +48,10 @@ paths_argument = click.argument(
 @click.option("--reason", metavar="TEXT", help="Why it is to pass; it is recorded.")
 @json_option
 def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json: bool) -> None:
-    """Check files, or all models in directories, against their seals."""
+    """Check files, or all models in directories, against their seals.
+
+    Whatever a model of several files does not cover is looked at by itself.
+    """
     if (root is None) is not (reason is None):
         raise click.UsageError("--override and --reason belong together")
 
@@ -81,13 +84,12 @@ def seal(
     """Seal files, or all models in directories, as they are now.
 
     Do this to models whose origin you trust. Each file is replaced atomically; files that have a
-    seal, valid or not, are left alone, and so are symbolic links met in a directory.
+    seal, valid or not, are left alone, and so are symbolic links met in a directory, and the
+    parts of a model of several files, which has one seal for all of them.
     """
     store = "sidecar" if sidecar else None
 
     def put(path: str) -> Result:
-        if path not in paths and os.path.islink(path):
-            return Result(path, "skipped", note="A symbolic link: name its target to seal it.")
         if dry_run:
             report = api.inspect(path)
             return Result(path, "already-sealed" if report.seal else "would-seal", report)
@@ -110,8 +112,6 @@ def unseal(paths: tuple[str, ...], as_json: bool) -> None:
     """
 
     def remove(path: str) -> Result:
-        if path not in paths and os.path.islink(path):
-            return Result(path, "skipped", note="A symbolic link: name its target to unseal it.")
         try:
             return Result(path, "unsealed", api.unseal(path), note="The seal was removed.")
         except UnsealedModelError:
@@ -145,25 +145,43 @@ def run(
     as_json: bool,
     show: Callable[[Result], None] = output.show,
 ) -> NoReturn:
-    """Do ``act`` to every file, whatever happens to the others, and exit."""
+    """Do ``act`` to every model that is found, whatever happens to the others, and exit.
+
+    A command that writes leaves alone what it meets below a directory that is a link, or a part of
+    a set: the file may be anybody's, or the set's seal would break.
+    """
+    alters = command in _ALTERING
     try:
         settings.at()
     except IntegrityError as error:
         output.misconfigured(command, error, as_json=as_json)
-    found = list(model_files(paths))
-    files = [item for item in found if isinstance(item, str)]
+    models = [(found, _reason_to_skip(found, alters=alters)) for found in model_files(paths)]
+    work = [found.path for found, reason in models if found.error is None and not reason]
     results = []
-    with output.progress(files, command, quiet=as_json) as done:
-        for item in found:
-            if isinstance(item, IntegrityError):
-                result = Result.refused(item.path or "", item)
+    with output.progress(work, command, quiet=as_json) as done:
+        for found, reason in models:
+            if found.error is not None:
+                result = Result.refused(found.path, found.error)
+            elif reason:
+                result = Result(found.path, "skipped", note=reason)
             else:
-                result = _attempt(item, act)
-                done(item)
+                result = _attempt(found.path, act)
+                done(found.path)
             results.append(result)
             if not as_json:
                 show(result)
     output.finish(command, results, as_json=as_json)
+
+
+def _reason_to_skip(found: Found, *, alters: bool) -> str:
+    """Why nothing is done to what was found, a sentence; empty where something is."""
+    if found.role is Role.LINKED_DIRECTORY:
+        return "A link to another directory: name it to have that one looked into."
+    if alters and found.role is Role.LINK:
+        return "A symbolic link: name it, or its target, to have that changed."
+    if alters and found.role is Role.PART:
+        return f"A part of the model {found.whole}, whose seal covers it as it is."
+    return ""
 
 
 def _hint(report: Report) -> str:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from keras_integrity_hook import api
@@ -24,8 +22,6 @@ def reseal(paths: tuple[str, ...], reason: str, as_json: bool) -> None:
     """
 
     def renew(path: str) -> Result:
-        if path not in paths and os.path.islink(path):
-            return Result(path, "skipped", note="A symbolic link: name its target to reseal it.")
         return Result(path, "resealed", api.reseal(path, reason=reason))
 
     files.run("reseal", paths, renew, as_json=as_json)

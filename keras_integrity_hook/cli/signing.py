@@ -64,7 +64,8 @@ def sign(paths: tuple[str, ...], key: str | None, as_json: bool) -> None:
 
     Do this to models that you checked: a signature vouches for the content and for all that the
     seal says, the model's name and version among it. Content that does not match its seal is
-    refused. A passphrase or PIN is asked for on a terminal, never taken from the command line.
+    refused; symbolic links met in a directory are left alone. A passphrase or PIN is asked for on
+    a terminal, never taken from the command line.
     """
     ask = prompt()
 

@@ -205,15 +205,14 @@ def open_present(found: OpenSet) -> None:
             os.close(fd)
 
     try:
-        names = members_of(found.place, present, read)
+        names = set(members_of(found.place, present, read))
+        if len(names) > LIMITS.set_files:
+            raise LimitExceededError(f"the model has {len(names)} files")
         for name in present:
             # Keras would go through a link to a directory; a checked copy of the set would lack it.
             if whole and name not in names and _stands_for_directory(found, name):
                 raise UnreadableFileError(f"'{shown(name)}' is a link in place of a directory")
-        covered = sorted(names, key=lambda name: spell(found.place, name))
-        if len(covered) > LIMITS.set_files:
-            raise LimitExceededError(f"the model has {len(covered)} files")
-        for name in covered:
+        for name in sorted(names, key=lambda name: spell(found.place, name)):
             found.parts.append(_open_part(found.directory, name, None))
     except FileNotFoundError as error:
         raise NotAModelError(f"'{shown(str(error.filename))}' is missing") from error
@@ -238,6 +237,7 @@ def take_hold(found: OpenSet) -> None:
 
 
 _STEM = "*"
+_ODD = re.compile("[%\\\\*\0-\x1f\udc80-\udcff]")
 
 
 def spell(place: Place, name: str) -> str:
@@ -257,10 +257,7 @@ def name_of(place: Place, spelt: str) -> str:
 def escape(name: str) -> str:
     """A file name as the statement spells it: bytes that are not UTF-8 and odd ones as ``%XX``."""
     text = os.fsencode(name).decode("utf-8", "surrogateescape")
-    return "".join(
-        f"%{ord(c) & 0xFF:02X}" if c in "%\\*" or c < " " or "\udc80" <= c <= "\udcff" else c
-        for c in text
-    )
+    return _ODD.sub(lambda match: f"%{ord(match[0]) & 0xFF:02X}", text)
 
 
 def unescape(name: str) -> str:

@@ -3,8 +3,10 @@
 
 A damaged byte can make libhdf5 loop for ever, so nothing of ours hands it unchecked bytes. This
 walks what h5py writes by default (superblock 0, symbol-table groups, version 1 object headers,
-contiguous data: HDF5 File Format Specification v3, sections II.A to IV.A), every step bounded. What
-it does not know it leaves out of the map: the map names things, it decides nothing.
+contiguous data: HDF5 File Format Specification v3, sections II.A to IV.A). Metadata may point
+anywhere, so that a small file can describe a walk without end: whatever is read, stepped over or
+kept is paid for from one budget. What the walk does not know or cannot pay for it leaves out of the
+map: the map names things, it decides nothing.
 """
 
 from __future__ import annotations
@@ -19,19 +21,51 @@ from keras_integrity_hook.sealing.statement import Region
 
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF
 _MAX_NAME = 255
+_SOFT_LINK = 2
 _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x0008, 0x0010, 0x0011
 
 
-def datasets(content: Content, start: int, size: int) -> tuple[Region, ...]:
+class Budget:
+    """What the walks through all HDF5 files of one model may cost together.
+
+    Attributes:
+        metadata: bytes left to read.
+        steps: objects, messages, table entries and tree nodes left to look at.
+        names: characters left of the paths that are kept.
+        regions: datasets left to name.
+    """
+
+    __slots__ = ("metadata", "names", "regions", "steps")
+
+    def __init__(self) -> None:
+        """A full budget."""
+        self.metadata = LIMITS.hdf5_metadata
+        self.steps = LIMITS.hdf5_steps
+        self.names = LIMITS.hdf5_names
+        self.regions = LIMITS.regions
+
+    def spend(self, *, metadata: int = 0, steps: int = 0, names: int = 0) -> None:
+        """Take from it. Raises LimitExceededError where there is not as much left."""
+        self.metadata -= metadata
+        self.steps -= steps
+        self.names -= names
+        if self.metadata < 0 or self.steps < 0 or self.names < 0:
+            raise LimitExceededError("the HDF5 metadata is larger than any Keras writes")
+
+
+def datasets(content: Content, start: int, size: int, budget: Budget) -> tuple[Region, ...]:
     """The contiguous datasets of the HDF5 file at ``start`` (``size`` bytes) of ``content``.
 
     Offsets are those of ``content``. Returns what could be understood; never raises for the
     file's structure.
     """
-    walker = _Walker(content, start, size)
+    walker = _Walker(content, start, size, budget)
     found: list[Region] = []
     try:
         for name, offset, length in walker.walk():
+            if budget.regions <= 0:
+                break
+            budget.regions -= 1
             found.append(Region(name, start + offset, length))
     except (struct.error, IntegrityError, ValueError):
         pass
@@ -39,10 +73,9 @@ def datasets(content: Content, start: int, size: int) -> tuple[Region, ...]:
 
 
 class _Walker:
-    def __init__(self, content: Content, start: int, size: int) -> None:
+    def __init__(self, content: Content, start: int, size: int, budget: Budget) -> None:
         self._content, self._start, self._size = content, start, size
-        self._budget = LIMITS.hdf5_metadata
-        self._objects = 0
+        self._budget = budget
 
     def walk(self) -> Iterator[tuple[str, int, int]]:
         super_block = self._read(0, 96)
@@ -61,23 +94,35 @@ class _Walker:
             for name, child in self._children(*table):
                 if child not in seen:
                     seen.add(child)
-                    pending.append((f"{path}/{name}" if path else name, child, depth + 1))
+                    below = f"{path}/{name}" if path else name
+                    self._budget.spend(names=len(below))
+                    pending.append((below, child, depth + 1))
 
     def _read(self, address: int, size: int) -> bytes:
-        self._budget -= size
-        if self._budget < 0 or address + size > self._size:
-            raise LimitExceededError("the HDF5 metadata is larger than any Keras writes")
+        if address + size > self._size or size > LIMITS.hdf5_read:
+            raise LimitExceededError("the HDF5 metadata lies outside the file")
+        self._budget.spend(metadata=size)
         return self._content.read(self._start + address, size)
 
     def _header(self, address: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         """Data range of a dataset, and B-tree and heap addresses of a group, at one header."""
-        self._objects += 1
         prefix = self._read(address, 16)
-        if prefix[0] != 1 or self._objects > LIMITS.hdf5_objects:
-            return None, None
-        (length,) = struct.unpack_from("<I", prefix, 8)
-        blocks = [(address + 16, length)]
+        self._budget.spend(steps=1)
         data = table = None
+        if prefix[0] != 1:
+            return None, None
+        for kind, message in self._messages(address + 16, *struct.unpack_from("<I", prefix, 8)):
+            if kind == _SYMBOL_TABLE:
+                table = struct.unpack_from("<QQ", message)
+            elif kind == _LAYOUT and message[:2] == b"\x03\x01":
+                where, extent = struct.unpack_from("<QQ", message, 2)
+                if where != _UNDEFINED and where + extent <= self._size:
+                    data = where, extent
+        return data, table
+
+    def _messages(self, address: int, length: int) -> Iterator[tuple[int, bytes]]:
+        """Type and data of every message of an object header, in all its blocks."""
+        blocks = [(address, length)]
         done: set[int] = set()
         while blocks:
             at, length = blocks.pop()
@@ -87,23 +132,19 @@ class _Walker:
             body = self._read(at, length)
             position = 0
             while position + 8 <= len(body):
+                self._budget.spend(steps=1)
                 kind, size = struct.unpack_from("<HH", body, position)
                 message = body[position + 8 : position + 8 + size]
                 position += 8 + size
                 if kind == _CONTINUATION:
                     blocks.append(struct.unpack_from("<QQ", message))
-                elif kind == _SYMBOL_TABLE:
-                    table = struct.unpack_from("<QQ", message)
-                elif kind == _LAYOUT and message[:2] == b"\x03\x01":
-                    where, extent = struct.unpack_from("<QQ", message, 2)
-                    if where != _UNDEFINED and where + extent <= self._size:
-                        data = where, extent
-        return data, table
+                else:
+                    yield kind, message
 
     def _children(self, tree: int, heap: int) -> Iterator[tuple[str, int]]:
         head = self._read(heap, 32)
         size, _, segment = struct.unpack_from("<QQQ", head, 8)
-        if head[:4] != b"HEAP" or size > 64 * 1024 * 1024:
+        if head[:4] != b"HEAP":
             return
         names = self._read(segment, size)
         for node in self._leaves(tree):
@@ -112,11 +153,12 @@ class _Walker:
                 continue
             (count,) = struct.unpack_from("<H", prefix, 6)
             entries = self._read(node + 8, count * 40)
-            for index in range(count):
-                name_at, address, cache = struct.unpack_from("<QQI", entries, index * 40)
-                if cache != 2 and address != _UNDEFINED:  # 2: a symbolic link
-                    end = names.index(0, name_at)
-                    if end - name_at <= _MAX_NAME:
+            for name_at, address, cache in struct.iter_unpack("<QQI20x", entries):
+                self._budget.spend(steps=1)
+                if cache != _SOFT_LINK and address != _UNDEFINED:
+                    # Not to the end of the heap: it is the file that says where a name ends.
+                    end = names.find(0, name_at, name_at + _MAX_NAME + 1)
+                    if end >= 0:
                         yield names[name_at:end].decode("utf-8", "replace"), address
 
     def _leaves(self, tree: int) -> Iterator[int]:
@@ -129,13 +171,15 @@ class _Walker:
                 continue
             level = head[5]
             (used,) = struct.unpack_from("<H", head, 6)
+            self._budget.spend(steps=used)
             # Children and keys alternate: key 0, child 0, key 1, child 1, ...
             body = self._read(address + 24, used * 16 + 8)
-            children = [struct.unpack_from("<Q", body, 8 + 16 * i)[0] for i in range(used)]
-            if level == 0:
-                yield from children
-                continue
-            for child in children:
-                if child not in seen:
-                    seen.add(child)
+            for position in range(8, 8 + 16 * used, 16):
+                (child,) = struct.unpack_from("<Q", body, position)
+                if child in seen:
+                    continue
+                seen.add(child)
+                if level == 0:
+                    yield child
+                else:
                     pending.append(child)

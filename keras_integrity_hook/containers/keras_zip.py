@@ -3,8 +3,8 @@
 
 The directory's offset (EOCD, and ZIP64 record and locator) is moved by the block's length, so
 that every ZIP tool still reads the archive. APPNOTE.TXT 6.3.10 names the fields. An archive of
-Keras has no gap, prefix, suffix, comment, duplicate name, or local header that contradicts the
-directory; one that has any of these reads differently in different readers and is refused.
+Keras has no prefix, suffix or comment, and ``zip_members`` says what its members do not have; one
+that has any of these reads differently in different readers and is refused.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ import struct
 from typing import NamedTuple
 
 from keras_integrity_hook.containers.layout import Layout, read_exactly
+from keras_integrity_hook.containers.zip_members import check_members
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.content import FileContent
-from keras_integrity_hook.sealing.statement import Region
 
 CONTAINER = "keras-zip"
-_LOCAL = struct.Struct("<4sHHHHHIIIHH")
-_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _EOCD = struct.Struct("<4sHHHHIIH")
 _EOCD64 = struct.Struct("<4sQHHIIQQQQ")
 _LOCATOR = struct.Struct("<4sIQI")
 _MASK16, _MASK32 = 0xFFFF, 0xFFFFFFFF
-_HAS_DESCRIPTOR = 0x0008
 
 
 class Directory(NamedTuple):
@@ -36,14 +33,6 @@ class Directory(NamedTuple):
     size: int
     members: int
     tail: bytes
-
-
-class _Entry(NamedTuple):
-    name: bytes
-    flags: int
-    method: int
-    size: int
-    offset: int
 
 
 def recognises(head: bytes) -> bool:
@@ -61,7 +50,8 @@ def locate(fd: int, size: int) -> Layout:
     length = _block_length(fd, directory.offset)
     members_end = directory.offset - length
     found = block.decode(read_exactly(fd, length, members_end)) if length else None
-    members = _check_members(fd, directory, members_end)
+    entries = directory.tail[: directory.size]
+    members = check_members(fd, entries, directory.members, members_end)
     content = FileContent(fd, 0, members_end, moved_tail(directory, -length))
     return Layout(CONTAINER, content, found, members_end, members)
 
@@ -76,9 +66,10 @@ def read_directory(fd: int, size: int) -> Directory:
     )
     if magic != b"PK\x05\x06" or comment:
         raise DamagedFileError("the archive is cut short, or something follows its end record")
-    if disk not in (0, _MASK16) or start_disk not in (0, _MASK16):
-        raise DamagedFileError("the archive claims to be part of a set")
     wide = _read_zip64(fd, end)
+    for number in (disk, start_disk):
+        if number and (number != _MASK16 or wide is None):
+            raise DamagedFileError("the archive claims to be part of a set")
     directory_end = end
     if wide is not None:
         directory_end, narrow = wide[0], (here, count, length, offset)
@@ -147,90 +138,3 @@ def _block_length(fd: int, end: int) -> int:
     if length > end:
         raise DamagedFileError("the seal claims to begin before the file")
     return length
-
-
-def _check_members(fd: int, directory: Directory, members_end: int) -> tuple[Region, ...]:
-    entries = sorted(_entries(directory), key=lambda entry: entry.offset)
-    if len({entry.name for entry in entries}) != len(entries):
-        raise DamagedFileError("the archive has two members of one name")
-    regions = []
-    expected = 0
-    for entry in entries:
-        if entry.offset != expected:
-            raise DamagedFileError("the archive has bytes that belong to no member")
-        start = _data_start(fd, entry, members_end)
-        expected = start + entry.size
-        if entry.flags & _HAS_DESCRIPTOR:
-            expected += _descriptor_size(fd, expected, members_end)
-        if expected > members_end:
-            raise DamagedFileError("a member of the archive runs into its directory")
-        regions.append(Region(entry.name.decode("utf-8", "replace"), start, entry.size))
-    if expected != members_end:
-        raise DamagedFileError("the archive has bytes that belong to no member")
-    return tuple(regions)
-
-
-def _entries(directory: Directory) -> list[_Entry]:
-    data = directory.tail[: directory.size]
-    entries = []
-    at = 0
-    for _ in range(directory.members):
-        if at + _CENTRAL.size > len(data) or data[at : at + 4] != b"PK\x01\x02":
-            raise DamagedFileError("the archive's directory is malformed")
-        fields = _CENTRAL.unpack_from(data, at)
-        flags, method, packed, size = fields[3], fields[4], fields[8], fields[9]
-        names, extras, comments, offset = fields[10], fields[11], fields[12], fields[16]
-        name_end = at + _CENTRAL.size + names
-        name = data[at + _CENTRAL.size : name_end]
-        extra = data[name_end : name_end + extras]
-        at = name_end + extras + comments
-        _, packed, offset = _widen(extra, size, packed, offset)
-        entries.append(_Entry(name, flags, method, packed, offset))
-    if at != len(data):
-        raise DamagedFileError("the archive's directory is malformed")
-    return entries
-
-
-def _widen(extra: bytes, *fields: int) -> list[int]:
-    """Replace saturated 32-bit fields by those of the ZIP64 extra field (APPNOTE 4.5.3)."""
-    values = list(fields)
-    wanted = [index for index, value in enumerate(values) if value == _MASK32]
-    at = 0
-    while wanted and at + 4 <= len(extra):
-        kind, length = struct.unpack_from("<HH", extra, at)
-        if kind == 1:
-            if length < 8 * len(wanted) or at + 4 + length > len(extra):
-                raise DamagedFileError("a ZIP64 field of the archive is malformed")
-            for position, index in enumerate(wanted):
-                (values[index],) = struct.unpack_from("<Q", extra, at + 4 + 8 * position)
-            return values
-        at += 4 + length
-    return values
-
-
-def _data_start(fd: int, entry: _Entry, members_end: int) -> int:
-    if entry.offset + _LOCAL.size > members_end:
-        raise DamagedFileError("a member of the archive lies outside it")
-    fields = _LOCAL.unpack(read_exactly(fd, _LOCAL.size, entry.offset))
-    magic, flags, method, names, extras = fields[0], fields[2], fields[3], fields[9], fields[10]
-    name_at = entry.offset + _LOCAL.size
-    same = (
-        magic == b"PK\x03\x04"
-        and flags == entry.flags
-        and method == entry.method
-        and read_exactly(fd, names, name_at) == entry.name
-    )
-    if not same:
-        raise DamagedFileError("a local header of the archive contradicts its directory")
-    return name_at + int(names) + int(extras)
-
-
-def _descriptor_size(fd: int, at: int, members_end: int) -> int:
-    """Bytes of the data descriptor at ``at``: with or without signature, 32 or 64 bits wide."""
-    window = read_exactly(fd, min(28, max(members_end - at, 0)), at)
-    signed = window.startswith(b"PK\x07\x08")
-    for size in (16, 24) if signed else (12, 20):
-        follower = window[size : size + 4]
-        if at + size == members_end or follower == b"PK\x03\x04":
-            return size
-    raise DamagedFileError("a data descriptor of the archive is malformed")

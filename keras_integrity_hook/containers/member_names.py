@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 
 from keras_integrity_hook.containers.kinds import (
@@ -15,6 +16,7 @@ from keras_integrity_hook.containers.kinds import (
 )
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import canonical
 
 
 def members_of(place: Place, present: list[str], read: Callable[[str], bytes]) -> list[str]:
@@ -41,16 +43,19 @@ def shards_in(index: bytes) -> list[str]:
 
     Raises:
         DamagedFileError: it is not such an index, or names a file elsewhere.
-        LimitExceededError: it names more files than a set may have.
+        LimitExceededError: it spells more values, or names more files, than a set may have.
     """
+    canonical.refuse_crowded(index, "index of the weights")
     try:
         weight_map = json.loads(index)["weight_map"]
         named = [v if isinstance(v, list) else [v] for v in weight_map.values()]
-        names = sorted({str(name) for some in named for name in some})
+        names = sorted({os.fsdecode(os.fsencode(name)) for group in named for name in group})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedFileError("the index of the weights is not one that Keras wrote") from error
     if len(names) > LIMITS.set_files:
         raise LimitExceededError(f"the index of the weights names {len(names)} files")
-    if any("/" in name or name in ("", ".", "..") for name in names):
+    if any(len(name) > LIMITS.set_name for name in names):
+        raise LimitExceededError("the index of the weights names a file with too long a name")
+    if any("/" in name or "\0" in name or name in ("", ".", "..") for name in names):
         raise DamagedFileError("the index of the weights names a file outside its directory")
     return names

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from keras_integrity_hook.containers import hdf5_map
 from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.sealing import text
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.statement import Region
 
@@ -17,29 +18,55 @@ INSIDE = "!/"
 
 def name_regions(layout: Layout, chunk_size: int) -> tuple[Region, ...]:
     """ZIP members and HDF5 variables with their ranges in the original content (bytes)."""
+    kept = _within_limits(_named(layout), layout.content.size)
+    pieces = [piece for one in kept for piece in _with_crcs(layout.content, one, chunk_size)]
+    return tuple(sorted(pieces, key=lambda one: (one.offset, -one.size)))
+
+
+def crc32(content: Content, offset: int, size: int) -> int:
+    """The CRC-32 of ``size`` bytes from ``offset``, read in pieces: chunks may be gigabytes.
+
+    Raises:
+        DamagedFileError: the content ends before that. OSError: it cannot be read.
+    """
+    crc = 0
+    stop = offset + size
+    while offset < stop:
+        piece = content.read(offset, min(MIB, stop - offset))
+        crc = zlib.crc32(piece, crc)
+        offset += len(piece)
+    return crc
+
+
+def _named(layout: Layout) -> Iterator[Region]:
+    budget = hdf5_map.Budget()
     if layout.container == "hdf5":
-        found = list(hdf5_map.datasets(layout.content, 0, layout.content.size))
-    else:
-        found = []
-        for member in layout.members:
-            found.append(member)
-            if member.name.endswith(".h5"):
-                inner = hdf5_map.datasets(layout.content, member.offset, member.size)
-                found += [one._replace(name=f"{member.name}{INSIDE}{one.name}") for one in inner]
-    kept = _within_limits(found)
-    named = [piece for one in kept for piece in _with_crcs(layout.content, one, chunk_size)]
-    return tuple(sorted(named, key=lambda one: (one.offset, -one.size)))
+        yield from hdf5_map.datasets(layout.content, 0, layout.content.size, budget)
+        return
+    for member in layout.members:
+        yield member
+        if member.name.endswith(".h5"):
+            for one in hdf5_map.datasets(layout.content, member.offset, member.size, budget):
+                yield one._replace(name=f"{member.name}{INSIDE}{one.name}")
 
 
-def _within_limits(found: list[Region]) -> list[Region]:
-    """As many as the seal has room for; what is left out is only not named when damaged."""
-    kept = []
-    text = 0
-    for one in found[: LIMITS.regions]:
-        text += len(one.name.encode())
-        if text > LIMITS.region_names:
+def _within_limits(named: Iterable[Region], size: int) -> list[Region]:
+    """As many as the seal has room for; what is left out is only not named when damaged.
+
+    Args:
+        size: of the content, in bytes. Each byte lies in a member and in a variable at most; in
+            crafted HDF5 thousands of variables may share the same bytes.
+    """
+    kept: list[Region] = []
+    spelt = covered = 0
+    for one in named:
+        shown = one._replace(name=text.escaped(one.name))
+        spelt += len(shown.name.encode())
+        covered += one.size
+        full = len(kept) >= LIMITS.regions or spelt > LIMITS.region_names
+        if full or covered > LIMITS.region_layers // 2 * size:
             break
-        kept.append(one)
+        kept.append(shown)
     return kept
 
 
@@ -58,5 +85,4 @@ def _with_crcs(content: Content, region: Region, chunk_size: int) -> Iterator[Re
         pieces = [(region.offset, head_stop), (tail_start, stop)]
     for start, end in pieces:
         if start < end:
-            crc = zlib.crc32(content.read(start, end - start))
-            yield Region(region.name, start, end - start, crc)
+            yield Region(region.name, start, end - start, crc32(content, start, end - start))

@@ -1,85 +1,269 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the paths a person names to the model files that are meant."""
+"""From the paths a person names to the model files that are meant.
+
+Nothing that lies in a directory can hide a model from a command: a set takes the files that are
+its own, and everything else in and below its directory is visited too. So is a file of a set that
+has a seal of its own: whoever saved it vouched for it by itself.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+from typing import NamedTuple
 
-from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.kinds import KERAS_BACKUP
-from keras_integrity_hook.containers.recognition import recognise
-from keras_integrity_hook.errors import IntegrityError, NotAModelError, UnreadableFileError
+from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.kinds import KINDS, SEAL_SUFFIX, Place
+from keras_integrity_hook.containers.opening import open_model, open_set, read_sidecar
+from keras_integrity_hook.errors import (
+    DamagedFileError,
+    IntegrityError,
+    LimitExceededError,
+    MalformedSealError,
+    NotAModelError,
+    UnreadableFileError,
+)
 from keras_integrity_hook.files.atomic import is_ours
+from keras_integrity_hook.limits import LIMITS
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
-_INDEX = ".index"
 
 
-def model_files(paths: Iterable[str]) -> Iterator[str | IntegrityError]:
+class Role(Enum):
+    """How a path came to be found."""
+
+    MODEL = auto()
+    LINK = auto()  # a symbolic link met below a directory, to a model
+    PART = auto()  # a file of a set, with a seal of its own: to change it would break the set's
+    LINKED_DIRECTORY = auto()  # not looked into: it may lead anywhere, or round in a circle
+
+
+class Found(NamedTuple):
+    """A path to work on, or the reason why a part of a directory cannot be searched.
+
+    Attributes:
+        path: as named, or joined to the directory that was named.
+        role: what to bear in mind before it is changed.
+        error: why there is nothing to work on at ``path``, or None.
+        whole: the set that a ``PART`` belongs to.
+    """
+
+    path: str
+    role: Role = Role.MODEL
+    error: IntegrityError | None = None
+    whole: str = ""
+
+
+class _Folder(NamedTuple):
+    """The entries of one directory, by name, sorted."""
+
+    files: list[str]
+    folders: list[str]
+    links: frozenset[str]
+
+
+class _Scope(NamedTuple):
+    """The files that belong to a set: their paths, and whether its seal covers them."""
+
+    path: str
+    members: frozenset[str]
+    sealed: bool
+
+
+def model_files(paths: Iterable[str]) -> Iterator[Found]:
     """The models to work on, in a stable order; a named file is taken whatever its suffix.
 
-    A set (a model directory, an index of shards, a checkpoint's prefix) is one model; its files are
-    none of their own. Any other directory is searched recursively without following linked ones.
-    What cannot be searched, and a directory without any model, comes out as an error in its place:
-    a check that looked at nothing must not pass.
+    A directory is searched without following the links in it to other directories; one that is
+    named may be a link. What cannot be searched, and a directory without any model, comes out as
+    an error in its place: a check that looked at nothing must not pass.
     """
     for path in paths:
-        if os.path.isdir(path) and recognise(path) is None:
+        if os.path.isdir(path):
             yield from _tree(path)
         else:
-            yield path
+            yield Found(path)
 
 
-def _tree(top: str) -> Iterator[str | IntegrityError]:
-    failures: list[OSError] = []
-    found = False
-    for folder, subfolders, names in os.walk(top, onerror=failures.append):
-        # What a save that is going on, or was killed, has there for a moment.
-        subfolders[:] = [name for name in subfolders if not is_ours(os.path.join(folder, name))]
-        for model in _models_in(folder, subfolders, names):
-            found = True
-            yield model
-        while failures:
-            yield _unsearchable(failures.pop(), top)
-            found = True
-    for failure in failures:
-        yield _unsearchable(failure, top)
-    if not found and not failures:
-        yield NotAModelError(f"no {', '.join(SUFFIXES)} file in this directory", path=top)
+def _tree(top: str) -> Iterator[Found]:
+    found_one = False
+    entries = 0
+    pending: list[tuple[str, tuple[_Scope, ...]]] = [(top, ())]
+    while pending:
+        path, scopes = pending.pop()
+        try:
+            folder = _listed(path)
+        except OSError as error:
+            found_one = True
+            yield Found(path, error=_unsearchable(error, path))
+            continue
+        entries += len(folder.files) + len(folder.folders)
+        if entries > LIMITS.tree_entries:
+            cause = f"there are over {LIMITS.tree_entries} entries below this directory"
+            yield Found(top, error=LimitExceededError(cause, path=top))
+            return
+        sets, scopes = _whole_directories(path, scopes)
+        for found in (*sets, *_files(path, folder, scopes)):
+            found_one = True
+            yield found
+        for name in folder.folders:
+            if name in folder.links:
+                linked = _linked(os.path.join(path, name))
+                found_one |= linked.role is Role.LINK
+                yield linked
+        # The last one comes first: what is below a directory follows it at once.
+        for name in reversed(folder.folders):
+            below = os.path.join(path, name)
+            # What a save that is going on, or was killed, has there for a moment.
+            if name not in folder.links and not is_ours(below):
+                pending.append((below, scopes))
+    if not found_one:
+        cause = f"no {', '.join(SUFFIXES)} file and no other model in this directory"
+        yield Found(top, error=NotAModelError(cause, path=top))
 
 
-def _models_in(folder: str, subfolders: list[str], names: list[str]) -> Iterator[str]:
-    """Models in one directory; takes those that are directories out of ``subfolders``."""
-    paths = {name: os.path.join(folder, name) for name in subfolders + names}
-    sets = [name for name in subfolders if not os.path.islink(paths[name])]
-    sets = [name for name in sets if recognise(paths[name]) is not None]
-    subfolders[:] = sorted(set(subfolders) - set(sets))
-    indexes = [name for name in names if recognise(paths[name]) is not None]
-    prefixes = [name.removesuffix(_INDEX) for name in names if name.endswith(_INDEX)]
-    prefixes = [name for name in prefixes if recognise(os.path.join(folder, name)) is not None]
-    taken = {member for name in indexes for member in _members(paths[name])}
-    files = [n for n in names if n.lower().endswith(SUFFIXES) and n not in taken]
-    for name in sorted([*sets, *indexes, *prefixes, *files]):
-        yield os.path.join(folder, name)
+def _listed(path: str) -> _Folder:
+    files: list[str] = []
+    folders: list[str] = []
+    links: list[str] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            try:
+                is_folder = entry.is_dir()
+            except OSError:
+                is_folder = False  # a link in a circle, or into what may not be looked into
+            (folders if is_folder else files).append(entry.name)
+            if entry.is_symlink():
+                links.append(entry.name)
+            if len(files) + len(folders) > LIMITS.tree_entries:
+                break
+    return _Folder(sorted(files), sorted(folders), frozenset(links))
 
 
-def _members(path: str) -> list[str]:
-    """The files of the set at ``path``; none where that cannot be told, so that all are looked at.
+def _whole_directories(
+    path: str, scopes: tuple[_Scope, ...]
+) -> tuple[list[Found], tuple[_Scope, ...]]:
+    """The directory ``path`` itself, where it is a set, and the scopes for what lies in it."""
+    inner = []
+    found = None
+    for place in recognition.sets_in_directory(path):
+        scope = _scope(place)
+        outer = _scope_around(scope.members, scopes)
+        inner.append(scope)
+        if outer is None:
+            found = Found(path)
+        elif scope.sealed and found is None:
+            found = Found(path, Role.PART, whole=outer.path)
+    return [] if found is None else [found], (*scopes, *inner)
 
-    A ``latest.weights.h5`` beside its training metadata is a model of its own, too.
+
+def _files(path: str, folder: _Folder, scopes: tuple[_Scope, ...]) -> Iterator[Found]:
+    """The models in one directory that are files or sets of one stem, by name."""
+    found: dict[str, Found] = {}
+    inner = list(scopes)
+    for place in recognition.stems_among(path, folder.files):
+        scope = _scope(place)
+        head = os.path.join(path, place.head or place.stem)
+        outer = _scope_holding(head, scopes)
+        inner.append(scope)
+        if outer is None or scope.sealed:
+            found[place.stem] = _as_met(place.path, place.head in folder.links, outer)
+    for name in folder.files:
+        file = os.path.join(path, name)
+        if name.lower().endswith(SUFFIXES):
+            whole = _scope_holding(file, inner)
+            if whole is None or _has_own_seal(file, whole):
+                found[name] = _as_met(file, name in folder.links, whole)
+        elif name.endswith(SEAL_SUFFIX) and _is_bereft(path, name, folder):
+            cause = "its seal is there, and the file that a load begins with is not"
+            lost = file.removesuffix(SEAL_SUFFIX)
+            found[name] = Found(lost, error=DamagedFileError(cause, path=lost))
+    for name in sorted(found):
+        yield found[name]
+
+
+def _as_met(path: str, is_link: bool, whole: _Scope | None) -> Found:
+    if whole is not None:
+        return Found(path, Role.PART, whole=whole.path)
+    return Found(path, Role.LINK if is_link else Role.MODEL)
+
+
+def _linked(path: str) -> Found:
+    """A linked directory: one model, or something that has to be named to be searched."""
+    is_set = recognition.recognise(path) is not None
+    return Found(path, Role.LINK if is_set else Role.LINKED_DIRECTORY)
+
+
+def _scope(place: Place) -> _Scope:
+    """The files of the set at ``place``; none where that cannot be told, so that all are visited.
+
+    What a seal lists counts only where a set of this kind has such files: a seal is no better than
+    who wrote it.
     """
-    place = recognise(path)
-    if place is None or place.kind is KERAS_BACKUP:
-        return []
     try:
-        with file_set.open_directory(place) as found:
-            file_set.open_present(found)
-            return [part.name for part in found.parts]
+        with open_set(place.path, place, hold=False) as model:
+            assert model.files is not None
+            names = [part.name for part in model.files.parts]
+            sealed = model.seal is not None
     except IntegrityError:
-        return []
+        return _Scope(place.path, frozenset(), os.path.lexists(_seal_of(place)))
+    if place.kind.whole_directory:
+        own = [name for name in names if place.kind.is_read(name)]
+    else:
+        own = [name for name in names if place.owns(name)]
+    members = frozenset(os.path.join(place.directory, name) for name in own)
+    return _Scope(place.path, members, sealed)
 
 
-def _unsearchable(failure: OSError, top: str) -> UnreadableFileError:
+def _seal_of(place: Place) -> str:
+    return os.path.join(place.directory, place.seal)
+
+
+def _scope_around(members: frozenset[str], scopes: Iterable[_Scope]) -> _Scope | None:
+    """The set that all of ``members`` belong to, too."""
+    return next((scope for scope in scopes if members and members <= scope.members), None)
+
+
+def _scope_holding(path: str, scopes: Iterable[_Scope]) -> _Scope | None:
+    return next((scope for scope in scopes if path in scope.members), None)
+
+
+def _has_own_seal(path: str, whole: _Scope) -> bool:
+    """Whether a file of the set ``whole`` has a seal, or is too damaged to tell.
+
+    Files of any form may be among the assets of a model, so that what cannot be read as a model is
+    left to the set's seal, where it has one.
+    """
+    try:
+        with open_model(path) as model:
+            return model.seal is not None
+    except (MalformedSealError, UnreadableFileError):
+        return True
+    except NotAModelError:
+        return False
+    except IntegrityError:
+        return not whole.sealed
+
+
+def _is_bereft(folder: str, name: str, entries: _Folder) -> bool:
+    """Whether the seal ``name`` is that of a set of one stem that lost the head of its files."""
+    stem = name.removesuffix(SEAL_SUFFIX)
+    present = set(entries.files)
+    if not stem or stem in present or f"{stem}.index" in present:
+        return False
+    try:
+        seal = read_sidecar(os.path.join(folder, name))
+    except IntegrityError:
+        return False  # a file of somebody else's that happens to end so
+    if seal is None:
+        return False
+    kind = KINDS.get(seal.statement.container)
+    if kind is None or kind.whole_directory:
+        return False
+    listed = {member.name.replace("*", stem, 1) for member in seal.statement.files}
+    return bool(listed & present)
+
+
+def _unsearchable(failure: OSError, path: str) -> UnreadableFileError:
     cause = f"the directory cannot be searched ({failure.strerror})"
-    return UnreadableFileError(cause, path=str(failure.filename or top))
+    return UnreadableFileError(cause, path=path)

@@ -8,7 +8,7 @@ import binascii
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import MalformedSealError
-from keras_integrity_hook.sealing import canonical
+from keras_integrity_hook.sealing import canonical, text
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
@@ -69,18 +69,20 @@ def _list(value: dict[str, object]) -> list[object]:
 def _signature(value: object) -> Signature:
     if not isinstance(value, dict) or set(value) != {"keyid", "sig"}:
         raise MalformedSealError("a signature of the seal is malformed")
-    if not all(isinstance(text, str) for text in value.values()):
+    if not all(isinstance(part, str) for part in value.values()):
         raise MalformedSealError("a signature of the seal is malformed")
+    if text.has_controls(value["keyid"]):
+        raise MalformedSealError("a key id in the seal holds control characters")
     _decode_base64(value["sig"])
     return Signature(value["keyid"], value["sig"])
 
 
-def _decode_base64(text: object) -> bytes:
+def _decode_base64(encoded: object) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)  # type: ignore[arg-type]
+        data = base64.b64decode(encoded, validate=True)  # type: ignore[arg-type]
     except (binascii.Error, ValueError, TypeError) as error:
         raise MalformedSealError("the seal holds broken base64") from error
     # b64decode ignores the unused bits of the last digit: two spellings would mean one value.
-    if base64.b64encode(data).decode("ascii") != text:
+    if base64.b64encode(data).decode("ascii") != encoded:
         raise MalformedSealError("the seal holds base64 that is not canonical")
     return data

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedSealError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.sealing import canonical, tree
+from keras_integrity_hook.sealing import canonical, text, tree
 
 _TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:keras-integrity-hook:seal:v1"
@@ -28,8 +28,13 @@ SETS = (
 
 
 class Member(NamedTuple):
-    """A file of a set: its path relative to the set's directory, escaped (see ``file_set``), and
-    its size in bytes."""
+    """One file of a set, as a statement lists it.
+
+    Attributes:
+        name: path below the set's directory, spelt as ``file_set.spell`` does. It is compared with
+            what lies there, so it is kept as it is.
+        size: in bytes.
+    """
 
     name: str
     size: int
@@ -39,8 +44,10 @@ class Region(NamedTuple):
     """A named run of bytes of the original content: a file, a ZIP member or an HDF5 variable.
 
     Attributes:
-        name: for people, e.g. ``"config.json"`` or ``"model.weights.h5!/layers/dense/vars/0"``.
-        offset, size: in bytes of the original content.
+        name: for people, e.g. ``"config.json"`` or ``"model.weights.h5!/layers/dense/vars/0"``,
+            escaped when it was decoded.
+        offset: of its first byte, in bytes of the original content.
+        size: in bytes.
         crc: CRC-32 of the bytes where the region is smaller than a chunk, so that damage within
             one chunk is pinned to one variable; None for larger ones. Diagnosis only: what
             decides is the chunk table.
@@ -56,8 +63,27 @@ class Region(NamedTuple):
 class Statement:
     """What the seal says; every field is bound by the root digest or by signatures over it.
 
-    ``files`` is empty for a single file; for a set it lists the files whose bytes, one after the
-    other, are the content. ``datasets`` are digests of training data by name.
+    What is only shown is escaped when it is decoded (see ``sealing.text``). A seal is encoded again
+    from its payload, never from a decoded statement, so nothing is lost by that.
+
+    Attributes:
+        subject: base name of the model when it was sealed; escaped.
+        root: the root digest, lower-case hexadecimal.
+        container: a name of :data:`FILES` or :data:`SETS`.
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`.
+        size: of the original content, in bytes.
+        chunk_size: in bytes; follows from ``size``.
+        created: when it was sealed, UTC, as :func:`spelled` spells it.
+        files: empty for a single file; for a set the files whose bytes, one after the other, are
+            the content, ordered by name.
+        expires: when the seal ends to be good, spelt as ``created``; None for never.
+        model: ``"name"`` and ``"version"``, each text or None. Rules compare them, so they are
+            kept as they are and hold no control character.
+        provenance: facts by name, both escaped text.
+        regions: the map of names to bytes, ordered by offset.
+        datasets: digests of training data, ``"<algorithm>:<hex>"``, by name; the name is escaped.
+        extensions: fields of the predicate that this version does not know, as they were decoded
+            (JSON values, text raw). They are encoded again byte for byte.
     """
 
     subject: str
@@ -73,10 +99,34 @@ class Statement:
     provenance: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
     datasets: Mapping[str, str] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+
+_KNOWN = frozenset(
+    {
+        "container",
+        "algorithm",
+        "size",
+        "chunk_size",
+        "files",
+        "model",
+        "created",
+        "expires",
+        "provenance",
+        "regions",
+        "datasets",
+    }
+)
 
 
 def encode(statement: Statement) -> bytes:
-    """The statement as canonical JSON bytes."""
+    """The statement as canonical JSON bytes.
+
+    Raises:
+        MalformedSealError: a value has no canonical form, or an extension the name of a field.
+    """
+    if _KNOWN & statement.extensions.keys():
+        raise MalformedSealError("an extension of the seal has the name of a field")
     # Not in the first seals of this version: a seal without data is spelt as it always was.
     datasets = {"datasets": dict(statement.datasets)} if statement.datasets else {}
     return canonical.encode(
@@ -85,6 +135,7 @@ def encode(statement: Statement) -> bytes:
             "subject": [{"name": statement.subject, "digest": {_DIGEST: statement.root}}],
             "predicateType": _PREDICATE,
             "predicate": {
+                **statement.extensions,
                 "container": statement.container,
                 "algorithm": statement.algorithm,
                 "size": statement.size,
@@ -115,19 +166,20 @@ def decode(data: bytes) -> Statement:
         (subject,) = value["subject"]
         predicate = value["predicate"]
         statement = Statement(
-            subject=_text(subject["name"]),
-            root=_text(subject["digest"][_DIGEST]),
-            container=_text(predicate["container"]),
-            algorithm=_text(predicate["algorithm"]),
+            subject=_shown(subject["name"]),
+            root=_plain(subject["digest"][_DIGEST]),
+            container=_plain(predicate["container"]),
+            algorithm=_plain(predicate["algorithm"]),
             size=_count(predicate["size"]),
             chunk_size=_count(predicate["chunk_size"]),
-            created=_text(predicate["created"]),
+            created=_plain(predicate["created"]),
             files=tuple(_member(one) for one in predicate["files"]),
             expires=_optional(predicate["expires"]),
-            model={_text(k): _optional(v) for k, v in predicate["model"].items()},
-            provenance={_text(k): _text(v) for k, v in predicate["provenance"].items()},
+            model={_plain(k): _optional(v) for k, v in predicate["model"].items()},
+            provenance={_shown(k): _shown(v) for k, v in predicate["provenance"].items()},
             regions=tuple(_region(one) for one in predicate.get("regions", [])),
-            datasets={_text(k): _text(v) for k, v in predicate.get("datasets", {}).items()},
+            datasets={_shown(k): _plain(v) for k, v in predicate.get("datasets", {}).items()},
+            extensions={k: v for k, v in predicate.items() if k not in _KNOWN},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedSealError("the seal's statement lacks a field or has a wrong one") from error
@@ -153,9 +205,28 @@ def _consistent(statement: Statement) -> None:
         raise MalformedSealError("the seal names an unknown digest algorithm")
     if statement.chunk_size != tree.chunk_size_for(statement.size):
         raise MalformedSealError("the seal's chunk size does not follow from its size")
+    _consistent_map(statement)
+    inputs = statement.extensions.get("inputs")
+    if inputs is not None and len(canonical.encode(inputs)) > LIMITS.inputs:
+        raise LimitExceededError(f"the seal's input contract is over {LIMITS.inputs} bytes")
+
+
+def _consistent_map(statement: Statement) -> None:
+    """Refuse a map that makes the search for damage longer than the content is.
+
+    Files, members and variables lie within one another: a byte has a few names, not thousands.
+    """
+    if len(statement.regions) > LIMITS.stated_regions:
+        raise LimitExceededError(f"the seal's map has {len(statement.regions)} names")
+    covered = 0
     for region in statement.regions:
+        covered += region.size
         if region.offset + region.size > statement.size:
             raise MalformedSealError("the seal's map names bytes beyond its content")
+        if region.crc is not None and region.size >= 2 * statement.chunk_size:
+            raise MalformedSealError("the seal's map has a CRC over whole chunks")
+    if covered > LIMITS.region_layers * statement.size:
+        raise LimitExceededError("the seal's map names the same bytes again and again")
 
 
 def _consistent_members(statement: Statement) -> None:
@@ -167,6 +238,9 @@ def _consistent_members(statement: Statement) -> None:
     taken = set(names)
     for name in names:
         steps = name.split("/")
+        # Before the loop over its parents, which copies the name once for each of them.
+        if len(name) > LIMITS.set_name or len(steps) > LIMITS.set_depth + 2:
+            raise LimitExceededError("the seal lists a file with too long or too deep a name")
         if any(step in ("", ".", "..") for step in steps) or "\\" in name or "\0" in name:
             raise MalformedSealError("the seal lists a file outside its directory")
         if any("/".join(steps[:depth]) in taken for depth in range(1, len(steps))):
@@ -182,7 +256,7 @@ def _member(value: Any) -> Member:
 
 def _region(value: Any) -> Region:
     name, offset, size, crc = value
-    return Region(_text(name), _count(offset), _count(size), None if crc is None else _count(crc))
+    return Region(_shown(name), _count(offset), _count(size), None if crc is None else _count(crc))
 
 
 def _text(value: Any) -> str:
@@ -191,8 +265,18 @@ def _text(value: Any) -> str:
     return value
 
 
+def _shown(value: Any) -> str:
+    return text.escaped(_text(value))
+
+
+def _plain(value: Any) -> str:
+    if text.has_controls(_text(value)):
+        raise MalformedSealError("a name or date in the seal holds control characters")
+    return str(value)
+
+
 def _optional(value: Any) -> str | None:
-    return None if value is None else _text(value)
+    return None if value is None else _plain(value)
 
 
 def _count(value: Any) -> int:

@@ -109,7 +109,8 @@ def test_bar_counts_the_files_of_a_set(long_work: list[Path]) -> None:
     """A directory's own few kilobytes are not what takes the time."""
     folder = long_work[0].parent / "unzipped"
     folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    for name in ("config.json", "metadata.json"):
+        (folder / name).write_text("{}")
     for path, name in zip(long_work, ("model.weights.h5", "assets/more.bin"), strict=True):
         (folder / name).parent.mkdir(exist_ok=True)
         path.rename(folder / name)

@@ -11,16 +11,22 @@ import h5py
 from keras_integrity_hook.containers import hdf5, hdf5_map
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing.content import FileContent
+from keras_integrity_hook.sealing.statement import Region
 from tests.fuzz.harness import file_of, fuzz
 
 
 def check(data: bytes) -> None:
     with file_of(data) as fd:
-        for region in hdf5_map.datasets(FileContent(fd, 0, len(data)), 0, len(data)):
+        for region in whole(fd, len(data)):
             assert 0 <= region.offset <= region.offset + region.size <= len(data)
         found = hdf5.locate(fd, len(data))
         assert isinstance(found.content, FileContent)
         assert found.content.start + found.content.size == len(data)
+
+
+def whole(fd: int, size: int) -> tuple[Region, ...]:
+    """The map of a file that is all HDF5."""
+    return hdf5_map.datasets(FileContent(fd, 0, size), 0, size, hdf5_map.Budget())
 
 
 def weights(user_block: int) -> bytes:
