@@ -35,7 +35,10 @@ class ReservedFile(Reserved):
 
     Attributes:
         in_place: why the destination is overwritten and not replaced, None where it may be.
+        ignoring: a descriptor of the old file that nobody will read the new one from.
     """
+
+    ignoring: int | None = None
 
     def __init__(self, made: PrivateFile, in_place: str | None, user_block: int) -> None:
         self.made = made
@@ -61,7 +64,10 @@ class ReservedFile(Reserved):
 
     def put_in_place(self, requested: Requested) -> None:
         """Put it in place, with the seal beside it or with none there."""
-        sidecars.put_in_place(self.made, in_place=self.in_place, path=requested.path)
+        if self.in_place is None:
+            sidecars.put_in_place(self.made, ignoring=self.ignoring)
+        else:
+            sidecars.overwrite(self.made, requested.path, reason=self.in_place)
 
 
 def is_ours_to_write(path: str) -> bool:
@@ -84,14 +90,16 @@ def reservations(
     with atomic.open_target(requested.path) as target:
         target.refuse_unwritable()
         reason = atomic.why_in_place(target, ignoring=ignoring)
-        yield _beside(target, reason, room)
+        yield _beside(target, reason, room, ignoring)
         if target.old is not None:
             for folder in _other_folders(target):
                 yield _elsewhere(target, folder, room, "there is no room for a second copy")
 
 
 @contextlib.contextmanager
-def _beside(target: Target, reason: str | None, user_block: int) -> Iterator[ReservedFile]:
+def _beside(
+    target: Target, reason: str | None, user_block: int, ignoring: int | None
+) -> Iterator[ReservedFile]:
     with ExitStack() as stack:
         try:
             made = stack.enter_context(atomic.private_file(target))
@@ -102,7 +110,9 @@ def _beside(target: Target, reason: str | None, user_block: int) -> Iterator[Res
             why = "its directory cannot be written"
             made = stack.enter_context(_private_in(folder, target))
             reason = why if reason is None else reason
-        yield ReservedFile(made, reason, user_block)
+        reserved = ReservedFile(made, reason, user_block)
+        reserved.ignoring = ignoring
+        yield reserved
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 
+from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
 from keras_integrity_hook.saving import seal_writer
@@ -23,7 +24,8 @@ def sealed(place: Place, path: str) -> Outcome:
     """
     name = place.stem or os.path.basename(os.path.realpath(path))
     try:
-        return seal_writer.seal_set(place, subject=name, path=path)
+        with file_set.open_directory(place) as files:
+            return seal_writer.seal_set(files, subject=name, path=path)
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:
