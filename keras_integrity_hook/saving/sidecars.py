@@ -110,13 +110,14 @@ def overwrite(made: PrivateFile, path: str, *, reason: str) -> None:
         why = "no seal can be put into its directory"
         audit.record("save", path, outcome="unsealed", why=why)
     # Never a new model with an old seal, however this ends: an empty one is refused.
-    if seal.target.old is not None and (has_seal or _is_sidecar(seal.target)):
+    is_stale = seal.target.old is not None and (has_seal or _is_sidecar(seal.target))
+    if is_stale:
         flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         os.close(os.open(seal.name, flags, dir_fd=seal.target.directory))
     made.put_in_place(in_place=reason)
     if has_seal:
         seal.put_in_place(in_place="")
-    elif seal.target.old is not None and _may_be_put(seal.target):
+    elif is_stale and _may_be_put(seal.target):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(seal.name, dir_fd=seal.target.directory)
 

@@ -368,7 +368,7 @@ def test_overwriting_in_place_finds_out_first_whether_there_is_room(tmp_path: Pa
             fd = private.create()
             os.write(fd, b"n" * 7_000_000)
             os.close(fd)
-            with pytest.raises(OSError) as caught:
+            with pytest.raises(OSError, match="bytes more are needed") as caught:
                 private.put_in_place(in_place="it has other names")
         assert caught.value.errno == errno.ENOSPC
         assert target.read_bytes() == b"o" * 3_000_000
