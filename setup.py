@@ -4,10 +4,14 @@
 setuptools has no setting for that: ``package_data`` lands inside the package, where the ``site``
 module does not look, and ``data_files`` is ignored by editable installs. Everything else is in
 ``setup.cfg``.
+
+The ``.pth`` file loads the package that lies beside it. The package of an editable install lies in
+the source tree, so that there the file names that.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -52,7 +56,7 @@ class EditableWithStartupFiles(editable_wheel):
 class _StartupFilesStrategy:
     """One of setuptools' editable strategies, followed by our files.
 
-    ``wheel.write`` records the file's hash, so RECORD lists it and uninstall removes it.
+    ``wheel.writestr`` records the file's hash, so RECORD lists it and uninstall removes it.
     """
 
     def __init__(self, strategy: Any, command: EditableWithStartupFiles) -> None:
@@ -69,8 +73,16 @@ class _StartupFilesStrategy:
     def __call__(self, wheel: Any, *args: Any, **kwargs: Any) -> None:
         self._strategy(wheel, *args, **kwargs)
         for name in STARTUP_FILES:
-            wheel.write(name, name)
+            with open(name, encoding="utf-8") as file:
+                wheel.writestr(name, _for_editable(file.read()))
         self._command._startup_files_written = True
+
+
+def _for_editable(text: str) -> str:
+    """A start-up file that finds the package in this source tree, not beside itself."""
+    home = os.path.dirname(os.path.abspath(__file__))
+    # A literal inside the literal that is executed: JSON escapes what must not end the outer one.
+    return text.replace("h = sitedir", f"h = {json.dumps(repr(home))[1:-1]}")
 
 
 setup(cmdclass={"build_py": BuildWithStartupFiles, "editable_wheel": EditableWithStartupFiles})

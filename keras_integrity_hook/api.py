@@ -13,7 +13,7 @@ from dataclasses import replace as replaced
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
     AlreadySealedError,
@@ -60,11 +60,11 @@ def verify(path: Location) -> Report:
 def _verified(name: str, place: Place | None) -> Report:
     """Check the file ``name``, or what it is as the set at ``place``."""
     try:
-        with settings.held(), _opened_as(name, place) as model:
+        with settings.snapshot(), _opened_as(name, place) as model:
             report = report_on(model)
             admitted = admission.admit(model)
-            if model.seal is not None:
-                digests.check_content(model)
+            if isinstance(admitted.model, SealedModel):
+                digests.check_content(admitted.model)
             if not admitted.signers:
                 return report
             return replaced(report, assurance="signed", signers=admitted.signers)
@@ -86,12 +86,11 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         digest: compute that of the content as it is, too, which reads all of it.
     """
     name = os.fsdecode(path)
-    with _opened(name) as model:
+    with opened(name) as model:
         report = report_on(model)
     if not digest:
         return report
     with pinning.open_as_it_is(name, recognition.recognise(name)) as found:
-        assert found.seal is not None
         return replaced(report, digest=pinning.content_digest(found.seal))
 
 
@@ -113,7 +112,7 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
     """
     from keras_integrity_hook.saving import rewrite
 
-    with _opened(path) as model:
+    with opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
         demands = settings.at(model.path)
@@ -141,7 +140,7 @@ def reseal(path: Location, *, reason: str) -> Report:
     """
     from keras_integrity_hook.saving import provenance, rewrite
 
-    with _opened(path) as model:
+    with opened(path) as model:
         if model.seal is None:
             error = UnsealedModelError("the model has no seal to replace", path=model.path)
             error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
@@ -162,13 +161,12 @@ def unseal(path: Location) -> Report:
     """
     from keras_integrity_hook.saving import rewrite
 
-    with _opened(path) as model:
-        if model.seal is None:
+    with opened(path) as model:
+        if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
         rewrite.take_out(model)
         if model.files is not None:
-            model.seal = None
-            return report_on(model)  # what is left may not even be a model
+            return report_on(model.without_seal())  # what is left may not even be a model
     return inspect(path)
 
 
@@ -193,15 +191,16 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
     """
     from keras_integrity_hook.saving import resign, rewrite
 
-    with _opened(path) as model:
-        if model.seal is None:
+    with opened(path) as model:
+        if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to sign", path=model.path)
         with rewrite.written(model.path, "sign"):
             resign.add_signature(model, key, ask)
     return inspect(path)
 
 
-def _opened(path: Location) -> ModelFile:
+def opened(path: Location) -> ModelFile:
+    """The model at ``path``, once what is left of a save is in order; raises as :func:`inspect`."""
     name = os.fsdecode(path)
     return _opened_as(name, recognition.recognise(name))
 

@@ -51,6 +51,7 @@ class Limits(NamedTuple):
     stated_regions: int = 3 * 16_384
     region_layers: int = 8  # times that the map of a seal may name each byte, on average
     region_names: int = 4 * MIB
+    damage_overlaps: int = 262_144  # pairs of a damaged chunk and a part that has bytes of it
     signatures: int = 64
     key_file: int = 64 * KIB
     trust_file: int = MIB

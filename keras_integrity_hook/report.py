@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.policy import evidence
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region
@@ -83,7 +83,7 @@ class Report:
 def report_on(model: ModelFile) -> Report:
     """The state of an open model: what its seal says, whether or not the content matches."""
     others = tuple(map(file_set.shown, model.files.others)) if model.files else ()
-    if model.seal is None:
+    if not isinstance(model, SealedModel):
         return Report(model.path, "unsealed", model.container, "none", None, others)
     said = model.seal.statement
     info = SealInfo(
@@ -112,16 +112,14 @@ def report_on(model: ModelFile) -> Report:
     return Report(model.path, "sealed", model.container, assurance, info, others, signers)
 
 
-def _signers(model: ModelFile) -> tuple[str, ...]:
-    assert model.seal is not None
+def _signers(model: SealedModel) -> tuple[str, ...]:
     if not model.seal.envelope.signatures:
         return ()
     found = evidence.signers_of(model.seal, settings.at(model.path))
     return tuple(signer.name for signer in found)
 
 
-def report_on_overridden(pinned: ModelFile) -> Report:
+def report_on_overridden(pinned: SealedModel) -> Report:
     """The report on a model that somebody named by the digest of what it is."""
-    assert pinned.seal is not None
     digest = pinning.content_digest(pinned.seal)
     return Report(pinned.path, "overridden", pinned.container, "override", seal=None, digest=digest)

@@ -37,14 +37,17 @@ HEAVY = {"asyncio", "email", "importlib.metadata", "logging", "multiprocessing",
 }
 
 
-def test_a_room_uses_only_what_stands_before_it_and_no_import_goes_in_a_circle(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_room_uses_only_what_stands_before_it_and_no_import_goes_in_a_circle() -> None:
     """The contracts of pyproject.toml; imports in functions and for types count like any other."""
-    linter = pytest.importorskip("importlinter.cli")
-    monkeypatch.chdir(REPOSITORY)
-    failed = linter.lint_imports(no_cache=True, no_logo=True)
-    assert not failed, capsys.readouterr().out
+    pytest.importorskip("importlinter")
+    code = (
+        "from importlinter.cli import lint_imports\nraise SystemExit(lint_imports(no_cache=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 kept, 0 broken" in done.stdout
 
 
 def modules_of(room: str) -> list[Path]:

@@ -64,12 +64,12 @@ class Venv:
         assert done.returncode == 0
         return done.stdout.strip()
 
-    def start(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
         # Not in the source tree, where "-c" would import the package from.
         return subprocess.run(
             [self.python, *arguments],
             cwd=self.where,
-            env=_environment(),
+            env={**_environment(), **extra},
             capture_output=True,
             text=True,
             timeout=120,
@@ -207,6 +207,61 @@ def test_start_up_imports_only_the_finder(from_wheel: Venv, tmp_path: Path) -> N
         "keras_integrity_hook.activation",
         "keras_integrity_hook.activation.finder",
     }
+
+
+SHADOWS = {
+    "empty package": ["__init__.py"],
+    "namespace package": ["activation/finder.txt"],
+    "empty activation": ["__init__.py", "activation/__init__.py"],
+    "another finder": ["__init__.py", "activation/__init__.py", "activation/finder.py"],
+}
+
+
+def shadow(folder: Path, kind: str) -> Path:
+    for name in SHADOWS[kind]:
+        path = folder / "keras_integrity_hook" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("def arm(): pass\n" if name.endswith("finder.py") else "")
+    return folder
+
+
+@pytest.mark.parametrize("kind", SHADOWS)
+def test_shadow_package_on_the_path_is_not_loaded(
+    from_wheel: Venv, tmp_path: Path, kind: str
+) -> None:
+    done = from_wheel.start("-c", PROBE, PYTHONPATH=str(shadow(tmp_path, kind)))
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_shadow_package_does_not_hide_an_editable_install(source: Path, tmp_path: Path) -> None:
+    odd = tmp_path / 'it\'s a "tree"'
+    shutil.copytree(source, odd)
+    venv = Venv(tmp_path / "venv")
+    venv.install("-e", odd)
+    hiding = str(shadow(tmp_path / "shadow", "empty package"))
+    done = venv.start("-c", PROBE, PYTHONPATH=hiding)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_shadow_package_in_the_users_site_is_not_loaded(wheel: Path, tmp_path: Path) -> None:
+    venv = Venv(tmp_path / "venv")
+    venv.install(wheel)
+    configuration = venv.where / "pyvenv.cfg"
+    text = configuration.read_text().replace("site-packages = false", "site-packages = true")
+    configuration.write_text(text)
+    where = venv.start("-m", "site", "--user-site", PYTHONUSERBASE=str(tmp_path / "user"))
+    shadow(Path(where.stdout.strip()), "empty package")
+    done = venv.start("-c", PROBE, PYTHONUSERBASE=str(tmp_path / "user"))
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_left_over_pth_loads_no_shadow(wheel: Path, tmp_path: Path) -> None:
+    venv = Venv(tmp_path / "venv")
+    venv.install(wheel)
+    shutil.rmtree(venv.site / "keras_integrity_hook")
+    code = "import sys; print('keras_integrity_hook' in sys.modules)"
+    done = venv.start("-c", code, PYTHONPATH=str(shadow(tmp_path, "another finder")))
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 @pytest.mark.parametrize("remnant", ["nothing", "empty directory"])

@@ -15,19 +15,27 @@ from enum import StrEnum
 BEGIN = b"# >>> keras-integrity-hook >>>"
 END = b"# <<< keras-integrity-hook <<<"
 
-# The guard is that of the .pth file: silent when only the block is left of the package. Any other
-# failure is one line and no exception, or the rest of the file would not run.
+# The package of this very Python is loaded by its place, which nothing on PYTHONPATH or in the
+# user's site directory hides; without one there it is whatever is on the path. Silent when only
+# the block is left of the package. Any failure is one line and no exception, or the rest of the
+# file would not run.
 _CODE = b"""\
 def _keras_integrity_hook():
-    try:
-        from keras_integrity_hook.activation.finder import arm
+    import os, site, sys
 
+    name = "keras_integrity_hook"
+    homes = [os.path.dirname(__file__), *site.getsitepackages()]
+    homes = [home for home in homes if os.path.isfile(f"{home}/{name}/__init__.py")][:1]
+    try:
+        sys.path[:0] = homes
+        try:
+            from keras_integrity_hook.activation.finder import arm
+        finally:
+            del sys.path[: len(homes)]
         arm()
     except Exception as error:
-        ours = ("keras_integrity_hook", "keras_integrity_hook.activation")
-        if not isinstance(error, ModuleNotFoundError) or error.name not in ours:
-            import sys
-
+        is_gone = isinstance(error, ModuleNotFoundError) and not homes
+        if not is_gone or error.name not in (name, f"{name}.activation"):
             print(f"keras-integrity-hook could not be armed: {error!r}", file=sys.stderr)
 
 

@@ -14,12 +14,14 @@ from _thread import _local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
 
     Patch = Callable[[ModuleType], None]
+else:  # for those who look annotations up at run time
+    Any = ModuleSpec = ModuleType = Patch = object
 
 WATCHED: frozenset[str] = frozenset(
     {
@@ -56,6 +58,7 @@ WATCHED: frozenset[str] = frozenset(
         "tensorflow.python.training.py_checkpoint_reader",
     }
 )
+_OURS = __name__.partition(".")[0] + "."
 
 
 class Finder:
@@ -75,22 +78,23 @@ class Finder:
     def find_spec(
         self,
         fullname: str,
-        path: "Sequence[str] | None" = None,
+        path: "Any" = None,
         target: "ModuleType | None" = None,
     ) -> "ModuleSpec | None":
-        """The spec of a watched module with its loader replaced; None for any other module."""
+        """The spec of a watched module with its loader replaced, and that of our own modules; None
+        for any other."""
         # Costs 20 ns, and a miss (no module of ours) is what nearly every import is.
         if sys.meta_path[0] is not self:
             self._regain_front()
         if fullname not in self._names or fullname in self._asking.names:
-            return None
+            return _as_written(fullname, path) if fullname.startswith(_OURS) and path else None
         spec = self._ask_others(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = PatchingLoader(spec.loader, self._patch)  # type: ignore[assignment]
         return spec
 
     def _ask_others(
-        self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None"
+        self, fullname: str, path: "Any", target: "ModuleType | None"
     ) -> "ModuleSpec | None":
         # Another finder may ask in turn through importlib.util.find_spec (wrapt's does); it has to
         # get None from us, or the two of us would recurse.
@@ -190,6 +194,27 @@ def is_armed() -> bool:
 def _is_predecessor(other: object) -> bool:
     kind = type(other)
     return kind is not Finder and (kind.__module__, kind.__name__) == (__name__, Finder.__name__)
+
+
+def _as_written(fullname: str, path: "Any") -> "ModuleSpec | None":
+    """The spec of a module of this package, to run as it is written.
+
+    A path hook that rewrites what is imported (``beartype_all``, say) would have every call in here
+    checked by rules that were not made for it, and what it raises is no refusal.
+    """
+    import _frozen_importlib_external as external
+    import os
+
+    name = fullname.rpartition(".")[2]
+    for directory in path:
+        package = f"{directory}/{name}"
+        for file, below in ((f"{package}/__init__.py", [package]), (f"{package}.py", None)):
+            if os.path.isfile(file):
+                loader = external.SourceFileLoader(fullname, file)
+                return external.spec_from_file_location(
+                    fullname, file, loader=loader, submodule_search_locations=below
+                )
+    return None  # in an archive, or without its source
 
 
 def _wrap(module: "ModuleType") -> None:

@@ -7,12 +7,11 @@ import contextlib
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError, SiteError
-from keras_integrity_hook.files import atomic, owned, root_owned
+from keras_integrity_hook.files import owned, private_directory, root_owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.settings import toml_file
+from keras_integrity_hook.settings import layers, toml_file
 from keras_integrity_hook.settings.toml_file import Layer
 
 LOCKED = b"""\
@@ -28,6 +27,7 @@ class State(StrEnum):
     """What can be said of the file."""
 
     MISSING = "missing"
+    HIDDEN = "hidden"  # not to be seen, and not only root could have seen to that
     VALID = "valid"
     INSECURE = "insecure"  # others could have written it
     INVALID = "invalid"  # unreadable, no TOML, or a setting that there is not
@@ -39,9 +39,9 @@ class MachinePolicy:
 
     Attributes:
         path: where it lies, the same on every machine.
-        state: missing, valid, insecure or invalid.
-        locked: names of the settings that it fixes, sorted.
-        error: why it is insecure or invalid.
+        state: missing, hidden, valid, insecure or invalid.
+        locked: names of the settings that it fixes, or that are fixed in its stead; sorted.
+        error: why it is hidden, insecure or invalid.
     """
 
     path: str
@@ -62,15 +62,22 @@ def examine() -> MachinePolicy:
     """The state of the file; never raises for what is wrong with it."""
     path = root_owned.POLICY
     try:
-        data = root_owned.read_root_owned(path, LIMITS.policy)
-        if data is None:
-            return MachinePolicy(path, State.MISSING)
-        locked = toml_file.parse(data, path, Layer.MACHINE).locked
+        found = root_owned.look_for(path, LIMITS.policy)
+        if isinstance(found, root_owned.Missing):
+            return _without_one(path, found.doubt)
+        locked = toml_file.parse(found, path, Layer.MACHINE).locked
     except InsecurePermissionsError as error:
         return MachinePolicy(path, State.INSECURE, error=error)
     except IntegrityError as error:
         return MachinePolicy(path, State.INVALID, error=error)
     return MachinePolicy(path, State.VALID, tuple(sorted(locked)))
+
+
+def _without_one(path: str, doubt: InsecurePermissionsError | None) -> MachinePolicy:
+    if doubt is None:
+        return MachinePolicy(path, State.MISSING)
+    locked = toml_file.parse(layers.HIDDEN, path, Layer.MACHINE).locked
+    return MachinePolicy(path, State.HIDDEN, tuple(sorted(locked)), doubt)
 
 
 def read_candidate(path: str) -> bytes:
@@ -109,22 +116,31 @@ def write(text: bytes) -> None:
 
     Raises:
         SiteError: it cannot be written.
-        InsecurePermissionsError, ConfigurationError: a directory on the way is somebody else's or
-            a link, so the policy would not be relied on; it was not written.
+        InsecurePermissionsError: a directory on the way is somebody else's, so the policy would
+            not be relied on; it was not written.
     """
-    target = Path(root_owned.POLICY)
+    path = root_owned.POLICY
     try:
-        if not target.parent.is_dir():
-            target.parent.mkdir()
-            target.parent.chmod(0o755)  # whatever our umask
-        with atomic.private_sibling(target) as temporary:
-            temporary.write_bytes(text)
-            temporary.chmod(0o644)
-            # Asked as each load will ask, while it is not in its place yet.
-            root_owned.read_root_owned(str(temporary), LIMITS.policy)
-            os.replace(temporary, target)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(root_owned.DIRECTORY)
+            os.chmod(root_owned.DIRECTORY, 0o755)  # whatever our umask
+        directory = root_owned.open_directory(root_owned.DIRECTORY)
+        try:
+            _put(text, directory, os.path.basename(path))
+        finally:
+            os.close(directory)
     except OSError as error:
-        raise SiteError(f"cannot be written: {error.strerror}", path=str(target)) from None
+        raise SiteError(f"cannot be written: {error.strerror}", path=path) from None
+
+
+def _put(text: bytes, directory: int, name: str) -> None:
+    """Let a new file, and nothing of an old one, be what has this name in ``directory``."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with private_directory.fresh(directory) as (private, _):
+        with open(os.open(name, flags, 0o600, dir_fd=private), "wb") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+        os.rename(name, name, src_dir_fd=private, dst_dir_fd=directory)
 
 
 def remove() -> bool:

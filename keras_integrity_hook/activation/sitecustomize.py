@@ -14,7 +14,6 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from keras_integrity_hook.activation import block
 from keras_integrity_hook.errors import SiteError
@@ -198,10 +197,11 @@ def _read(path: str) -> bytes:
 
 def _write(path: str, text: bytes) -> None:
     try:
-        with atomic.private_sibling(Path(path)) as temporary:
-            temporary.write_bytes(text)
-            temporary.chmod(0o644)  # a new one is for everybody, whatever our umask
-            atomic.put_in_place(temporary, Path(path))
+        with atomic.open_target(path) as target, atomic.private_file(target) as private:
+            with open(private.create(), "wb") as file:
+                file.write(text)
+                os.fchmod(file.fileno(), 0o644)  # a new one is for everybody, whatever our umask
+            private.put_in_place()
     except OSError as error:
         raise SiteError(f"cannot be written: {error.strerror}", path=path) from None
 

@@ -57,6 +57,9 @@ class Status:
         unwrapped = [target.name for target in self.targets if target.state == "unwrapped"]
         if unwrapped:
             return f"Keras is loaded and not guarded: {', '.join(unwrapped)}"
+        hidden = [target.name for target in self.targets if target.state == "hidden"]
+        if hidden:
+            return f"hidden by another library, which may not call the guard: {', '.join(hidden)}"
         return None
 
 

@@ -14,6 +14,8 @@ from keras_integrity_hook.errors import AuditError
 
 if TYPE_CHECKING:
     from keras_integrity_hook.sealing.statement import Statement
+else:  # for those who look annotations up at run time
+    Statement = object
 
 _NOT_DONE = frozenset({"refused", "failed"})
 

@@ -18,6 +18,8 @@ from keras_integrity_hook.audit import telemetry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+else:  # for those who look annotations up at run time
+    EntryPoint = object
 
 GROUP = "keras_integrity_hook.listeners"
 

@@ -16,6 +16,8 @@ from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
     from keras_integrity_hook.signing.trust_store import TrustStore
+else:  # for those who look annotations up at run time
+    TrustStore = object
 
 _path = click.argument("path", type=click.Path())
 _key_or_roots = "Give a public key or root certificates, not both."

@@ -98,7 +98,15 @@ def _diagnose_policy(facts: dict[str, Any]) -> Iterator[Finding]:
     """What the machine's policy means here, and what to do about one that cannot be relied on."""
     policy = facts["policy"]
     path, error = policy["path"], policy["error"]
-    if policy["state"] == "insecure":
+    if policy["state"] == "hidden":
+        found = error["evidence"]["found"]
+        yield Finding(
+            False,
+            f"Whether there is a policy {path} cannot be told: {error['message']}. Until it can, "
+            "KERAS_INTEGRITY=off has no effect and models without a seal are refused. In a "
+            f"container or a user namespace, let {found} belong to the root that it has.",
+        )
+    elif policy["state"] == "insecure":
         found = error["evidence"]["found"] or path
         yield Finding(
             True,

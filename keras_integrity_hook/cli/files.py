@@ -25,6 +25,8 @@ from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
     from keras_integrity_hook.report import Report, SealInfo
+else:  # for those who look annotations up at run time
+    Report = SealInfo = object
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
 _REGIONS_SHOWN = 12

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from keras_integrity_hook.report import Report
+else:  # for those who look annotations up at run time
+    Progress = Report = object
 
 OK, REFUSED, USAGE = 0, 1, 2
 SCHEMA = 1

@@ -175,7 +175,7 @@ def _about_here(found: dict[str, Any]) -> list[tuple[str, str]]:
 def _about_opt_out(found: dict[str, Any]) -> str:
     if found["opt_out_has_effect"]:
         return "switches the checks off"
-    if found["policy"]["error"]:
+    if found["policy"]["error"] and found["policy"]["state"] != machine_policy.State.HIDDEN:
         return "has no effect; nothing is loaded until the policy is put in order"
     return "has no effect, and is recorded"
 

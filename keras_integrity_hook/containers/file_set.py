@@ -7,7 +7,6 @@ is opened once, below the set's directory.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -28,6 +27,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.content import (
@@ -111,7 +111,8 @@ def open_directory(place: Place) -> OpenSet:
     try:
         fd = os.open(place.directory, _FLAGS | os.O_DIRECTORY)
     except OSError as error:
-        raise UnreadableFileError(f"cannot be opened ({error.strerror})") from error
+        cause = f"cannot be opened ({error.strerror})"
+        raise UnreadableFileError(cause, remedy=exhaustion.remedy_for(error)) from error
     return OpenSet(place, fd)
 
 
@@ -303,9 +304,10 @@ def _open_regular(directory: int, name: str) -> tuple[int, int]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
+        if exhaustion.is_exhausted(error):
             raise LimitExceededError(
-                f"more files than this process may hold open ('{shown(name)}'; see ulimit -n)"
+                f"more files than this process may hold open ('{shown(name)}': {error.strerror})",
+                remedy=exhaustion.REMEDY,
             ) from error
         raise UnreadableFileError(f"'{shown(name)}' cannot be opened ({error.strerror})") from error
     status = os.fstat(fd)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.sidecar import Sidecar
@@ -29,35 +30,73 @@ class Seal:
     sidecar: Sidecar | None = None
 
 
-@dataclass(slots=True)
+class Descriptor:
+    """A descriptor that is closed once, however many values speak of the file behind it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        """Take over ``fd``; -1 for none."""
+        self.fd = fd
+
+    def close(self) -> None:
+        """Close it; calling it again does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFile:
     """One open model; its descriptors are the only way its bytes are reached from here on.
 
+    Where it has a seal it is a :class:`SealedModel`, see :meth:`under`. Values made from it share
+    its descriptors, and to close one of them closes all.
+
     Attributes:
         path: as the user named it.
-        fd: read-only descriptor, owned by this object; -1 for a set.
-        container: ``"keras-zip"``, ``"hdf5"``, or one of ``set_kinds.KINDS``.
+        descriptor: of a single file, read-only.
+        container: ``"keras-zip"``, ``"hdf5"``, or one of ``kinds.KINDS``.
         content: the original content.
         seal: the decoded seal, or None for an unsealed model.
         files: the open files of a set, None for a single file.
     """
 
     path: str
-    fd: int
+    descriptor: Descriptor
     container: str
     content: Content
     seal: Seal | None
     files: OpenSet | None = None
 
+    @property
+    def fd(self) -> int:
+        """The descriptor of a single file; -1 for a set, and when it is closed."""
+        return self.descriptor.fd
+
+    def under(self, seal: Seal | None) -> ModelFile:
+        """The same open model under ``seal`` if that is one."""
+        return self if seal is None else self.with_seal(seal)
+
+    def with_seal(self, seal: Seal, content: Content | None = None) -> SealedModel:
+        """The same open model under ``seal``, its content taken for ``content`` if that is given.
+
+        Bytes that something else vouches for are so pinned: see :mod:`verification.pinning`.
+        """
+        covered = self.content if content is None else content
+        return SealedModel(self.path, self.descriptor, self.container, covered, seal, self.files)
+
+    def without_seal(self) -> ModelFile:
+        """The same open model as one that has no seal."""
+        return ModelFile(self.path, self.descriptor, self.container, self.content, None, self.files)
+
     def close(self) -> None:
         """Close what is open; calling it again does nothing."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        self.descriptor.close()
         if self.files is not None:
             self.files.close()
 
-    def __enter__(self) -> ModelFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -67,3 +106,20 @@ class ModelFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SealedModel(ModelFile):
+    """An open model that has a seal; whether it matches is another question."""
+
+    seal: Seal
+
+
+def single_file(path: str, fd: int, container: str, content: Content) -> ModelFile:
+    """The open file ``fd``, taken over, with no seal so far."""
+    return ModelFile(path, Descriptor(fd), container, content, None)
+
+
+def set_of_files(path: str, files: OpenSet) -> ModelFile:
+    """The open set ``files``, taken over, with no seal so far."""
+    return ModelFile(path, Descriptor(-1), files.place.kind.container, files.content, None, files)

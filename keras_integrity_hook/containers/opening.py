@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from keras_integrity_hook.containers import file_set, hdf5, keras_zip, kinds, sidecar
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, set_of_files, single_file
 from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import (
@@ -23,6 +23,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
 from keras_integrity_hook.sealing.block import Block
@@ -61,10 +62,11 @@ def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelF
     model = open_alone(name, fd=fd)
     if model.seal is None and (fd is None or is_in_place(model)):
         try:
-            model.seal = seal_beside(model)
+            seal = seal_beside(model)
         except BaseException:
             model.close()
             raise
+        return model.under(seal)
     return model
 
 
@@ -76,7 +78,7 @@ def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
             layout = locate(fd, os.fstat(fd).st_size)
             found = layout.block
             seal = None if found is None else _decode(found, layout.container, layout.block_offset)
-            return ModelFile(name, fd, layout.container, layout.content, seal)
+            return single_file(name, fd, layout.container, layout.content).under(seal)
     except BaseException:
         os.close(fd)
         raise
@@ -111,7 +113,9 @@ def errors_of(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+        cause = f"cannot be read ({error.strerror})"
+        remedy = exhaustion.remedy_for(error)
+        raise UnreadableFileError(cause, path=path, remedy=remedy) from error
     except IntegrityError as error:
         error.path = error.path or path
         raise
@@ -172,7 +176,7 @@ def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
                 file_set.open_present(files)
             else:
                 file_set.open_listed(files, seal.statement.files, hold=hold)
-            return ModelFile(path, -1, container, files.content, seal, files)
+            return set_of_files(path, files).under(seal)
         except BaseException:
             files.close()
             raise
@@ -184,7 +188,7 @@ def open_regular(path: str) -> int:
         # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(_why(path, error), path=path) from error
+        raise _unreadable(path, error) from error
     return _refuse_irregular(path, fd)
 
 
@@ -197,7 +201,7 @@ def duplicated(path: str, fd: int) -> int:
     try:
         own = os.dup(fd)
     except OSError as error:
-        raise UnreadableFileError(_why(path, error), path=path) from error
+        raise _unreadable(path, error) from error
     return _refuse_irregular(path, own)
 
 
@@ -246,6 +250,11 @@ def _decode(found: Block, container: str | None, offset: int, where: Sidecar | N
 def _same_form(said: Statement, container: str) -> None:
     if said.container != container:
         raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
+
+
+def _unreadable(path: str, error: Exception) -> UnreadableFileError:
+    remedy = exhaustion.remedy_for(error)
+    return UnreadableFileError(_why(path, error), path=path, remedy=remedy)
 
 
 def _why(path: str, error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.layout import read_block
 from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
+from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.sealing.block import Block
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -55,7 +56,8 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
     except OSError as error:
         if error.errno in _ABSENT:
             return None
-        raise UnreadableFileError(f"{_named(path)} cannot be read ({error.strerror})") from error
+        cause = f"{_named(path)} cannot be read ({error.strerror})"
+        raise UnreadableFileError(cause, remedy=exhaustion.remedy_for(error)) from error
 
 
 def is_unchanged(sidecar: Sidecar) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from keras_integrity_hook.containers.model_file import ModelFile
     from keras_integrity_hook.detached.vouching import Attestation
+else:  # for those who look annotations up at run time
+    ModelFile = Attestation = object
 
 
 def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:

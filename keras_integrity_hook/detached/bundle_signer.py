@@ -24,6 +24,8 @@ from keras_integrity_hook.signing.trust_store import TrustStore
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+else:  # for those who look annotations up at run time
+    Certificate = object
 
 ECDSA = "ecdsa-"
 """How the schemes begin that Model Signing has."""

@@ -25,6 +25,8 @@ from keras_integrity_hook.signing.trust_file import TrustedRoot
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, ExtensionType
     from cryptography.x509.verification import ExtensionPolicy
+else:  # for those who look annotations up at run time
+    Certificate = ExtensionType = ExtensionPolicy = object
 
 _REMEDY = "Give a file of certificates in PEM form, the signer's first."
 _Extension = TypeVar("_Extension", bound="ExtensionType")

@@ -19,7 +19,7 @@ from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.kinds import SIGNATURE_NAME
 from keras_integrity_hook.containers.layout import read_exactly
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
 from keras_integrity_hook.containers.opening import open_regular
 from keras_integrity_hook.detached import bundle_signer, manifest, resources
 from keras_integrity_hook.detached.manifest import WHOLE, Manifest
@@ -101,7 +101,7 @@ def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation
     content = resources.joined(parts)
     seal = seal_of(model, content, reading.table, single_pass.PINNED_BY)
     # (3) The model's own seal must not contradict it.
-    vouched = model.seal is not None and _is_own_seal_signed(model, model.seal, signed, seal)
+    vouched = isinstance(model, SealedModel) and _is_own_seal_signed(model, signed, seal)
     roots = tuple(
         seal_of(model, content, reading.tables[name], name).statement.root for name in recalled
     )
@@ -205,13 +205,14 @@ def _is_there(found: OpenSet, name: str) -> bool:
     return True
 
 
-def _is_own_seal_signed(model: ModelFile, own: Seal, signed: Manifest, raw: Seal) -> bool:
-    """Whether the content matches its ``own`` seal, and the signature covers that.
+def _is_own_seal_signed(model: SealedModel, signed: Manifest, raw: Seal) -> bool:
+    """Whether the content matches its own seal, and the signature covers that.
 
     Raises:
         ChecksumMismatchError, DamagedFileError: it does not match, or was exchanged meanwhile.
     """
     digests.check_content(model)
+    own = model.seal
     words = _block_of(own)
     if own.sidecar is not None:
         return False

@@ -76,6 +76,12 @@ class PrivateFile:
         return f"/proc/self/fd/{self.directory}" if self.target.is_contested else self._folder
 
     @property
+    def pinned_folder(self) -> str:
+        """The path of the private directory over its descriptor, where the system has such."""
+        pinned = f"/proc/self/fd/{self.directory}"
+        return pinned if os.path.isdir(pinned) else self._folder
+
+    @property
     def directory_name(self) -> str:
         """The name of the private directory in that of the target."""
         return os.path.basename(self._folder)

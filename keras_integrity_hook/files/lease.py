@@ -3,46 +3,99 @@
 
 While the lease is whole nobody can have opened the file for writing or truncated it, so bytes that
 were checked once need no second check. As soon as it is not whole, ``held`` says so.
+
+That is so where every way to the bytes leads through this kernel's open(2) and truncate(2). A file
+system in user space (FUSE) grants leases too, and serves what it likes; beneath an overlay the
+layers can be written to; a network file system has writers on other machines. So leases are taken
+on file systems alone where it was tried that they hold, and everywhere else none is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import functools
+import os
 import signal
+from collections.abc import Callable
 
 _SET_LEASE = getattr(fcntl, "F_SETLEASE", None)
-_GET_LEASE = getattr(fcntl, "F_GETLEASE", None)
+_GET_LEASE = getattr(fcntl, "F_GETLEASE", 1025)
 _SET_SIGNAL = getattr(fcntl, "F_SETSIG", 10)  # Linux value; the module names it from 3.13 on
+
+KEEPING = frozenset(
+    {
+        0xEF53,  # ext2, ext3, ext4
+        0x58465342,  # XFS
+        0x9123683E,  # Btrfs
+        0x01021994,  # tmpfs
+    }
+)
+"""File systems on which leases hold, by their numbers in statfs(2). Not f2fs and ZFS: untried."""
+_STATFS_SIZE = 256  # bytes; the structure has at most 120
 
 
 class ReadLease:
-    """A lease on ``fd`` if it can be had: it is refused while the file is open for writing, on
-    network file systems, for other owners' files, and on other systems."""
+    """A lease on ``fd`` if it can be had and means something: it is refused while the file is open
+    for writing, for other owners' files, and on other systems."""
 
     def __init__(self, fd: int) -> None:
+        """``fd`` stays the caller's, and open for as long as this is used."""
         self._fd = fd
-        self._taken = False
-        if _SET_LEASE is None:
+        self._owner = -1
+        if _SET_LEASE is None or not is_kept_at(fd):
             return
         try:
             # The kernel announces a break by SIGIO, which kills; SIGURG is ignored by default.
             fcntl.fcntl(fd, _SET_SIGNAL, signal.SIGURG)
             fcntl.fcntl(fd, _SET_LEASE, fcntl.F_RDLCK)
-            self._taken = True
         except OSError:
-            pass
+            return
+        self._owner = os.getpid()
 
     @property
     def held(self) -> bool:
         """Whether the lease is whole: no writer has asked for the file since it was taken."""
-        if not self._taken:
-            return False
-        assert _GET_LEASE is not None
-        return fcntl.fcntl(self._fd, _GET_LEASE) == fcntl.F_RDLCK
+        return self._owner >= 0 and fcntl.fcntl(self._fd, _GET_LEASE) == fcntl.F_RDLCK
 
     def release(self) -> None:
-        """Let waiting writers go on; calling it again does nothing."""
-        if self._taken:
-            assert _SET_LEASE is not None
-            self._taken = False
-            fcntl.fcntl(self._fd, _SET_LEASE, fcntl.F_UNLCK)
+        """Let waiting writers go on; calling it again does nothing.
+
+        A forked child has the same lease, which is its parent's to give up.
+        """
+        owner, self._owner = self._owner, -1
+        if owner == os.getpid() and _SET_LEASE is not None:
+            # A writer that waited for longer than lease-break-time has ended it.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._fd, _SET_LEASE, fcntl.F_UNLCK)
+
+
+def is_kept_at(fd: int) -> bool:
+    """Whether a lease on ``fd`` keeps out everybody who could change its bytes.
+
+    Asked each time: the device of a file system that was unmounted may be another's a moment later.
+    """
+    return file_system(fd) in KEEPING
+
+
+def file_system(fd: int) -> int:
+    """The type of the file system that ``fd`` is on, as statfs(2) numbers them; -1 if unknown."""
+    fstatfs = _fstatfs()
+    return -1 if fstatfs is None else fstatfs(fd)
+
+
+@functools.cache
+def _fstatfs() -> Callable[[int], int] | None:
+    """fstatfs(2) as a function from a descriptor to the file system's type, -1 where that fails."""
+    import ctypes
+
+    function = getattr(ctypes.CDLL(None), "fstatfs", None)
+    if function is None:
+        return None
+    words = _STATFS_SIZE // ctypes.sizeof(ctypes.c_ulong)
+
+    def type_of(fd: int) -> int:
+        buffer = (ctypes.c_ulong * words)()
+        return buffer[0] & 0xFFFFFFFF if function(fd, buffer) == 0 else -1
+
+    return type_of

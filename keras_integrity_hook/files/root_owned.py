@@ -2,13 +2,16 @@
 """Files that only root can have written: the machine's policy and the machine's trusted keys.
 
 A path is opened step by step, no link is followed, and every directory on the way must be root's
-and closed to others, or somebody else could have put the file there (CWE-426, CWE-59).
+and closed to others, or somebody else could have put the file there (CWE-426, CWE-59), or hidden
+it: whoever makes a user namespace may mount an empty directory over root's, and is told that it
+belongs to nobody, because root has no number in there (user_namespaces(7)).
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
 from keras_integrity_hook.files import owned
@@ -20,8 +23,18 @@ _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
+class Missing(NamedTuple):
+    """There is no such file to be seen.
+
+    Attributes:
+        doubt: why somebody else than root may have hidden one, or None.
+    """
+
+    doubt: InsecurePermissionsError | None
+
+
 def read_root_owned(path: str, limit: int) -> bytes | None:
-    """The bytes of the file at ``path``, None where there is none.
+    """The bytes of the file at ``path``, None where there is none to be seen.
 
     Args:
         path: absolute, without links.
@@ -31,10 +44,16 @@ def read_root_owned(path: str, limit: int) -> bytes | None:
         InsecurePermissionsError: somebody else than root could have written it.
         ConfigurationError: it is there and cannot be read, is no file, or too long.
     """
+    found = look_for(path, limit)
+    return None if isinstance(found, Missing) else found
+
+
+def look_for(path: str, limit: int) -> bytes | Missing:
+    """As :func:`read_root_owned`, and where there is none: whether that can be relied on."""
     try:
         fd, suspect = _open_stepwise(path)
-    except FileNotFoundError:
-        return None
+    except _NotThereError as missing:
+        return Missing(missing.doubt)
     except OSError as error:
         cause = f"cannot be opened ({error.strerror}); links are not followed here"
         raise ConfigurationError(cause, path=path) from error
@@ -51,26 +70,102 @@ def read_root_owned(path: str, limit: int) -> bytes | None:
         os.close(fd)
 
 
+class _NotThereError(Exception):
+    def __init__(self, doubt: InsecurePermissionsError | None) -> None:
+        self.doubt = doubt
+
+
+def open_directory(path: str) -> int:
+    """A descriptor of the directory ``path``, for a file of root's that is to be put there.
+
+    Raises:
+        InsecurePermissionsError: it, or one above it, is not root's or open to others.
+        OSError: there is none, or one of them is a link.
+    """
+    fd, directories = _walk(path.strip("/").split("/"))
+    suspect = _first_suspect(directories)
+    if suspect is not None:
+        os.close(fd)
+        raise suspect
+    return fd
+
+
+_Directories = list[tuple[str, os.stat_result]]
+
+
 def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
     """A descriptor of the file, and what is wrong with the directories above it, if anything."""
     *steps, name = path.strip("/").split("/")
-    fd = os.open("/", _STEP)
-    suspect = _suspect("/", os.fstat(fd))
-    at = ""
+    directories: _Directories = []
     try:
-        for step in steps:
-            at += f"/{step}"
-            below = os.open(step, _STEP, dir_fd=fd)
+        fd, directories = _walk(steps, directories)
+        try:
+            file = os.open(name, _FILE, dir_fd=fd)
+        finally:
             os.close(fd)
-            fd = below
-            suspect = suspect or _suspect(at, os.fstat(fd))
-        file = os.open(name, _FILE, dir_fd=fd)
-    finally:
-        os.close(fd)
+    except FileNotFoundError:
+        raise _NotThereError(_doubt(path, directories)) from None
+    suspect = _first_suspect(directories)
     if suspect is not None:
         suspect.cause = f"{suspect.found}, above it, {suspect.cause}"
         suspect.path = path
     return file, suspect
+
+
+def _walk(steps: list[str], passed: _Directories | None = None) -> tuple[int, _Directories]:
+    """A descriptor of the last directory, and what each was, which is added to ``passed``."""
+    directories: _Directories = [] if passed is None else passed
+    fd = os.open("/", _STEP)
+    directories.append(("/", os.fstat(fd)))
+    try:
+        for step in steps:
+            below = os.open(step, _STEP, dir_fd=fd)
+            os.close(fd)
+            fd = below
+            directories.append((os.path.join(directories[-1][0], step), os.fstat(fd)))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, directories
+
+
+def _first_suspect(directories: _Directories) -> InsecurePermissionsError | None:
+    suspects = (_suspect(at, found) for at, found in directories)
+    return next((one for one in suspects if one is not None), None)
+
+
+def _doubt(path: str, directories: _Directories) -> InsecurePermissionsError | None:
+    """Why the absence of the file at ``path`` proves nothing, if it does not."""
+    for at, found in directories:
+        if not _may_hide(found):
+            continue
+        mode, owner = stat.S_IMODE(found.st_mode), found.st_uid
+        why = f"belongs to user {owner}" if owner else f"can be written by others ({mode:04o})"
+        error = InsecurePermissionsError(
+            f"is not to be seen, and {at} {why}, who may have hidden it",
+            path=path,
+            found=at,
+            mode=mode,
+            owner=owner,
+        )
+        error.default_remedy = (
+            "Until that can be told, nobody may opt out and models without a seal are refused. In "
+            f"a user namespace or a container, let {at} belong to the root that it has."
+        )
+        return error
+    return None
+
+
+def _may_hide(directory: os.stat_result) -> bool:
+    """Whether somebody else than root could have taken something out of this directory.
+
+    Its owner may. So may whoever can write it, where it is not sticky and not of root's own group.
+    """
+    mode = stat.S_IMODE(directory.st_mode)
+    if directory.st_uid != 0:
+        return True
+    others = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and directory.st_gid != 0)
+    return bool(others) and not mode & stat.S_ISVTX
 
 
 def _suspect(path: str, found: os.stat_result) -> InsecurePermissionsError | None:

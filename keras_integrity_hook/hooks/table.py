@@ -54,8 +54,8 @@ class Target(NamedTuple):
 class TargetState(NamedTuple):
     """A target as ``status()`` and ``doctor`` show it.
 
-    ``state`` is ``"wrapped"``, ``"unwrapped"``, ``"absent"`` (this version of the host has no such
-    function) or ``"not loaded"``.
+    ``state`` is ``"wrapped"``, ``"unwrapped"``, ``"hidden"`` (another library has replaced it),
+    ``"absent"`` (this version of the host has no such function) or ``"not loaded"``.
     """
 
     name: str
@@ -139,7 +139,7 @@ def _state(target: Target, version: Version | None) -> str:
     owner, attribute = _owner(module, target)
     if owner is None or not _is_wanted(target, version):
         return "absent"
-    return "wrapped" if wrapping.is_wrapped(owner, attribute) else "unwrapped"
+    return wrapping.state(owner, attribute)
 
 
 def parsed(version: str | None) -> Version | None:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from keras_integrity_hook import audit, notices, settings
+from keras_integrity_hook import audit, notices
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     ConfigurationError,
@@ -34,6 +34,7 @@ from keras_integrity_hook.errors import (
     WrongModelError,
     printable,
 )
+from keras_integrity_hook.policy import admission
 from keras_integrity_hook.saving import provenance
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.verification import pinning
@@ -99,8 +100,13 @@ def override(*, root: str, reason: str) -> Iterator[None]:
 
 
 def admitted(
-    path: str, error: IntegrityError, place: Place | None = None, *, fd: int | None = None
-) -> ModelFile | None:
+    path: str,
+    error: IntegrityError,
+    place: Place | None = None,
+    *,
+    fd: int | None = None,
+    named: tuple[str, ...] = (),
+) -> SealedModel | None:
     """The model at ``path``, pinned as it is, where somebody overrides its refusal with ``error``.
 
     None where nobody does: ``error`` stands.
@@ -109,6 +115,7 @@ def admitted(
         path: what the user named.
         place: where the set lies, None for a single file.
         fd: that file, where it is open already.
+        named: what else the user named it by.
 
     Raises:
         OverrideRefusedError: somebody does, and the policy does not allow it.
@@ -117,14 +124,14 @@ def admitted(
     """
     if not _active.get() or not isinstance(error, _OVERRIDABLE):
         return None
-    for named in reversed(_active.get()):
-        model = _opened(path, place, named.algorithm, fd)
+    for override in reversed(_active.get()):
+        model = _opened(path, place, override.algorithm, fd)
         if model is None:
             return None
         try:
-            if _is_named(model, named, error):
-                _refuse(model, error, named)
-                _tell(path, error, named)
+            if _is_named(model, override, error):
+                _refuse(model, error, override, named)
+                _tell(path, error, override)
                 return model
         except BaseException:
             model.close()
@@ -133,7 +140,7 @@ def admitted(
     return None
 
 
-def _opened(path: str, place: Place | None, algorithm: str, fd: int | None) -> ModelFile | None:
+def _opened(path: str, place: Place | None, algorithm: str, fd: int | None) -> SealedModel | None:
     """The model as it is, None where there is no telling what that is."""
     try:
         return pinning.open_as_it_is(path, place, algorithm, fd=fd)
@@ -143,8 +150,7 @@ def _opened(path: str, place: Place | None, algorithm: str, fd: int | None) -> M
         return None
 
 
-def _is_named(model: ModelFile, named: Override, error: IntegrityError) -> bool:
-    assert model.seal is not None
+def _is_named(model: SealedModel, named: Override, error: IntegrityError) -> bool:
     digest = pinning.content_digest(model.seal)
     if tree.same_root(digest, named.digest):
         return True
@@ -152,15 +158,17 @@ def _is_named(model: ModelFile, named: Override, error: IntegrityError) -> bool:
     return False
 
 
-def _refuse(model: ModelFile, error: IntegrityError, named: Override) -> None:
+def _refuse(
+    model: ModelFile, error: IntegrityError, override: Override, named: tuple[str, ...]
+) -> None:
     """Refuse what no person may override here, for the record too."""
     try:
         _refuse_recalled(model)
-        if not all(one.allow_override for one in settings.at_each_name(model.path)):
+        if not all(one.allow_override for one in admission.demands_on(model, *named)):
             cause = f"the policy allows no override, so the refusal stands ({error.cause})"
             raise OverrideRefusedError(cause, path=model.path) from error
     except (OverrideRefusedError, RevokedModelError) as refused:
-        audit.record("override", model.path, outcome="refused", **named._asdict(), error=refused)
+        audit.record("override", model.path, outcome="refused", **override._asdict(), error=refused)
         refused.is_told = True
         raise
 

@@ -1,49 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A load, in numbered steps. Nothing of the file is deserialized before step 6."""
+"""A load, in numbered steps. Nothing of a model is deserialized before step 6.
+
+1. *Locate* it: a file by its path or its descriptor, or a set of files. A save of it that was
+   interrupted is finished. What is not there at all is no business of ours.
+2. *Open* it, once; from here on its path is only a name.
+3. *Decode* its seal: sealed, unsealed, or damaged, which no policy lets pass.
+4. *Admit* it: is it what the policy demands, under every name it has?
+5. *Verify* it: every chunk, kept from then on as it was, or compared again as it is served.
+6. *Hand it over*, when that is recorded: a file as a file object, a set as a private directory.
+
+``Located → Opened → Admitted → Verified → what is handed over``: each step takes what only the one
+before it makes. Opening and decoding make one value, since a seal beside a file counts only if both
+are of one save, and to find that out they may have to be opened several times. Single files and
+sets differ in how they are opened and how they are handed over, and in nothing else.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
-from keras_integrity_hook.containers.opening import duplicated, look_at, open_regular, open_set
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel, single_file
+from keras_integrity_hook.containers.opening import look_at
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.loading import override
+from keras_integrity_hook.loading import in_progress, override
+from keras_integrity_hook.loading.forms import (
+    Closable,
+    FileSet,
+    Form,
+    Located,
+    SingleFile,
+)
+from keras_integrity_hook.loading.surfacing import surfacing_failures
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.policy.admission import Admitted
-from keras_integrity_hook.saving import commit, settled
-from keras_integrity_hook.sealing.content import FileContent
-from keras_integrity_hook.verification import verified_directory
+from keras_integrity_hook.saving import commit
+from keras_integrity_hook.verification import handed_out, holding
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
 from keras_integrity_hook.verification.verified_file import VerifiedFile
 
-_ATTEMPTS = 3
+__all__ = ["open_verified", "refuse_broken", "surfacing_failures", "verified_set"]
+
+_Checked = TypeVar("_Checked", bound=Closable)
+_Unchecked = TypeVar("_Unchecked")
+_ATTEMPTS = 4  # to check a set that is saved anew meanwhile
 
 
-class _Loading(NamedTuple):
-    """A call of Keras in progress: the files handed to it, and what to do before one of them
-    can change under its reader."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open model, and its decoded seal if it has one."""
 
-    files: list[VerifiedFile]
-    before_unleased: Callable[[], None]
-
-
-_current: ContextVar[_Loading | None] = ContextVar("_current", default=None)
-_admitted_place: ContextVar[Place | None] = ContextVar("_admitted_place", default=None)
+    located: Located
+    model: ModelFile
 
 
-@settings.held()
 def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
     """The content of the model at ``path``, checked, as a file object that stays checked.
 
@@ -53,28 +72,20 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
 
     Raises:
         IntegrityError: one of its kinds; nothing was handed out.
+        FileNotFoundError, NotADirectoryError: nothing is there.
     """
-    handed = verified_directory.handed_out(path) if fd is None else None
+    handed = handed_out.file_at(path) if fd is None else None
     if handed is not None:
         # A file of a set, checked with it and pinned; its guard watches the lease.
-        shown, content = handed
-        return _noted(VerifiedFile(ModelFile(shown, -1, "hdf5", content, None), trusted=True))
-    # (1) Open once, (2) find the seal, (3) decode it: sealed, unsealed, or an error.
-    try:
-        model = settled.open_settled(path, fd=fd)
-        _refuse_set(model)
-        return _noted(_admitted(model))
-    except IntegrityError as error:
-        pinned = override.admitted(path, error, fd=fd)
-        if pinned is not None:
-            return _noted(_checked(pinned))
-        if refusal.is_refused(error):
-            raise
-    return _noted(_unchecked(path, fd))
+        part = single_file(handed.path, -1, "hdf5", handed.content)
+        return in_progress.current().hand_out(VerifiedFile.unchecked(part))
+    return in_progress.current().hand_out(_load(Located(path, fd=fd), SingleFile()))
 
 
 @contextlib.contextmanager
-def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[VerifiedDirectory | None]:
+def verified_set(
+    path: str, place: Place, *, below: str = "", named: str | None = None
+) -> Iterator[VerifiedDirectory | None]:
     """The checked files of the set at ``place``, in a private directory for the time of a load.
 
     Yields None where the user's own path is to be used: the set is unsealed and that is allowed,
@@ -84,31 +95,21 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         path: what the user named.
         place: where the set lies.
         below: a name for the set's directory, where the loader is given the one above it.
+        named: what the user named where that is another directory, which leads to ``path``.
 
     Raises:
         IntegrityError: one of its kinds; at the end if a file was changed during the load.
+        FileNotFoundError, NotADirectoryError: nothing is there.
     """
     # An outer function of the same load has been here already.
-    if place == _admitted_place.get():
+    if place in in_progress.current().admitted:
         yield None
         return
-    commit.finish_interrupted(place)
-    # The same steps as for one file.
-    checked: VerifiedDirectory | None = None
-    try:
-        checked = _checked_set(path, place, below)
-    except IntegrityError as error:
-        pinned = override.admitted(path, error, place)
-        if pinned is not None:
-            checked = _laid_out(pinned, below)
-        elif refusal.is_refused(error):
-            raise
+    names = () if named is None else (named,)
+    checked = _load(Located(path, place, named=names), FileSet(place, below))
     if checked is None:
-        token = _admitted_place.set(place)
-        try:
+        with in_progress.admitted(place):
             yield None
-        finally:
-            _admitted_place.reset(token)
         return
     try:
         yield checked
@@ -120,117 +121,108 @@ def verified_set(path: str, place: Place, *, below: str = "") -> Iterator[Verifi
         checked.close()
 
 
-@settings.held()
-def _checked_set(path: str, place: Place, below: str) -> VerifiedDirectory | None:
-    """Open and check; again if the set was saved anew meanwhile, which is no damage."""
-    for _ in range(_ATTEMPTS):
-        before = _seal_identity(place)
+@settings.snapshot()
+def _load(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+    """All steps. Raises IntegrityError, once it is recorded; FileNotFoundError."""
+    _finish_interrupted_save(located)  # 1
+    try:
+        return _handed_over(located, form)
+    except IntegrityError as error:
+        absent = _absent(located, error)
+        pinned = None if absent else _pinned_by_override(located, error)
+        if absent is None and pinned is None and refusal.is_refused(error):
+            raise
+    # Raised out here, our own error is not behind it: that would surface instead.
+    if absent is not None:
+        raise absent
+    return form.hand_over_damaged(located) if pinned is None else _handed_pinned(pinned, form)
+
+
+def _handed_over(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+    """Steps 2 to 6; again if the set was saved anew meanwhile, which is no damage."""
+    for _ in range(_ATTEMPTS - 1):
+        before = _seal_identity(located)
         try:
-            return _admitted_set(open_set(path, place, hold=True), below)
+            return _attempted(located, form)
         except ChecksumMismatchError:
-            if _seal_identity(place) == before:
+            if _seal_identity(located) == before:
                 raise
-    return _admitted_set(open_set(path, place, hold=True), below)
+    return _attempted(located, form)
 
 
-def _seal_identity(place: Place) -> tuple[int, int] | None:
-    try:
-        found = os.stat(os.path.join(place.directory, place.seal))
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+    with contextlib.ExitStack() as undo:
+        opened = Opened(located, form.open(located))  # 2, 3
+        undo.callback(opened.model.close)
+        admitted = _admit(opened)  # 4
+        if isinstance(admitted.model, SealedModel):
+            verified = holding.verify(admitted.model)  # 5
+            undo.callback(verified.release)
+            handed = form.hand_over(verified)  # 6
+            undo.callback(handed.close)
+            _record(admitted, admitted.model)
+        else:
+            audit.record("load", located.path, outcome="unsealed")
+            undo.pop_all()
+            return form.hand_over_unsealed(admitted.model)
+        undo.pop_all()
+        return handed
 
 
-def _admitted_set(model: ModelFile, below: str) -> VerifiedDirectory | None:
-    admitted = _admit(model)
-    if model.seal is None:
-        model.close()
-        _record(model.path, None, admitted)
-        return None
-    checked = _laid_out(model, below)
-    try:
-        _record(model.path, checked.seal, admitted)
-    except BaseException:
-        checked.close()
-        raise
-    return checked
+def _finish_interrupted_save(located: Located) -> None:
+    """(1) Of a set; that of a file is finished where it is in the way."""
+    if located.place is not None:
+        commit.finish_interrupted(located.place)
 
 
-def _laid_out(model: ModelFile, below: str) -> VerifiedDirectory:
-    try:
-        return VerifiedDirectory(model, below)
-    except OSError as error:
-        model.close()
-        raise verified_directory.no_room(model, error) from error
-    except BaseException:
-        model.close()
-        raise
-
-
-def _refuse_set(model: ModelFile) -> None:
-    if model.files is not None:
-        model.close()
-        raise UnreadableFileError("is a directory or a set, not one file", path=model.path)
-
-
-def _noted(file: VerifiedFile) -> VerifiedFile:
-    current = _current.get()
-    if current is not None:
-        current.files.append(file)
-        if not file.trusted and not file.leased:
-            current.before_unleased()
-    return file
-
-
-def _admit(model: ModelFile) -> Admitted:
-    """(4) Is it what the policy demands at this path? Closes what is refused."""
-    try:
-        admitted = admission.admit(model)
-        admission.warn_if_unsealed(model)
-    except BaseException:
-        model.close()
-        raise
+def _admit(opened: Opened) -> Admitted:
+    """(4) Is it what the policy demands?"""
+    admitted = admission.admit(opened.model, *opened.located.named)
+    admission.warn_if_unsealed(admitted.model)
     return admitted
 
 
-def _admitted(model: ModelFile) -> VerifiedFile:
-    admitted = _admit(model)
-    file = VerifiedFile(model, trusted=model.seal is None)
+def _record(admitted: Admitted, model: SealedModel) -> None:
+    facts = audit.seal_facts(model.seal.statement)
+    audit.record("load", model.path, outcome="ok", assurance=admitted.assurance, **facts)
+
+
+def _absent(located: Located, error: IntegrityError) -> OSError | None:
+    """Keras's own kind of error where nothing is there at all, which is no refusal.
+
+    Keras is not asked: it might find what has appeared meanwhile, and nobody has checked.
+    """
+    path = located.path if located.place is None else located.place.directory
+    cause = error.__cause__
+    if not isinstance(cause, FileNotFoundError | NotADirectoryError) or os.path.lexists(path):
+        return None
+    return type(cause)(cause.errno, os.strerror(cause.errno or 0), located.path)
+
+
+def _pinned_by_override(located: Located, error: IntegrityError) -> SealedModel | None:
+    return override.admitted(located.path, error, located.place, fd=located.fd, named=located.named)
+
+
+def _handed_pinned(pinned: SealedModel, form: Form[_Checked, _Unchecked]) -> _Checked:
+    """Steps 5 and 6 of what a person let through."""
+    with contextlib.ExitStack() as undo:
+        undo.callback(pinned.close)
+        verified = holding.verify(pinned)
+        undo.callback(verified.release)
+        handed = form.hand_over(verified)
+        undo.pop_all()
+        return handed
+
+
+def _seal_identity(located: Located) -> tuple[int, int] | None:
+    """Which seal a set has now; a single file and its seal are opened as one."""
+    if located.place is None:
+        return None
     try:
-        if model.seal is not None:
-            # (5) A lease keeps writers out where it can be had; check everything.
-            file.check()
-        # (6) Recorded before it is handed out.
-        _record(model.path, model.seal, admitted)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _record(path: str, seal: Seal | None, admitted: Admitted) -> None:
-    if seal is None:
-        audit.record("load", path, outcome="unsealed")
-        return
-    facts = audit.seal_facts(seal.statement)
-    audit.record("load", path, outcome="ok", assurance=admitted.assurance, **facts)
-
-
-def _checked(model: ModelFile) -> VerifiedFile:
-    file = VerifiedFile(model, trusted=False)
-    try:
-        file.check()
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _unchecked(path: str, given: int | None) -> VerifiedFile:
-    """Mode ``warn``: the bytes as they are. Its readers know where HDF5 and ZIP begin."""
-    fd = open_regular(path) if given is None else duplicated(path, given)
-    content = FileContent(fd, 0, os.fstat(fd).st_size)
-    return VerifiedFile(ModelFile(path, fd, "unknown", content, None), trusted=True)
+        status = os.stat(os.path.join(located.place.directory, located.place.seal))
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def refuse_broken(path: str) -> None:
@@ -246,47 +238,3 @@ def refuse_broken(path: str) -> None:
     except IntegrityError as error:
         if refusal.is_refused(error, report=False):
             raise
-
-
-@contextlib.contextmanager
-def surfacing_failures(
-    before_unleased: Callable[[], None] = lambda: None,
-) -> Iterator[list[VerifiedFile]]:
-    """Raise what was refused meanwhile, even where Keras swallowed or re-wrapped the exception.
-
-    Args:
-        before_unleased: called when a file is handed out that a writer may still change.
-    """
-    files: list[VerifiedFile] = []
-    handled = sys.exception()
-    token = _current.set(_Loading(files, before_unleased))
-    try:
-        try:
-            yield files
-        except Exception as error:
-            failure = _first_failure(files) or refusal.refusal_behind(error, handled)
-            if failure is None:
-                raise
-            _tell(failure, files)
-            if failure is error:
-                raise
-            raise failure from None
-        failure = _first_failure(files)
-        if failure is not None:
-            _tell(failure, files)
-            raise failure
-    finally:
-        _current.reset(token)
-        for file in files:
-            file.close()
-
-
-def _tell(failure: IntegrityError, files: list[VerifiedFile]) -> None:
-    """For the record, which has it by now that the load is good."""
-    if failure.path is None and files:
-        failure.path = str(files[-1])
-    refusal.tell(failure)
-
-
-def _first_failure(files: list[VerifiedFile]) -> IntegrityError | None:
-    return next((file.failure for file in files if file.failure is not None), None)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import NamedTuple
 
 from keras_integrity_hook import notices, settings
@@ -26,9 +25,12 @@ class Admitted(NamedTuple):
     """A model may be loaded.
 
     Attributes:
+        model: as it was opened; where a detached signature satisfied a demand, its raw bytes under
+            a seal that pins them.
         signers: names of those whose signatures were asked for and found.
     """
 
+    model: ModelFile
     signers: tuple[str, ...] = ()
 
     @property
@@ -37,11 +39,13 @@ class Admitted(NamedTuple):
         return f"signed by {', '.join(self.signers)}" if self.signers else "verified"
 
 
-def admit(model: ModelFile) -> Admitted:
-    """Hold an open model against what the policy demands at its path, under every name of it.
+def admit(model: ModelFile, *named: str) -> Admitted:
+    """Hold an open model against what the policy demands of it, under every name of it.
 
-    Where it is a detached signature that satisfies a demand, ``model`` is changed: its content and
-    seal become the bytes that were signed, and what pins them.
+    A rule for the model holds, one for a file of it, and one for what the user named.
+
+    Args:
+        named: more paths that it is loaded by: a directory of which it is the latest step.
 
     Raises:
         UnsealedModelError: it has no seal and one is required.
@@ -49,39 +53,51 @@ def admit(model: ModelFile) -> Admitted:
         WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
         ConfigurationError: the policy has a mistake.
     """
-    signers: tuple[str, ...] = ()
-    as_opened = replace(model)
-    for demands in settings.at_each_name(model.path):
-        found = replace(as_opened)
+    admitted = Admitted(model)
+    for demands in demands_on(model, *named):
         try:
-            signers = _admitted(found, demands) or signers
-            if found.seal is not as_opened.seal:
-                _pin(model, found, already=model.seal is not as_opened.seal)
+            admitted = _both(model, admitted, _admitted(model, demands))
         except IntegrityError as error:
             error.path = error.path or model.path
             raise
-    return Admitted(signers)
+    return admitted
 
 
-def _admitted(model: ModelFile, demands: Settings) -> tuple[str, ...]:
-    """The names of those who signed ``model``, where ``demands`` ask; raises as :func:`admit`."""
+def demands_on(model: ModelFile, *named: str) -> tuple[Settings, ...]:
+    """What the policy demands of ``model``, under every name of it and of its files.
+
+    Args:
+        named: as of :func:`admit`.
+
+    Raises:
+        ConfigurationError, InsecurePermissionsError: see :func:`settings.at`.
+    """
+    paths = [*named, model.path]
+    if model.files is not None:
+        paths.append(model.files.place.path)
+    return settings.at_each_name(*dict.fromkeys(paths), parts=_paths_of_parts(model))
+
+
+def _admitted(model: ModelFile, demands: Settings) -> Admitted:
+    """``model`` as ``demands`` admit it; raises as :func:`admit`."""
     if demands.permissions is settings.Permissions.STRICT:
         _check_permissions(model, demands)
     if demands.needs_signatures:
-        return evidence.required(model, demands)
+        return Admitted(*evidence.required(model, demands))
     if model.seal is not None:
         checks.from_settings(demands).verify(evidence.evidence(model.seal, demands))
     elif demands.needs_seal:
         raise _unsealed(model.path, "the model", demands)
-    return ()
+    return Admitted(model)
 
 
-def _pin(model: ModelFile, found: ModelFile, *, already: bool) -> None:
-    """Make ``model`` what a detached signature vouches for: the bytes of one before, if any."""
-    assert found.seal is not None
-    if already and model.seal and model.seal.statement.root != found.seal.statement.root:
+def _both(model: ModelFile, one: Admitted, other: Admitted) -> Admitted:
+    """What is admitted by both: of the bytes that signatures vouch for, one and the same."""
+    pins = [each.model for each in (one, other) if each.model is not model]
+    roots = {pin.seal.statement.root for pin in pins if pin.seal is not None}
+    if len(roots) > 1:
         raise ChecksumMismatchError("the file was changed while it was read")
-    model.content, model.seal = found.content, found.seal
+    return Admitted(pins[0] if pins else model, other.signers or one.signers)
 
 
 def warn_if_unsealed(model: ModelFile) -> None:

@@ -17,6 +17,8 @@ from keras_integrity_hook.settings import Settings
 if TYPE_CHECKING:
     from keras_integrity_hook.detached.vouching import Attestation
     from keras_integrity_hook.signing.seal_signers import Signer
+else:  # for those who look annotations up at run time
+    Attestation = Signer = object
 
 
 def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
@@ -45,12 +47,12 @@ def evidence(seal: Seal, demands: Settings) -> Evidence:
     )
 
 
-def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
-    """The names of those who signed ``model``, which a policy wants to be signed.
+def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str, ...]]:
+    """``model``, which a policy wants to be signed, and the names of those who signed it.
 
     The seal's own signatures are looked at first; where they are too few, a detached one beside the
-    model, by itself. Then ``model`` is changed: its content and seal become the bytes that were
-    signed, and what pins them.
+    model, by itself. Then what is returned is the bytes that were signed, under a seal that pins
+    them.
 
     Raises:
         NotSignedError: too few of those that count have signed.
@@ -64,7 +66,7 @@ def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
     enough = checks.SignedBy(demands.signers, demands.threshold)
     if model.seal is not None and enough.is_met_by(own):
         _verify(demands, model.seal.statement, own)
-        return _names(own)
+        return model, _names(own)
     from keras_integrity_hook import detached
 
     beside = detached.beside(
@@ -75,14 +77,13 @@ def required(model: ModelFile, demands: Settings) -> tuple[str, ...]:
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
         _verify(demands, model.seal.statement, own)  # raises: too few have signed
-        return ()
+        return model, ()
     _refuse_unvouched(model, beside, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
     # file may change.
     said = (beside.seal if model.seal is None else model.seal).statement
     _verify(demands, said, beside.signers, (said.root, *beside.roots))
-    model.content, model.seal = beside.content, beside.seal
-    return _names(beside.signers)
+    return model.with_seal(beside.seal, beside.content), _names(beside.signers)
 
 
 def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) -> None:

@@ -149,6 +149,8 @@ def _decide(commit: _Commit, name: str) -> None:
     """Rename the directory, ``name`` until now: it becomes the next state of the set."""
     for _ in range(_ATTEMPTS):
         _finish_earlier(commit)
+        if not _is_named(commit, name):
+            break
         try:
             _rename_directory(name, committed_name(commit.place), commit.directory)
         except OSError as error:
@@ -157,9 +159,10 @@ def _decide(commit: _Commit, name: str) -> None:
                 raise
             continue
         if not _is_decided(commit):
-            break  # another directory was given the name of ours
+            break
         return
-    raise _in_the_way(commit.place)
+    cause = "somebody interferes with the directories that the model is saved by"
+    raise SealWriteError(cause, path=commit.place.path)
 
 
 def _rename_directory(old: str, new: str, directory: int) -> None:
@@ -167,8 +170,11 @@ def _rename_directory(old: str, new: str, directory: int) -> None:
 
 
 def _is_decided(commit: _Commit) -> bool:
-    named = entry(committed_name(commit.place), commit.directory)
-    return named is not None and os.path.samestat(named, os.fstat(commit.source))
+    return _is_named(commit, committed_name(commit.place))
+
+
+def _is_named(commit: _Commit, name: str) -> bool:
+    return _is_at(name, commit.directory, commit.source)
 
 
 def _finish_earlier(commit: _Commit) -> None:

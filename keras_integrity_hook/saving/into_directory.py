@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers.kinds import Kind, Place
+from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.files import exchange
 from keras_integrity_hook.policy import admission
@@ -23,6 +24,7 @@ from keras_integrity_hook.saving import autosign, in_progress, reserved_director
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.saving.reserved_directory import ReservedDirectory
 from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
+from keras_integrity_hook.verification import holding
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
 
 _Result = TypeVar("_Result")
@@ -121,8 +123,10 @@ def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
             return False
         # A save signs what it leaves there: nobody's work but what may be loaded.
         autosign.refuse_to_vouch(found.seal, path)
-        admission.admit(found)
-        checked = VerifiedDirectory(found)
+        admitted = admission.admit(found)
+        if not isinstance(admitted.model, SealedModel):
+            return False
+        checked = VerifiedDirectory(holding.verify(admitted.model))
         try:
             if private is not None:
                 _take_along(checked, old, private)

@@ -152,7 +152,7 @@ def _written(reserved: Reserved, write: _Write[_Result]) -> Written[_Result]:
 
 
 def _sealed(requested: Requested, written: Written[_Result]) -> Sealed[_Result]:
-    with settings.held():
+    with settings.snapshot():
         return Sealed(written, written.reserved.seal(requested))
 
 
@@ -212,7 +212,7 @@ def _no_room(error: BaseException) -> OSError | None:
     return None
 
 
-@settings.held()
+@settings.snapshot()
 def seal_written(place: Place, path: str) -> None:
     """Seal a set that somebody else wrote where it is, and record the save.
 

@@ -27,7 +27,7 @@ class ReservedDirectory(Reserved):
         self.made = made
         self.kind = kind
         self.where = str(made.path)
-        self.pinned = f"/proc/self/fd/{made.directory}/{made.name}"
+        self.pinned = os.path.join(made.pinned_folder, made.name)
         self._is_old = replaced_in(Place(kind, made.target.path, ""))
 
     def is_replaced(self, name: str) -> bool:

@@ -26,8 +26,7 @@ class ReservedFiles(Reserved):
 
     def seal(self, requested: Requested) -> Outcome:
         """Seal all files that are there."""
-        pinned = f"/proc/self/fd/{self.made.directory}"
-        place = Place(self.kind, pinned, self.made.name)
+        place = Place(self.kind, self.made.pinned_folder, self.made.name)
         return _of_no_known_kind(place) or seal_set.sealed(place, requested.path)
 
     def put_in_place(self, requested: Requested) -> None:

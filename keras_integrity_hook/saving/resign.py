@@ -6,7 +6,7 @@ from __future__ import annotations
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
 from keras_integrity_hook.errors import (
     LimitExceededError,
     RevokedModelError,
@@ -22,7 +22,7 @@ from keras_integrity_hook.signing.secret import Ask, Secrets
 from keras_integrity_hook.verification import digests
 
 
-def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> bool:
+def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) -> bool:
     """Sign the seal of ``model``, if its content matches it.
 
     Args:
@@ -40,7 +40,6 @@ def add_signature(model: ModelFile, reference: str, ask: Ask | None = None) -> b
         LimitExceededError: the seal has as many signatures as it may have.
         SealWriteError, OSError: the file could not be replaced and is as it was.
     """
-    assert model.seal is not None
     digests.check_content(model)
     revoked = trust_store.revocation(model.seal.statement.root)
     if revoked is not None:

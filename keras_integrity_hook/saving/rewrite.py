@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import OpenSet
-from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.saving import provenance, seal_writer, sidecars
@@ -41,9 +42,11 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
     with written(model.path, event):
         if model.files is not None:
             with OpenSet(model.files.place, os.dup(model.files.directory)) as files:
-                seal_writer.seal_set(
-                    files, subject=name, algorithm=algorithm, path=model.path, record=record
+                seal = seal_writer.seal_of_set(
+                    files, subject=name, algorithm=algorithm, path=model.path
                 )
+                record(seal.statement)
+                seal_writer.put_beside(files.directory, files.place, seal.block)
         elif store is Store.SIDECAR:
             sidecars.put_seal_beside(model, algorithm, record=record)
         else:
@@ -57,13 +60,12 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
                 )
 
 
-def take_out(model: ModelFile) -> None:
+def take_out(model: SealedModel) -> None:
     """Take the seal of an open, sealed model out: a file becomes its original content.
 
     Raises:
         SealWriteError, AuditError: all is as it was.
     """
-    assert model.seal is not None
     facts = audit.seal_facts(model.seal.statement)
     with written(model.path, "unseal"):
         if model.files is not None:
@@ -88,6 +90,8 @@ def written(path: str, event: str) -> Iterator[None]:
         raise
     except OSError as error:
         cause = f"the new file could not be written ({error.strerror})"
+        if error.errno == errno.ESTALE:
+            cause = "the file was changed meanwhile: another one took its place"
         failure = SealWriteError(cause, path=path)
         audit.record(event, path, outcome="failed", error=failure)
         raise failure from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import PurePath
 
@@ -18,7 +18,7 @@ from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.files.atomic import Target
 from keras_integrity_hook.limits import MIB
-from keras_integrity_hook.saving import statement
+from keras_integrity_hook.saving import authorship, autosign, statement
 from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.sealing import block, tree
 from keras_integrity_hook.sealing.content import FileContent
@@ -72,27 +72,35 @@ def sidecar_for(
     return statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
 
 
-def seal_set(
-    files: OpenSet,
-    *,
-    subject: str,
-    algorithm: str | None = None,
-    path: str | None = None,
-    record: Callable[[Statement], None] = lambda sealed: None,
-) -> Statement:
-    """Seal a set as it is: its seal is written beside it, replacing an older one.
+def seal_set(files: OpenSet, *, subject: str, path: str | None = None) -> Statement:
+    """Seal a set that was saved, where it is; an older seal is replaced.
+
+    It is signed where the settings want that, unless somebody else could have written it.
 
     Args:
         files: its directory, with no file opened yet; it is the caller's to close.
         subject: the model's name for the statement.
-        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
-        record: called with what the seal says before it takes the place of the older one; what
-            it raises keeps that one.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
         SigningError, ConfigurationError: as their names say. OSError: the disk is full, ...
+    """
+    with autosign.only_own_work(lambda: authorship.others_could_write_set(files)):
+        seal = seal_of_set(files, subject=subject, path=path)
+    put_beside(files.directory, files.place, seal.block)
+    return seal.statement
+
+
+def seal_of_set(
+    files: OpenSet, *, subject: str, algorithm: str | None = None, path: str | None = None
+) -> NewSeal:
+    """The seal to put beside a set, which is only read.
+
+    Args:
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
+
+    Other arguments and errors: as :func:`seal_set`.
     """
     place = files.place
     file_set.open_present(files)
@@ -101,16 +109,13 @@ def seal_set(
         Region(file_set.spell(place, part.name), start, part.content.size)
         for start, part in zip(starts, files.parts, strict=False)
     )
-    seal = statement.seal_of(
+    return statement.seal_of(
         Layout(place.kind.container, files.content, members=members),
         subject=subject,
         algorithm=algorithm,
         path=path,
         files=files.members,
     )
-    record(seal.statement)
-    put_beside(files.directory, place, seal.block)
-    return seal.statement
 
 
 def put_beside(directory: int, place: Place, seal: bytes) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from keras_integrity_hook.containers import sidecar
 from keras_integrity_hook.containers.kinds import SIDECAR, Place
@@ -54,7 +53,7 @@ def open_settled(path: str | os.PathLike[str], *, fd: int | None = None) -> Mode
         if is_settled(model):
             return model
         if fd is not None and not is_in_place(model):
-            return replace(model, seal=None)  # what lies there belongs to another file
+            return model.without_seal()  # what lies there belongs to another file
         model.close()
     return open_model(name, fd=fd)
 

@@ -17,6 +17,8 @@ from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+else:  # for those who look annotations up at run time
+    PrivateKeyTypes = PublicKeyTypes = object
 
 ED25519, ECDSA = "ed25519", "ecdsa-sha2-nistp256"
 _ECDSA = {

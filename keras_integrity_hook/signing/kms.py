@@ -18,6 +18,8 @@ from keras_integrity_hook.signing.signers import SigningKey, scheme_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+else:  # for those who look annotations up at run time
+    PublicKeyTypes = object
 
 EXTRAS = {"hsm": "hsm", "awskms": "aws", "azurekms": "azure", "gcpkms": "gcp", "hv": "vault"}
 

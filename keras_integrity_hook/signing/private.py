@@ -19,6 +19,8 @@ from keras_integrity_hook.signing.secret import Ask
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+else:  # for those who look annotations up at run time
+    PrivateKeyTypes = object
 
 
 def read_file(path: str, ask: Ask) -> tuple[PublicKey, Callable[[bytes], bytes]]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         TrustedRoot,
         TrustFile,
     )
+else:  # for those who look annotations up at run time
+    PublicKey = TrustFile = Revocation = TrustedKey = TrustedRoot = TrustedIdentity = object
 
 MACHINE = f"{root_owned.DIRECTORY}/trust.toml"
 VARIABLE = "KERAS_INTEGRITY_TRUST"

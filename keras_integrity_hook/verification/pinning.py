@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel, set_of_files
 from keras_integrity_hook.containers.opening import errors_of, open_model
 from keras_integrity_hook.sealing import canonical, statement, tree
 from keras_integrity_hook.sealing.content import Content
@@ -57,7 +57,7 @@ def seal_of(model: ModelFile, content: Content, table: bytes, algorithm: str) ->
 
 def open_as_it_is(
     path: str, place: Place | None, algorithm: str = "sha256", *, fd: int | None = None
-) -> ModelFile:
+) -> SealedModel:
     """Open the model at ``path`` with the seal that its content would have now, whatever seal it
     has. Every file of a set is held.
 
@@ -73,11 +73,10 @@ def open_as_it_is(
     """
     model = open_model(path, fd=fd) if place is None else _open_present(path, place)
     try:
-        model.seal = computed_seal(model, algorithm)
+        return model.with_seal(computed_seal(model, algorithm))
     except BaseException:
         model.close()
         raise
-    return model
 
 
 def content_digest(seal: Seal) -> str:
@@ -114,7 +113,7 @@ def _open_present(path: str, place: Place) -> ModelFile:
         files = file_set.open_directory(place)
         try:
             file_set.open_listed(files, members, hold=True)
-            return ModelFile(path, -1, place.kind.container, files.content, None, files)
+            return set_of_files(path, files)
         except BaseException:
             files.close()
             raise

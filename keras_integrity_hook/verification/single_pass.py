@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from keras_integrity_hook.errors import ChecksumMismatchError
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.verification.chunk_checker import ChunkChecker
 
 PINNED_BY = "sha256"
 """The algorithm of the chunk table that a load is checked against."""
@@ -74,19 +76,13 @@ def read_once(
 
 def read_pinned(content: Content, table: bytes, offset: int, size: int) -> bytes | None:
     """``size`` bytes from ``offset`` if they are those that gave ``table``, else None."""
-    chunk_size = tree.chunk_size_for(content.size)
-    width = tree.ALGORITHMS[PINNED_BY]
-    first = offset // chunk_size
-    read = bytearray()
-    for index in range(first, tree.chunk_count(offset + size, chunk_size)):
-        start = index * chunk_size
-        chunk = content.read(start, min(chunk_size, content.size - start))
-        digest = tree.new_hash(PINNED_BY)
-        digest.update(chunk)
-        if digest.digest() != table[index * width : (index + 1) * width]:
-            return None
-        read += chunk
-    return bytes(read[offset - first * chunk_size :][:size])
+    checker = ChunkChecker(
+        content, table, algorithm=PINNED_BY, chunk_size=tree.chunk_size_for(content.size)
+    )
+    try:
+        return checker.read(offset, size)
+    except ChecksumMismatchError:
+        return None
 
 
 def _chunk_ends(size: int) -> list[int]:

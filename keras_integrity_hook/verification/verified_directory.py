@@ -1,95 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verified files for loaders that insist on paths: a private directory with nothing else in it.
 
-TensorFlow and Keras's directory loader open paths, some of them twice. So they get a 0700 directory
-of ours that holds the listed files alone: small ones as copies of the checked bytes, large ones as
-links to descriptors that are pinned, by a read lease on the file or by an unlinked copy. Whatever
+TensorFlow and Keras's directory loader open paths, some of them twice. So they get a directory of
+ours that holds the listed files alone: small ones as copies of the checked bytes, large ones as
+links to descriptors that are pinned, by a read lease on the file or as an unlinked copy. Whatever
 happens to the user's path meanwhile, nothing else is read (CWE-367).
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import weakref
-from pathlib import Path
 from typing import Any
 
-from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import Part
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
-from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.files.lease import ReadLease
-from keras_integrity_hook.sealing.content import Content, FileContent
-from keras_integrity_hook.verification import digests
+from keras_integrity_hook.containers.model_file import Seal
+from keras_integrity_hook.errors import ChecksumMismatchError
+from keras_integrity_hook.verification import handed_out, holding
+from keras_integrity_hook.verification.handed_out import HandedFile, is_verified
+from keras_integrity_hook.verification.holding import LINKS, Verified
+from keras_integrity_hook.verification.load_directory import LoadDirectory
 
-_LINKS = "/proc/self/fd"
-# Both without a lock: each step is atomic, and a finalizer may run in the middle of anything.
-_handed: dict[str, tuple[str, Content]] = {}
-_tops: set[str] = set()
+__all__ = ["VerifiedDirectory", "is_verified"]
 
 
 class VerifiedDirectory:
-    """The files of an open, sealed set, checked, below a private directory.
+    """The files of a verified set, below a private directory.
 
     Attributes:
         path: where the files are: that directory, or the one in it that was asked for.
         original: the path the user named.
     """
 
-    def __init__(self, model: ModelFile, below: str = "") -> None:
-        """Check everything and take over ``model``, whose files are held.
+    def __init__(self, verified: Verified, below: str = "") -> None:
+        """Take over ``verified``, a set.
 
         Args:
-            model: an open, sealed set.
             below: a directory of this name in the private one takes the files.
 
         Raises:
-            ChecksumMismatchError, DamagedFileError: nothing was handed out.
-            OSError: no room for the copies.
+            UnreadableFileError: no room for the copies.
+            InsecurePermissionsError: others could get at the directory.
         """
-        assert model.files is not None
-        digests.check_members(model)
-        self.original = model.path
-        self._model = model
-        self._leases: list[ReadLease] = []
-        self._top = tempfile.mkdtemp(prefix="keras-integrity-verified-")
-        self.path = os.path.join(self._top, below) if below else self._top
-        _tops.add(self._top)
-        self._remove = weakref.finalize(self, _remove, self._top, os.getpid())
+        self.original = verified.model.path
+        self._verified = verified
+        self._files = verified.files
+        self._below = below
+        self._owner: weakref.finalize[[LoadDirectory], Any] | None = None
         try:
-            for part in model.files.parts:
-                if part.fd >= 0:
-                    self._pin(part)
-            model.content = model.files.content
-            digests.check_content(model)
-            for part in model.files.parts:
-                self._lay_out(part)
+            self._private = LoadDirectory()
+        except OSError as error:
+            raise holding.no_room(verified.model, error) from error
+        self.path = os.path.join(self._private.path, below).rstrip(os.sep)
+        self._remove = weakref.finalize(self, _remove, self._private)
+        try:
+            self._lay_out()
+        except OSError as error:
+            self._remove()
+            raise holding.no_room(verified.model, error) from error
         except BaseException:
-            self.close()
+            self._remove()
             raise
 
     @property
     def seal(self) -> Seal:
-        """What its content is checked against."""
-        assert self._model.seal is not None
-        return self._model.seal
+        """What its content was checked against."""
+        return self._verified.model.seal
 
     @property
     def names(self) -> list[str]:
         """The files, relative to :attr:`path`."""
-        assert self._model.files is not None
-        return [part.name for part in self._model.files.parts]
+        return [part.name for part in self._files.parts]
 
     def check_again(self) -> None:
-        """Check the content again if a lease was broken meanwhile.
+        """Check what was handed out again, as far as somebody may have changed it meanwhile.
 
         Raises:
             ChecksumMismatchError: a file was changed while it was being loaded.
         """
-        if not all(lease.held for lease in self._leases):
-            digests.check_content(self._model)
+        if self._owner is None:
+            self._verified.check_again()
+        try:
+            self._private.check_entries()
+        except ChecksumMismatchError as error:
+            error.path = self.original
+            error.container = self._verified.model.container
+            raise
 
     def outlive(self, owner: Any, *below: str) -> None:
         """Keep the files below the names ``below`` (all if none) as long as ``owner`` lives.
@@ -100,97 +96,61 @@ class VerifiedDirectory:
             UnreadableFileError: no room for the copies.
             ChecksumMismatchError: a file was changed while it was being loaded.
         """
+        self.check_again()
         try:
             self._keep_copies(below)
         except OSError as error:
-            raise no_room(self._model, error) from error
-        self.check_again()
+            raise holding.no_room(self._verified.model, error) from error
+        self._verified.check_again()  # the copies were made of it
+        self._private.note_entries()
         self._remove.detach()
-        weakref.finalize(owner, _remove, self._top, os.getpid())
-        self._release()
-
-    def _keep_copies(self, below: tuple[str, ...]) -> None:
-        assert self._model.files is not None
-        for part in self._model.files.parts:
-            place = Path(self.path, part.name)
-            if below and not part.name.startswith(below):
-                place.unlink(missing_ok=True)
-            elif place.is_symlink():
-                copied = place.with_name(place.name + ".copy")
-                _copy(part.content, copied)
-                os.replace(copied, place)
+        self._owner = weakref.finalize(owner, _remove, self._private)
+        self._verified.close()
 
     def close(self) -> None:
         """Remove the directory and let writers go on; calling it again does nothing."""
         self._remove()
-        self._release()
+        self._verified.close()
 
-    def _release(self) -> None:
-        for path in list(_handed):
-            if path.startswith(self.path + os.sep):
-                del _handed[path]
-        for lease in self._leases:
-            lease.release()
-        self._leases.clear()
-        self._model.close()
+    def _lay_out(self) -> None:
+        placed: dict[str, HandedFile] = {}
+        user_directory = self._files.place.directory
+        if self._below:
+            self._private.add_folder(self._below)
+        for part in self._files.parts:
+            if part.fd >= 0 and os.path.isdir(LINKS):
+                self._private.add_link(self._inner(part), f"{LINKS}/{part.fd}")
+            else:
+                self._private.add_copy(self._inner(part), part.content)
+            shown = os.path.join(user_directory, part.name)
+            placed[os.path.join(self.path, part.name)] = HandedFile(shown, part.content)
+        self._private.note_entries()
+        handed_out.register(placed, [self._private.path, *_folders(self.path, self.names)])
 
-    def _pin(self, part: Part) -> None:
-        lease = ReadLease(part.fd)
-        if lease.held and os.path.isdir(_LINKS):
-            self._leases.append(lease)
-            return
-        lease.release()
-        # Somebody may still write to the file: what is checked and handed out is a copy. An
-        # unlinked one leaves nothing behind, however the process ends.
-        with tempfile.TemporaryFile(dir=self._top) as file:
-            copy_content(part.content, file.fileno())
-            copied = os.dup(file.fileno())
-        os.close(part.fd)
-        part.fd, part.content = copied, FileContent(copied, 0, part.content.size)
+    def _keep_copies(self, below: tuple[str, ...]) -> None:
+        kept = [part for part in self._files.parts if not below or part.name.startswith(below)]
+        for part in self._files.parts:
+            handed_out.forget_file(os.path.join(self.path, part.name))
+            if part not in kept:
+                self._private.remove(self._inner(part))
+            elif part.fd >= 0:
+                self._private.add_copy(self._inner(part), part.content)
 
-    def _lay_out(self, part: Part) -> None:
-        place = Path(self.path, part.name)
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if part.fd >= 0 and os.path.isdir(_LINKS):
-            place.symlink_to(f"{_LINKS}/{part.fd}")
-        else:
-            _copy(part.content, place)
-        assert self._model.files is not None
-        shown = os.path.join(self._model.files.place.directory, part.name)
-        _handed[str(place)] = (shown, part.content)
+    def _inner(self, part: Part) -> str:
+        return os.path.join(self._below, part.name)
 
 
-def no_room(model: ModelFile, error: OSError) -> UnreadableFileError:
-    """The refusal where a checked set could not be laid out."""
-    size = f"{model.content.size:,} bytes"
-    cause = f"no private copy could be made in {tempfile.gettempdir()} ({error.strerror})"
-    refusal = UnreadableFileError(cause, path=model.path)
-    refusal.default_remedy = (
-        f"Make room there for up to {size}, or set TMPDIR to a place that has it."
-    )
-    return refusal
+def _folders(top: str, names: list[str]) -> set[str]:
+    """``top`` and every directory below it that holds one of the files ``names``."""
+    found = {top}
+    for name in names:
+        folder = os.path.dirname(name)
+        while folder:
+            found.add(os.path.join(top, folder))
+            folder = os.path.dirname(folder)
+    return found
 
 
-def is_verified(path: str) -> bool:
-    """Whether ``path`` is a verified directory or lies below one."""
-    return any(path == top or path.startswith(top + os.sep) for top in tuple(_tops))
-
-
-def handed_out(path: str) -> tuple[str, Content] | None:
-    """The user's path and the checked bytes of a file in a verified directory, None for others."""
-    return _handed.get(path)
-
-
-def _remove(path: str, pid: int) -> None:
-    if pid != os.getpid():
-        return  # a forked child ends; the parent still reads there
-    _tops.discard(path)
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _copy(content: Content, target: Path) -> None:
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        copy_content(content, fd)
-    finally:
-        os.close(fd)
+def _remove(private: LoadDirectory) -> None:
+    handed_out.forget(private.path)
+    private.close()

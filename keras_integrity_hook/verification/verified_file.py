@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verified bytes in the shapes that Keras's loaders accept.
+"""Verified bytes in the shape that Keras's loaders accept: a binary file.
 
 Closes the gap between check and use (CWE-367): what is parsed is what was checked, whatever happens
 to the path or the file meanwhile.
@@ -14,57 +14,63 @@ from typing import Any
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import ChecksumMismatchError, IntegrityError
 from keras_integrity_hook.files.lease import ReadLease
-from keras_integrity_hook.sealing import tree
-from keras_integrity_hook.verification import digests
+from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.verification.chunk_checker import ChunkChecker
+from keras_integrity_hook.verification.holding import Verified
 
 
 class VerifiedFile(io.RawIOBase):
     """The original content of an open model as a read-only binary file.
 
-    Sealed content is served only as it was sealed: under a whole read lease straight from the
-    file, else chunk by chunk after comparing each with its digest. It has no ``name``, so Keras
-    never looks for its directory. ``str()`` gives the path, which is what Keras decides by.
+    It has no ``name``, so Keras never looks for its directory. ``str()`` gives the path, which is
+    what Keras decides by.
 
     Attributes:
-        trusted: the content is handed out unchecked: unsealed, or mode ``warn``.
+        path: as the user named it.
+        size: bytes of content.
+        seal: what its content is checked against; None where it is handed out as it is.
         failure: the error of the first read that was refused. Keras swallows exceptions raised
             inside its loaders, so the guard asks here afterwards.
         over: the ``h5py.File`` that reads from it, if any.
     """
 
-    def __init__(self, model: ModelFile, *, trusted: bool) -> None:
-        """Take over ``model`` and its descriptor."""
+    def __init__(self, model: ModelFile, content: Content, lease: ReadLease | None = None) -> None:
         super().__init__()
+        self.path = model.path
+        self.size = content.size
+        self.seal: Seal | None = None
         self.failure: IntegrityError | None = None
         self.over: Any = None
         self._model = model
-        self.trusted = trusted
-        self._lease = ReadLease(model.fd) if not trusted else None
+        self._content = content
+        self._lease = lease
         self._position = 0
-        self._cached = -1
-        self._cache = b""
+
+    @classmethod
+    def of(cls, verified: Verified) -> VerifiedFile:
+        """Take over a verified file: its content is served only as it was sealed.
+
+        Under a whole read lease that is straight from the file, else chunk by chunk after comparing
+        each with its digest.
+        """
+        model, (lease,) = verified.model, verified.leases
+        file = cls(model, _HeldContent(model.content, model.seal, lease), lease)
+        file.seal = model.seal
+        return file
+
+    @classmethod
+    def unchecked(cls, model: ModelFile) -> VerifiedFile:
+        """Take over ``model``, whose content is handed out as it is: it has no seal, the mode is
+        ``warn``, or it was checked with the set that it is a file of."""
+        return cls(model, model.content)
 
     @property
-    def size(self) -> int:
-        """Bytes of content."""
-        return self._model.content.size
-
-    @property
-    def leased(self) -> bool:
-        """Whether a whole read lease keeps writers out."""
-        return self._lease is not None and self._lease.held
-
-    @property
-    def seal(self) -> Seal | None:
-        """What its content is checked against."""
-        return self._model.seal
-
-    def check(self) -> None:
-        """Verify the whole content now. Raises ChecksumMismatchError, DamagedFileError."""
-        digests.check_content(self._model)
+    def may_change(self) -> bool:
+        """Whether a writer may still come between the check and a read, which is then refused."""
+        return self._lease is not None and not self._lease.held
 
     def __str__(self) -> str:
-        return self._model.path
+        return self.path
 
     def readable(self) -> bool:
         return True
@@ -73,7 +79,7 @@ class VerifiedFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._model.content.size}
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
         self._position = max(0, base[whence] + offset)
         return self._position
 
@@ -81,9 +87,13 @@ class VerifiedFile(io.RawIOBase):
         return self._position
 
     def read(self, size: int | None = -1, /) -> bytes:
-        left = max(0, self._model.content.size - self._position)
+        left = max(0, self.size - self._position)
         wanted = left if size is None or size < 0 else min(size, left)
-        data = self._read_at(self._position, wanted)
+        try:
+            data = self._content.read(self._position, wanted)
+        except IntegrityError as error:
+            self._note(error)
+            raise
         self._position += len(data)
         return data
 
@@ -92,11 +102,12 @@ class VerifiedFile(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")
-        view = view[: max(0, self._model.content.size - self._position)]
-        if self.trusted:
-            self._model.content.read_into(self._position, view)
-        else:
-            self._fill(self._position, view)
+        view = view[: max(0, self.size - self._position)]
+        try:
+            self._content.read_into(self._position, view)
+        except IntegrityError as error:
+            self._note(error)
+            raise
         self._position += len(view)
         return len(view)
 
@@ -106,69 +117,49 @@ class VerifiedFile(io.RawIOBase):
         One still open at interpreter exit calls back into what is gone by then, and crashes.
         """
         over, self.over = self.over, None
-        if over is not None:
-            over.close()
-        if not self.closed:
-            if self._lease is not None:
-                self._lease.release()
-            self._model.close()
-        super().close()
-
-    def _read_at(self, offset: int, size: int) -> bytes:
-        if self.trusted or self.leased:
-            data = self._model.content.read(offset, size)
-            # Asked again after the read: a writer that came in between would have broken it.
-            if self.trusted or self.leased:
-                return data
-        buffer = bytearray(size)
-        self._fill(offset, memoryview(buffer))
-        return bytes(buffer)
-
-    def _fill(self, offset: int, view: memoryview) -> None:
-        if self.leased:
-            self._model.content.read_into(offset, view)
-            if self.leased:
-                return
         try:
-            self._fill_checked(offset, view)
-        except IntegrityError as error:
-            error.path = error.path or self._model.path
-            self.failure = self.failure or error
-            raise
+            if over is not None:
+                over.close()
+        finally:
+            if not self.closed:
+                if self._lease is not None:
+                    self._lease.release()
+                self._model.close()
+            super().close()
 
-    def _fill_checked(self, offset: int, view: memoryview) -> None:
-        seal = self._model.seal
-        assert seal is not None
-        chunk_size, size = seal.statement.chunk_size, seal.statement.size
-        done = 0
-        while done < len(view):
-            index, within = divmod(offset + done, chunk_size)
-            length = min(chunk_size, size - index * chunk_size)
-            count = min(length - within, len(view) - done)
-            target = view[done : done + count]
-            if count == length:
-                # The caller's buffer is as private as ours: hash it where it lies.
-                self._model.content.read_into(index * chunk_size, target)
-                self._compare(index, target)
-            else:
-                if index != self._cached:
-                    chunk = self._model.content.read(index * chunk_size, length)
-                    self._compare(index, chunk)
-                    self._cached, self._cache = index, chunk
-                target[:] = self._cache[within : within + count]
-            done += count
+    def _note(self, error: IntegrityError) -> None:
+        error.path = error.path or self.path
+        if isinstance(error, ChecksumMismatchError):
+            error.container = error.container or self._model.container
+        self.failure = self.failure or error
 
-    def _compare(self, index: int, chunk: bytes | memoryview) -> None:
-        seal = self._model.seal
-        assert seal is not None
-        algorithm = seal.statement.algorithm
-        width = tree.ALGORITHMS[algorithm]
-        digest = tree.new_hash(algorithm)
-        digest.update(chunk)
-        if digest.digest() != seal.table[index * width : (index + 1) * width]:
-            raise ChecksumMismatchError(
-                "the file was changed while it was being loaded",
-                path=self._model.path,
-                container=self._model.container,
-                damaged=digests.mismatch(self._model, [index]).damaged,
-            )
+
+class _HeldContent:
+    """A content that was checked: as it is for as long as a lease is whole, else checked again."""
+
+    def __init__(self, content: Content, seal: Seal, lease: ReadLease) -> None:
+        self._content = content
+        self._checker = ChunkChecker.under(seal, content)
+        self._lease = lease
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._content.size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises as :meth:`ChunkChecker.read_into`."""
+        if self._lease.held:
+            self._content.read_into(offset, buffer)
+            # Asked again after the read: a writer that came in between would have broken it.
+            if self._lease.held:
+                return
+        self._checker.read_into(offset, buffer)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
+        if self._lease.held:
+            data = self._content.read(offset, size)
+            if self._lease.held:
+                return data
+        return self._checker.read(offset, size)

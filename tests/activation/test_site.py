@@ -158,6 +158,20 @@ class TestBlock:
         shutil.rmtree(environment.site / "__pycache__", ignore_errors=True)
         assert sorted(environment.site.iterdir()) == before
 
+    def test_shadow_package_on_the_path_does_not_disarm_the_block(
+        self, environment: Environment, tmp_path: Path
+    ) -> None:
+        beside = environment.site / "keras_integrity_hook"
+        beside.symlink_to(Path(PACKAGE_HOME) / "keras_integrity_hook")
+        shadow = tmp_path / "keras_integrity_hook"
+        shadow.mkdir()
+        (shadow / "__init__.py").touch()
+        try:
+            assert environment.cli("site", "install").returncode == 0
+            assert environment.is_armed(PYTHONPATH=str(tmp_path))
+        finally:
+            beside.unlink()
+
     def test_what_was_added_to_our_file_since_stays(self, environment: Environment) -> None:
         assert environment.cli("site", "install").returncode == 0
         with open(environment.customization, "a") as file:

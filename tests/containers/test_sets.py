@@ -337,6 +337,8 @@ def test_unsealed_sets_warn_once_or_are_refused(
         model.load_weights(index)
 
 
+# What the reader of the weights then finds is a file without a seal of its own.
+@pytest.mark.filterwarnings("ignore::keras_integrity_hook.UnsealedModelWarning")
 def test_mode_warn_reports_damage_and_loads(
     keras: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from keras_integrity_hook.containers.opening import open_model, open_set
 from keras_integrity_hook.detached import full_check, sign
 from keras_integrity_hook.detached.vouching import Attestation
 from keras_integrity_hook.signing import trust_store
+from keras_integrity_hook.verification import holding
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
 from keras_integrity_hook.verification.verified_file import VerifiedFile
 from tests.detached.bundles import Key
@@ -38,13 +38,11 @@ def attested(path: Path) -> Attestation:
 
 def served(model: ModelFile, found: Attestation) -> bytes:
     """The bytes that a loader gets of an attested model."""
-    model.seal, model.content = found.seal, found.content
+    verified = holding.verify(model.with_seal(found.seal, found.content))
     if model.files is None:
-        pinned = ModelFile(model.path, os.dup(model.fd), model.container, found.content, found.seal)
-        with VerifiedFile(pinned, trusted=False) as file:
-            file.check()
+        with VerifiedFile.of(verified) as file:
             return file.read()
-    directory = VerifiedDirectory(model)
+    directory = VerifiedDirectory(verified)
     try:
         return b"".join(Path(directory.path, name).read_bytes() for name in directory.names)
     finally:

@@ -207,13 +207,15 @@ def test_downloaded_model_is_verified_when_loaded(
     source = tmp_path / "source.keras"
     keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)]).save(source)
     secure.pages["/sealed.keras"] = source.read_bytes()
-    path = get_file(origin=secure.url("/sealed.keras"))
+    with pytest.warns(kih.UnverifiedDownloadWarning):
+        path = get_file(origin=secure.url("/sealed.keras"))
     assert keras.models.load_model(path).count_params() == 10
 
     data = bytearray(source.read_bytes())
     data[len(data) // 2] ^= 0x40
     secure.pages["/damaged.keras"] = bytes(data)
-    path = get_file(origin=secure.url("/damaged.keras"))
+    with pytest.warns(kih.UnverifiedDownloadWarning):
+        path = get_file(origin=secure.url("/damaged.keras"))
     with pytest.raises(kih.IntegrityError):
         keras.models.load_model(path)
 

@@ -25,7 +25,7 @@ from keras_integrity_hook import (
     unseal,
     verify,
 )
-from keras_integrity_hook.verification import verified_directory
+from keras_integrity_hook.verification import handed_out, verified_directory
 from tests.support.model_kinds import export
 
 FILES = (
@@ -368,7 +368,7 @@ def test_asset_is_there_for_a_function_that_outlives_what_was_loaded(
 def test_end_of_a_forked_child_takes_nothing_from_its_parent(tf: Any, with_table: Path) -> None:
     loaded = tf.saved_model.load(str(with_table))
     kept = [
-        path for path in verified_directory._tops if os.path.isdir(os.path.join(path, "assets"))
+        path for path in tuple(handed_out._others) if os.path.isdir(os.path.join(path, "assets"))
     ]
     assert kept
     child = os.fork()

@@ -23,8 +23,9 @@ from keras_integrity_hook import (
     unseal,
     verify,
 )
+from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.limits import MIB
-from keras_integrity_hook.verification import verified_directory, verified_file
+from keras_integrity_hook.verification import digests
 
 INPUT = np.ones((2, 8), dtype="float32")
 MODELS = ("model.keras", "model.h5", "model.hdf5", "model")
@@ -214,19 +215,13 @@ def test_unsealed_weights_warn_once_or_are_refused(
 
 def after_the_check(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Do ``act`` each time something was checked and before it is used."""
-    check_file = verified_file.VerifiedFile.check
-    check_set = verified_directory.VerifiedDirectory.__init__
+    original = digests.check_content
 
-    def checked_file(self: Any) -> None:
-        check_file(self)
+    def checked(model: SealedModel) -> None:
+        original(model)
         act()
 
-    def checked_set(self: Any, model: Any, *rest: Any) -> None:
-        check_set(self, model, *rest)
-        act()
-
-    monkeypatch.setattr(verified_file.VerifiedFile, "check", checked_file)
-    monkeypatch.setattr(verified_directory.VerifiedDirectory, "__init__", checked_set)
+    monkeypatch.setattr(digests, "check_content", checked)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -125,7 +125,8 @@ def test_mistake_in_the_policy_refuses_loads_and_keeps_saves(
     keras: Any, model: Any, tmp_path: Path, policy: Path
 ) -> None:
     policy.write_text("requires = 1")
-    model.save(tmp_path / "m.keras")
+    with pytest.warns(kih.IntegrityWarning, match="without regard to settings"):
+        model.save(tmp_path / "m.keras")
     with pytest.raises(kih.ConfigurationError, match="did you mean 'require'"):
         keras.models.load_model(tmp_path / "m.keras")
     policy.write_text('require = "sealed"')
@@ -229,4 +230,5 @@ def test_algorithm_that_is_not_installed_costs_the_seal_and_not_the_model(
     save(model, tmp_path / kind)
     assert "not sealed" in caplog.text
     assert kih.inspect(tmp_path / kind).state == "unsealed"
-    load(model, tmp_path / kind)
+    with pytest.warns(kih.UnsealedModelWarning):
+        load(model, tmp_path / kind)

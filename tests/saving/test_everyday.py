@@ -199,7 +199,7 @@ def test_child_that_is_forked_in_a_save_and_ends_takes_nothing_away(tmp_path: Pa
     import keras
 
     @keras.saving.register_keras_serializable("tests", "Forking")
-    class Forking(keras.layers.Dense):  # type: ignore[misc]
+    class Forking(keras.layers.Dense):
         def save_own_variables(self, store: Any) -> None:
             super().save_own_variables(store)
             child = os.fork()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model that was checked, and how its bytes are kept as they were then.
+
+A read lease keeps writers out where it can be had. Where it cannot, a single file is compared again
+chunk by chunk as it is served; the files of a set, whose loaders open paths, are copied to files
+that have no name, and it is the copies that are checked.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+
+from keras_integrity_hook.containers.copying import copy_content
+from keras_integrity_hook.containers.file_set import OpenSet, Part
+from keras_integrity_hook.containers.model_file import SealedModel
+from keras_integrity_hook.containers.opening import errors_of
+from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files import exhaustion
+from keras_integrity_hook.files.lease import ReadLease
+from keras_integrity_hook.sealing.content import FileContent
+from keras_integrity_hook.verification import digests
+
+LINKS = "/proc/self/fd"
+"""Where descriptors of this process have paths, on Linux."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A sealed model whose content matched its seal; made by :func:`verify` alone.
+
+    Attributes:
+        model: open; its content is what was checked.
+        leases: what keeps writers out; those that are whole vouch for their files.
+    """
+
+    model: SealedModel
+    leases: tuple[ReadLease, ...]
+
+    @property
+    def files(self) -> OpenSet:
+        """The files of a set. Raises ValueError for a single file."""
+        if self.model.files is None:
+            raise ValueError("a single file is no set of files")
+        return self.model.files
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether nobody can have changed a file since it was checked."""
+        return all(lease.held for lease in self.leases)
+
+    def check_again(self) -> None:
+        """Check the content again if a lease was broken meanwhile.
+
+        Raises:
+            ChecksumMismatchError: a file was changed while it was being loaded.
+        """
+        if not self.is_leased:
+            digests.check_content(self.model)
+
+    def release(self) -> None:
+        """Let waiting writers go on; calling it again does nothing."""
+        for lease in self.leases:
+            lease.release()
+
+    def close(self) -> None:
+        """Let writers go on, and close the model; calling it again does nothing."""
+        self.release()
+        self.model.close()
+
+
+def verify(model: SealedModel) -> Verified:
+    """Check all of ``model``, and keep it so. It stays open whatever happens.
+
+    Args:
+        model: open; of a set every file is held.
+
+    Raises:
+        ChecksumMismatchError, DamagedFileError: it does not match its seal.
+        UnreadableFileError: a set had to be copied, and there is no room for that.
+    """
+    digests.check_members(model)
+    leases: list[ReadLease] = []
+    try:
+        if model.files is None:
+            leases.append(ReadLease(model.fd))
+        else:
+            model = _held_set(model, model.files, leases)
+        with errors_of(model.path):
+            digests.check_content(model)
+    except BaseException:
+        _release(leases)
+        raise
+    return Verified(model, tuple(leases))
+
+
+def no_room(model: SealedModel, error: OSError) -> UnreadableFileError:
+    """The refusal where a private copy of ``model`` could not be made."""
+    cause = f"no private copy could be made in {tempfile.gettempdir()} ({error.strerror})"
+    remedy = exhaustion.remedy_for(error) or (
+        f"Make room there for up to {model.content.size:,} bytes, or set TMPDIR to a place that "
+        "has it."
+    )
+    return UnreadableFileError(cause, path=model.path, remedy=remedy)
+
+
+def _held_set(model: SealedModel, files: OpenSet, leases: list[ReadLease]) -> SealedModel:
+    """``model`` with every file leased or copied, as ``leases`` tell. Raises as :func:`verify`."""
+    for part in files.parts:
+        if part.fd < 0:
+            continue
+        lease = ReadLease(part.fd)
+        if not (lease.held and os.path.isdir(LINKS)):
+            lease.release()
+            try:
+                lease = _copied(part)
+            except OSError as error:
+                raise no_room(model, error) from error
+            if not lease.held:
+                continue
+        leases.append(lease)
+    return model.with_seal(model.seal, files.content)
+
+
+def _copied(part: Part) -> ReadLease:
+    """Make ``part`` a copy without a name, which ends with the process however that ends.
+
+    Programs of the same user can open it by way of /proc; a lease, if there is one, tells.
+    """
+    with tempfile.TemporaryFile() as file:
+        copy_content(part.content, file.fileno())
+        os.close(part.fd)
+        part.fd, part.content = -1, FileContent(-1, 0, 0)
+        copied = _read_only(file.fileno())
+        size = os.fstat(copied).st_size
+    part.fd, part.content = copied, FileContent(copied, 0, size)
+    return ReadLease(copied)
+
+
+def _read_only(fd: int) -> int:
+    """A descriptor of the file behind ``fd`` by which nobody can write."""
+    if os.path.isdir(LINKS):
+        return os.open(f"{LINKS}/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    return os.dup(fd)
+
+
+def _release(leases: list[ReadLease]) -> None:
+    for lease in leases:
+        lease.release()

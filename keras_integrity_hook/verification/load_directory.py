@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory of ours for the time of a load, reached by its descriptor and by no name.
+
+TMPDIR may be a place where others can rename what is not theirs (no sticky bit). So the directory
+is opened once, and everything in it is made, found and removed from there; what is handed out is a
+path that leads through the descriptor (CWE-367, CWE-379).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+
+from keras_integrity_hook.containers.copying import copy_content
+from keras_integrity_hook.errors import ChecksumMismatchError, InsecurePermissionsError
+from keras_integrity_hook.files import lease, permissions
+from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.verification.holding import LINKS
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_Identity = tuple[int, int, int, int]
+# Where the time of a change is this kernel's, and is not set anew by a server some time later.
+_TIMED = lease.KEEPING | {0x794C7630}  # overlayfs
+
+
+class LoadDirectory:
+    """A fresh directory that only this user may enter.
+
+    Attributes:
+        path: leads there as long as it is open. Its last part is random: no later file behind a
+            descriptor of the same number is ever found by it.
+    """
+
+    def __init__(self) -> None:
+        """Raises OSError, or InsecurePermissionsError where others could get at it."""
+        self._owner = os.getpid()
+        self._name = tempfile.mkdtemp(prefix="keras-integrity-verified-")
+        try:
+            self._fd = os.open(self._name, _FOLDER)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.rmdir(self._name)
+            raise
+        try:
+            self._inside = secrets.token_hex(8)
+            base = f"{LINKS}/{self._fd}" if os.path.isdir(LINKS) else self._name
+            self._refuse_foreign(base)
+            os.mkdir(self._inside, 0o700, dir_fd=self._fd)
+            self.path = os.path.join(base, self._inside)
+            self._seen: dict[str, _Identity] = {}
+        except BaseException:
+            self.close()
+            raise
+
+    def _refuse_foreign(self, base: str) -> None:
+        """Between its making and its opening somebody may have put another in its place."""
+        status = os.fstat(self._fd)
+        mode = stat.S_IMODE(status.st_mode)
+        if status.st_uid != os.geteuid() or mode & 0o077 or os.listdir(self._fd):
+            raise InsecurePermissionsError(
+                "the private directory for the load was exchanged for another",
+                path=self._name,
+                found=self._name,
+                mode=mode,
+                owner=status.st_uid,
+            )
+        if base == self._name:  # by name, then: so nobody may be able to rename it
+            permissions.check_path(os.path.dirname(self._name))
+
+    def add_folder(self, name: str) -> None:
+        """Make the directory ``name`` (relative), and those above it, where there is none."""
+        os.close(self._opened(name, make=True))
+
+    def add_link(self, name: str, target: str) -> None:
+        """Make ``name`` (relative) a symbolic link to ``target``. Raises OSError."""
+        folder, last = os.path.split(name)
+        fd = self._opened(folder, make=True)
+        try:
+            os.symlink(target, last, dir_fd=fd)
+        finally:
+            os.close(fd)
+
+    def add_copy(self, name: str, content: Content) -> None:
+        """Make ``name`` (relative) a copy of ``content``, in place of a link that is there.
+
+        Raises:
+            OSError: there is no room.
+        """
+        folder, last = os.path.split(name)
+        fd = self._opened(folder, make=True)
+        try:
+            self.remove(name)
+            target = os.open(last, _NEW_FILE, 0o600, dir_fd=fd)
+            try:
+                copy_content(content, target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(fd)
+
+    def remove(self, name: str) -> None:
+        """Remove the file or link ``name`` (relative) if it is there."""
+        folder, last = os.path.split(name)
+        fd = self._opened(folder)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(last, dir_fd=fd)
+        finally:
+            os.close(fd)
+
+    def note_entries(self) -> None:
+        """Keep in mind all that is here now, for :meth:`check_entries`."""
+        self._seen = self._entries()
+
+    def check_entries(self) -> None:
+        """Compare all that is here with what was noted.
+
+        The time of the last change tells of whatever was put in place of something for a while.
+
+        Raises:
+            ChecksumMismatchError: a program of the same user has interfered.
+        """
+        try:
+            unchanged = self._entries() == self._seen
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            cause = "the private copy of the model was changed while it was being loaded"
+            raise ChecksumMismatchError(cause)
+
+    def close(self) -> None:
+        """Remove it; calling it again does nothing. A forked child's is its parent's to remove."""
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            return
+        try:
+            if self._owner == os.getpid():
+                self._remove(fd)
+        finally:
+            os.close(fd)
+
+    def _remove(self, fd: int) -> None:
+        shutil.rmtree(self._inside, ignore_errors=True, dir_fd=fd)
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(self._name, follow_symlinks=False), os.fstat(fd)):
+                os.rmdir(self._name)  # which takes nothing but an empty directory, whosever
+
+    def _opened(self, name: str, *, make: bool = False) -> int:
+        """A descriptor of the directory ``name`` (relative), to which no link leads."""
+        at = os.open(self._inside, _FOLDER, dir_fd=self._fd)
+        try:
+            for step in name.split("/") if name else ():
+                if make:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(step, 0o700, dir_fd=at)
+                below = os.open(step, _FOLDER, dir_fd=at)
+                os.close(at)
+                at = below
+        except BaseException:
+            os.close(at)
+            raise
+        return at
+
+    def _entries(self) -> dict[str, _Identity]:
+        found: dict[str, _Identity] = {}
+        timed = lease.file_system(self._fd) in _TIMED
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            fd = self._opened(folder)
+            try:
+                found[folder] = _identity(os.fstat(fd), timed)
+                with os.scandir(fd) as entries:
+                    for entry in entries:
+                        name = os.path.join(folder, entry.name)
+                        status = entry.stat(follow_symlinks=False)
+                        found[name] = _identity(status, timed)
+                        if stat.S_ISDIR(status.st_mode):
+                            pending.append(name)
+            finally:
+                os.close(fd)
+        return found
+
+
+def _identity(status: os.stat_result, timed: bool) -> _Identity:
+    changed = status.st_ctime_ns if timed else 0
+    return status.st_ino, status.st_mode, status.st_size, changed
