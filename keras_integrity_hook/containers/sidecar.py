@@ -11,10 +11,9 @@ from typing import NamedTuple
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.layout import read_block
 from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
-from keras_integrity_hook.files import exhaustion
+from keras_integrity_hook.files import exhaustion, reading
 from keras_integrity_hook.sealing.block import Block
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # A name too long to have a seal beside it has none.
 _ABSENT = (errno.ENOENT, errno.ENAMETOOLONG)
 
@@ -70,14 +69,14 @@ def is_unchanged(sidecar: Sidecar) -> bool:
 
 def _open(path: str) -> int:
     try:
-        return os.open(path, _FLAGS | os.O_NOFOLLOW)
+        return os.open(path, reading.FLAGS | os.O_NOFOLLOW)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
     # A link is as good as what it points to. One to nothing is a seal that got lost, and not a
     # model that never had one.
     try:
-        return os.open(path, _FLAGS)
+        return os.open(path, reading.FLAGS)
     except FileNotFoundError:
         raise MalformedSealError(f"{_named(path)} is a symbolic link to nothing") from None
 
