@@ -79,7 +79,9 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
         # A file of a set, checked with it and pinned; its guard watches the lease.
         part = single_file(handed.path, -1, "hdf5", handed.content)
         return in_progress.current().hand_out(VerifiedFile.unchecked(part))
-    return in_progress.current().hand_out(_load(Located(path, fd=fd), SingleFile()))
+    loading = in_progress.current()
+    located = Located(path, fd=fd, named=loading.sets_of(path))
+    return loading.hand_out(_load(located, SingleFile()))
 
 
 @contextlib.contextmanager
