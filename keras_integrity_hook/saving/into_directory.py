@@ -6,7 +6,6 @@ A tokenizer saved into a preset whose weights somebody changed must not give tho
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -129,17 +128,15 @@ def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
         checked = VerifiedDirectory(holding.verify(admitted.model))
         try:
             if private is not None:
-                _take_along(checked, old, private)
+                _take_along(checked, private)
             checked.check_again()
         finally:
             checked.close()
         return True
 
 
-def _take_along(checked: VerifiedDirectory, old: Path, private: Path) -> None:
+def _take_along(checked: VerifiedDirectory, private: Path) -> None:
     for name in checked.names:
         if not os.path.lexists(private / name):
             (private / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(checked.path, name), private / name)
-            with contextlib.suppress(OSError):
-                shutil.copystat(old / name, private / name)

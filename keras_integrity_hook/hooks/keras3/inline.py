@@ -34,7 +34,7 @@ class VerifiedPath(str):
 
     def __new__(cls, file: VerifiedFile) -> VerifiedPath:
         """Take ``file`` along."""
-        made = super().__new__(cls, f"{file}\0.keras")
+        made = super().__new__(cls, f"{file.path}\0.keras")
         made.file = file
         return made
 
