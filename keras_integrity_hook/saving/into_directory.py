@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -95,7 +95,7 @@ def _reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Rese
     if reserved_directory.is_replaceable(target):
         yield reserved_directory.beside(target, kind, _AddedTo)
     else:
-        yield contextlib.nullcontext(_OpenAddedTo(target, kind, path))
+        yield nullcontext(_OpenAddedTo(target, kind, path))
 
 
 def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
