@@ -60,7 +60,7 @@ def verify(path: Location) -> Report:
 def _verified(name: str, place: Place | None) -> Report:
     """Check the file ``name``, or what it is as the set at ``place``."""
     try:
-        with settings.held(), _opened_as(name, place) as model:
+        with settings.snapshot(), _opened_as(name, place) as model:
             report = report_on(model)
             admitted = admission.admit(model)
             if isinstance(admitted.model, SealedModel):
@@ -86,7 +86,7 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         digest: compute that of the content as it is, too, which reads all of it.
     """
     name = os.fsdecode(path)
-    with _opened(name) as model:
+    with opened(name) as model:
         report = report_on(model)
     if not digest:
         return report
@@ -112,7 +112,7 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
     """
     from keras_integrity_hook.saving import rewrite
 
-    with _opened(path) as model:
+    with opened(path) as model:
         if model.seal is not None:
             raise AlreadySealedError("the model has a seal already", path=model.path)
         demands = settings.at(model.path)
@@ -140,7 +140,7 @@ def reseal(path: Location, *, reason: str) -> Report:
     """
     from keras_integrity_hook.saving import provenance, rewrite
 
-    with _opened(path) as model:
+    with opened(path) as model:
         if model.seal is None:
             error = UnsealedModelError("the model has no seal to replace", path=model.path)
             error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
@@ -161,7 +161,7 @@ def unseal(path: Location) -> Report:
     """
     from keras_integrity_hook.saving import rewrite
 
-    with _opened(path) as model:
+    with opened(path) as model:
         if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
         rewrite.take_out(model)
@@ -191,7 +191,7 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
     """
     from keras_integrity_hook.saving import resign, rewrite
 
-    with _opened(path) as model:
+    with opened(path) as model:
         if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to sign", path=model.path)
         with rewrite.written(model.path, "sign"):
@@ -199,7 +199,8 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
     return inspect(path)
 
 
-def _opened(path: Location) -> ModelFile:
+def opened(path: Location) -> ModelFile:
+    """The model at ``path``, once what is left of a save is in order; raises as :func:`inspect`."""
     name = os.fsdecode(path)
     return _opened_as(name, recognition.recognise(name))
 

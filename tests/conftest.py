@@ -24,7 +24,7 @@ settings.register_profile("nightly", max_examples=5000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's configuration directory of the test's own, empty, and no variable of ours."""
     for name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:

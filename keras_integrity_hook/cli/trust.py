@@ -12,15 +12,15 @@ from typing import Any
 
 import click
 
-from keras_integrity_hook import api
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
     SigningError,
-    UnsealedModelError,
+    printable,
 )
+from keras_integrity_hook.fleet import recall
 from keras_integrity_hook.saving.provenance import checked_line, checked_reason
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.signing import keys, signers
@@ -37,6 +37,9 @@ _Trusted = TrustedKey | TrustedRoot | TrustedIdentity
 _Row = tuple[_Trusted, str]
 
 _LIST = "'keras-integrity trust list' shows what is trusted."
+_ROOT_REMEDY = (
+    "Copy it from 'keras-integrity inspect' or from a report; it has 64 or 128 hex digits."
+)
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
@@ -188,34 +191,71 @@ def revoke_key(key: str, reason: str, file: str | None, machine: bool, as_json: 
         checked_reason(reason)
         keyid = key if _DIGEST.fullmatch(key) else _key_named(key, path)
         fresh = edit.revoke_key(path, keyid, reason)
-    _report_revoked("revoke key", keyid, path, fresh=fresh, as_json=as_json)
+    _report_revoked("revoke key", [keyid], path, fresh=fresh, as_json=as_json)
 
 
 @revoke.command("model")
-@click.argument("model", metavar="PATH|ROOT")
+@click.argument("model", metavar="PATH|ROOT", required=False)
+@click.option("--root", metavar="ROOT", help="Recall this root digest, whatever files there are.")
+@click.option(
+    "--content",
+    is_flag=True,
+    help="Recall what PATH holds now, under every digest, whatever its seal says.",
+)
 @click.option("--reason", required=True, help="Why; shown to whoever loads the model.")
 @_file_options
 @json_option
-def revoke_model(model: str, reason: str, file: str | None, machine: bool, as_json: bool) -> None:
+def revoke_model(  # noqa: PLR0913, PLR0917 - one argument for each option
+    model: str | None,
+    root: str | None,
+    content: bool,
+    reason: str,
+    file: str | None,
+    machine: bool,
+    as_json: bool,
+) -> None:
     """Recall one model, by its root digest.
 
-    It is refused from now on, whoever signed it.
+    It is refused from now on, whoever signed it. The root of a file is computed from its content,
+    which has to match its seal: what a seal merely says may be another model's.
     """
+    if (model is None) is (root is None):
+        raise click.UsageError("give either PATH or a root")
+    if content and model is None:
+        raise click.UsageError("--content is for a PATH")
     with _failures("revoke model", as_json):
         path = _path(file, machine)
         checked_reason(reason)
-        algorithm, _, digits = model.rpartition(":")  # as reports show a root
-        is_root = algorithm in ("", *ALGORITHMS) and _DIGEST.fullmatch(digits)
-        root = digits if is_root else _root_of(model)
-        fresh = edit.revoke_model(path, root, reason)
-    _report_revoked("revoke model", root, path, fresh=fresh, as_json=as_json)
+        roots = _roots_to_recall(model, root, content=content)
+        fresh = [edit.revoke_model(path, one, reason) for one in roots]
+    _report_revoked("revoke model", roots, path, fresh=any(fresh), as_json=as_json)
 
 
-def _report_revoked(command: str, target: str, path: str, *, fresh: bool, as_json: bool) -> None:
+def _roots_to_recall(model: str | None, root: str | None, *, content: bool) -> list[str]:
+    stated = root or model or ""
+    algorithm, _, digits = stated.rpartition(":")  # as reports show a root
+    is_root = algorithm in ("", *ALGORITHMS) and _DIGEST.fullmatch(digits)
+    if root is not None and not is_root:
+        raise ConfigurationError(f"'{printable(root)}' is no root digest", remedy=_ROOT_REMEDY)
+    if content:
+        return recall.roots_of_content(stated)
+    if not is_root:
+        return [recall.verified_root(stated)]
+    if root is None and os.path.lexists(stated):
+        cause = f"'{printable(stated)}' is a file's name and a root digest"
+        raise ConfigurationError(cause, remedy="Write ./NAME for the file, or --root ROOT.")
+    return [digits]
+
+
+def _report_revoked(
+    command: str, targets: list[str], path: str, *, fresh: bool, as_json: bool
+) -> None:
     if as_json:
-        output.emit(command, ok=True, file=path, target=target, changed=fresh)
+        target = targets[0]
+        output.emit(command, ok=True, file=path, target=target, targets=targets, changed=fresh)
         return
-    output.state("revoked", target)
+    for target in targets:
+        output.state("revoked", target)
     output.detail(f"in {path}" if fresh else f"It was so already, by {path}.")
 
 
@@ -270,13 +310,6 @@ def _key_named(name: str, path: str) -> str:
         remedy = f"{_LIST} A key that is in none of its files is revoked by its id."
         raise SigningError(f"no trusted key is named '{name}'", remedy=remedy)
     return found.pop()
-
-
-def _root_of(path: str) -> str:
-    seal = api.inspect(path).seal
-    if seal is None:
-        raise UnsealedModelError("the model has no seal, so no root to revoke it by", path=path)
-    return seal.root
 
 
 def _state(found: store.TrustStore, key: TrustedKey) -> str:

@@ -7,7 +7,6 @@ is opened once, below the set's directory.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -18,7 +17,6 @@ from types import TracebackType
 
 from keras_integrity_hook.containers import layout
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.layout import read_exactly
 from keras_integrity_hook.containers.member_names import members_of
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
@@ -28,6 +26,8 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import exhaustion, reading
+from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.content import (
@@ -37,8 +37,6 @@ from keras_integrity_hook.sealing.content import (
     MemberContent,
 )
 from keras_integrity_hook.sealing.statement import Member
-
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 @dataclass(slots=True)
@@ -109,9 +107,10 @@ def open_directory(place: Place) -> OpenSet:
         UnreadableFileError: the directory cannot be opened.
     """
     try:
-        fd = os.open(place.directory, _FLAGS | os.O_DIRECTORY)
+        fd = os.open(place.directory, reading.FLAGS | os.O_DIRECTORY)
     except OSError as error:
-        raise UnreadableFileError(f"cannot be opened ({error.strerror})") from error
+        cause = f"cannot be opened ({error.strerror})"
+        raise UnreadableFileError(cause, remedy=exhaustion.remedy_for(error)) from error
     return OpenSet(place, fd)
 
 
@@ -299,13 +298,14 @@ def _open_part(directory: int, name: str, room: int | None) -> Part:
 def _open_regular(directory: int, name: str) -> tuple[int, int]:
     """Descriptor and size. Raises FileNotFoundError, UnreadableFileError, LimitExceededError."""
     try:
-        fd = os.open(name, _FLAGS, dir_fd=directory)
+        fd = os.open(name, reading.FLAGS, dir_fd=directory)
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
+        if exhaustion.is_exhausted(error):
             raise LimitExceededError(
-                f"more files than this process may hold open ('{shown(name)}'; see ulimit -n)"
+                f"more files than this process may hold open ('{shown(name)}': {error.strerror})",
+                remedy=exhaustion.REMEDY,
             ) from error
         raise UnreadableFileError(f"'{shown(name)}' cannot be opened ({error.strerror})") from error
     status = os.fstat(fd)
@@ -344,7 +344,7 @@ def _entries(top: int, folder: str) -> list[tuple[str, bool]]:
     """Names in one directory, and whether each is a directory itself."""
     fd = -1
     try:
-        fd = os.open(folder or ".", _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+        fd = os.open(folder or ".", reading.FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
         with os.scandir(fd) as entries:
             return sorted((one.name, one.is_dir(follow_symlinks=False)) for one in entries)
     except OSError as error:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 
-from keras_integrity_hook.containers.layout import Layout, read_exactly
+from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import (
     DamagedFileError,
     LimitExceededError,
     MalformedSealError,
     NotAModelError,
 )
+from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.content import FileContent

@@ -12,9 +12,10 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from keras_integrity_hook.containers.layout import Layout, read_exactly
+from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.zip_members import check_members
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.content import FileContent

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from keras_integrity_hook.errors import DamagedFileError, MalformedSealError
+from keras_integrity_hook.errors import MalformedSealError
+from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.content import Content
@@ -22,19 +22,6 @@ class Layout:
     block: Block | None = None
     block_offset: int = 0
     members: tuple[Region, ...] = ()
-
-
-def read_exactly(fd: int, size: int, offset: int) -> bytes:
-    """``size`` bytes at ``offset``. Raises DamagedFileError where the file ends before."""
-    data = os.pread(fd, size, offset) if offset >= 0 else b""
-    while 0 < len(data) < size:
-        more = os.pread(fd, size - len(data), offset + len(data))
-        if not more:
-            break
-        data += more
-    if len(data) != size:
-        raise DamagedFileError("the file is cut short")
-    return data
 
 
 def read_block(fd: int, size: int) -> Block:

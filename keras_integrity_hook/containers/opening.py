@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
 from collections.abc import Iterator
 
 from keras_integrity_hook.containers import file_set, hdf5, keras_zip, kinds, sidecar
@@ -23,18 +21,12 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import exhaustion
+from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
 from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.statement import Statement
-
-_KINDS = (
-    (stat.S_ISDIR, "is a directory"),
-    (stat.S_ISFIFO, "is a FIFO"),
-    (stat.S_ISSOCK, "is a socket"),
-    (stat.S_ISCHR, "is a character device"),
-    (stat.S_ISBLK, "is a block device"),
-)
 
 
 def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelFile:
@@ -112,7 +104,9 @@ def errors_of(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
+        cause = f"cannot be read ({error.strerror})"
+        remedy = exhaustion.remedy_for(error)
+        raise UnreadableFileError(cause, path=path, remedy=remedy) from error
     except IntegrityError as error:
         error.path = error.path or path
         raise
@@ -179,38 +173,6 @@ def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
             raise
 
 
-def open_regular(path: str) -> int:
-    """A read-only descriptor of a regular file. Raises UnreadableFileError."""
-    try:
-        # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(_why(path, error), path=path) from error
-    return _refuse_irregular(path, fd)
-
-
-def duplicated(path: str, fd: int) -> int:
-    """A descriptor of our own for the regular file that is open as ``fd``.
-
-    Raises:
-        UnreadableFileError: it is no regular file, or not open.
-    """
-    try:
-        own = os.dup(fd)
-    except OSError as error:
-        raise UnreadableFileError(_why(path, error), path=path) from error
-    return _refuse_irregular(path, own)
-
-
-def _refuse_irregular(path: str, fd: int) -> int:
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode):
-        return fd
-    os.close(fd)
-    kind = next((text for test, text in _KINDS if test(mode)), "is not a regular file")
-    raise UnreadableFileError(f"{kind}, not a model file", path=path)
-
-
 def locate(fd: int, size: int) -> Layout:
     """The layout of the file behind ``fd`` (``size`` bytes), by its first bytes."""
     if size > LIMITS.content:
@@ -247,11 +209,3 @@ def _decode(found: Block, container: str | None, offset: int, where: Sidecar | N
 def _same_form(said: Statement, container: str) -> None:
     if said.container != container:
         raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
-
-
-def _why(path: str, error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOENT:
-        return "a symbolic link to nothing" if os.path.islink(path) else "no such file"
-    if isinstance(error, OSError) and error.errno == errno.ENXIO:
-        return "is a socket or device, not a model file"
-    return f"cannot be opened ({getattr(error, 'strerror', None) or error})"

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.layout import read_block
 from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
+from keras_integrity_hook.files import exhaustion, reading
 from keras_integrity_hook.sealing.block import Block
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # A name too long to have a seal beside it has none.
 _ABSENT = (errno.ENOENT, errno.ENAMETOOLONG)
 
@@ -49,38 +49,40 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise MalformedSealError(f"{_named(path)} is not a regular file")
-            return read_block(fd, found.st_size), Sidecar(path, _identity(found))
+            return read_block(fd, found.st_size), Sidecar(path, identity(found))
         finally:
             os.close(fd)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
-        raise UnreadableFileError(f"{_named(path)} cannot be read ({error.strerror})") from error
+        cause = f"{_named(path)} cannot be read ({error.strerror})"
+        raise UnreadableFileError(cause, remedy=exhaustion.remedy_for(error)) from error
 
 
 def is_unchanged(sidecar: Sidecar) -> bool:
     """Whether the file that was read still is the one at its path."""
     try:
-        return _identity(os.stat(sidecar.path)) == sidecar.identity
+        return identity(os.stat(sidecar.path)) == sidecar.identity
     except OSError:
         return False
 
 
 def _open(path: str) -> int:
     try:
-        return os.open(path, _FLAGS | os.O_NOFOLLOW)
+        return os.open(path, reading.FLAGS | os.O_NOFOLLOW)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
     # A link is as good as what it points to. One to nothing is a seal that got lost, and not a
     # model that never had one.
     try:
-        return os.open(path, _FLAGS)
+        return os.open(path, reading.FLAGS)
     except FileNotFoundError:
         raise MalformedSealError(f"{_named(path)} is a symbolic link to nothing") from None
 
 
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
+def identity(found: os.stat_result) -> tuple[int, int, int]:
+    """What tells a sidecar from one that took its place, or was changed where it is."""
     return found.st_dev, found.st_ino, found.st_ctime_ns
 
 

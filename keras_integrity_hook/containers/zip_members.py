@@ -16,8 +16,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keras_integrity_hook.containers.layout import read_exactly
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.statement import Region
 

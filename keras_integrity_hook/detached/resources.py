@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from keras_integrity_hook.containers import file_set, recognition
 from keras_integrity_hook.containers.file_set import Part, shown
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.opening import open_regular
 from keras_integrity_hook.detached.manifest import WHOLE, Manifest, Piece
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     LimitExceededError,
     UnreadableFileError,
 )
+from keras_integrity_hook.files.reading import open_regular
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import (
     Content,

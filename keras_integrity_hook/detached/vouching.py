@@ -18,9 +18,7 @@ from typing import NamedTuple
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.kinds import SIGNATURE_NAME
-from keras_integrity_hook.containers.layout import read_exactly
 from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
-from keras_integrity_hook.containers.opening import open_regular
 from keras_integrity_hook.detached import bundle_signer, manifest, resources
 from keras_integrity_hook.detached.manifest import WHOLE, Manifest
 from keras_integrity_hook.errors import (
@@ -28,12 +26,12 @@ from keras_integrity_hook.errors import (
     ConfigurationError,
     DamagedFileError,
     IntegrityError,
-    LimitExceededError,
     MalformedBundleError,
     NotSignedError,
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files.reading import read_file
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block, envelope, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
@@ -116,14 +114,7 @@ def read(path: str) -> bytes | None:
     """
     if not os.path.lexists(path):
         return None
-    fd = open_regular(path)
-    try:
-        size = os.fstat(fd).st_size
-        if size > LIMITS.bundle:
-            raise LimitExceededError(f"a bundle of {size} bytes is over {LIMITS.bundle}", path=path)
-        return read_exactly(fd, size, 0)
-    finally:
-        os.close(fd)
+    return read_file(path, LIMITS.bundle)
 
 
 def places(path: str) -> tuple[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that a user or a project decides with: policies and trusted keys of their own."""
+"""Files by which a user or a project decides: their policies and the keys they trust."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import stat
 from keras_integrity_hook.errors import (
     ConfigurationError,
     InsecurePermissionsError,
+    LimitExceededError,
     UnreadableFileError,
 )
-from keras_integrity_hook.files import permissions
+from keras_integrity_hook.files import permissions, reading
 
 
 def user_file(name: str) -> str:
@@ -36,7 +37,7 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         ConfigurationError: it is there and cannot be read, is no file, or too long.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = os.open(path, reading.FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
@@ -46,7 +47,7 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         raise ConfigurationError(cause, path=path) from error
     try:
         _check(path, fd, strict=strict)
-        return read_bounded(fd, path, limit)
+        return read_configuration(fd, path, limit)
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from error
     finally:
@@ -57,24 +58,12 @@ def read_named(path: str, limit: int) -> bytes:
     """The bytes of a file that a person named for this once, whoever may write it.
 
     Raises:
-        UnreadableFileError: it cannot be read, is no regular file (opening a FIFO would wait for
-            a writer), or longer than ``limit`` bytes.
+        UnreadableFileError: it cannot be read, is no regular file, or longer than ``limit`` bytes.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (OSError, ValueError) as error:
-        cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-        raise UnreadableFileError(cause, path=path) from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UnreadableFileError("is not a regular file", path=path)
-        return read_bounded(fd, path, limit)
-    except OSError as error:
-        raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from None
-    except ConfigurationError as error:
+        return reading.read_file(path, limit)
+    except LimitExceededError as error:
         raise UnreadableFileError(error.cause, path=path) from None
-    finally:
-        os.close(fd)
 
 
 def _check(path: str, fd: int, *, strict: bool) -> None:
@@ -94,11 +83,9 @@ def _check(path: str, fd: int, *, strict: bool) -> None:
         )
 
 
-def read_bounded(fd: int, path: str, limit: int) -> bytes:
+def read_configuration(fd: int, path: str, limit: int) -> bytes:
     """All that is behind ``fd``. Raises ConfigurationError where it is over ``limit`` bytes."""
-    data = b""
-    while piece := os.read(fd, limit + 1 - len(data)):
-        data += piece
-    if len(data) > limit:
-        raise ConfigurationError(f"is longer than {limit} bytes", path=path)
-    return data
+    try:
+        return reading.read_bounded(fd, path, limit)
+    except LimitExceededError as error:
+        raise ConfigurationError(error.cause, path=path) from None

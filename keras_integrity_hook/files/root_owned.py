@@ -65,7 +65,7 @@ def look_for(path: str, limit: int) -> bytes | Missing:
             suspect = _suspect(path, found)
         if suspect is not None:
             raise suspect
-        return owned.read_bounded(fd, path, limit)
+        return owned.read_configuration(fd, path, limit)
     finally:
         os.close(fd)
 

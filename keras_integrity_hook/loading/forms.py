@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, single_file
-from keras_integrity_hook.containers.opening import duplicated, open_regular, open_set
+from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification.holding import Verified

@@ -79,7 +79,9 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
         # A file of a set, checked with it and pinned; its guard watches the lease.
         part = single_file(handed.path, -1, "hdf5", handed.content)
         return in_progress.current().hand_out(VerifiedFile.unchecked(part))
-    return in_progress.current().hand_out(_load(Located(path, fd=fd), SingleFile()))
+    loading = in_progress.current()
+    located = Located(path, fd=fd, named=loading.sets_of(path))
+    return loading.hand_out(_load(located, SingleFile()))
 
 
 @contextlib.contextmanager
@@ -121,7 +123,7 @@ def verified_set(
         checked.close()
 
 
-@settings.held()
+@settings.snapshot()
 def _load(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
     """All steps. Raises IntegrityError, once it is recorded; FileNotFoundError."""
     _finish_interrupted_save(located)  # 1

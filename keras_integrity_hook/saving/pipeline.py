@@ -77,21 +77,26 @@ def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int =
     room = 0 if beside else user_block
     with failure_recorded(path):
         autosign.check_key(path, demands)
-        try:
-            with atomic.private_sibling(target) as private:
-                # (2) write beside it, (3) seal and record that, (4) replace.
-                result = _write_and_seal(private, write, room, path, beside)
-                sidecars.put_in_place(private, target)
-                return result
-        except PermissionError as error:
-            if os.access(target.parent, os.W_OK):
-                raise
-            _refuse_unwritable(target, error)
-        with tempfile.TemporaryDirectory() as directory:
-            private = Path(directory) / target.name
-            result = _write_and_seal(private, write, room, path, beside)
-            sidecars.overwrite(private, target, path)
-            return result
+        with atomic.open_target(path) as opened:
+            try:
+                with atomic.private_file(opened) as made:
+                    # (2) write beside it, (3) seal and record that, (4) replace.
+                    result = _write_and_seal(made, write, room, path, beside)
+                    sidecars.put_in_place(made)
+                    return result
+            except PermissionError as error:
+                if os.access(target.parent, os.W_OK):
+                    raise
+                _refuse_unwritable(target, error)
+            with tempfile.TemporaryDirectory() as directory:
+                near = Path(directory) / target.name
+                with (
+                    atomic.open_target(near) as beside_it,
+                    atomic.private_file(opened, near=beside_it) as made,
+                ):
+                    result = _write_and_seal(made, write, room, path, beside)
+                    sidecars.overwrite(made, path, reason="")
+                    return result
 
 
 @contextlib.contextmanager
@@ -197,11 +202,13 @@ def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) ->
         return write(path)
     with failure_recorded(path):
         autosign.check_key(path)
-        with atomic.private_sibling(target) as private:
-            place = Place(kind, str(atomic.pinned(private).parent), private.name)
-            result = write_privately(private, write)
-            _seal_if_complete(place, path)
-            commit.put_files_in_place(private.parent, Place(kind, str(target.parent), target.name))
+        with (
+            atomic.open_target(target, follow=False) as opened,
+            atomic.private_file(opened) as made,
+        ):
+            result = write_privately(made.path, write)
+            _seal_if_complete(Place(kind, made.pinned_folder, made.name), path)
+            commit.put_files_in_place(made, Place(kind, opened.folder, opened.name))
             return result
 
 
@@ -225,7 +232,7 @@ def save_into_directory(
     return result
 
 
-@settings.held()
+@settings.snapshot()
 def seal_written(place: Place, path: str) -> None:
     """Seal a set that was written where it is, and record the save.
 
@@ -241,12 +248,9 @@ def seal_written(place: Place, path: str) -> None:
     """
     name = place.stem or os.path.basename(os.path.abspath(place.directory))
     try:
-        seal_writer.seal_set(
-            place,
-            subject=name,
-            path=path,
-            record=lambda said: audit.record("save", path, outcome="ok", **audit.seal_facts(said)),
-        )
+        with file_set.open_directory(place) as files:
+            said = seal_writer.seal_set(files, subject=name, path=path)
+        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:
@@ -311,27 +315,27 @@ def may_become_directory(target: Path) -> bool:
 
 
 def _write_and_seal(
-    private: Path,
+    made: atomic.PrivateFile,
     write: Callable[[str], _Result],
     user_block: int,
     path: str,
     beside: Path | None,
 ) -> _Result:
     """Write and seal; beside the file if it is to go, with its seal, where ``beside`` says."""
-    result = write_privately(private, write, user_block)
-    with settings.held():
+    result = write_privately(made.path, write, user_block)
+    with settings.snapshot():
         if beside is not None:
-            sidecars.write_beside(private, beside, path)
+            sidecars.write_beside(made, path)
         else:
-            _seal(private, path)
+            _seal(made, path)
     return result
 
 
-def _seal(private: Path, path: str) -> None:
-    """Seal the file ``private``, and record the save to ``path``."""
-    fd = os.open(atomic.pinned(private), os.O_RDWR | os.O_CLOEXEC)
+def _seal(made: atomic.PrivateFile, path: str) -> None:
+    """Seal the file ``made``, and record the save to ``path``."""
+    fd = made.open_written()
     try:
-        said = seal_writer.seal_in_place(fd, subject=private.name, path=path)
+        said = seal_writer.seal_in_place(fd, subject=made.target.name, path=path)
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:

@@ -36,50 +36,52 @@ __all__ = [
     "at",
     "at_each_name",
     "for_save",
-    "held",
     "mode",
     "of_machine",
+    "snapshot",
 ]
 
 UNSEALED_VARIABLE = layers.variable_of("unsealed")
 
 
-class _Held:
-    """What was configured when the first asked; over with the block, for those too whom a copy of
-    its context has reached."""
+class _Snapshot:
+    """What was configured when the first in a block asked.
+
+    It is over with the block, also for a thread that has started with a copy of its context.
+    """
 
     layers: Layers | None = None
     is_over = False
 
 
-_held: ContextVar[_Held | None] = ContextVar("_held", default=None)
+_snapshot: ContextVar[_Snapshot | None] = ContextVar("_snapshot", default=None)
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Let all that this thread asks in this block be answered by one look at what is configured.
+def snapshot() -> Iterator[None]:
+    """Read what is configured once for all questions in this block: no change falls in between.
 
     For one decision and its record, not for the time in which Keras reads or writes a model.
     """
-    if _held.get() is not None:
+    if _snapshot.get() is not None:
         yield
         return
-    kept = _Held()
-    token = _held.set(kept)
+    taken = _Snapshot()
+    token = _snapshot.set(taken)
     try:
         yield
     finally:
-        kept.is_over = True
-        _held.reset(token)
+        taken.is_over = True
+        _snapshot.reset(token)
 
 
 def _current() -> Layers:
-    kept = _held.get()
-    if kept is None or kept.is_over:
+    taken = _snapshot.get()
+    if taken is None or taken.is_over:
         return layers.current()
-    if kept.layers is None:
-        kept.layers = layers.current()
-    return kept.layers
+    if taken.layers is None:
+        taken.layers = layers.current()
+    return taken.layers
 
 
 def at(path: str | None = None) -> Settings:
@@ -93,9 +95,9 @@ def at(path: str | None = None) -> Settings:
 
 
 def at_each_name(*paths: str, parts: Iterable[str] = ()) -> tuple[Settings, ...]:
-    """The settings in force for a model under each name that links give it; all are to be met.
+    """The settings in force for a model under each name that links give it: all are met.
 
-    Whoever can put a link in the place of a model must not choose the rule that it is held against.
+    Whoever can put a link in the place of a model must not choose which rule the model is under.
 
     Args:
         paths: what it is loaded by, one or several (a directory, and the step in it). Those that no
@@ -109,28 +111,28 @@ def at_each_name(*paths: str, parts: Iterable[str] = ()) -> tuple[Settings, ...]
 
 
 def for_save(path: str | None) -> Settings:
-    """The settings in force for a save; where they have a mistake that is said loudly, and the
-    machine's policy by itself decides.
+    """The settings in force for a save. Never raises: where they have a mistake, a warning and an
+    ERROR line say so, and the machine's policy by itself decides.
 
-    A mistake in a policy must not cost anybody the model that was trained for a week. What was
-    saved under it is sealed, and refused later if that is not enough.
+    A mistake in a policy must not cost anybody the model that was trained for a week. What is
+    saved under it is sealed, and refused at the next load if that is not enough.
     """
     try:
         return at(path)
     except IntegrityError as error:
         import logging
 
-        told = f"saved without regard to settings that have a mistake: {error}"
-        logging.getLogger("keras_integrity_hook").error("%s", told)
-        notices.warn(told)
+        message = f"saved without regard to settings that have a mistake: {error}"
+        logging.getLogger("keras_integrity_hook").error("%s", message)
+        notices.warn(message)
         return of_machine(path)
 
 
 def of_machine(path: str | None = None) -> Settings:
-    """What the machine's policy says by itself, for when the other settings have a mistake.
+    """The settings by the machine's policy alone, for when the others have a mistake.
 
-    Nobody can get rid of what root has locked by misspelling something. Where the mistake is in
-    the machine's policy itself, these are the defaults.
+    Otherwise a misspelt variable would get rid of what root has locked. Where the mistake is in the
+    machine's policy itself, these are the defaults.
     """
     return layers.resolve(layers.of_machine(), path)
 

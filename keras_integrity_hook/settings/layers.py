@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which setting is in force, out of five places that may name one.
+"""Which value of a setting is in force, out of the five places that may give one.
 
-For each setting, the first of these that has it:
+For each setting it is the first of these:
 
-1. what the machine's policy locks is taken from there alone: its first rule for the path, its top,
-   or the default;
+1. a setting that the machine's policy locks comes from that file alone: from its first rule for the
+   path, its top, or the default;
 2. the first rule for the path, of the project's file, then the user's, then the machine's;
 3. the environment variable;
 4. the top of the project's file, then of the user's, then of the machine's;
@@ -56,31 +56,32 @@ class Layers(NamedTuple):
         return self.machine.locked if self.machine else frozenset()
 
     def rule_for(self, path: str | None) -> Rule | None:
-        """The first rule for the first of its names that has one."""
+        """The first rule for ``path``: of its names, the first that has a rule decides."""
         return _first_rule(self.files, self.names(path))
 
     def names(self, path: str | None) -> tuple[str, ...]:
-        """The names of ``path`` that rules are for; where there are no rules nobody looks."""
+        """The names of ``path`` to match rules with; () without looking where there are none."""
         if path is None or not any(file.rules for file in self.files):
             return ()
         return patterns.names(path)
 
 
-class _Question(NamedTuple):
-    """All that settings follow from: where it is the same, so are they.
+class _Sources(NamedTuple):
+    """All that the settings for a path follow from: equal sources give equal settings.
 
     Attributes:
         rule: the first rule for the path.
-        locking: the machine's first rule for the path.
+        machine_rule: the machine's first rule for the path, which decides what is locked.
     """
 
     layers: Layers
     rule: Rule | None
-    locking: Rule | None
+    machine_rule: Rule | None
 
 
-# One load or save asks several times, and seldom does anything change between.
-_latest: tuple[_Question, Settings] | None = None
+# One load or save asks several times, and seldom does anything change between. Each use reads or
+# replaces the whole pair at once: another thread may replace it at any time.
+_latest: tuple[_Sources, Settings] | None = None
 
 
 def current() -> Layers:
@@ -90,17 +91,18 @@ def current() -> Layers:
         ConfigurationError: a file or variable has a mistake.
         InsecurePermissionsError: somebody else could have written one of the files.
     """
-    by_machine = _machine_file()
-    found = [*_own_files(), *([by_machine] if by_machine else [])]
-    return Layers(tuple(found), by_machine, _variables())
+    machine = _machine_file()
+    nearer = tuple(_project_and_user_files())
+    return Layers(nearer if machine is None else (*nearer, machine), machine, _variables())
 
 
 def resolve(layers: Layers, path: str | None) -> Settings:
     """The settings in force at ``path``, or for the process where it is None.
 
-    Where links give it several names those of the first that has a rule; see :func:`resolve_each`.
+    Where links give it several names, the first that has a rule decides; :func:`resolve_each`
+    gives the settings of each.
     """
-    return _resolved(layers, layers.names(path))
+    return _settings_for(layers, layers.names(path))
 
 
 def resolve_each(
@@ -108,41 +110,47 @@ def resolve_each(
 ) -> tuple[Settings, ...]:
     """The settings in force for a model, without duplicates; see :func:`settings.at_each_name`."""
     if not any(file.rules for file in layers.files):
-        return (_resolved(layers, paths[:1]),)
+        return (_settings_for(layers, paths[:1]),)
     names = [layers.names(path) for path in paths]
     ruled = [some for some in names if _first_rule(layers.files, some) is not None]
     inner = [name for part in parts for name in layers.names(part)]
     inner = [name for name in inner if _first_rule(layers.files, (name,)) is not None]
-    found: list[Settings] = []
+    in_force: list[Settings] = []
     for name in dict.fromkeys([*chain.from_iterable(ruled or names[:1]), *inner]):
-        settings = _resolved(layers, (name,))
-        if settings not in found:
-            found.append(settings)
-    return tuple(found)
+        settings = _settings_for(layers, (name,))
+        if settings not in in_force:
+            in_force.append(settings)
+    return tuple(in_force)
 
 
-def _resolved(layers: Layers, names: tuple[str, ...]) -> Settings:
+def _settings_for(layers: Layers, names: tuple[str, ...]) -> Settings:
     global _latest  # noqa: PLW0603
-    by_machine = () if layers.machine is None else (layers.machine,)
-    asked = _Question(layers, _first_rule(layers.files, names), _first_rule(by_machine, names))
-    if _latest is not None and _latest[0] == asked:
-        return _latest[1]
-    found = _answer(asked)
-    _latest = asked, found
-    return found
+    sources = _Sources(
+        layers, _first_rule(layers.files, names), _first_rule(_machine_files(layers), names)
+    )
+    latest = _latest
+    if latest is not None and latest[0] == sources:
+        return latest[1]
+    settings = _merged(sources)
+    _latest = sources, settings
+    return settings
 
 
-def _answer(asked: _Question) -> Settings:
-    layers, rule, locking = asked
-    by_machine = () if layers.machine is None else (layers.machine,)
+def _machine_files(layers: Layers) -> tuple[PolicyFile, ...]:
+    return () if layers.machine is None else (layers.machine,)
+
+
+def _merged(sources: _Sources) -> Settings:
+    layers, rule, machine_rule = sources
+    machine = _machine_files(layers)
     entries = {}
     for name, key in KEYS.items():
-        chosen = (
-            _among(name, locking, {}, by_machine)
+        entry = (
+            _nearest_entry(name, machine_rule, {}, machine)
             if name in layers.locked
-            else _among(name, rule, layers.variables, layers.files)
+            else _nearest_entry(name, rule, layers.variables, layers.files)
         )
-        entries[name] = chosen or Entry(key.default, "default")
+        entries[name] = entry or Entry(key.default, "default")
     values = {name: entry.value for name, entry in entries.items()}
     origins = {name: entry.origin for name, entry in entries.items()}
     files = tuple(file.path for file in layers.files)
@@ -152,10 +160,10 @@ def _answer(asked: _Question) -> Settings:
 def of_machine() -> Layers:
     """The machine's policy by itself; nothing where that is the one with a mistake."""
     try:
-        found = _machine_file()
+        machine = _machine_file()
     except IntegrityError:
-        found = None
-    return Layers((found,) if found else (), found, {})
+        machine = None
+    return Layers((machine,) if machine else (), machine, {})
 
 
 def variable_of(name: str) -> str:
@@ -172,8 +180,7 @@ def _machine_file() -> PolicyFile | None:
     return _parsed(HIDDEN, f"{root_owned.POLICY} (hidden)", Layer.MACHINE)
 
 
-def _own_files() -> Iterator[PolicyFile]:
-    """The project's policy and the user's."""
+def _project_and_user_files() -> Iterator[PolicyFile]:
     project = os.environ.get(POLICY_VARIABLE, "")
     if project:
         path = os.path.abspath(project)
@@ -194,19 +201,19 @@ def _parsed(data: bytes, path: str, layer: Layer) -> PolicyFile:
 
 
 def _variables() -> dict[str, Entry]:
-    """The settings that environment variables spell; one that is empty is not set."""
-    found = {}
+    """The settings that environment variables spell; an empty variable counts as not set."""
+    entries = {}
     # As bytes: to decode a whole environment takes as long as all the rest.
     ours = [os.fsdecode(name) for name in os.environb if name.startswith(_OURS)]
     for variable in ours:
         text = "" if variable in _OTHERS else os.environ[variable]
         name = "mode" if variable == MODE_VARIABLE else variable.removeprefix(PREFIX).lower()
         if text:
-            found[name] = _variable(variable, name, text)
-    return found
+            entries[name] = _entry_of_variable(variable, name, text)
+    return entries
 
 
-def _variable(variable: str, name: str, text: str) -> Entry:
+def _entry_of_variable(variable: str, name: str, text: str) -> Entry:
     if variable_of(name) != variable or name not in KEYS:
         near = toml_file.nearest(variable, [*map(variable_of, KEYS), *_OTHERS])
         cause = f"there is no setting for the environment variable {printable(variable)}{near}"
@@ -222,7 +229,7 @@ def _variable(variable: str, name: str, text: str) -> Entry:
     return Entry(value, f"environment variable {variable}")
 
 
-def _among(
+def _nearest_entry(
     name: str,
     rule: Rule | None,
     variables: dict[str, Entry],
@@ -237,5 +244,5 @@ def _among(
 
 def _first_rule(files: tuple[PolicyFile, ...], names: tuple[str, ...]) -> Rule | None:
     rules = [rule for file in files for rule in file.rules]
-    matching = (r for name in names for r in rules if patterns.matches(r.pattern, name))
+    matching = (rule for name in names for rule in rules if patterns.matches(rule.pattern, name))
     return next(matching, None)

@@ -17,6 +17,7 @@ from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import digests
@@ -97,12 +98,11 @@ def verify(model: SealedModel) -> Verified:
 def no_room(model: SealedModel, error: OSError) -> UnreadableFileError:
     """The refusal where a private copy of ``model`` could not be made."""
     cause = f"no private copy could be made in {tempfile.gettempdir()} ({error.strerror})"
-    refusal = UnreadableFileError(cause, path=model.path)
-    refusal.default_remedy = (
+    remedy = exhaustion.remedy_for(error) or (
         f"Make room there for up to {model.content.size:,} bytes, or set TMPDIR to a place that "
         "has it."
     )
-    return refusal
+    return UnreadableFileError(cause, path=model.path, remedy=remedy)
 
 
 def _held_set(model: SealedModel, files: OpenSet, leases: list[ReadLease]) -> SealedModel:

@@ -19,7 +19,7 @@ from keras_integrity_hook.errors import ChecksumMismatchError
 from keras_integrity_hook.verification import handed_out, holding
 from keras_integrity_hook.verification.handed_out import HandedFile, is_verified
 from keras_integrity_hook.verification.holding import LINKS, Verified
-from keras_integrity_hook.verification.private_directory import PrivateDirectory
+from keras_integrity_hook.verification.load_directory import LoadDirectory
 
 __all__ = ["VerifiedDirectory", "is_verified"]
 
@@ -46,9 +46,9 @@ class VerifiedDirectory:
         self._verified = verified
         self._files = verified.files
         self._below = below
-        self._owner: weakref.finalize[[PrivateDirectory], Any] | None = None
+        self._owner: weakref.finalize[[LoadDirectory], Any] | None = None
         try:
-            self._private = PrivateDirectory()
+            self._private = LoadDirectory()
         except OSError as error:
             raise holding.no_room(verified.model, error) from error
         self.path = os.path.join(self._private.path, below).rstrip(os.sep)
@@ -151,6 +151,6 @@ def _folders(top: str, names: list[str]) -> set[str]:
     return found
 
 
-def _remove(private: PrivateDirectory) -> None:
+def _remove(private: LoadDirectory) -> None:
     handed_out.forget(private.path)
     private.close()

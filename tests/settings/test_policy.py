@@ -101,10 +101,10 @@ def test_settings_follow_every_change(
 
 
 def test_one_decision_is_made_by_one_look_at_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    with settings.held():
+    with settings.snapshot():
         assert settings.at().threshold == 1
         monkeypatch.setenv("KERAS_INTEGRITY_THRESHOLD", "4")
-        with settings.held():
+        with settings.snapshot():
             assert settings.at("/srv/m.keras").threshold == 1
         assert settings.at().threshold == 1
         left = contextvars.copy_context()  # as a thread that tells a listener has it
@@ -114,7 +114,7 @@ def test_one_decision_is_made_by_one_look_at_the_settings(monkeypatch: pytest.Mo
 
 def test_a_mistake_is_not_forgotten_by_the_next_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_INTEGRITY_THRESHOLD", "none")
-    with settings.held():
+    with settings.snapshot():
         for _ in range(2):
             with pytest.raises(kih.ConfigurationError):
                 settings.at()

@@ -112,7 +112,7 @@ def _latest_step(root: str) -> str:
 @contextlib.contextmanager
 def _verified_root(root: str, step: str) -> Iterator[str]:
     name = os.path.basename(step)
-    with load.verified_set(step, Place(ORBAX, step, ""), below=name) as checked:
+    with load.verified_set(step, Place(ORBAX, step, ""), below=name, named=root) as checked:
         yield root if checked is None else os.path.dirname(checked.path)
 
 

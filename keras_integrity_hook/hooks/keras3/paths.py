@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import Any
 
-from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.files.location import Kind, Location
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission
@@ -53,12 +51,6 @@ def open_path(path: str) -> VerifiedFile:
 
     Raises:
         IntegrityError: as ``open_verified``.
-        FileNotFoundError: nothing is there.
+        FileNotFoundError, NotADirectoryError: nothing is there.
     """
-    try:
-        return load.open_verified(path)
-    except UnreadableFileError as error:
-        if not isinstance(error.__cause__, FileNotFoundError) or os.path.islink(path):
-            raise
-    # Raised out here, our own error is not behind it: it would surface instead.
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return load.open_verified(path)

@@ -28,7 +28,7 @@ _Identity = tuple[int, int, int, int]
 _TIMED = lease.KEEPING | {0x794C7630}  # overlayfs
 
 
-class PrivateDirectory:
+class LoadDirectory:
     """A fresh directory that only this user may enter.
 
     Attributes:
