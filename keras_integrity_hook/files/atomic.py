@@ -61,6 +61,7 @@ class PrivateFile:
         self.name = target.given
         self._folder = folder
         self._owner = os.getpid()
+        self._is_contested = target.is_contested
 
     @property
     def path(self) -> Path:
@@ -73,7 +74,7 @@ class PrivateFile:
     @property
     def folder(self) -> str:
         """The path of the private directory; likewise."""
-        return f"/proc/self/fd/{self.directory}" if self.target.is_contested else self._folder
+        return f"/proc/self/fd/{self.directory}" if self._is_contested else self._folder
 
     @property
     def pinned_folder(self) -> str:
