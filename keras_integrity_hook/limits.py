@@ -15,22 +15,23 @@ MIB = 1024 * KIB
 class Limits(NamedTuple):
     """Caps in bytes unless the name says otherwise."""
 
-    envelope: int = 16 * MIB
+    envelope: int = 12 * MIB
     table: int = 4096 * 64
-    padding: int = 64 * MIB
+    padding: int = 16 * MIB
     chunks: int = 4096
     min_chunk: int = MIB
     json_depth: int = 8
     json_nodes: int = 200_000
     json_objects: int = 50_000
     central_directory: int = 8 * MIB
-    zip_members: int = 65_535
+    zip_members: int = 20_000
     hdf5_depth: int = 64
     hdf5_metadata: int = 64 * MIB  # to read on the walk through one model
     hdf5_read: int = 8 * MIB  # at once: an object header, the names of a group
     hdf5_steps: int = 400_000  # objects, messages, links and tree nodes
     hdf5_names: int = 8 * MIB  # characters of the paths on the walk
-    hdf5_user_block: int = 64 * MIB
+    hdf5_links: int = 10_000  # of any file; larger ones may have more
+    hdf5_user_block: int = 16 * MIB
     policy: int = MIB
     policy_rules: int = 1_000
     toml_dots: int = 256  # of one line
@@ -43,7 +44,7 @@ class Limits(NamedTuple):
     small_member: int = 256 * KIB
     shard_index: int = 8 * MIB
     startup_file: int = MIB
-    bundle: int = 32 * MIB
+    bundle: int = 12 * MIB
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB

@@ -23,7 +23,8 @@ class SealInfo:
     ``store`` is where it is: ``"embedded"`` in the file, ``"sidecar"`` in a file beside it, or
     ``"set"`` for a model of several files, which has a file for it. ``model`` and
     ``model_version`` name the model, ``provenance`` says how it came about, and ``datasets`` what
-    it was trained on, by digest.
+    it was trained on, by digest. ``extensions`` are fields that this version does not know, JSON
+    values as the seal spells them.
     """
 
     container: str
@@ -45,6 +46,7 @@ class SealInfo:
     model_version: str | None = None
     expires: str | None = None
     datasets: Mapping[str, str] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def report_on(model: ModelFile) -> Report:
         model_version=said.model.get("version"),
         expires=said.expires,
         datasets=dict(said.datasets),
+        extensions=dict(said.extensions),
     )
     signers = _signers(model)
     assurance = "signed" if signers else "integrity only"

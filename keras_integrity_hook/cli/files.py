@@ -6,7 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,6 +21,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.fleet.discovery import Found, Role, model_files
+from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ else:  # for those who look annotations up at run time
     Report = SealInfo = object
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
+_VALUE_SHOWN = 200  # characters
 _REGIONS_SHOWN = 12
 _ALTERING = ("seal", "unseal", "reseal", "sign")
 
@@ -199,6 +201,14 @@ def _attempt(path: str, act: Callable[[str], Result]) -> Result:
         return Result.refused(path, UnreadableFileError(error.strerror or str(error), path=path))
 
 
+def _spelt(value: Any) -> str:
+    """A JSON value of a field that this version does not know, on one line."""
+    import json
+
+    text = json.dumps(value)
+    return text if len(text) <= _VALUE_SHOWN else f"{text[:_VALUE_SHOWN]} ... (--json shows all)"
+
+
 def _show_seal(result: Result) -> None:
     output.show(result)
     if result.report is None:
@@ -231,6 +241,7 @@ def _show_seal(result: Result) -> None:
             ("written by", versions or "unknown"),
             *facts,
             *((f"data {name}", digest) for name, digest in seal.datasets.items()),
+            *((f"field {escaped(name)}", _spelt(value)) for name, value in seal.extensions.items()),
             ("parts", f"{len(seal.regions)} named byte ranges"),
         ]
     )

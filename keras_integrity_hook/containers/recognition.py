@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which sets of files a path names, by what lies there.
 
-A directory is a set where all is there that such a set cannot do without, or where its seal is: a
-file called ``config.json`` is in half of all directories, and a set that lost a file is damaged.
-What a set is taken for decides nothing about the files beside it (see ``fleet.discovery``).
+A directory is a set where all is there that such a set cannot do without, or where its seal is, or
+a detached signature with some of it: a file called ``config.json`` is in half of all directories,
+and a set that lost a file is damaged. What a set is taken for decides nothing about the files
+beside it (see ``fleet.discovery``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from keras_integrity_hook.containers.kinds import (
     MODEL_SUFFIXES,
     ORBAX,
     SAVED_MODEL,
+    SIGNATURE_NAME,
     TF_CHECKPOINT,
     Kind,
     Place,
@@ -98,7 +100,8 @@ def _kinds_of_directory(path: str) -> Iterator[Kind]:
     if is_preset:
         yield KERAS_HUB_PRESET
     is_whole = all(map(holds, _KERAS_FILES)) and holds(*_KERAS_WEIGHTS)
-    if (is_whole and not is_preset) or (has_seal and not is_orbax):
+    is_signed = holds(SIGNATURE_NAME) and holds(*_KERAS_FILES, *_KERAS_WEIGHTS)
+    if ((is_whole or is_signed) and not is_preset) or (has_seal and not is_orbax):
         yield KERAS_DIRECTORY
 
 

@@ -49,7 +49,7 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise MalformedSealError(f"{_named(path)} is not a regular file")
-            return read_block(fd, found.st_size), Sidecar(path, _identity(found))
+            return read_block(fd, found.st_size), Sidecar(path, identity(found))
         finally:
             os.close(fd)
     except OSError as error:
@@ -62,7 +62,7 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
 def is_unchanged(sidecar: Sidecar) -> bool:
     """Whether the file that was read still is the one at its path."""
     try:
-        return _identity(os.stat(sidecar.path)) == sidecar.identity
+        return identity(os.stat(sidecar.path)) == sidecar.identity
     except OSError:
         return False
 
@@ -81,7 +81,8 @@ def _open(path: str) -> int:
         raise MalformedSealError(f"{_named(path)} is a symbolic link to nothing") from None
 
 
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
+def identity(found: os.stat_result) -> tuple[int, int, int]:
+    """What tells a sidecar from one that took its place, or was changed where it is."""
     return found.st_dev, found.st_ino, found.st_ctime_ns
 
 

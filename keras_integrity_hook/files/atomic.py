@@ -75,6 +75,21 @@ class PrivateFile:
         """The path of the private directory; likewise."""
         return f"/proc/self/fd/{self.directory}" if self.target.is_contested else self._folder
 
+    @property
+    def pinned_folder(self) -> str:
+        """The path of the private directory over its descriptor, where the system has such."""
+        pinned = f"/proc/self/fd/{self.directory}"
+        return pinned if os.path.isdir(pinned) else self._folder
+
+    @property
+    def directory_name(self) -> str:
+        """The name of the private directory in that of the target."""
+        return os.path.basename(self._folder)
+
+    def sibling(self, name: str) -> PrivateFile:
+        """Another file of the private directory, on its way to beside the target."""
+        return PrivateFile(self.target.sibling(name), self.directory, self._folder)
+
     def create(self, mode: int = 0o600) -> int:
         """Create the file, and open it for reading and writing; the caller closes it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -101,12 +116,16 @@ class PrivateFile:
             os.rename(self.name, self.target.name, src_dir_fd=at, dst_dir_fd=at)
             self.name = self.target.name
 
-    def put_in_place(self, *, in_place: str | None = None) -> None:
+    def put_in_place(
+        self, *, in_place: str | None = None, expected: os.stat_result | None = None
+    ) -> None:
         """Let the file take the place of what is at the target.
 
         Args:
             in_place: why the bytes of the file that is there are to be overwritten; None where it
                 may be replaced. "" where that needs no warning.
+            expected: the file that is replaced, as it was when it was opened; another that is there
+                now is not. None for whatever regular file is there.
 
         Raises:
             OSError: the target is as it was, or the finished file is kept and the message says
@@ -117,6 +136,8 @@ class PrivateFile:
         fd = self.open_written()
         try:
             old = self._still_replaceable()
+            if expected is not None:
+                self.target.refuse_other_than(expected)
             if in_place is None and old is not None:
                 in_place = _not_carried_over(self.target, fd)
             if in_place is None:

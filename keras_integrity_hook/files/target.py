@@ -48,6 +48,15 @@ class Target:
         """Whether something other than a regular file is there."""
         return self.old is not None and not stat.S_ISREG(self.old.st_mode)
 
+    @classmethod
+    def in_directory(cls, directory: int, folder: str, name: str) -> Target:
+        """The place for a file ``name`` in an open directory, as it is now."""
+        return cls(directory, folder, name, name, entry(name, directory))
+
+    def sibling(self, name: str) -> Target:
+        """The place for a file ``name`` in the same directory, as it is now."""
+        return self.in_directory(self.directory, self.folder, name)
+
     def now(self) -> os.stat_result | None:
         """What is there at this moment; a link is not followed."""
         return entry(self.name, self.directory)
@@ -95,16 +104,19 @@ class Target:
 
 
 @contextlib.contextmanager
-def open_target(path: str | os.PathLike[str]) -> Iterator[Target]:
+def open_target(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[Target]:
     """Where ``open(path, "w")`` would write: through the links that ``path`` is, a dangling one
     too.
+
+    Args:
+        follow: False for a link that is to be replaced itself, as a rename would.
 
     Raises:
         FileNotFoundError, NotADirectoryError, PermissionError: the directory is not there.
         IsADirectoryError: ``path`` ends in no name.
         OSError: ``ELOOP``; ``EACCES`` for a link that the kernel would not follow.
     """
-    fd, name = _resolved(os.fsdecode(path))
+    fd, name = _resolved(os.fsdecode(path), follow=follow)
     try:
         given = os.path.basename(os.fsdecode(path))
         yield Target(fd, _folder_of(fd, path), name, given, entry(name, fd))
@@ -116,11 +128,13 @@ def entry(name: str, directory: int) -> os.stat_result | None:
     """What is called ``name`` in the directory behind the descriptor; a link is not followed."""
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):  # too long to be anything's name
+            raise
         return None
 
 
-def _resolved(path: str) -> tuple[int, str]:
+def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
     """The directory, opened, and the name, behind all links that the last component is."""
     fd = None
     try:
@@ -133,6 +147,8 @@ def _resolved(path: str) -> tuple[int, str]:
             if fd is not None:
                 os.close(fd)
             fd = below
+            if not follow:
+                return fd, name
             try:
                 path = os.readlink(name, dir_fd=fd)
             except OSError as error:
@@ -167,7 +183,7 @@ def _is_protected(target: Target) -> bool:
     if not at.st_mode & _WRITABLE_BY_OTHERS:
         return False
     try:
-        with open("/proc/sys/fs/protected_regular", encoding="ascii") as file:
+        with open("/proc/sys/fs/protected_regular", "rb") as file:
             level = int(file.read())
     except (OSError, ValueError):
         return False  # the kernel has no such rule

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,21 @@ class LoadInProgress:
     before_unleased: Callable[[], None] = lambda: None
     admitted: frozenset[Place] = frozenset()
     is_watched: bool = False
+
+    def sets_of(self, path: str) -> tuple[str, ...]:
+        """The paths of the admitted sets that ``path`` is a file of: rules for those are for it."""
+        if "/../" in path:
+            return ()  # its text does not tell where it leads
+        folder, name = os.path.split(path)
+        return tuple(
+            place.path
+            for place in self.admitted
+            if (
+                path.startswith(place.directory + os.sep)
+                if place.kind.whole_directory
+                else folder == place.directory and place.owns(name)
+            )
+        )
 
     def hand_out(self, file: VerifiedFile) -> VerifiedFile:
         """Note ``file``, which is about to be handed to Keras."""

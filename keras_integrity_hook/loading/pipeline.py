@@ -79,7 +79,9 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
         # A file of a set, checked with it and pinned; its guard watches the lease.
         part = single_file(handed.path, -1, "hdf5", handed.content)
         return in_progress.current().hand_out(VerifiedFile.unchecked(part))
-    return in_progress.current().hand_out(_load(Located(path, fd=fd), SingleFile()))
+    loading = in_progress.current()
+    located = Located(path, fd=fd, named=loading.sets_of(path))
+    return loading.hand_out(_load(located, SingleFile()))
 
 
 @contextlib.contextmanager
@@ -207,9 +209,13 @@ def _handed_pinned(pinned: SealedModel, form: Form[_Checked, _Unchecked]) -> _Ch
     """Steps 5 and 6 of what a person let through."""
     with contextlib.ExitStack() as undo:
         undo.callback(pinned.close)
-        verified = holding.verify(pinned)
-        undo.callback(verified.release)
-        handed = form.hand_over(verified)
+        try:
+            verified = holding.verify(pinned)
+            undo.callback(verified.release)
+            handed = form.hand_over(verified)
+        except IntegrityError as error:
+            refusal.tell(error)
+            raise
         undo.pop_all()
         return handed
 

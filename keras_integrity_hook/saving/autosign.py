@@ -8,7 +8,10 @@ Anywhere else the model is saved with its seal and without a signature, and said
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 from keras_integrity_hook import audit, notices, settings
 from keras_integrity_hook.containers.model_file import Seal
@@ -61,6 +64,7 @@ def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Sig
     from keras_integrity_hook.signing import signers
 
     try:
+        _refuse_work_of_others()
         return (signers.sign(payload, demands.key),)
     except IntegrityError as error:
         if demands.needs_signatures:
@@ -68,6 +72,35 @@ def signatures(payload: bytes, path: str | None, demands: Settings) -> tuple[Sig
             raise SigningError(cause, path=path) from None
         _tell(path, error)
         return ()
+
+
+@contextlib.contextmanager
+def only_own_work(reason: Callable[[], str | None]) -> Iterator[None]:
+    """Let saves in this block sign nothing that somebody else could have written.
+
+    Args:
+        reason: says why somebody could; None where nobody could. Asked only if there is a key.
+    """
+    token = _doubt.set(reason)
+    try:
+        yield
+    finally:
+        _doubt.reset(token)
+
+
+_doubt: ContextVar[Callable[[], str | None]] = ContextVar("_doubt", default=lambda: None)
+
+
+def _refuse_work_of_others() -> None:
+    reason = _doubt.get()()
+    if reason is None:
+        return
+    cause = f"somebody else could have written it before it was sealed: {reason}"
+    remedy = (
+        "Save where nobody else may write (see umask), or check the model and sign it with "
+        "'keras-integrity sign PATH'."
+    )
+    raise SigningError(cause, remedy=remedy)
 
 
 def refuse_to_vouch(seal: Seal, path: str) -> None:

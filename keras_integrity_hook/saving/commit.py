@@ -1,147 +1,363 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of a set take the place of older ones: all of them, or none.
 
-One rename decides it (see :func:`put_files_in_place`). What comes after can be done by anybody who
-comes by, so that a process killed half-way loses nothing.
+One rename decides. It gives the private directory that holds the finished files the name under
+which a save of this set is looked for; from then on whoever comes by (a load of the same user's,
+above all) can do the rest, so that a process killed half-way loses nothing.
+
+The name proves nothing: whoever may write the directory around can give any directory that name. So
+a commit carries two markers, that of a private directory (see :mod:`files.private_directory`) and
+one that says which set in which directory it is for. Whatever else has the name is left alone, and
+a save that it is in the way of fails.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import stat
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from keras_integrity_hook.containers.kinds import SIDECAR, Place
+from keras_integrity_hook.errors import SealWriteError, printable
 from keras_integrity_hook.files import atomic, private_directory
+from keras_integrity_hook.files.atomic import PrivateFile, Target
+from keras_integrity_hook.files.target import entry
+
+_MARKER = ".keras-integrity-commit-"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ATTEMPTS = 100  # other processes may be saving the same set without a pause
+_PATIENCE = 20  # looks, 50 ms apart, at what may be a save that another user is about to finish
 
 
-def put_files_in_place(source: Path, place: Place) -> None:
-    """Rename every file in the directory ``source`` to where the set is to be, all or none.
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A directory of finished files, and where they go.
 
-    Renaming ``source`` itself, beside the files that are replaced, is what decides: from then on
-    whoever comes by (:func:`finish_interrupted`) can finish the rest, and does so before a load.
+    Attributes:
+        source: its descriptor.
+        directory: descriptor of the directory that it lies in and that the files go to.
+        folder: the path of that, for messages.
+        place: the set.
+    """
+
+    source: int
+    directory: int
+    folder: str
+    place: Place
+
+    def target(self, name: str) -> Target:
+        """Where the file ``name`` goes, as that is now."""
+        return Target.in_directory(self.directory, self.folder, name)
+
+
+def put_files_in_place(made: PrivateFile, place: Place) -> None:
+    """Move every file beside ``made`` to where the set is to be, all or none.
 
     Args:
-        source: a directory in that of ``place``, holding the new files and nothing else.
+        made: what was written, or a part of it; its directory holds the new files and no others.
         place: where the set goes; not a whole directory.
 
     Raises:
-        OSError: the old files are as they were, unless only some of them may be replaced.
+        SealWriteError: something that is no save of ours is in the way, or somebody took a file
+            away again.
+        OSError: a file may not be written. All is as it was, unless only some files can be moved:
+            then the rest is moved by the next load or save.
     """
-    for name in os.listdir(source):
-        if private_directory.is_marker(name):
-            continue
-        if not place.owns(name):  # an object's own file, of a kind we know nothing of
-            atomic.put_in_place(source / name, Path(place.directory, name))
-    for _ in range(100):
-        finish_interrupted(place)
-        try:
-            os.rename(source, _committed(place))
-            break
-        except OSError as error:
-            # Another process has just committed a save of the same set: let it be done first.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-    _finish_or_withdraw(source, place)
-
-
-def _finish_or_withdraw(source: Path, place: Place) -> None:
-    """A file that may not be replaced (another user's, in a sticky directory) is no success."""
-    committed = _committed(place)
-    new = _names_in(committed)
+    commit = _Commit(made.directory, made.target.directory, made.target.folder, place)
+    for name in _names_in(commit.source):
+        _refuse_unwritable(commit, name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(_marker(place, commit.directory), flags, 0o600, dir_fd=commit.source))
+    _decide(commit, made.directory_name)
+    decided = _names_in(commit.source)
     try:
-        _finish(place)
-    except OSError:
-        if new and _names_in(committed) == new:
-            os.rename(committed, source)
+        _move_all(commit)
+    except Exception:
+        # Undone where nothing has followed from it yet, or the next load would finish it.
+        if decided == _names_in(commit.source) and _is_decided(commit):
+            _rename_directory(committed_name(place), made.directory_name, commit.directory)
         raise
-
-
-def _names_in(directory: Path) -> set[str]:
-    try:
-        return set(os.listdir(directory))
-    except FileNotFoundError:
-        return set()
+    _clean_up(commit)
 
 
 def finish_interrupted(place: Place) -> bool:
     """Finish a save of :func:`put_files_in_place` that was killed half-way; usually there is none.
 
-    Safe to run in several processes at once. It moves files of this set alone, out of a directory
-    that this user alone could write. Where it may not be done nothing is raised: the half-replaced
-    set does not match its seal and is refused.
+    Safe to run in several processes at once. Where it may not be done nothing is raised: the
+    half-replaced set does not match its seal and is refused.
 
     Returns:
         Whether there was one, so that what was opened before may be out of date.
     """
-    try:
-        return _finish(place)
-    except (OSError, ValueError):
-        return False
-
-
-def _finish(place: Place) -> bool:
-    """As :func:`finish_interrupted`. Raises OSError: what is left is for the next to move."""
     if place.kind.whole_directory:
         return False  # exchanged in one step
-    committed = _committed(place)
     try:
-        # No link is followed: a repository or an archive may carry one.
-        source = os.open(committed, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        os.lstat(os.path.join(place.directory, committed_name(place)))
+        directory = os.open(place.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, ValueError):
         return False
     try:
-        found = os.fstat(source)
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            return False
-        _move_set(source, place)
-        with contextlib.suppress(OSError):
-            private_directory.unmark(source)
-            os.rmdir(committed)
+        return _finish(place, directory, place.directory)
+    except (OSError, SealWriteError):
+        return False
+    finally:
+        os.close(directory)
+
+
+def committed_name(place: Place) -> str:
+    """What the directory of a save that is decided is called, until its files are moved."""
+    # A digest in place of the stem: a name made longer may be too long.
+    return f".{_digest(place)[:16]}{private_directory.COMMITTED}"
+
+
+def _digest(place: Place) -> str:
+    # A checkpoint whose prefix is the name of a file is another set than that file.
+    alone = b"/" if place.kind is SIDECAR else b""
+    return hashlib.sha256(os.fsencode(place.stem) + alone).hexdigest()
+
+
+def _marker(place: Place, directory: int) -> str:
+    """The name of the empty file that says where the files beside it are to go."""
+    return f"{_MARKER}{os.fstat(directory).st_ino:x}-{_digest(place)[:40]}"
+
+
+# --- Deciding ------------------------------------------------------------------------------------
+
+
+def _refuse_unwritable(commit: _Commit, name: str) -> None:
+    """Refuse what a plain ``open`` for writing would, before anything is changed.
+
+    Raises:
+        IsADirectoryError, PermissionError, OSError: as ``open`` says it.
+    """
+    target = commit.target(name)
+    if target.old is None or stat.S_ISLNK(target.old.st_mode):
+        return  # the link is replaced, not what it leads to
+    if stat.S_ISDIR(target.old.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target.path)
+    target.refuse_unwritable()
+
+
+def _decide(commit: _Commit, name: str) -> None:
+    """Rename the directory, ``name`` until now: it becomes the next state of the set."""
+    for _ in range(_ATTEMPTS):
+        _finish_earlier(commit)
+        if not _is_named(commit, name):
+            break
+        try:
+            _rename_directory(name, committed_name(commit.place), commit.directory)
+        except OSError as error:
+            # Another process has just decided on a save of the same set: let it be done first.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            continue
+        if not _is_decided(commit):
+            break
+        return
+    cause = "somebody interferes with the directories that the model is saved by"
+    raise SealWriteError(cause, path=commit.place.path)
+
+
+def _rename_directory(old: str, new: str, directory: int) -> None:
+    os.rename(old, new, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _is_decided(commit: _Commit) -> bool:
+    return _is_named(commit, committed_name(commit.place))
+
+
+def _is_named(commit: _Commit, name: str) -> bool:
+    return _is_at(name, commit.directory, commit.source)
+
+
+def _finish_earlier(commit: _Commit) -> None:
+    """Finish the save before this one, or wait until its user has.
+
+    Raises:
+        SealWriteError: what has the name of one stays there. OSError: as :func:`_finish`.
+    """
+    for _ in range(_PATIENCE):
+        try:
+            _finish(commit.place, commit.directory, commit.folder)
+            return
+        except SealWriteError:
+            found = entry(committed_name(commit.place), commit.directory)
+            if found is not None and not _may_be_of_another_user(found):
+                raise
+        time.sleep(0.05)
+    raise _in_the_way(commit.place)
+
+
+def _may_be_of_another_user(found: os.stat_result) -> bool:
+    is_closed = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    return is_closed and found.st_uid != os.geteuid()
+
+
+def _in_the_way(place: Place) -> SealWriteError:
+    name = committed_name(place)
+    return SealWriteError(
+        f"'{printable(name)}', beside the model, is not the rest of a save of yours and is left "
+        "alone, so that the model cannot be saved",
+        path=place.path,
+        remedy="Look at what it holds, move it away, and save again.",
+    )
+
+
+# --- Finishing -----------------------------------------------------------------------------------
+
+
+def _finish(place: Place, directory: int, folder: str) -> bool:
+    """Move what a decided save of this set has left to move.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        SealWriteError: what has the name of one is none of ours.
+        OSError: it may not be moved; what is left is for the next who comes by.
+    """
+    name = committed_name(place)
+    try:
+        source = os.open(name, _DIRECTORY, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        raise _in_the_way(place) from None
+    commit = _Commit(source, directory, folder, place)
+    try:
+        if _is_ours(commit):
+            _move_all(commit)
+        elif not _is_left_over(source):
+            raise _in_the_way(place)
+        _clean_up(commit)
         return True
     finally:
         os.close(source)
 
 
-def _move_set(source: int, place: Place) -> None:
-    """Rename the files of the set from the directory ``source``, the index last but the seal."""
-    names = [name for name in os.listdir(source) if place.owns(name) and _is_plain(source, name)]
-    names.sort(key=lambda name: (name == place.seal, name == place.head, name))
-    target = os.open(place.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if names and place.seal not in names:
-            # It could not be sealed: the seal that is there is of the model before.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(place.seal, dir_fd=target)
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                _keep_mode(name, source, target)
-                os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
-    finally:
-        os.close(target)
+def _is_ours(commit: _Commit) -> bool:
+    """Whether this is the decided save of this very set in this very directory, by this user."""
+    is_own = os.fstat(commit.source).st_uid == os.geteuid()
+    if not is_own or not private_directory.is_marked(commit.source):
+        return False
+    return entry(_marker(commit.place, commit.directory), commit.source) is not None
 
 
-def _is_plain(directory: int, name: str) -> bool:
+def _is_left_over(source: int) -> bool:
+    """Whether it is what a process left that was killed when all was done but the removal."""
+    at = os.fstat(source)
+    is_own = at.st_uid == os.geteuid() and not at.st_mode & 0o077
+    return is_own and not any(not _is_marker(name) for name in os.listdir(source))
+
+
+def _is_marker(name: str) -> bool:
+    return private_directory.is_marker(name) or name.startswith(_MARKER)
+
+
+def _names_in(source: int) -> list[str]:
+    return sorted(name for name in os.listdir(source) if not _is_marker(name))
+
+
+def _move_all(commit: _Commit) -> None:
+    """Move the files, the one that loaders open first last but the seal."""
+    place, names = commit.place, _names_in(commit.source)
+    names.sort(key=lambda name: (name == place.seal, name == place.head))
+    if names and place.seal not in names:
+        # It could not be sealed: the seal that is there is of the model before.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.seal, dir_fd=commit.directory)
+    for name in names:
+        if _is_odd(commit.source, name):
+            os.rename(name, name, src_dir_fd=commit.source, dst_dir_fd=commit.directory)
+            continue
+        with _turn_at(commit.source, name) as fd:
+            if fd is not None:
+                _move(commit, name, fd)
+
+
+def _is_odd(source: int, name: str) -> bool:
+    """Whether it is no file: TensorFlow lets objects bring savers that write what they like."""
+    found = entry(name, source)
+    return found is not None and not stat.S_ISREG(found.st_mode)
+
+
+@contextlib.contextmanager
+def _turn_at(source: int, name: str) -> Iterator[int | None]:
+    """Hold a file of the commit against other processes that finish the same save.
+
+    Yields:
+        A descriptor of the file; None where another process has moved it.
+    """
     try:
-        return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+        fd = os.open(name, _FILE, dir_fd=source)
     except FileNotFoundError:
-        return False  # another process is finishing the same save
+        yield None
+        return
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd if _is_at(name, source, fd) else None
+    finally:
+        os.close(fd)
 
 
-def _keep_mode(name: str, source: int, target: int) -> None:
-    """Give a file the mode and owner of the one it replaces."""
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        old = os.stat(name, dir_fd=target, follow_symlinks=False)
-        os.chmod(name, stat.S_IMODE(old.st_mode), dir_fd=source)
-        os.chown(name, old.st_uid, old.st_gid, dir_fd=source, follow_symlinks=False)
+def _is_at(name: str, directory: int, fd: int) -> bool:
+    found = entry(name, directory)
+    return found is not None and os.path.samestat(found, os.fstat(fd))
 
 
-def _committed(place: Place) -> Path:
-    # A digest in place of the stem: a name made longer may be too long. A checkpoint whose prefix
-    # is the name of a file has another.
-    alone = b"/" if place.kind is SIDECAR else b""
-    digest = hashlib.sha256(os.fsencode(place.stem) + alone).hexdigest()[:16]
-    return Path(place.directory, f".{digest}{private_directory.COMMITTED}")
+def _move(commit: _Commit, name: str, fd: int) -> None:
+    """Move one file, and make sure that it has arrived.
+
+    Args:
+        fd: the file's descriptor.
+
+    Raises:
+        SealWriteError: somebody took it away. OSError: it may not be moved.
+    """
+    target = commit.target(name)
+    if target.old is not None and not stat.S_ISREG(target.old.st_mode):
+        os.unlink(name, dir_fd=commit.directory)  # a link, as a rename would replace it
+        target = commit.target(name)
+    made = _CommittedFile(target, commit.source, commit.folder)
+    made.put_in_place(in_place=atomic.why_in_place(target))
+    if _is_at(name, commit.source, fd):  # its bytes were written over those that were there
+        os.unlink(name, dir_fd=commit.source)
+        arrived = target.now() is not None
+    else:
+        # One that nobody has a name for any more was replaced since, by a later save.
+        arrived = _is_at(name, commit.directory, fd) or not os.fstat(fd).st_nlink
+    if not arrived:
+        raise SealWriteError("a file was taken away while the model was saved", path=target.path)
+
+
+class _CommittedFile(PrivateFile):
+    """A file of a commit: what cannot be moved is kept for the next who comes by."""
+
+    def keep(self) -> str:
+        """Leave the file where it is, with the markers that let it be found; its path."""
+        return str(self.path)
+
+
+def _clean_up(commit: _Commit) -> None:
+    """Remove the directory, which held nothing but files that are in place now.
+
+    Raises:
+        OSError: something is left in it.
+    """
+    if _names_in(commit.source):
+        raise OSError(errno.ENOTEMPTY, "not all of the model could be moved", commit.place.path)
+    decided = _is_decided(commit)
+    with contextlib.suppress(OSError):
+        os.unlink(_marker(commit.place, commit.directory), dir_fd=commit.source)
+    private_directory.unmark(commit.source)
+    if decided:
+        with contextlib.suppress(OSError):
+            os.rmdir(committed_name(commit.place), dir_fd=commit.directory)

@@ -2,8 +2,9 @@
 """HDF5 files that are written a value at a time, outside of any save that we see begin and end.
 
 ``.lora.h5`` files and users' own stores. There is nothing to wrap but the store: the file is
-written where it should be, as ever, and sealed by replacing it once it is closed. One that is never
-closed is whole, and unsealed.
+written where it should be, as ever, since a program may never close it: then it is whole, and
+unsealed. Once it is closed it is sealed by replacing it; it is signed only if nobody else could
+have written into it until then.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.opening import open_alone
 from keras_integrity_hook.errors import AuditError, IntegrityError
+from keras_integrity_hook.saving import authorship, autosign, in_progress
 from keras_integrity_hook.saving import pipeline as save
 
 _ROOM = hdf5.user_block_for(8192)  # enough for most, which then are copied only once
@@ -51,11 +53,12 @@ def _seal(path: str, closed: os.stat_result) -> None:
             def copy(where: str) -> None:
                 fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 try:
-                    copy_content(written.content, fd, save.user_block_for(where))
+                    copy_content(written.content, fd, in_progress.user_block_for(where))
                 finally:
                     os.close(fd)
 
-            save.save_sealed(path, copy, user_block=_ROOM)
+            with autosign.only_own_work(lambda: authorship.others_could_write(path)):
+                save.save_sealed(path, copy, user_block=_ROOM, ignoring=written.fd)
     except AuditError:
         raise
     except IntegrityError as error:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from keras_integrity_hook import audit
-from keras_integrity_hook.containers.copying import copy_content
+from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
 from keras_integrity_hook.errors import (
     LimitExceededError,
@@ -15,9 +13,8 @@ from keras_integrity_hook.errors import (
     SealWriteError,
     printable,
 )
-from keras_integrity_hook.files import atomic
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.saving import seal_writer, sidecars
+from keras_integrity_hook.saving import rewrite, seal_writer, sidecars
 from keras_integrity_hook.sealing import block, envelope
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.signing import signers, trust_store
@@ -56,12 +53,22 @@ def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) ->
     facts = audit.seal_facts(model.seal.statement)
     audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
     if model.files is not None:
-        seal_writer.put_beside(model.files.place, block.encode(wrapped, model.seal.table))
+        _refuse_resealed(model.files, model.seal)
+        directory, place = model.files.directory, model.files.place
+        seal_writer.put_beside(directory, place, block.encode(wrapped, model.seal.table))
     elif model.seal.sidecar is not None:
         sidecars.replace_seal(model, block.encode(wrapped, model.seal.table))
     else:
         _rewrite(model, model.seal, wrapped)
     return True
+
+
+def _refuse_resealed(files: OpenSet, seal: Seal) -> None:
+    """Refuse to put a seal in the place of another than the one that was read: the model may have
+    been saved anew meanwhile."""
+    found = file_set.read_block(files)
+    if found is None or envelope.decode(found.envelope) != seal.envelope:
+        raise SealWriteError("the model was changed while it was signed", path=files.place.path)
 
 
 def _signed(old: Envelope, reference: str, ask: Ask | None) -> Envelope | None:
@@ -78,26 +85,7 @@ def _signed(old: Envelope, reference: str, ask: Ask | None) -> Envelope | None:
 
 
 def _rewrite(model: ModelFile, seal: Seal, wrapped: bytes) -> None:
-    target = Path(os.path.realpath(model.path))
-    with atomic.private_sibling(target) as private:
-        fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            # In HDF5 the block fills the user block; its padding usually has room for more.
-            room = seal.size if model.container == "hdf5" else 0
-            copy_content(model.content, fd, room)
-            seal_writer.put_block(fd, seal_writer.plain_layout(fd), wrapped, seal.table)
-        finally:
-            os.close(fd)
-        _refuse_changed(model, target)
-        atomic.put_in_place(private, target)
-
-
-def _refuse_changed(model: ModelFile, target: Path) -> None:
-    """A model that was saved there meanwhile must not be replaced by the one before it."""
-    opened, now = os.fstat(model.fd), os.stat(target)
-    if (opened.st_dev, opened.st_ino, opened.st_mtime_ns) != (
-        now.st_dev,
-        now.st_ino,
-        now.st_mtime_ns,
-    ):
-        raise SealWriteError("the file was changed while it was signed", path=model.path)
+    # In HDF5 the block fills the user block; its padding usually has room for more.
+    room = seal.size if model.container == "hdf5" else 0
+    with rewrite.replaced(model, room) as (fd, _):
+        seal_writer.put_block(fd, seal_writer.plain_layout(fd), wrapped, seal.table)

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from keras_integrity_hook import audit
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
+from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
@@ -37,23 +38,26 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
         why = {key: said.provenance[key] for key in provenance.RESEAL if key in said.provenance}
         audit.record(event, model.path, outcome="ok", **audit.seal_facts(said), **why)
 
+    name = os.path.basename(os.path.abspath(model.path))
     with written(model.path, event):
         if model.files is not None:
-            place = model.files.place
-            name = os.path.basename(os.path.abspath(model.path))
-            seal_writer.seal_set(
-                place, subject=name, algorithm=algorithm, path=model.path, record=record
-            )
-            return
-        if store is Store.SIDECAR:
+            with OpenSet(model.files.place, os.dup(model.files.directory)) as files:
+                seal = seal_writer.seal_of_set(
+                    files, subject=name, algorithm=algorithm, path=model.path
+                )
+                record(seal.statement)
+                seal_writer.put_beside(files.directory, files.place, seal.block)
+        elif store is Store.SIDECAR:
             sidecars.put_seal_beside(model, algorithm, record=record)
-            return
-        # HDF5 gets room for a middling seal at once, so that most files move only once.
-        room = hdf5.user_block_for(8192) if model.container == "hdf5" else 0
-        with _copied(model, room) as (fd, name):
-            record(
-                seal_writer.seal_in_place(fd, subject=name, algorithm=algorithm, path=model.path)
-            )
+        else:
+            # HDF5 gets room for a middling seal at once, so that most files move only once.
+            room = hdf5.user_block_for(8192) if model.container == "hdf5" else 0
+            with replaced(model, room) as (fd, name):
+                record(
+                    seal_writer.seal_in_place(
+                        fd, subject=name, algorithm=algorithm, path=model.path
+                    )
+                )
 
 
 def take_out(model: SealedModel) -> None:
@@ -66,15 +70,13 @@ def take_out(model: SealedModel) -> None:
     with written(model.path, "unseal"):
         if model.files is not None:
             audit.record("unseal", model.path, outcome="ok", **facts)
-            place = model.files.place
-            os.unlink(os.path.join(place.directory, place.seal))
-            return
-        if model.seal.sidecar is not None:
+            seal_writer.remove_beside(model.files.directory, model.files.place)
+        elif model.seal.sidecar is not None:
             audit.record("unseal", model.path, outcome="ok", **facts)
-            os.unlink(model.seal.sidecar.path)
-            return
-        with _copied(model, 0):
-            audit.record("unseal", model.path, outcome="ok", **facts)
+            sidecars.remove_seal(model.seal.sidecar)
+        else:
+            with replaced(model, 0):
+                audit.record("unseal", model.path, outcome="ok", **facts)
 
 
 @contextlib.contextmanager
@@ -88,21 +90,37 @@ def written(path: str, event: str) -> Iterator[None]:
         raise
     except OSError as error:
         cause = f"the new file could not be written ({error.strerror})"
+        if error.errno == errno.ESTALE:
+            cause = "the file was changed meanwhile: another one took its place"
         failure = SealWriteError(cause, path=path)
         audit.record(event, path, outcome="failed", error=failure)
         raise failure from error
 
 
 @contextlib.contextmanager
-def _copied(model: ModelFile, room: int) -> Iterator[tuple[int, str]]:
+def replaced(model: ModelFile, room: int) -> Iterator[tuple[int, str]]:
     """A private copy of the content, ``room`` bytes from its start, that replaces the file in the
-    end; its descriptor and name."""
-    target = Path(os.path.realpath(model.path))
-    with atomic.private_sibling(target) as private:
-        fd = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            copy_content(model.content, fd, room)
-            yield fd, target.name
-        finally:
-            os.close(fd)
-        sidecars.put_in_place(private, target)
+    end; its descriptor and name.
+
+    Links are followed once more, since a path is all that is known of where the model was; but only
+    the very file that was opened is replaced.
+
+    Raises:
+        SealWriteError: the file was changed, or another one put in its place, since it was opened.
+        OSError: it cannot be written.
+    """
+    opened = os.fstat(model.fd)
+    with atomic.open_target(model.path) as target:
+        target.refuse_other_than(opened)
+        target.refuse_unwritable()
+        with atomic.private_file(target) as made:
+            made.take_final_name()
+            fd = made.create()
+            try:
+                copy_content(model.content, fd, room)
+                yield fd, target.name
+            finally:
+                os.close(fd)
+            if os.fstat(model.fd).st_mtime_ns != opened.st_mtime_ns:
+                raise SealWriteError("the file was changed meanwhile", path=model.path)
+            sidecars.put_in_place(made, expected=opened, ignoring=model.fd)

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import accumulate
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from keras_integrity_hook.containers import file_set, hdf5, keras_zip, opening
 from keras_integrity_hook.containers.copying import copy_content, write_all
+from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
+from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.atomic import Target
 from keras_integrity_hook.limits import MIB
-from keras_integrity_hook.saving import statement
+from keras_integrity_hook.saving import authorship, autosign, statement
 from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.sealing import block, tree
 from keras_integrity_hook.sealing.content import FileContent
@@ -69,53 +72,99 @@ def sidecar_for(
     return statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
 
 
-def seal_set(
-    place: Place,
-    *,
-    subject: str,
-    algorithm: str | None = None,
-    path: str | None = None,
-    record: Callable[[Statement], None] = lambda sealed: None,
-) -> Statement:
-    """Seal the set at ``place``: its seal is written beside it, replacing an older one.
+def seal_set(files: OpenSet, *, subject: str, path: str | None = None) -> Statement:
+    """Seal a set that was saved, where it is; an older seal is replaced.
+
+    It is signed where the settings want that, unless somebody else could have written it.
 
     Args:
+        files: its directory, with no file opened yet; it is the caller's to close.
         subject: the model's name for the statement.
-        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
-        record: called with what the seal says before it takes the place of the older one; what
-            it raises keeps that one.
 
     Raises:
         NotAModelError, DamagedFileError, LimitExceededError, UnreadableFileError,
         SigningError, ConfigurationError: as their names say. OSError: the disk is full, ...
     """
-    with file_set.open_directory(place) as found:
-        file_set.open_present(found)
-        starts = accumulate((part.content.size for part in found.parts), initial=0)
-        members = tuple(
-            Region(file_set.spell(place, part.name), start, part.content.size)
-            for start, part in zip(starts, found.parts, strict=False)
-        )
-        layout = Layout(place.kind.container, found.content, members=members)
-        seal = statement.seal_of(
-            layout, subject=subject, algorithm=algorithm, path=path, files=found.members
-        )
-    record(seal.statement)
-    put_beside(place, seal.block)
+    with autosign.only_own_work(lambda: authorship.others_could_write_set(files)):
+        seal = seal_of_set(files, subject=subject, path=path)
+    put_beside(files.directory, files.place, seal.block)
     return seal.statement
 
 
-def put_beside(place: Place, seal: bytes) -> None:
-    """Write a block as the seal of the set at ``place``, in one step."""
-    target = Path(place.directory, place.seal)
-    target.parent.mkdir(exist_ok=True)
-    fresh = target.with_name(f".keras-integrity-{os.getpid()}-{threading.get_ident()}")
+def seal_of_set(
+    files: OpenSet, *, subject: str, algorithm: str | None = None, path: str | None = None
+) -> NewSeal:
+    """The seal to put beside a set, which is only read.
+
+    Args:
+        algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
+
+    Other arguments and errors: as :func:`seal_set`.
+    """
+    place = files.place
+    file_set.open_present(files)
+    starts = accumulate((part.content.size for part in files.parts), initial=0)
+    members = tuple(
+        Region(file_set.spell(place, part.name), start, part.content.size)
+        for start, part in zip(starts, files.parts, strict=False)
+    )
+    return statement.seal_of(
+        Layout(place.kind.container, files.content, members=members),
+        subject=subject,
+        algorithm=algorithm,
+        path=path,
+        files=files.members,
+    )
+
+
+def put_beside(directory: int, place: Place, seal: bytes) -> None:
+    """Write a block as the seal of the set at ``place``, in one step.
+
+    Args:
+        directory: descriptor of the set's directory.
+
+    Raises:
+        OSError: it cannot be written; the older seal is as it was.
+    """
+    with _target_in(directory, place) as target, atomic.private_file(target) as made:
+        fd = made.create(0o666)
+        try:
+            write_all(fd, memoryview(seal), 0)
+            if target.old is None and not os.geteuid():
+                at = os.fstat(target.directory)
+                os.fchown(fd, at.st_uid, at.st_gid)  # root leaves nobody files of root's
+        finally:
+            os.close(fd)
+        made.put_in_place()
+
+
+def remove_beside(directory: int, place: Place) -> None:
+    """Remove the seal of the set at ``place``.
+
+    Args:
+        directory: descriptor of the set's directory.
+
+    Raises:
+        OSError: it cannot be removed, or is gone.
+    """
+    with _target_in(directory, place) as target:
+        os.unlink(target.name, dir_fd=target.directory)
+
+
+@contextlib.contextmanager
+def _target_in(directory: int, place: Place) -> Iterator[Target]:
+    """Where the seal goes; it may lie in a directory below, which is made. No link is followed."""
+    below, name = os.path.split(place.seal)
+    if below:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(below, dir_fd=directory)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(below or ".", flags, dir_fd=directory)
     try:
-        fresh.write_bytes(seal)
-        os.replace(fresh, target)
+        yield Target.in_directory(fd, os.path.join(place.directory, below), name)
     finally:
-        fresh.unlink(missing_ok=True)
+        os.close(fd)
 
 
 def give_back_room(fd: int) -> None:

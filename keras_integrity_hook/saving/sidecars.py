@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Single files whose seal lies beside them: written as one with it, and replaced as one.
 
-Two files cannot be renamed in one step. A save commits both in one (see ``commit``), and whoever
-opens the model next finishes what was left; a new model with an old seal is a mismatch meanwhile.
+Two files cannot be renamed in one step. A save commits both in one (see :mod:`saving.commit`), and
+whoever opens the model next finishes what was left; a new model with an old seal is a mismatch
+meanwhile.
 """
 
 from __future__ import annotations
@@ -12,100 +13,128 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
 
 from keras_integrity_hook import audit
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
+from keras_integrity_hook.containers import sidecar
+from keras_integrity_hook.containers.copying import write_all
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIDECAR, Place
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
-from keras_integrity_hook.containers.opening import (
-    is_of_checkpoint,
-    read_sidecar,
-)
-from keras_integrity_hook.errors import (
-    AuditError,
-    IntegrityError,
-    SealWriteError,
-    SigningError,
-    printable,
-)
+from keras_integrity_hook.containers.opening import is_of_checkpoint, read_sidecar
+from keras_integrity_hook.containers.sidecar import Sidecar
+from keras_integrity_hook.errors import AuditError, IntegrityError, SealWriteError, SigningError
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.atomic import PrivateFile, Target
+from keras_integrity_hook.files.target import entry
 from keras_integrity_hook.saving import commit, settled
+from keras_integrity_hook.saving.steps import Outcome
 from keras_integrity_hook.sealing.statement import Statement
 
+# --- Saves ---------------------------------------------------------------------------------------
 
-def write_beside(private: Path, target: Path, path: str) -> None:
-    """Write the seal of the model at ``private`` beside it, to be put at ``target`` with it.
 
-    The user's model matters more than its seal: where none can be made the record of the save says
-    so, and loads will say that the model has none.
+def seal_beside(made: PrivateFile, path: str) -> Outcome:
+    """Write the seal of the model ``made`` beside it, to be put in place with it.
 
     Args:
-        path: what the user calls ``target``; settings may differ from path to path.
+        path: what the user calls the target; settings may differ from path to path.
+
+    Returns:
+        What the seal says, or the error for which there is none.
 
     Raises:
         SigningError: it has to be signed and could not be.
-        OSError: the disk is full, ... AuditError: see :func:`audit.record`.
+        OSError: the disk is full, ...
     """
     from keras_integrity_hook.saving import seal_writer
 
-    fd = os.open(atomic.pinned(private), os.O_RDONLY | os.O_CLOEXEC)
+    fd = made.open_written()
     try:
-        _refuse_taken(target)
-        seal = seal_writer.sidecar_for(fd, subject=private.name, path=path)
-        _write_as(seal.block, _beside(private), like=target if target.exists() else private)
+        _refuse_taken(made.target)
+        seal = seal_writer.sidecar_for(fd, subject=made.target.name, path=path)
+        _write_seal(_seal_of(made), seal.block, like=made.target.old or os.fstat(fd))
+        return seal.statement
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:
-        audit.record("save", path, outcome="unsealed", error=error)
-    else:
-        audit.record("save", path, outcome="ok", **audit.seal_facts(seal.statement))
+        return error
     finally:
         os.close(fd)
 
 
-def put_in_place(private: Path, target: Path) -> None:
-    """Put the model at ``private`` at ``target``, with the seal beside it or with none there.
+def put_in_place(
+    made: PrivateFile, *, expected: os.stat_result | None = None, ignoring: int | None = None
+) -> None:
+    """Put the model ``made`` at its target, with the seal beside it or with none there.
 
     Args:
-        private: alone in a directory of its own beside ``target``, with its seal at most.
+        made: alone in its private directory, with its seal at most.
+        expected: the file that is replaced, as it was when it was opened; None for any.
+        ignoring: a descriptor of it that nobody reads the new model from.
 
     Raises:
-        OSError: ``target`` is as it was.
+        OSError, SealWriteError: the target is as it was.
     """
-    place = settled.place_of(str(target))
+    target = made.target
+    made.take_final_name()
+    place = Place(SIDECAR, target.folder, target.name)
     commit.finish_interrupted(place)
-    old, new = _beside(target), _beside(private)
-    has_seal = os.path.exists(new)
-    if has_seal and os.path.isdir(old) and not os.path.islink(old):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(old))
+    old = target.sibling(target.name + SEAL_SUFFIX)
+    has_seal = _is_written(_seal_of(made))
+    if has_seal and old.old is not None and stat.S_ISDIR(old.old.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), old.path)
     if has_seal or _is_sidecar(old):
-        commit.put_files_in_place(private.parent, place)
+        if expected is not None:
+            target.refuse_other_than(expected)
+        commit.put_files_in_place(made, place)
     else:
-        atomic.put_in_place(private, target)
+        made.put_in_place(
+            in_place=atomic.why_in_place(target, ignoring=ignoring), expected=expected
+        )
 
 
-def overwrite(private: Path, target: Path, path: str) -> None:
-    """Write model and seal over those at ``target``, whose directory cannot be written.
+def overwrite(made: PrivateFile, path: str, *, reason: str) -> None:
+    """Write model and seal over those at the target, whose directory cannot be written.
 
     Args:
-        path: what the user calls ``target``.
+        path: what the user calls the target.
+        reason: why they are not replaced, for the warning; "" for none.
 
     Raises:
         PermissionError: the seal that is there cannot be written; nothing was.
     """
-    old, new = _beside(target), _beside(private)
-    has_seal = os.path.exists(new)
-    if has_seal and not os.path.lexists(old):
+    made.take_final_name()
+    seal = _seal_of(made)
+    has_seal = _is_written(seal)
+    if has_seal and seal.target.old is None and not _may_be_put(seal.target):
         has_seal = False
         why = "no seal can be put into its directory"
         audit.record("save", path, outcome="unsealed", why=why)
-    if not has_seal:
-        atomic.overwrite(private, target)
-        return
     # Never a new model with an old seal, however this ends: an empty one is refused.
-    os.truncate(old, 0)
-    atomic.overwrite(private, target)
-    atomic.overwrite(new, old)
+    is_stale = seal.target.old is not None and (has_seal or _is_sidecar(seal.target))
+    if is_stale:
+        flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(seal.name, flags, dir_fd=seal.target.directory))
+    made.put_in_place(in_place=reason)
+    if has_seal:
+        seal.put_in_place(in_place="")
+    elif is_stale and _may_be_put(seal.target):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(seal.name, dir_fd=seal.target.directory)
+
+
+def _may_be_put(target: Target) -> bool:
+    return os.access(".", os.W_OK, dir_fd=target.directory, effective_ids=True)
+
+
+def _seal_of(made: PrivateFile) -> PrivateFile:
+    return made.sibling(made.target.name + SEAL_SUFFIX)
+
+
+def _is_written(made: PrivateFile) -> bool:
+    return entry(made.name, made.directory) is not None
+
+
+# --- Models that are there already ---------------------------------------------------------------
 
 
 def put_seal_beside(
@@ -118,16 +147,25 @@ def put_seal_beside(
             older one.
 
     Raises:
-        IntegrityError: as :func:`write_beside`. OSError: the directory cannot be written, ...
+        IntegrityError: as :func:`write_beside`.
+        OSError: the directory cannot be written, another file took the model's place, ...
     """
     from keras_integrity_hook.saving import seal_writer
 
-    target = Path(os.path.realpath(model.path))
-    _refuse_taken(target)
-    name = target.name
-    seal = seal_writer.sidecar_for(model.fd, subject=name, algorithm=algorithm, path=model.path)
-    record(seal.statement)
-    _put_seal(seal.block, _sidecar_of(model) or _beside(target), like=target)
+    old = _sidecar_of(model)
+    with atomic.open_target(model.path) as target:
+        opened = os.fstat(model.fd)
+        target.refuse_other_than(opened)
+        _refuse_taken(target)
+        seal = seal_writer.sidecar_for(
+            model.fd, subject=target.name, algorithm=algorithm, path=model.path
+        )
+        record(seal.statement)
+        if old is not None:
+            _replace(old, seal.block)
+        else:
+            beside = target.sibling(target.name + SEAL_SUFFIX)
+            _put(beside, seal.block, like=opened, expected=beside.old)
 
 
 def replace_seal(model: ModelFile, seal: bytes) -> None:
@@ -137,63 +175,86 @@ def replace_seal(model: ModelFile, seal: bytes) -> None:
         SealWriteError: model or sidecar were replaced since they were opened.
         OSError: the directory cannot be written, ...
     """
-    found = _sidecar_of(model)
-    assert found is not None
-    if not settled.is_settled(model):
+    old = _sidecar_of(model)
+    if old is None or not settled.is_settled(model):
         raise SealWriteError("the file was changed while its seal was", path=model.path)
-    _put_seal(seal, found, like=found)
+    _replace(old, seal)
 
 
-def _put_seal(seal: bytes, target: Path, *, like: Path) -> None:
-    with atomic.private_sibling(target) as private:
-        _write_as(seal, private, like=like)
-        atomic.put_in_place(private, target)
+def remove_seal(old: Sidecar) -> None:
+    """Remove the sidecar ``old``, if it is the one that was read; of a link, the link.
 
-
-def _sidecar_of(model: ModelFile) -> Path | None:
-    """The file that the sidecar of ``model`` was read from, through links."""
-    found = model.seal.sidecar if model.seal else None
-    return Path(os.path.realpath(found.path)) if found else None
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(path.name + SEAL_SUFFIX)
-
-
-def _refuse_taken(target: Path) -> None:
-    found = _seal_at(_beside(target))
-    if found is not None and is_of_checkpoint(found):
-        name = printable(_beside(target).name)
-        raise _no_room(f"'{name}' is the seal of a checkpoint of the same name")
-
-
-def _write_as(data: bytes, path: Path, *, like: Path) -> None:
-    """Write a private file that those may read, or replace, who may do so with ``like``."""
+    Raises:
+        SealWriteError: another one is there. OSError: the directory cannot be written, ...
+    """
+    folder, name = os.path.split(old.path)
+    directory = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        path.write_bytes(data)
+        if sidecar.identity(os.stat(name, dir_fd=directory)) != old.identity:
+            raise SealWriteError("the seal beside it was replaced meanwhile")
+        os.unlink(name, dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def _replace(old: Sidecar, seal: bytes) -> None:
+    with atomic.open_target(old.path) as target:
+        found = target.old
+        if found is None or sidecar.identity(found) != old.identity:
+            raise SealWriteError("the seal beside it was replaced meanwhile")
+        _put(target, seal, like=found, expected=found)
+
+
+def _put(
+    target: Target, seal: bytes, *, like: os.stat_result, expected: os.stat_result | None
+) -> None:
+    with atomic.private_file(target) as made:
+        _write_seal(made, seal, like=like)
+        made.put_in_place(expected=expected)
+
+
+def _sidecar_of(model: ModelFile) -> Sidecar | None:
+    return model.seal.sidecar if model.seal else None
+
+
+def _write_seal(made: PrivateFile, seal: bytes, *, like: os.stat_result) -> None:
+    """Write a private file that those may read, or replace, who may do so with the model."""
+    try:
+        fd = made.create()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise _no_room("the name is too long for a seal beside it") from error
         raise
-    model = like.stat()
-    with contextlib.suppress(PermissionError):
-        os.chown(path, model.st_uid, model.st_gid)
-    path.chmod(stat.S_IMODE(model.st_mode) & 0o666)
+    try:
+        write_all(fd, memoryview(seal), 0)
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, like.st_uid, like.st_gid)
+        os.fchmod(fd, stat.S_IMODE(like.st_mode) & 0o666)
+    finally:
+        os.close(fd)
+
+
+def _refuse_taken(target: Target) -> None:
+    beside = target.sibling(target.name + SEAL_SUFFIX)
+    found = _seal_at(beside)
+    if found is not None and is_of_checkpoint(found):
+        raise _no_room(f"'{beside.name}' is the seal of a checkpoint of the same name")
 
 
 def _no_room(cause: str) -> SealWriteError:
-    error = SealWriteError(cause)
-    error.default_remedy = "Give the model another name, or keep the seal in the file."
-    return error
+    remedy = "Give the model another name, or keep the seal in the file."
+    return SealWriteError(cause, remedy=remedy)
 
 
-def _is_sidecar(path: Path) -> bool:
-    """Whether ``path`` is the seal of a single file, and no file of the user's own."""
-    found = _seal_at(path)
+def _is_sidecar(beside: Target) -> bool:
+    """Whether the seal of a single file is there, and no file of the user's own."""
+    found = _seal_at(beside)
     return found is not None and not is_of_checkpoint(found)
 
 
-def _seal_at(path: Path) -> Seal | None:
+def _seal_at(beside: Target) -> Seal | None:
+    if beside.old is None:
+        return None
     with contextlib.suppress(IntegrityError):
-        return read_sidecar(str(path))
+        return read_sidecar(beside.path)
     return None

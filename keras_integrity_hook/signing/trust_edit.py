@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook.errors import ConfigurationError, SigningError, printable
 from keras_integrity_hook.files import root_owned
+from keras_integrity_hook.files.atomic import Target, open_target, private_file
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.signing import trust_file, trust_store
 from keras_integrity_hook.signing.trust_file import TrustedKey, TrustFile
@@ -106,19 +104,21 @@ def _edited(path: str) -> Iterator[tuple[TOMLDocument, TrustFile]]:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    with _locked_directory(path):
-        before = _read(path) or b""
-        found = trust_file.parse(before, path)
+    with _locked(path) as target:
+        before = _read(path)
+        found = trust_file.parse(before or b"", path)
         try:
-            document = tomlkit.parse(before)
+            document = tomlkit.parse(before or b"")
             yield document, found
             after = tomlkit.dumps(document).encode()
         except TOMLKitError as error:
-            cause = f"the trust file has to be changed by hand: {printable(str(error))}"
+            cause = f"the trust file has to be changed by hand: {error}"
             raise _refused(cause, path) from None
-        if after != before:
+        if after != (before or b""):
             _check(after, path)
-            _replace(path, after)
+            if _read(path) != before:  # by an editor, which takes no lock
+                raise _refused("the trust file was changed meanwhile; try again", path)
+            _replace(target, after)
 
 
 def _check(after: bytes, path: str) -> None:
@@ -136,44 +136,44 @@ def _read(path: str) -> bytes | None:
 
 
 @contextmanager
-def _locked_directory(path: str) -> Iterator[None]:
-    """Hold the directory, made if need be, against other edits: none must be lost."""
-    folder = os.path.dirname(os.path.realpath(path))
-    shared = path == trust_store.MACHINE
-    try:
-        made = not os.path.isdir(folder)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        if shared and made:
-            os.chmod(folder, 0o755)  # whatever our umask: every user's loads read the file
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-    except OSError as error:
-        raise _cannot(path, error) from None
-    try:
-        yield
-    finally:
-        os.close(fd)
+def _locked(path: str) -> Iterator[Target]:
+    """Hold the file's directory, made if need be, against other edits: none must be lost.
 
-
-def _replace(path: str, data: bytes) -> None:
-    # A link stays one: people keep their configuration elsewhere and link to it.
-    target = Path(os.path.realpath(path))
-    mode = 0o644
-    if target.exists():
-        mode = stat.S_IMODE(target.stat().st_mode)
+    A link to the file is followed: people keep their configuration elsewhere and link to it.
+    """
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as fresh:
+        _make_directory(path)
+        with open_target(path) as target:
+            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target.directory)
             try:
-                fresh.write(data)
-                fresh.flush()
-                os.fchmod(fresh.fileno(), mode)
-                os.fsync(fresh.fileno())
-                os.replace(fresh.name, target)
-            except BaseException:
-                os.unlink(fresh.name)
-                raise
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                yield target.sibling(target.name)  # as it is now that nobody else edits it
+            finally:
+                os.close(fd)
     except OSError as error:
         raise _cannot(path, error) from None
+
+
+def _make_directory(path: str) -> None:
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if path == trust_store.MACHINE:
+            os.chmod(folder, 0o755)  # whatever our umask: every user's loads read the file
+
+
+def _replace(target: Target, data: bytes) -> None:
+    """Put ``data`` in the file's place, if it is the one that was read. A new file is readable by
+    all, whatever the umask: it holds no secret, and the machine's has to be."""
+    target.refuse_unwritable()
+    with private_file(target) as made:
+        made.take_final_name()
+        with open(made.create(), "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        made.put_in_place(expected=target.old)
 
 
 def _refused(cause: str, path: str) -> SigningError:

@@ -233,7 +233,8 @@ def test_fallback_of_an_unsealed_backup_still_works(keras: Any, doubled: Path) -
 
 class Witness:
     """Keeps a copy of a folder as it is on disk before each operation on files: what a kill there
-    would leave. Audit hooks cannot be removed, so it is switched off instead."""
+    would leave, but that the inodes are others. Audit hooks cannot be removed, so it is switched
+    off instead."""
 
     OPERATIONS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "shutil.copyfile"})
 
@@ -251,9 +252,23 @@ class Witness:
             copy = self._into / str(len(self.copies))
             if self.folder.is_dir():
                 shutil.copytree(self.folder, copy)
+                self._give_own_inodes(copy)
                 self.copies.append(copy)
         finally:
             self.watching = True
+
+    def _give_own_inodes(self, copy: Path) -> None:
+        """Let the markers in ``copy`` name its directories: a copied one proves nothing."""
+        inodes = {}
+        for path in (self.folder, *self.folder.rglob("*")):
+            if path.is_dir():
+                twin = copy / path.relative_to(self.folder)
+                inodes[f"-{path.stat().st_ino:x}-"] = f"-{twin.stat().st_ino:x}-"
+        for marker in list(copy.rglob(".keras-integrity-*")):
+            if marker.is_dir():
+                continue
+            old = next(old for old in inodes if old in marker.name)
+            marker.rename(marker.with_name(marker.name.replace(old, inodes[old])))
 
 
 @pytest.mark.parametrize("double", [False, True])

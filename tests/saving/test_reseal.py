@@ -203,8 +203,7 @@ def test_where_it_cannot_be_written_the_old_seal_stays(
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic, "put_in_place", full)
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(atomic.PrivateFile, "put_in_place", full)
     with pytest.raises(kih.SealWriteError):
         kih.reseal(path, reason=REASON)
     assert kih.inspect(path).seal == kih.inspect(copy).seal

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_integrity_hook as kih
+from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import TF_CHECKPOINT, Place
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing import block
@@ -385,7 +386,8 @@ class TestPlaces:
     def test_a_checkpoint_of_the_same_name_keeps_its_seal(self, tmp_path: Path) -> None:
         for end in (".index", ".data-00000-of-00001"):
             (tmp_path / f"model{end}").write_bytes(b"x" * 64)
-        seal_writer.seal_set(Place(TF_CHECKPOINT, str(tmp_path), "model"), subject="model")
+        with file_set.open_directory(Place(TF_CHECKPOINT, str(tmp_path), "model")) as files:
+            seal_writer.seal_set(files, subject="model")
         seal = (tmp_path / "model.seal").read_bytes()
         path = tmp_path / "model"
         path.write_bytes(hdf5_bytes())

@@ -600,7 +600,7 @@ def test_a_model_saved_meanwhile_is_not_replaced_by_the_one_before(
 
     put = seal_writer.put_block
     monkeypatch.setattr(seal_writer, "put_block", save_meanwhile)
-    with pytest.raises(SealWriteError, match="changed while"):
+    with pytest.raises(SealWriteError, match="changed meanwhile"):
         kih.sign(path, key=str(tmp_path / "key"))
     assert path.read_bytes() == newer
 
@@ -613,10 +613,10 @@ def test_nothing_is_lost_when_the_signed_copy_cannot_be_written(
     make_key(tmp_path / "key")
     before = path.read_bytes()
 
-    def full(source: Path, target: Path) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic, "put_in_place", full)
+    monkeypatch.setattr(atomic.PrivateFile, "put_in_place", full)
     with pytest.raises(SealWriteError, match="No space"):
         kih.sign(path, key=str(tmp_path / "key"))
     assert path.read_bytes() == before

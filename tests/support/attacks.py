@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers import file_set, recognition
 from keras_integrity_hook.containers.model_file import Seal
 from keras_integrity_hook.containers.opening import open_model
 from keras_integrity_hook.saving import seal_writer
@@ -101,7 +101,9 @@ def put_seal(path: Path, wrapped: Envelope, table: bytes) -> None:
         kih.unseal(path)
     place = recognition.recognise(str(path))
     if place is not None:
-        seal_writer.put_beside(place, block.encode(envelope.encode(wrapped), table))
+        with file_set.open_directory(place) as files:
+            seal = block.encode(envelope.encode(wrapped), table)
+            seal_writer.put_beside(files.directory, place, seal)
         return
     fd = os.open(path, os.O_RDWR)
     try:
