@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
-from keras_integrity_hook.containers.file_set import OpenSet
+from keras_integrity_hook.containers.file_set import OpenSet, files_below
 from keras_integrity_hook.errors import InsecurePermissionsError
 from keras_integrity_hook.files import permissions
 
@@ -43,6 +44,26 @@ def others_could_write_set(files: OpenSet) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def others_could_write_kept(old: str, is_kept: Callable[[str], bool]) -> str | None:
+    """As :func:`others_could_write`, of files that a new model directory takes over from an old
+    one, such as assets that are not of the model before.
+
+    Args:
+        old: the path of the old directory.
+        is_kept: whether a file, by its path below that, is taken over and read by loaders.
+    """
+    try:
+        top = os.open(old, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        kept = [name for name in files_below(top) if is_kept(name)]
+    finally:
+        os.close(top)
+    reasons = (others_could_write(os.path.join(old, name)) for name in kept)
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def _is_closed(at: os.stat_result) -> bool:
