@@ -10,15 +10,17 @@ import os
 from collections.abc import Callable
 from dataclasses import replace as replaced
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
-from keras_integrity_hook.containers.opening import open_set
+from keras_integrity_hook.containers.opening import open_set, open_without_appended
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
+    DamagedFileError,
     IntegrityError,
+    IntegrityWarning,
     UnsealedModelError,
     printable,
 )
@@ -124,7 +126,8 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
 def reseal(path: Location, *, reason: str) -> Report:
     """Replace the seal of a model that was changed on purpose by one over what it is now.
 
-    The new seal says why, and the root that the old one stated. It takes over nothing else: name
+    What was appended behind an archive, or is its comment, is no part of the model and goes. The
+    new seal says why, and the root that the old one stated. It takes over nothing else: name
     and version come from the settings or :func:`provenance`, and older signatures go.
 
     Args:
@@ -140,11 +143,11 @@ def reseal(path: Location, *, reason: str) -> Report:
     """
     from keras_integrity_hook.saving import provenance, rewrite
 
-    with opened(path) as model:
+    with _opened_to_mend(path) as model:
         if model.seal is None:
-            error = UnsealedModelError("the model has no seal to replace", path=model.path)
-            error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
-            raise error
+            remedy = "Seal it with 'keras-integrity seal PATH'."
+            cause = "the model has no seal to replace"
+            raise UnsealedModelError(cause, path=model.path, remedy=remedy)
         algorithm = settings.at(model.path).algorithm
         with provenance.resealing(reason, model.seal.statement.root):
             rewrite.put_seal(model, algorithm, settled.store_of(model.seal), "reseal")
@@ -154,6 +157,8 @@ def reseal(path: Location, *, reason: str) -> Report:
 def unseal(path: Location) -> Report:
     """Take the seal out again, or away: what is left is the original content, byte for byte.
 
+    What another program appended to an archive, or wrote into its comment, goes with the seal.
+
     Raises:
         UnsealedModelError: there is none.
         SealWriteError: the copy could not be written; the file is as it was.
@@ -161,7 +166,7 @@ def unseal(path: Location) -> Report:
     """
     from keras_integrity_hook.saving import rewrite
 
-    with opened(path) as model:
+    with _opened_to_mend(path) as model:
         if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
         rewrite.take_out(model)
@@ -203,6 +208,20 @@ def opened(path: Location) -> ModelFile:
     """The model at ``path``, once what is left of a save is in order; raises as :func:`inspect`."""
     name = os.fsdecode(path)
     return _opened_as(name, recognition.recognise(name))
+
+
+def _opened_to_mend(path: Location) -> ModelFile:
+    """As :func:`opened`; an archive that somebody added something to, without that."""
+    name = os.fsdecode(path)
+    try:
+        return opened(name)
+    except DamagedFileError as error:
+        mended = None if os.path.isdir(name) else open_without_appended(name)
+        if mended is None:
+            raise
+        cause = f"{printable(name)}: {error.cause}; what is no member of the archive is taken away"
+        notices.warn(cause, IntegrityWarning)
+        return mended
 
 
 def _opened_as(name: str, place: Place | None) -> ModelFile:

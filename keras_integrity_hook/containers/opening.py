@@ -7,13 +7,20 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from keras_integrity_hook.containers import file_set, hdf5, keras_zip, kinds, sidecar
+from keras_integrity_hook.containers import appended, file_set, hdf5, keras_zip, kinds, sidecar
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.containers.model_file import ModelFile, Seal, set_of_files, single_file
+from keras_integrity_hook.containers.model_file import (
+    ModelFile,
+    Seal,
+    SealedModel,
+    set_of_files,
+    single_file,
+)
 from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import (
+    DamagedFileError,
     IntegrityError,
     LimitExceededError,
     MalformedSealError,
@@ -70,6 +77,27 @@ def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
             found = layout.block
             seal = None if found is None else _decode(found, layout.container, layout.block_offset)
             return single_file(name, fd, layout.container, layout.content).under(seal)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def open_without_appended(name: str) -> SealedModel | None:
+    """The archive ``name`` without what was added behind it or behind its seal; None where that
+    is not what is wrong with it.
+
+    Raises:
+        IntegrityError: it cannot be opened, or the seal is malformed.
+    """
+    fd = open_regular(name)
+    try:
+        with errors_of(name):
+            layout = appended.layout_without(fd, os.fstat(fd).st_size)
+        if layout is None or layout.block is None:
+            os.close(fd)
+            return None
+        seal = _decode(layout.block, layout.container, layout.block_offset)
+        return single_file(name, fd, layout.container, layout.content).with_seal(seal)
     except BaseException:
         os.close(fd)
         raise
@@ -187,7 +215,10 @@ def locate(fd: int, size: int) -> Layout:
     if hdf5.recognises(head):
         return hdf5.locate(fd, size)
     if keras_zip.recognises(head):
-        return keras_zip.locate(fd, size)
+        try:
+            return keras_zip.locate(fd, size)
+        except DamagedFileError as error:
+            raise appended.explained(fd, size, error) from None
     raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 
