@@ -6,27 +6,36 @@ What only some of them need is imported by those: ``keras-integrity verify`` is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace as replaced
 
 from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
-from keras_integrity_hook.containers.opening import open_set, open_without_appended
+from keras_integrity_hook.containers.opening import (
+    open_archive_alone,
+    open_archive_around_seal,
+    open_set,
+)
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
     DamagedFileError,
     IntegrityError,
     IntegrityWarning,
+    SealWriteError,
     UnsealedModelError,
     printable,
 )
+from keras_integrity_hook.files import atomic
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
 from keras_integrity_hook.saving import commit, settled
+from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Store
 from keras_integrity_hook.verification import digests, pinning
 
@@ -126,9 +135,10 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
 def reseal(path: Location, *, reason: str) -> Report:
     """Replace the seal of a model that was changed on purpose by one over what it is now.
 
-    What was appended behind an archive, or is its comment, is no part of the model and goes. The
-    new seal says why, and the root that the old one stated. It takes over nothing else: name
-    and version come from the settings or :func:`provenance`, and older signatures go.
+    What was appended to an archive, or is its comment, is no part of the model and is put into
+    ``<file>.appended``. The new seal says why, and the root that the old one stated. It takes over
+    nothing else: name and version come from the settings or :func:`provenance`, and older
+    signatures go.
 
     Args:
         path: as in :func:`verify`; whether the content matches its seal does not matter.
@@ -157,7 +167,8 @@ def reseal(path: Location, *, reason: str) -> Report:
 def unseal(path: Location) -> Report:
     """Take the seal out again, or away: what is left is the original content, byte for byte.
 
-    What another program appended to an archive, or wrote into its comment, goes with the seal.
+    What another program appended to an archive, or wrote into its comment, is put into
+    ``<file>.appended``; members that it added stay.
 
     Raises:
         UnsealedModelError: there is none.
@@ -211,17 +222,53 @@ def opened(path: Location) -> ModelFile:
 
 
 def _opened_to_mend(path: Location) -> ModelFile:
-    """As :func:`opened`; an archive that somebody added something to, without that."""
+    """As :func:`opened`; where somebody added something to a sealed archive, the archive.
+
+    What was appended is kept in a file of its own beside it, and members that were added stay.
+    """
     name = os.fsdecode(path)
     try:
         return opened(name)
     except DamagedFileError as error:
-        mended = None if os.path.isdir(name) else open_without_appended(name)
-        if mended is None:
+        if os.path.isdir(name):
             raise
-        cause = f"{printable(name)}: {error.cause}; what is no member of the archive is taken away"
-        notices.warn(cause, IntegrityWarning)
-        return mended
+        with contextlib.suppress(DamagedFileError):
+            return open_archive_around_seal(name)
+        try:
+            model, extra = open_archive_alone(name)
+        except DamagedFileError:
+            raise error from None
+        if model.seal is None:
+            model.close()
+            raise
+        try:
+            kept = _keep_appended(extra.content(model.fd), name)
+        except BaseException:
+            model.close()
+            raise
+        notices.warn(f"{name}: {error.cause}, which is in {kept} from now on", IntegrityWarning)
+        return model
+
+
+def _keep_appended(content: Content, name: str) -> str:
+    """Write what was appended to the model ``name`` beside it; the path.
+
+    Raises:
+        SealWriteError: there is a file of that name already, or it cannot be written.
+    """
+    path = os.path.realpath(name) + ".appended"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with atomic.open_target(path) as target:
+            fd = os.open(target.name, flags, 0o600, dir_fd=target.directory)
+        try:
+            copy_content(content, fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        cause = f"what was appended cannot be put into {path} ({error.strerror})"
+        raise SealWriteError(cause, path=name) from error
+    return path
 
 
 def _opened_as(name: str, place: Place | None) -> ModelFile:

@@ -1,187 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What another program added to a ``.keras`` archive behind its end: found, named, and left out.
+"""Where an archive ends that something was appended to: a file of labels, a comment.
 
-Labels appended to the file, a comment on the archive, a member that ``zipfile`` put behind the
-seal: each makes an archive that readers may disagree about, and is refused. It is no attack most of
-the time, so the refusal says what happened, and :func:`layout_without` gives the archive that
-``unseal`` and ``reseal`` write in its place.
+Readers search for the end of an archive from behind, and differ in how far they go and in what they
+take for it. Here it is found from the front: one member after the other, the seal, the directory,
+the end records. That leaves one answer. Nothing is loaded from such a file; this is for saying what
+happened to it, and for the commands that take the archive out of it.
 """
 
 from __future__ import annotations
 
-import os
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from keras_integrity_hook.containers import keras_zip
-from keras_integrity_hook.containers.keras_zip import Directory
-from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.errors import DamagedFileError, IntegrityError, printable
+from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files.reading import read_exactly
-from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
-from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
+from keras_integrity_hook.sealing.content import FileContent
 
-_END = struct.Struct("<4sHHHHIIH")
-_ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
-_LOCAL = struct.Struct("<4sHHHHHIIIHH")
-_END_MAGIC = b"PK\x05\x06"
-_CANDIDATES = 64  # end records that what was appended may pretend to hold
+_END_SIZE = 22
+_MASK32 = 0xFFFFFFFF
+_HAS_DESCRIPTOR = 0x0008
 
 
-@dataclass(frozen=True, slots=True)
-class _Archive:
-    """An archive inside a file: its directory, and what is behind the end record or in it.
+class Appended(NamedTuple):
+    """What follows an archive.
 
     Attributes:
-        directory: the central directory and the end record, without a comment.
-        end: offset behind the end record.
-        comment: the comment's length in bytes.
+        start: where it begins, which is the size of the archive in bytes.
+        size: in bytes.
+        is_comment: whether the archive's end record calls it a comment.
     """
-
-    directory: Directory
-    end: int
-    comment: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Seal:
-    """Where a seal stands among the members, and the names of those behind it."""
 
     start: int
-    stop: int
-    added: tuple[str, ...]
+    size: int
+    is_comment: bool
+
+    def content(self, fd: int) -> FileContent:
+        """The bytes, of the file behind ``fd``."""
+        return FileContent(fd, self.start, self.size)
+
+    def __str__(self) -> str:
+        if self.is_comment:
+            return f"the archive has a comment of {self.size} bytes"
+        return f"{self.size} bytes were appended after the archive"
 
 
-def explained(fd: int, size: int, error: DamagedFileError) -> DamagedFileError:
-    """The refusal ``error`` of the archive behind ``fd``, in the user's terms where that is
-    possible."""
-    try:
-        archive = _archive(fd, size)
-        seal = None if archive is None else _seal(fd, archive.directory)
-    except (IntegrityError, struct.error, OSError):
-        return error
-    if archive is None:
-        return error
-    rest = size - archive.end
-    if archive.comment:
-        added = f"a comment of {archive.comment} bytes was added to the archive"
-    elif rest:
-        added = f"{rest} bytes were appended behind the end of the archive"
-    elif seal is not None and seal.added:
-        names = ", ".join(seal.added[:5]) + (", ..." if len(seal.added) > 5 else "")
-        added = f"members were added behind the seal ({printable(names)})"
-    else:
-        return error
-    return DamagedFileError(added, path=error.path, remedy=_remedy(archive, rest, seal))
+def find(fd: int, size: int) -> Appended | None:
+    """What follows the archive that the file behind ``fd`` (``size`` bytes) begins with.
 
-
-def layout_without(fd: int, size: int) -> Layout | None:
-    """The archive behind ``fd`` without seal, comment and appended bytes; None where it has no
-    seal, or something else is wrong with it.
-
-    Members that were added stay: they are a part of the archive to every reader. The block is
-    that of the seal it had.
-
-    Raises:
-        IntegrityError: the seal is malformed, or the members are.
+    Returns:
+        None where nothing does, or where the file has no end that can be told from its start:
+        it is cut short, was streamed, or is no archive.
     """
     try:
-        archive = _archive(fd, size)
-        seal = None if archive is None else _seal(fd, archive.directory)
-    except struct.error:
+        end, comment = _end(fd, size)
+    except (IntegrityError, struct.error):
         return None
-    if archive is None or seal is None:
+    rest = size - end
+    if rest <= 0 or comment not in (0, rest):
         return None
-    found = block.decode(read_exactly(fd, seal.stop - seal.start, seal.start))
-    directory = archive.directory
-    tail = _moved(directory, seal)
-    rest = FileContent(fd, seal.stop, directory.offset - seal.stop, tail)
-    content: Content = JoinedContent([FileContent(fd, 0, seal.start), rest])
-    return Layout(keras_zip.CONTAINER, content, found, seal.start)
+    return Appended(end, rest, bool(comment))
 
 
-def _remedy(archive: _Archive, rest: int, seal: _Seal | None) -> str:
-    if seal is None:
-        cut = f"'truncate --size=-{rest}' takes them away; " if rest and not archive.comment else ""
-        return f"Keras did not write that: {cut}keep such data in a file of its own."
-    if seal.added:
-        return (
-            "If that was on purpose, 'keras-integrity reseal --reason TEXT PATH' gives the archive "
-            "with them a new seal, and 'keras-integrity unseal PATH' makes a plain one of it."
-        )
-    return (
-        "The model before may be as it was. If you know where that comes from, 'keras-integrity "
-        "reseal --reason TEXT PATH' takes it away and seals the model anew, and 'keras-integrity "
-        "unseal PATH' leaves the plain model; keep such data in a file of its own."
-    )
-
-
-def _archive(fd: int, size: int) -> _Archive | None:
-    """The last archive that ends in the last MiB of the file."""
-    start = max(0, size - MIB)
-    last = read_exactly(fd, size - start, start)
-    at = len(last)
-    for _ in range(_CANDIDATES):
-        at = last.rfind(_END_MAGIC, 0, at)
-        if at < 0 or at + _END.size > len(last):
-            return None
-        found = _archive_ending(fd, size, start + at, last[at : at + _END.size])
-        if found is not None:
-            return found
-    return None
-
-
-def _archive_ending(fd: int, size: int, at: int, record: bytes) -> _Archive | None:
-    _, _, _, _, count, length, offset, comment = _END.unpack(record)
-    end = at + _END.size
-    if offset + length != at or comment not in (0, size - end):
-        return None  # no directory before it, or a ZIP64 one
-    if length > LIMITS.central_directory or count > LIMITS.zip_members:
-        return None
-    tail = read_exactly(fd, length, offset) + record[:-2] + b"\0\0"
-    return _Archive(Directory(offset, length, count, tail), end, comment)
-
-
-def _seal(fd: int, directory: Directory) -> _Seal | None:
-    """The seal in the one place where the members leave room for it."""
-    members = sorted(_members(directory))
-    starts = [*(start for start, _, _ in members), directory.offset]
-    for index, (start, packed, _) in enumerate(members):
-        header = _LOCAL.unpack(read_exactly(fd, _LOCAL.size, start))
-        end, following = start + _LOCAL.size + header[9] + header[10] + packed, starts[index + 1]
-        if end == following:
-            continue
-        at = following - block.TRAILER_SIZE
-        if end > at or block.size_from_trailer(read_exactly(fd, block.TRAILER_SIZE, at)) is None:
-            return None
-        if block.size_from_trailer(os.pread(fd, block.TRAILER_SIZE, at)) != following - end:
-            return None
-        added = tuple(name.decode("utf-8", "replace") for _, _, name in members[index + 1 :])
-        return _Seal(end, following, added)
-    return None
-
-
-def _members(directory: Directory) -> list[tuple[int, int, bytes]]:
-    """Offset, size in the archive (bytes) and name of each member."""
-    found = []
+def _end(fd: int, size: int) -> tuple[int, int]:
+    """The offset behind the end record, and the length of the comment that it claims."""
     at = 0
-    for _ in range(directory.members):
-        entry = _ENTRY.unpack_from(directory.tail, at)
-        name_at = at + _ENTRY.size
-        found.append((entry[16], entry[8], directory.tail[name_at : name_at + entry[10]]))
-        at = name_at + sum(entry[10:13])
-    return found
+    for _ in range(2 * LIMITS.zip_members + 4):
+        if at >= size:
+            break
+        head = read_exactly(fd, min(46, size - at), at)
+        magic = head[:4]
+        if magic == b"PK\x03\x04":
+            at += _member_size(fd, head, at)
+        elif magic == b"KERA":
+            at += block.size_from_header(head[: block.HEADER_SIZE])
+        elif magic == b"PK\x01\x02":
+            at += 46 + sum(struct.unpack_from("<HHH", head, 28))
+        elif magic == b"PK\x06\x06":
+            at += 12 + struct.unpack_from("<Q", head, 4)[0]
+        elif magic == b"PK\x06\x07":
+            at += 20
+        elif magic == b"PK\x05\x06":
+            return at + _END_SIZE, struct.unpack_from("<H", head, 20)[0]
+        else:
+            break
+    return size, 0
 
 
-def _moved(directory: Directory, seal: _Seal) -> bytes:
-    """Directory and end record of the archive once the seal is taken out of it."""
-    length = seal.stop - seal.start
-    tail = bytearray(keras_zip.moved_tail(directory, -length))
-    at = 0
-    for _ in range(directory.members):
-        entry = _ENTRY.unpack_from(tail, at)
-        if entry[16] >= seal.stop:
-            struct.pack_into("<I", tail, at + 42, entry[16] - length)
-        at += _ENTRY.size + sum(entry[10:13])
-    return bytes(tail)
+def _member_size(fd: int, head: bytes, at: int) -> int:
+    """Bytes of the member at ``at`` with its local header; its size is known before its data."""
+    flags, packed = struct.unpack_from("<H", head, 6)[0], struct.unpack_from("<I", head, 18)[0]
+    names, extras = struct.unpack_from("<HH", head, 26)
+    if flags & _HAS_DESCRIPTOR:
+        raise struct.error("the size follows the data")
+    if packed == _MASK32:
+        # Both sizes, the packed one last, in the first field (APPNOTE 4.5.3).
+        (packed,) = struct.unpack_from("<Q", read_exactly(fd, extras, at + 30 + names), 12)
+    return 30 + int(names) + int(extras) + int(packed)

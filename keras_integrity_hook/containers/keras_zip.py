@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from keras_integrity_hook.containers import appended
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.zip_members import check_members
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
@@ -41,13 +42,18 @@ def recognises(head: bytes) -> bool:
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def locate(fd: int, size: int) -> Layout:
+def locate(fd: int, size: int, comment: int = 0) -> Layout:
     """Find content, seal and members.
+
+    Args:
+        size: of the archive, in bytes, without what was appended to it.
+        comment: length in bytes of the comment that its end record claims and that is not looked
+            at. It is none of the content; a file that is loaded has none.
 
     Raises:
         DamagedFileError, MalformedSealError, LimitExceededError: as their names say.
     """
-    directory = read_directory(fd, size)
+    directory = read_directory(fd, size, comment)
     length = _block_length(fd, directory.offset)
     members_end = directory.offset - length
     found = block.decode(read_exactly(fd, length, members_end)) if length else None
@@ -57,16 +63,22 @@ def locate(fd: int, size: int) -> Layout:
     return Layout(CONTAINER, content, found, members_end, members)
 
 
-def read_directory(fd: int, size: int) -> Directory:
-    """The central directory, by the end records, which must be the last bytes of the file."""
+def read_directory(fd: int, size: int, claimed: int = 0) -> Directory:
+    """The central directory, by the end records, which must be the last of the ``size`` bytes.
+
+    Args:
+        claimed: the length of the comment that the end record claims; see :func:`locate`.
+    """
     if size < _EOCD.size:
         raise DamagedFileError("the archive is cut short")
     end = size - _EOCD.size
     magic, disk, start_disk, here, count, length, offset, comment = _EOCD.unpack(
         read_exactly(fd, _EOCD.size, end)
     )
-    if magic != b"PK\x05\x06" or comment:
-        raise DamagedFileError("the archive is cut short, or something follows its end record")
+    if magic != b"PK\x05\x06" or comment != claimed:
+        raise _not_at_its_end(
+            fd, size, "the archive is cut short, or something follows its end record"
+        )
     wide = _read_zip64(fd, end)
     for number in (disk, start_disk):
         if number and (number != _MASK16 or wide is None):
@@ -77,10 +89,24 @@ def read_directory(fd: int, size: int) -> Directory:
         here, count, length, offset = wide[1]
         _agree(narrow, (here, count, length, offset))
     if here != count or offset + length != directory_end:
-        raise DamagedFileError("the archive's end record does not fit its directory")
+        raise _not_at_its_end(fd, size, "the archive's end record does not fit its directory")
     if length > LIMITS.central_directory or count > LIMITS.zip_members:
         raise LimitExceededError(f"the archive has a directory of {length} bytes, {count} members")
-    return Directory(offset, length, count, read_exactly(fd, size - offset, offset))
+    tail = read_exactly(fd, size - offset, offset)
+    return Directory(offset, length, count, tail[:-2] + b"\0\0" if claimed else tail)
+
+
+def _not_at_its_end(fd: int, size: int, cause: str) -> DamagedFileError:
+    """The error for end records that are not where they belong, with the reason if it is known."""
+    found = appended.find(fd, size)
+    if found is None:
+        return DamagedFileError(cause)
+    remedy = (
+        f"The archive is the first {found.start} bytes; keep the rest elsewhere. If it has a seal, "
+        "'keras-integrity unseal PATH' does that, and so does 'keras-integrity reseal --reason "
+        "TEXT PATH', which seals it anew: what was appended is in PATH.appended then."
+    )
+    return DamagedFileError(str(found), remedy=remedy)
 
 
 def moved_tail(directory: Directory, by: int) -> bytes:

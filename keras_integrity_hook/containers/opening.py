@@ -7,16 +7,19 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from keras_integrity_hook.containers import appended, file_set, hdf5, keras_zip, kinds, sidecar
+from keras_integrity_hook.containers import (
+    added_members,
+    appended,
+    file_set,
+    hdf5,
+    keras_zip,
+    kinds,
+    sidecar,
+)
+from keras_integrity_hook.containers.appended import Appended
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.containers.model_file import (
-    ModelFile,
-    Seal,
-    SealedModel,
-    set_of_files,
-    single_file,
-)
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, set_of_files, single_file
 from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import (
@@ -82,22 +85,45 @@ def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
         raise
 
 
-def open_without_appended(name: str) -> SealedModel | None:
-    """The archive ``name`` without what was added behind it or behind its seal; None where that
-    is not what is wrong with it.
+def open_archive_alone(name: str) -> tuple[ModelFile, Appended]:
+    """Open the archive that the file ``name`` begins with, and say what was appended to it.
+
+    For commands that take the archive out of the file, and for nothing else: what is loaded is a
+    file that :func:`open_model` opens. The content is the archive without seal and comment; what
+    was appended is read from the same descriptor, and neither is lost unless the caller drops it.
 
     Raises:
-        IntegrityError: it cannot be opened, or the seal is malformed.
+        DamagedFileError: nothing was appended, or the archive before it is not in order.
+        UnreadableFileError, MalformedSealError, LimitExceededError: see :func:`open_model`.
     """
     fd = open_regular(name)
     try:
         with errors_of(name):
-            layout = appended.layout_without(fd, os.fstat(fd).st_size)
-        if layout is None or layout.block is None:
-            os.close(fd)
-            return None
-        seal = _decode(layout.block, layout.container, layout.block_offset)
-        return single_file(name, fd, layout.container, layout.content).with_seal(seal)
+            extra = appended.find(fd, os.fstat(fd).st_size)
+            if extra is None:
+                raise DamagedFileError("no archive with something appended begins here")
+            layout = keras_zip.locate(fd, extra.start, extra.size if extra.is_comment else 0)
+            found = layout.block
+            seal = None if found is None else _decode(found, layout.container, layout.block_offset)
+            return single_file(name, fd, layout.container, layout.content).under(seal), extra
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def open_archive_around_seal(name: str) -> ModelFile:
+    """Open the archive ``name``, in which members were added behind the seal; likewise.
+
+    Raises:
+        DamagedFileError: none were. IntegrityError: see :func:`open_model`.
+    """
+    fd = open_regular(name)
+    try:
+        with errors_of(name):
+            layout = added_members.layout_of(fd, os.fstat(fd).st_size)
+            assert layout.block is not None
+            seal = _decode(layout.block, layout.container, layout.block_offset)
+            return single_file(name, fd, layout.container, layout.content).with_seal(seal)
     except BaseException:
         os.close(fd)
         raise
@@ -218,7 +244,7 @@ def locate(fd: int, size: int) -> Layout:
         try:
             return keras_zip.locate(fd, size)
         except DamagedFileError as error:
-            raise appended.explained(fd, size, error) from None
+            raise added_members.explained(fd, size, error) from None
     raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 

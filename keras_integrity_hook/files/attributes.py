@@ -26,11 +26,23 @@ def carry_over(old: int, new: int) -> bool:
     kept = _carry_owner(new, was, made)
     kept = _carry_extended(old, new) and kept
     try:
-        if stat.S_IMODE(os.fstat(new).st_mode) != stat.S_IMODE(was.st_mode):
-            os.fchmod(new, stat.S_IMODE(was.st_mode))
+        mode = _mode_for(os.fstat(new), was)
+        if stat.S_IMODE(os.fstat(new).st_mode) != mode:
+            os.fchmod(new, mode)
     except PermissionError:
         return False
     return kept
+
+
+def _mode_for(made: os.stat_result, was: os.stat_result) -> int:
+    """The old file's mode; of rights that it gave to a user or a group, none to another one."""
+    mode = stat.S_IMODE(was.st_mode)
+    if made.st_uid != was.st_uid:
+        mode &= ~stat.S_ISUID
+    if made.st_gid != was.st_gid:
+        others = mode & stat.S_IRWXO
+        mode &= ~stat.S_ISGID & ~(stat.S_IRWXG & ~(others << 3))
+    return mode
 
 
 def _carry_owner(new: int, was: os.stat_result, made: os.stat_result) -> bool:

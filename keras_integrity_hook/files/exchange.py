@@ -1,80 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two directories change places in one step, and what is the user's is brought along."""
+"""Two directories change places in one step, and what is the user's is brought along.
+
+Every step is relative to an open directory and no link is followed, so that nobody who may write
+the directory around them turns one elsewhere (CWE-59, CWE-367).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 import stat
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from keras_integrity_hook.errors import printable
+from keras_integrity_hook.files import attributes, private_directory
+from keras_integrity_hook.files.atomic import PrivateFile, copy
+from keras_integrity_hook.files.target import Target, entry
+
+IsReplaced = Callable[[str], bool]
+"""Whether a file, by its path relative to the directory, belongs to the model that goes."""
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_RENAME_EXCHANGE = 2
 
 
-def put_directory_in_place(
-    source: Path,
-    target: Path,
-    is_replaced: Callable[[str], bool],
-    *,
-    finish: Callable[[], None] = lambda: None,
-) -> None:
-    """Let the directory ``source`` take the place of ``target``, which may not exist yet.
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A directory that is read and one that is written, open, at the same path below two tops."""
 
-    What is in ``target`` and not replaced is kept: it may be anything of the user's.
+    source: int
+    into: int
+    below: str
 
-    Args:
-        is_replaced: whether a file of ``target``, by its path relative to it, belongs to the model
-            that goes.
-        finish: called before the places are swapped, when ``source`` has everything.
+    def path(self, name: str) -> str:
+        return f"{self.below}{name}"
+
+
+def bring_along(made: PrivateFile, is_replaced: IsReplaced) -> None:
+    """Give the private directory what the one at the target has, it has not, and is to keep: as
+    links where that can be. What both have keeps the owner, mode and attributes that it has there.
 
     Raises:
-        OSError: ``target`` is as it was.
+        PermissionError: a file that is to be replaced may not be written by who saves.
+        OSError: some of the old directory cannot be read.
     """
-    if not target.exists():
-        finish()
-        os.rename(source, target)
+    if made.target.old is None:
         return
-    _bring_along(target, source, is_replaced)
-    finish()
-    with contextlib.suppress(PermissionError):
-        old = os.stat(target)
-        os.chmod(source, stat.S_IMODE(old.st_mode))
-        os.chown(source, old.st_uid, old.st_gid)
-    if _exchange(source, target):
-        # Another program may have written into it meanwhile: its log, its event file.
-        _bring_along(source, target, is_replaced)
-        return  # the old one goes with the private directory it is in now
-    _copy_into(source, target, is_replaced)
+    with _opened(made.target.name, made.target.directory) as old, _made(made) as new:
+        _refuse_unwritable(_Pair(new, old, ""), made.target.path)
+        _bring_along(_Pair(old, new, ""), is_replaced)
 
 
-def _copy_into(source: Path, target: Path, is_replaced: Callable[[str], bool]) -> None:
-    """For a place where directories cannot be exchanged (another system, a mount point)."""
-    import logging
+def put_in_place(made: PrivateFile, is_replaced: IsReplaced) -> None:
+    """Let the private directory take the place of the one at the target, if one is there.
 
-    logging.getLogger("keras_integrity_hook").warning(
-        "save %s: the directory could not be exchanged, so its files are overwritten in place; "
-        "a crash now would leave them damaged",
-        printable(str(target)),
-    )
-    for folder, _, names in os.walk(target):
-        for name in names:
-            path = Path(folder, name)
-            relative = path.relative_to(target)
-            if is_replaced(str(relative)) and not os.path.lexists(source / relative):
-                path.unlink()
-    for folder, subfolders, names in os.walk(source):
-        into = target / Path(folder).relative_to(source)
-        for name in subfolders:
-            (into / name).mkdir(exist_ok=True)
-        for name in names:
-            path = Path(folder, name)
-            if not (into / name).exists() or not path.samefile(into / name):
-                shutil.copyfile(path, into / name, follow_symlinks=False)
+    What is in that and not replaced was brought along by :func:`bring_along`; what another program
+    wrote there since (its log, its event file) is now. The old one goes with the private directory.
+
+    Raises:
+        OSError: the target is as it was, unless its files had to be overwritten one by one.
+    """
+    target = made.target
+    if target.old is None:
+        names = made.name, target.name
+        os.rename(*names, src_dir_fd=made.directory, dst_dir_fd=target.directory)
+        return
+    with _opened(target.name, target.directory) as old, _made(made) as new:
+        is_like_old = attributes.carry_over(old, new)
+        if is_like_old and _exchange(made):
+            with contextlib.suppress(OSError):
+                _bring_along(_Pair(old, new, ""), is_replaced)
+            return
+        _warn(target)
+        _remove_replaced(_Pair(old, new, ""), is_replaced)
+        _copy_into(_Pair(new, old, ""))
 
 
-def holds_foreign_ground(top: Path) -> bool:
+def holds_foreign_ground(top: str) -> bool:
     """Whether something below ``top`` must not be moved: a mounted volume, an unreadable part."""
     try:
         device = os.stat(top).st_dev
@@ -90,37 +95,156 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _bring_along(old: Path, new: Path, is_replaced: Callable[[str], bool]) -> None:
-    """Give ``new`` what of ``old`` it has not and is to keep: as links where that can be.
+@contextlib.contextmanager
+def _opened(name: str, directory: int) -> Iterator[int]:
+    fd = os.open(name, _DIRECTORY, dir_fd=directory)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _made(made: PrivateFile) -> contextlib.AbstractContextManager[int]:
+    return _opened(made.name, made.directory)
+
+
+@contextlib.contextmanager
+def _subdirectory(pair: _Pair, name: str) -> Iterator[_Pair]:
+    """The pair of directories called ``name`` in those of ``pair``."""
+    with _opened(name, pair.source) as source, _opened(name, pair.into) as into:
+        yield _Pair(source, into, f"{pair.below}{name}/")
+
+
+def _is_directory(found: os.stat_result | None) -> bool:
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def _refuse_unwritable(pair: _Pair, top: str) -> None:
+    """Refuse to replace a file that a plain ``open`` for writing would refuse."""
+    for name in os.listdir(pair.source):
+        old = entry(name, pair.into)
+        if old is None:
+            continue
+        if _is_directory(old) and _is_directory(entry(name, pair.source)):
+            with _subdirectory(pair, name) as below:
+                _refuse_unwritable(below, f"{top}/{name}")
+        elif stat.S_ISREG(old.st_mode):
+            Target(pair.into, top, name, name, old).refuse_unwritable()
+
+
+def _bring_along(pair: _Pair, is_replaced: IsReplaced) -> None:
+    for name in os.listdir(pair.source):
+        old, new = entry(name, pair.source), entry(name, pair.into)
+        if old is None:
+            continue
+        if stat.S_ISDIR(old.st_mode):
+            if new is None:
+                os.mkdir(name, dir_fd=pair.into)
+            elif not _is_directory(new):
+                continue
+            with _subdirectory(pair, name) as below:
+                _bring_along(below, is_replaced)
+                attributes.carry_over(below.source, below.into)
+        elif new is not None:
+            _carry_over(pair, name)
+        elif not is_replaced(pair.path(name)):
+            _link(pair, name)
+
+
+def _carry_over(pair: _Pair, name: str) -> None:
+    with contextlib.suppress(OSError):
+        old = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
+        try:
+            new = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.into)
+            try:
+                if stat.S_ISREG(os.fstat(old).st_mode) and os.fstat(new).st_nlink == 1:
+                    attributes.carry_over(old, new)
+            finally:
+                os.close(new)
+        finally:
+            os.close(old)
+
+
+def _link(pair: _Pair, name: str) -> None:
+    """Give the other directory the same file, or a copy where it cannot be the same."""
+    at = {"src_dir_fd": pair.source, "dst_dir_fd": pair.into}
+    try:
+        os.link(name, name, **at, follow_symlinks=False)
+    except OSError:
+        _copy(pair, name)
+        _carry_over(pair, name)
+
+
+def _copy(pair: _Pair, name: str) -> None:
+    """Copy a file or a link over what the other directory has of that name.
 
     Raises:
-        OSError: some of it cannot be read.
+        OSError: what the other has there is a link, say, or it is of a kind that has no bytes.
     """
-    for folder, subfolders, names in os.walk(old, onerror=_raise):
-        linked = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
-        for name in subfolders:
-            path = Path(folder, name)
-            kept = new / path.relative_to(old)
-            if name not in linked and not os.path.lexists(kept):
-                kept.mkdir()
-                shutil.copystat(path, kept)
-        for name in names + linked:
-            path = Path(folder, name)
-            kept = new / path.relative_to(old)
-            if is_replaced(str(path.relative_to(old))) or os.path.lexists(kept):
-                continue
-            try:
-                os.link(path, kept, follow_symlinks=False)
-            except OSError:
-                shutil.copy2(path, kept, follow_symlinks=False)
+    found = os.stat(name, dir_fd=pair.source, follow_symlinks=False)
+    if stat.S_ISLNK(found.st_mode):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=pair.into)
+        os.symlink(os.readlink(name, dir_fd=pair.source), name, dir_fd=pair.into)
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "neither a file nor a link, and cannot be copied", name)
+    reader = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
+    try:
+        mode = stat.S_IMODE(found.st_mode)
+        writer = os.open(name, os.O_WRONLY | os.O_CREAT | _FILE, mode, dir_fd=pair.into)
+        try:
+            copy(reader, writer)
+            os.ftruncate(writer, found.st_size)
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two paths atomically (Linux, renameat2(2) RENAME_EXCHANGE); False where it cannot be."""
+def _remove_replaced(pair: _Pair, is_replaced: IsReplaced) -> None:
+    """Remove from the old directory what belongs to the old model alone."""
+    for name in os.listdir(pair.source):
+        old, new = entry(name, pair.source), entry(name, pair.into)
+        if _is_directory(old) and _is_directory(new):
+            with _subdirectory(pair, name) as below:
+                _remove_replaced(below, is_replaced)
+        elif new is None and not _is_directory(old) and is_replaced(pair.path(name)):
+            os.unlink(name, dir_fd=pair.source)
+
+
+def _copy_into(pair: _Pair) -> None:
+    """For a place where directories cannot be exchanged (another system, a mount point)."""
+    for name in os.listdir(pair.source):
+        new, old = entry(name, pair.source), entry(name, pair.into)
+        if private_directory.is_marker(name) or new is None:
+            continue
+        if stat.S_ISDIR(new.st_mode):
+            if old is None:
+                os.mkdir(name, dir_fd=pair.into)
+            with _subdirectory(pair, name) as below:
+                _copy_into(below)
+        elif old is None or not os.path.samestat(old, new):
+            _copy(pair, name)
+
+
+def _exchange(made: PrivateFile) -> bool:
+    """Swap two directories atomically (Linux, renameat2(2)); False where it cannot be."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
         return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+    here = made.directory, os.fsencode(made.name)
+    there = made.target.directory, os.fsencode(made.target.name)
+    return bool(libc.renameat2(*here, *there, _RENAME_EXCHANGE) == 0)
+
+
+def _warn(target: Target) -> None:
+    import logging
+
+    logging.getLogger("keras_integrity_hook").warning(
+        "save %s: the directory could not be exchanged, so its files are overwritten in place; "
+        "a crash now would leave them damaged",
+        printable(target.path),
+    )

@@ -183,7 +183,7 @@ def _is_protected(target: Target) -> bool:
     if not at.st_mode & _WRITABLE_BY_OTHERS:
         return False
     try:
-        with open("/proc/sys/fs/protected_regular", encoding="ascii") as file:
+        with open("/proc/sys/fs/protected_regular", "rb") as file:
             level = int(file.read())
     except (OSError, ValueError):
         return False  # the kernel has no such rule

@@ -209,9 +209,13 @@ def _handed_pinned(pinned: SealedModel, form: Form[_Checked, _Unchecked]) -> _Ch
     """Steps 5 and 6 of what a person let through."""
     with contextlib.ExitStack() as undo:
         undo.callback(pinned.close)
-        verified = holding.verify(pinned)
-        undo.callback(verified.release)
-        handed = form.hand_over(verified)
+        try:
+            verified = holding.verify(pinned)
+            undo.callback(verified.release)
+            handed = form.hand_over(verified)
+        except IntegrityError as error:
+            refusal.tell(error)
+            raise
         undo.pop_all()
         return handed
 

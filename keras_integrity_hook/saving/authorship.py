@@ -34,12 +34,16 @@ def others_could_write(path: str) -> str | None:
 
 def others_could_write_set(files: OpenSet) -> str | None:
     """As :func:`others_could_write`, of the files of an open set and the directories below it."""
-    at = os.fstat(files.directory)
-    if at.st_uid == os.geteuid() and not at.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return None  # nobody else gets in
+    # A private directory, or one in it: nobody else gets in, whatever lies around it.
+    if any(_is_closed(os.stat(step, dir_fd=files.directory)) for step in (".", "..")):
+        return None
     top = os.path.realpath(files.place.directory)
     for name in [part.name for part in files.parts] or [""]:
         reason = others_could_write(os.path.join(top, name))
         if reason is not None:
             return reason
     return None
+
+
+def _is_closed(at: os.stat_result) -> bool:
+    return at.st_uid == os.geteuid() and not at.st_mode & (stat.S_IRWXG | stat.S_IRWXO)

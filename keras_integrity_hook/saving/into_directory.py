@@ -6,25 +6,28 @@ A tokenizer saved into a preset whose weights somebody changed must not give tho
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import settings
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import open_set
-from keras_integrity_hook.files import atomic, exchange
+from keras_integrity_hook.files import exchange
 from keras_integrity_hook.policy import admission
-from keras_integrity_hook.saving import autosign
+from keras_integrity_hook.saving import autosign, in_progress, reserved_directory, seal_set
 from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.saving.reserved_directory import ReservedDirectory
+from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
 from keras_integrity_hook.verification import holding
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
 
 _Result = TypeVar("_Result")
+_UNSEALED = "it holds older files without a seal"
 
 
 def save_into_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
@@ -41,44 +44,58 @@ def save_into_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> 
         IntegrityError: files that would stay do not match their seal.
         OSError, and whatever ``write`` raises. The directory is as it was.
     """
-    target = Path(os.path.realpath(path))
-    if save.is_being_sealed(target) or not save.may_become_directory(target):
+    if in_progress.covers(path) or not reserved_directory.may_become_directory(path):
         return write(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with save.failure_recorded(path):
-        return _save(target, kind, write, path)
+    requested = Requested(path, settings.for_save(path))
+    return save.run(requested, _reservations(path, kind), write).result
 
 
-def _save(target: Path, kind: Kind, write: Callable[[str], _Result], path: str) -> _Result:
-    place = Place(kind, str(target), "")
-    if not save.is_replaceable(target):
-        if _is_rest_vouched_for(place, path, None):
-            return save.save_into_directory(target, kind, write, path)
-        result = write(path)
-        _record_unsealed(path)
-        return result
-    with atomic.private_sibling(target) as private:
-        result = save.write_privately(private, write)
-        fixed = atomic.pinned(private)
-        vouched = _is_rest_vouched_for(place, path, fixed)
+class _AddedTo(ReservedDirectory):
+    """A private directory that gets what the one at the destination has and it has not."""
 
-        def finish() -> None:
-            if vouched:
-                save.seal_written(Place(kind, str(fixed), ""), path)
-            else:
-                _record_unsealed(path)
+    _is_vouched_for = False
 
-        def is_replaced(name: str) -> bool:
-            # What a loader reads was taken along already, where it will be sealed.
-            return name == kind.seal or (vouched and kind.is_read(name))
+    def seal(self, requested: Requested) -> Outcome:
+        """Seal it all, if the rest of it was vouched for."""
+        place = Place(self.kind, self.made.target.path, "")
+        self._is_vouched_for = _is_rest_vouched_for(place, requested.path, Path(self.pinned))
+        exchange.bring_along(self.made, self.is_replaced)
+        if not self._is_vouched_for:
+            return _UNSEALED
+        return seal_set.sealed(Place(self.kind, self.pinned, ""), requested.path)
 
-        exchange.put_directory_in_place(private, target, is_replaced, finish=finish)
-        return result
+    def is_replaced(self, name: str) -> bool:
+        """What a loader reads was taken along already, where it will be sealed."""
+        return name == self.kind.seal or (self._is_vouched_for and self.kind.is_read(name))
 
 
-def _record_unsealed(path: str) -> None:
-    why = "it holds older files without a seal"
-    audit.record("save", path, outcome="unsealed", why=why)
+class _OpenAddedTo(Reserved):
+    """The destination itself, which cannot be replaced, only what is in it."""
+
+    def __init__(self, target: str, kind: Kind, path: str) -> None:
+        self.place = Place(kind, target, "")
+        self.where = target
+        self._is_vouched_for = _is_rest_vouched_for(self.place, path, None)
+        if self._is_vouched_for:
+            reserved_directory.warn_of_overwriting(target)
+            # Never a new model with an old seal, however this ends.
+            Path(target, kind.seal).unlink(missing_ok=True)
+
+    def seal(self, requested: Requested) -> Outcome:
+        """Seal it all, if the rest of it was vouched for."""
+        return seal_set.sealed(self.place, requested.path) if self._is_vouched_for else _UNSEALED
+
+    def put_in_place(self, requested: Requested) -> None:
+        """It is."""
+
+
+def _reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Reserved]]:
+    target = os.path.realpath(path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if reserved_directory.is_replaceable(target):
+        yield reserved_directory.beside(target, kind, _AddedTo)
+    else:
+        yield nullcontext(_OpenAddedTo(target, kind, path))
 
 
 def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
@@ -111,17 +128,15 @@ def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
         checked = VerifiedDirectory(holding.verify(admitted.model))
         try:
             if private is not None:
-                _take_along(checked, old, private)
+                _take_along(checked, private)
             checked.check_again()
         finally:
             checked.close()
         return True
 
 
-def _take_along(checked: VerifiedDirectory, old: Path, private: Path) -> None:
+def _take_along(checked: VerifiedDirectory, private: Path) -> None:
     for name in checked.names:
         if not os.path.lexists(private / name):
             (private / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(checked.path, name), private / name)
-            with contextlib.suppress(OSError):
-                shutil.copystat(old / name, private / name)

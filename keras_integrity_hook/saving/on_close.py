@@ -18,7 +18,7 @@ from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.opening import open_alone
 from keras_integrity_hook.errors import AuditError, IntegrityError
-from keras_integrity_hook.saving import authorship, autosign
+from keras_integrity_hook.saving import authorship, autosign, in_progress
 from keras_integrity_hook.saving import pipeline as save
 
 _ROOM = hdf5.user_block_for(8192)  # enough for most, which then are copied only once
@@ -53,12 +53,12 @@ def _seal(path: str, closed: os.stat_result) -> None:
             def copy(where: str) -> None:
                 fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 try:
-                    copy_content(written.content, fd, save.user_block_for(where))
+                    copy_content(written.content, fd, in_progress.user_block_for(where))
                 finally:
                     os.close(fd)
 
             with autosign.only_own_work(lambda: authorship.others_could_write(path)):
-                save.save_sealed(path, copy, user_block=_ROOM)
+                save.save_sealed(path, copy, user_block=_ROOM, ignoring=written.fd)
     except AuditError:
         raise
     except IntegrityError as error:

@@ -1,102 +1,188 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A save, in numbered steps: the old file or the new one, whole and sealed, never half of one."""
+"""A save: the old model or the new one, whole and sealed, never half of one.
+
+1. **Requested.** The settings for the destination, and the key that they name.
+2. **Reserved.** A private place beside the destination; what a plain ``open`` for writing would
+   refuse is refused.
+3. **Written.** Keras writes there.
+4. **Sealed.** The bytes are digested and the seal is put in or beside them.
+5. **Recorded.** The audit log tells of it; where it must and cannot, nothing is replaced.
+6. **In place.** The new takes the place of the old in one step, or in place where it must be.
+
+Single files, sets of files and directories differ in how they reserve and put in place (see
+``reserved_file``, ``reserved_files``, ``reserved_directory``), and nowhere else.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import errno
 import os
-import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from keras_integrity_hook import audit, settings
-from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Kind, Place
-from keras_integrity_hook.containers.opening import open_set
-from keras_integrity_hook.errors import (
-    AuditError,
-    IntegrityError,
-    SigningError,
-    printable,
+from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.saving import (
+    autosign,
+    in_progress,
+    reserved_directory,
+    reserved_file,
+    reserved_files,
+    seal_set,
 )
-from keras_integrity_hook.files import atomic, exchange, private_directory
-from keras_integrity_hook.saving import autosign, commit, seal_writer, sidecars
+from keras_integrity_hook.saving.steps import (
+    InPlace,
+    Outcome,
+    Recorded,
+    Requested,
+    Reserved,
+    Sealed,
+    Written,
+)
+from keras_integrity_hook.sealing.statement import Statement
 
-_log = logging.getLogger("keras_integrity_hook")
 _Result = TypeVar("_Result")
+_Write = Callable[[str], _Result]
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 
 
-class Reservation(NamedTuple):
-    """The private file being written and the user block (bytes) to create it with."""
-
-    path: str
-    user_block: int
-
-
-_reservation: ContextVar[Reservation | None] = ContextVar("_reservation", default=None)
-
-
-def user_block_for(path: str) -> int:
-    """The user block (bytes) that an HDF5 file created at ``path`` needs now; 0 for none."""
-    reservation = _reservation.get()
-    return reservation.user_block if reservation and reservation.path == path else 0
-
-
-def is_in_progress() -> bool:
-    """Whether this thread is in the middle of a save that will seal what is written."""
-    return _reservation.get() is not None
-
-
-def save_sealed(path: str, write: Callable[[str], _Result], *, user_block: int = 0) -> _Result:
+def save_sealed(
+    path: str, write: _Write[_Result], *, user_block: int = 0, ignoring: int | None = None
+) -> _Result:
     """Let ``write`` write a model, seal it, and put it at ``path``.
 
     Args:
         path: the user's destination, a local path.
-        write: writes a whole model file at the path it is given, of the same base name.
+        write: writes a whole model file at the path it is given, of the same base name. Called
+            again, with another path, where the first has no room.
         user_block: bytes to reserve in an HDF5 file; 0 for other formats.
+        ignoring: a descriptor of the file that is there, which nobody will read from any more.
 
     Returns:
         What ``write`` returned.
 
     Raises:
+        PermissionError: whoever saves may not write the file that is there.
         SigningError: it has to be signed and could not be; the destination is as it was.
-        OSError, and whatever ``write`` raises: the destination is as it was.
+        OSError, and whatever ``write`` raises: the destination is as it was, or the message says
+            where the new model lies.
     """
-    # (1) Where would a plain open() write? Through symbolic links; a special file is not ours.
-    target = Path(os.path.realpath(path))
-    if _is_special(target) or not target.parent.is_dir():
+    if not reserved_file.is_ours_to_write(path):
         return write(path)
-    demands = settings.for_save(path)
-    beside = target if demands.store is settings.Store.SIDECAR else None
-    if beside and _is_inside_other_save(target):
-        return write(path)  # its seal covers this file, which is to have no stray one beside it
-    room = 0 if beside else user_block
-    with failure_recorded(path):
-        autosign.check_key(path, demands)
-        with atomic.open_target(path) as opened:
-            try:
-                with atomic.private_file(opened) as made:
-                    # (2) write beside it, (3) seal and record that, (4) replace.
-                    result = _write_and_seal(made, write, room, path, beside)
-                    sidecars.put_in_place(made)
-                    return result
-            except PermissionError as error:
-                if os.access(target.parent, os.W_OK):
-                    raise
-                _refuse_unwritable(target, error)
-            with tempfile.TemporaryDirectory() as directory:
-                near = Path(directory) / target.name
-                with (
-                    atomic.open_target(near) as beside_it,
-                    atomic.private_file(opened, near=beside_it) as made,
-                ):
-                    result = _write_and_seal(made, write, room, path, beside)
-                    sidecars.overwrite(made, path, reason="")
-                    return result
+    requested = Requested(path, settings.for_save(path))
+    if requested.demands.store is settings.Store.SIDECAR and in_progress.covers_beside(path):
+        return write(path)  # the outer seal covers this file, which is to have none beside it
+    places = reserved_file.reservations(requested, user_block, ignoring)
+    return run(requested, places, write).result
+
+
+def save_directory_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:
+    """Let ``write`` write a model directory, seal it, and put it at ``path``.
+
+    Files at ``path`` that are no part of the model before (a README) stay.
+
+    Args:
+        path: the user's destination, a local path; what its seal lists of an older model goes.
+        kind: what is written, a whole directory.
+        write: writes the model into the directory it is given, which does not exist yet.
+
+    Raises:
+        As :func:`save_sealed`.
+    """
+    if in_progress.covers(path) or not reserved_directory.may_become_directory(path):
+        return write(path)
+    requested = Requested(path, settings.for_save(path))
+    return run(requested, reserved_directory.reservations(path, kind), write).result
+
+
+def save_files_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:
+    """Let ``write`` write a model of several files of one stem, seal it, and put it at ``path``.
+
+    The files are renamed into place one by one; a crash in between is made good by the next load.
+
+    Args:
+        path: the user's destination: an index of shards, or a checkpoint's prefix.
+        kind: what is written, not a whole directory.
+        write: writes the files at the path it is given, of the same base name.
+
+    Raises:
+        As :func:`save_sealed`.
+    """
+    if in_progress.covers(path) or not os.path.isdir(os.path.dirname(path) or "."):
+        return write(path)
+    requested = Requested(path, settings.for_save(path))
+    return run(requested, reserved_files.reservations(path, kind), write).result
+
+
+def run(
+    requested: Requested,
+    places: Iterable[AbstractContextManager[Reserved]],
+    write: _Write[_Result],
+) -> InPlace[_Result]:
+    """The one body of all saves.
+
+    Args:
+        places: where to write; the next one where the one before turns out to have no room.
+    """
+    with failure_recorded(requested.path):
+        autosign.check_key(requested.path, requested.demands)  # (1)
+        full: OSError | None = None
+        for place in places:
+            with place as reserved:  # (2)
+                try:
+                    written = _written(reserved, write)  # (3)
+                    sealed = _sealed(requested, written)  # (4)
+                except Exception as error:
+                    full = _no_room(error)
+                    if full is None:
+                        raise
+                    continue
+                recorded = _recorded(requested, sealed)  # (5)
+                return _in_place(requested, recorded)  # (6)
+        raise full or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), requested.path)
+
+
+def _written(reserved: Reserved, write: _Write[_Result]) -> Written[_Result]:
+    with in_progress.writing(reserved.where, reserved.user_block):
+        return Written(reserved, write(reserved.where))
+
+
+def _sealed(requested: Requested, written: Written[_Result]) -> Sealed[_Result]:
+    with settings.snapshot():
+        return Sealed(written, written.reserved.seal(requested))
+
+
+def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result]:
+    record(requested.path, sealed.outcome)
+    return Recorded(sealed)
+
+
+def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
+    written = recorded.sealed.written
+    written.reserved.put_in_place(requested)
+    return InPlace(written.result)
+
+
+def record(path: str, outcome: Outcome) -> None:
+    """Tell the audit log of a save to ``path``.
+
+    Raises:
+        AuditError: it must be told and cannot be.
+        OSError: there is no seal only because this process has no descriptor left (``EMFILE``).
+    """
+    if isinstance(outcome, Statement):
+        audit.record("save", path, outcome="ok", **audit.seal_facts(outcome))
+    elif isinstance(outcome, IntegrityError):
+        cause = outcome.__cause__
+        if isinstance(cause, OSError) and cause.errno in _EXHAUSTED:
+            raise cause
+        audit.record("save", path, outcome="unsealed", error=outcome)
+    else:
+        audit.record("save", path, outcome="unsealed", why=outcome)
 
 
 @contextlib.contextmanager
@@ -109,260 +195,32 @@ def failure_recorded(path: str) -> Iterator[None]:
         raise
 
 
-def save_directory_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
-    """Let ``write`` write a model directory, seal it, and put it at ``path``.
+def _no_room(error: BaseException) -> OSError | None:
+    """The error of a full disk that ``error`` is or comes from; None where it is another.
 
-    Files at ``path`` that are no part of the model before (a README) stay.
-
-    Args:
-        path: the user's destination, a local path; what its seal lists of an older model goes.
-        kind: what is written, a whole directory.
-        write: writes the model into the directory it is given, which does not exist yet.
-
-    Raises:
-        SigningError: it has to be signed and could not be; the destination is as it was.
-        OSError, and whatever ``write`` raises: the destination is as it was.
+    HDF5 and zipfile fail again while they close the file, and hide what was first.
     """
-    target = Path(os.path.realpath(path))
-    if is_being_sealed(target) or not may_become_directory(target):
-        return write(path)
-    with failure_recorded(path):
-        autosign.check_key(path)
-        if not target.parent.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)  # as the writers of directories do
-        if not is_replaceable(target):
-            written = _with_nothing_older(Place(kind, str(target), ""), write)
-            return save_into_directory(target, kind, written, path)
-        with atomic.private_sibling(target) as private:
-            result = write_privately(private, write)
-            exchange.put_directory_in_place(
-                private,
-                target,
-                _replaced_in(Place(kind, str(target), "")),
-                finish=lambda: seal_written(Place(kind, str(atomic.pinned(private)), ""), path),
-            )
-            return result
-
-
-def _replaced_in(place: Place) -> Callable[[str], bool]:
-    """Which files of the directory at ``place`` are of the model before: those its seal lists, and
-    whatever has the name of a loader's file. The rest may be anything of the user's."""
-    names = {place.seal}
-    with contextlib.suppress(IntegrityError), open_set(place.directory, place, hold=False) as old:
-        if old.seal is not None:
-            listed = old.seal.statement.files
-            names |= {file_set.name_of(place, member.name) for member in listed}
-    return lambda name: name in names or ("/" not in name and place.kind.is_read(name))
-
-
-def _with_nothing_older(place: Place, write: Callable[[str], _Result]) -> Callable[[str], _Result]:
-    """``write``, and then what it left there of the model before: nobody wrote that now, and the
-    seal would vouch for it."""
-    replaced, top = _replaced_in(place), Path(place.directory)
-    older = {
-        file: _identity(file)
-        for file in top.rglob("*")
-        if not file.is_dir() and replaced(str(file.relative_to(top)))
-    }
-
-    def writing(where: str) -> _Result:
-        result = write(where)
-        for file, identity in older.items():
-            if _identity(file) == identity:
-                file.unlink(missing_ok=True)
-        return result
-
-    return writing
-
-
-def _identity(file: Path) -> tuple[int, ...]:
-    try:
-        found = file.lstat()
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
-
-
-def save_files_sealed(path: str, kind: Kind, write: Callable[[str], _Result]) -> _Result:
-    """Let ``write`` write a model of several files of one stem, seal it, and put it at ``path``.
-
-    The files are renamed into place one by one; a crash in between is made good by the next load.
-
-    Args:
-        path: the user's destination: an index of shards, or a checkpoint's prefix.
-        kind: what is written, not a whole directory.
-        write: writes the files at the path it is given, of the same base name.
-
-    Raises:
-        SigningError: it has to be signed and could not be; the destination is as it was.
-        OSError, and whatever ``write`` raises: the destination is as it was.
-    """
-    target = Path(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
-    if is_being_sealed(target) or not target.parent.is_dir():
-        return write(path)
-    with failure_recorded(path):
-        autosign.check_key(path)
-        with (
-            atomic.open_target(target, follow=False) as opened,
-            atomic.private_file(opened) as made,
-        ):
-            result = write_privately(made.path, write)
-            _seal_if_complete(Place(kind, made.pinned_folder, made.name), path)
-            commit.put_files_in_place(made, Place(kind, opened.folder, opened.name))
-            return result
-
-
-def save_into_directory(
-    target: Path, kind: Kind, write: Callable[[str], _Result], path: str
-) -> _Result:
-    """For a directory that cannot be replaced, only what is in it: no atomic way exists there.
-
-    Args:
-        path: what the user calls ``target``.
-    """
-    _log.warning(
-        "save %s: the directory cannot be replaced, so its files are overwritten in place; "
-        "a crash now would leave them damaged",
-        printable(str(target)),
-    )
-    # Never a new model with an old seal, however this ends.
-    (target / kind.seal).unlink(missing_ok=True)
-    result = write_privately(target, write)
-    seal_written(Place(kind, str(target), ""), path)
-    return result
+    seen: BaseException | None = error
+    for _ in range(20):
+        if isinstance(seen, OSError) and seen.errno in _NO_ROOM:
+            return seen
+        if isinstance(seen, OSError | RuntimeError) and "No space left on device" in str(seen):
+            return OSError(errno.ENOSPC, str(seen))
+        if seen is None:
+            return None
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 @settings.snapshot()
 def seal_written(place: Place, path: str) -> None:
-    """Seal a set that was written where it is, and record the save.
-
-    The user's model matters more than its seal: where none can be made the record says so, and
-    loads will say that the model has none.
+    """Seal a set that somebody else wrote where it is, and record the save.
 
     Args:
-        path: what the user calls it, or will.
+        path: what the user calls it.
 
     Raises:
         SigningError: it has to be signed and could not be.
         OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
-    name = place.stem or os.path.basename(os.path.abspath(place.directory))
-    try:
-        with file_set.open_directory(place) as files:
-            said = seal_writer.seal_set(files, subject=name, path=path)
-        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
-    except (AuditError, SigningError):
-        raise
-    except IntegrityError as error:
-        audit.record("save", path, outcome="unsealed", error=error)
-
-
-def _seal_if_complete(place: Place, path: str) -> None:
-    """A loader is given what the seal lists and nothing else: it has to be all there is.
-
-    TensorFlow lets objects bring savers of their own that write files we know nothing of.
-    """
-    # What cannot be opened cannot be sealed either, and sealing says why.
-    with contextlib.suppress(IntegrityError), file_set.open_directory(place) as found:
-        file_set.open_present(found)
-        others = [name for name in found.others if not private_directory.is_marker(name)]
-        if others:
-            why = f"'{file_set.shown(others[0])}' is of no known kind"
-            audit.record("save", path, outcome="unsealed", why=why)
-            return
-    seal_written(place, path)
-
-
-def write_privately(private: Path, write: Callable[[str], _Result], user_block: int = 0) -> _Result:
-    """Let ``write`` write at ``private``; what it calls in turn leaves sealing that to us."""
-    token = _reservation.set(Reservation(str(private), user_block))
-    try:
-        return write(str(private))
-    finally:
-        _reservation.reset(token)
-
-
-def is_being_sealed(target: Path) -> bool:
-    """Whether an outer save (tf_keras around TensorFlow's SavedModel around its checkpoint) has
-    begun and will seal ``target``, or the directory that it lies in."""
-    reservation = _reservation.get()
-    return reservation is not None and Path(reservation.path) in (target, *target.parents)
-
-
-def _is_inside_other_save(target: Path) -> bool:
-    """Whether ``target`` is one of the files that an outer save will seal together."""
-    return is_in_progress() and (is_being_sealed(target) or atomic.is_ours(target.parent))
-
-
-def is_replaceable(target: Path) -> bool:
-    """Whether another directory can be put in the place of ``target``."""
-    if _holds_working_directory(target) or not os.access(target.parent, os.W_OK):
-        return False
-    return not target.exists() or not exchange.holds_foreign_ground(target)
-
-
-def _holds_working_directory(target: Path) -> bool:
-    # A process whose working directory was replaced would find itself in a deleted one.
-    try:
-        return target.exists() and Path(os.getcwd()).is_relative_to(target)
-    except FileNotFoundError:
-        return False  # it is deleted already
-
-
-def may_become_directory(target: Path) -> bool:
-    """Whether ``target`` is a directory or nothing yet."""
-    return target.is_dir() or not os.path.lexists(target)
-
-
-def _write_and_seal(
-    made: atomic.PrivateFile,
-    write: Callable[[str], _Result],
-    user_block: int,
-    path: str,
-    beside: Path | None,
-) -> _Result:
-    """Write and seal; beside the file if it is to go, with its seal, where ``beside`` says."""
-    result = write_privately(made.path, write, user_block)
-    with settings.snapshot():
-        if beside is not None:
-            sidecars.write_beside(made, path)
-        else:
-            _seal(made, path)
-    return result
-
-
-def _seal(made: atomic.PrivateFile, path: str) -> None:
-    """Seal the file ``made``, and record the save to ``path``."""
-    fd = made.open_written()
-    try:
-        said = seal_writer.seal_in_place(fd, subject=made.target.name, path=path)
-    except (AuditError, SigningError):
-        raise
-    except IntegrityError as error:
-        # The user's model matters more than its seal; loads will say that it has none.
-        seal_writer.give_back_room(fd)
-        audit.record("save", path, outcome="unsealed", error=error)
-    else:
-        audit.record("save", path, outcome="ok", **audit.seal_facts(said))
-    finally:
-        os.close(fd)
-
-
-def _refuse_unwritable(target: Path, why: OSError) -> None:
-    """The directory cannot be written but perhaps the file can: no atomic way exists there."""
-    if not os.access(target, os.W_OK):
-        raise why
-    _log.warning(
-        "save %s: its directory cannot be written, so the file is overwritten in place; "
-        "a crash now would leave it damaged",
-        printable(str(target)),
-    )
-
-
-def _is_special(target: Path) -> bool:
-    try:
-        return not stat.S_ISREG(os.stat(target).st_mode)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+    record(path, seal_set.sealed(place, path))

@@ -26,23 +26,24 @@ from keras_integrity_hook.files import atomic
 from keras_integrity_hook.files.atomic import PrivateFile, Target
 from keras_integrity_hook.files.target import entry
 from keras_integrity_hook.saving import commit, settled
+from keras_integrity_hook.saving.steps import Outcome
 from keras_integrity_hook.sealing.statement import Statement
 
 # --- Saves ---------------------------------------------------------------------------------------
 
 
-def write_beside(made: PrivateFile, path: str) -> None:
+def seal_beside(made: PrivateFile, path: str) -> Outcome:
     """Write the seal of the model ``made`` beside it, to be put in place with it.
-
-    The user's model matters more than its seal: where none can be made the record of the save says
-    so, and loads will say that the model has none.
 
     Args:
         path: what the user calls the target; settings may differ from path to path.
 
+    Returns:
+        What the seal says, or the error for which there is none.
+
     Raises:
         SigningError: it has to be signed and could not be.
-        OSError: the disk is full, ... AuditError: see :func:`audit.record`.
+        OSError: the disk is full, ...
     """
     from keras_integrity_hook.saving import seal_writer
 
@@ -51,12 +52,11 @@ def write_beside(made: PrivateFile, path: str) -> None:
         _refuse_taken(made.target)
         seal = seal_writer.sidecar_for(fd, subject=made.target.name, path=path)
         _write_seal(_seal_of(made), seal.block, like=made.target.old or os.fstat(fd))
+        return seal.statement
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:
-        audit.record("save", path, outcome="unsealed", error=error)
-    else:
-        audit.record("save", path, outcome="ok", **audit.seal_facts(seal.statement))
+        return error
     finally:
         os.close(fd)
 
@@ -105,18 +105,25 @@ def overwrite(made: PrivateFile, path: str, *, reason: str) -> None:
     made.take_final_name()
     seal = _seal_of(made)
     has_seal = _is_written(seal)
-    if has_seal and seal.target.old is None:
+    if has_seal and seal.target.old is None and not _may_be_put(seal.target):
         has_seal = False
         why = "no seal can be put into its directory"
         audit.record("save", path, outcome="unsealed", why=why)
-    if not has_seal:
-        made.put_in_place(in_place=reason)
-        return
     # Never a new model with an old seal, however this ends: an empty one is refused.
-    flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    os.close(os.open(seal.name, flags, dir_fd=seal.target.directory))
+    is_stale = seal.target.old is not None and (has_seal or _is_sidecar(seal.target))
+    if is_stale:
+        flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(seal.name, flags, dir_fd=seal.target.directory))
     made.put_in_place(in_place=reason)
-    seal.put_in_place(in_place="")
+    if has_seal:
+        seal.put_in_place(in_place="")
+    elif is_stale and _may_be_put(seal.target):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(seal.name, dir_fd=seal.target.directory)
+
+
+def _may_be_put(target: Target) -> bool:
+    return os.access(".", os.W_OK, dir_fd=target.directory, effective_ids=True)
 
 
 def _seal_of(made: PrivateFile) -> PrivateFile:

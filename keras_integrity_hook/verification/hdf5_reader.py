@@ -24,7 +24,7 @@ def hdf5_over(file: VerifiedFile) -> Any:
         @property
         def filename(self) -> str:
             """The path; Keras tells shards apart by it."""
-            return str(file)
+            return file.path
 
         def close(self) -> None:
             super().close()
@@ -39,7 +39,7 @@ def hdf5_over(file: VerifiedFile) -> Any:
         # Where the image is none, this raises the OSError that Keras's callbacks wait for.
         opened = VerifiedHDF5(file, mode="r")
     try:
-        refuse_external(opened, str(file))
+        refuse_external(opened, file.path)
     except BaseException:
         opened.close()
         raise

@@ -16,7 +16,7 @@ from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
-from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.errors import ChecksumMismatchError, UnreadableFileError
 from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.sealing.content import FileContent
@@ -33,10 +33,12 @@ class Verified:
     Attributes:
         model: open; its content is what was checked.
         leases: what keeps writers out; those that are whole vouch for their files.
+        times: when the files of a set were last changed, in nanoseconds.
     """
 
     model: SealedModel
     leases: tuple[ReadLease, ...]
+    times: tuple[int, ...]
 
     @property
     def files(self) -> OpenSet:
@@ -53,11 +55,21 @@ class Verified:
     def check_again(self) -> None:
         """Check the content again if a lease was broken meanwhile.
 
+        A writer that waited for long enough may have put back what was there before; the time of
+        the last change tells.
+
         Raises:
             ChecksumMismatchError: a file was changed while it was being loaded.
         """
-        if not self.is_leased:
+        if self.is_leased:
+            return
+        with errors_of(self.model.path):
             digests.check_content(self.model)
+            if _times(self.model) != self.times:
+                raise ChecksumMismatchError(
+                    "a file was written to while it was being loaded",
+                    container=self.model.container,
+                )
 
     def release(self) -> None:
         """Let waiting writers go on; calling it again does nothing."""
@@ -87,12 +99,13 @@ def verify(model: SealedModel) -> Verified:
             leases.append(ReadLease(model.fd))
         else:
             model = _held_set(model, model.files, leases)
+        times = _times(model)
         with errors_of(model.path):
             digests.check_content(model)
     except BaseException:
         _release(leases)
         raise
-    return Verified(model, tuple(leases))
+    return Verified(model, tuple(leases), times)
 
 
 def no_room(model: SealedModel, error: OSError) -> UnreadableFileError:
@@ -143,6 +156,11 @@ def _read_only(fd: int) -> int:
     if os.path.isdir(LINKS):
         return os.open(f"{LINKS}/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     return os.dup(fd)
+
+
+def _times(model: SealedModel) -> tuple[int, ...]:
+    parts = model.files.parts if model.files is not None else ()
+    return tuple(os.fstat(part.fd).st_ctime_ns for part in parts if part.fd >= 0)
 
 
 def _release(leases: list[ReadLease]) -> None:

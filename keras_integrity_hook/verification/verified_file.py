@@ -22,8 +22,8 @@ from keras_integrity_hook.verification.holding import Verified
 class VerifiedFile(io.RawIOBase):
     """The original content of an open model as a read-only binary file.
 
-    It has no ``name``, so Keras never looks for its directory. ``str()`` gives the path, which is
-    what Keras decides by.
+    It has no ``name``, so Keras never looks for its directory. ``str()`` gives the path:
+    ``saving_lib.load_weights_only`` decides by that what it was given, and by nothing else.
 
     Attributes:
         path: as the user named it.

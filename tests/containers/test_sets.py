@@ -29,6 +29,7 @@ from keras_integrity_hook import (
 )
 from keras_integrity_hook.containers import file_set, kinds
 from keras_integrity_hook.files import exchange
+from keras_integrity_hook.files.atomic import PrivateFile
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.verification import verified_directory
@@ -666,9 +667,9 @@ def test_file_made_in_a_directory_while_it_is_saved_is_kept(
 ) -> None:
     swap = exchange._exchange
 
-    def late(one: Path, other: Path) -> bool:
-        (other / "events.log").write_text("late")
-        return swap(one, other)
+    def late(made: PrivateFile) -> bool:
+        Path(made.target.path, "events.log").write_text("late")
+        return swap(made)
 
     monkeypatch.setattr(exchange, "_exchange", late)
     keras.saving.save_model(build(keras, seed=3), folder, zipped=False)
@@ -683,7 +684,7 @@ def test_directory_that_cannot_be_exchanged_is_overwritten_in_place(
     (folder / "assets" / "words.txt").write_text("of the old model")
     unseal(folder)
     seal(folder)
-    monkeypatch.setattr(exchange, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(exchange, "_exchange", lambda made: False)
     second = build(keras, seed=3)
     keras.saving.save_model(second, folder, zipped=False)
     assert same_weights(keras.saving.load_model(folder), second)

@@ -271,6 +271,54 @@ def test_changes_made_at_once_are_all_kept(user_file: Path) -> None:
     assert sorted(trust_store.store().revoked_models) == roots
 
 
+def test_what_an_editor_writes_meanwhile_is_not_lost(
+    user_file: Path, key: PublicKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editor takes no lock; a revocation that it has just written must count."""
+    let_trust("alice", key)
+    check = trust_edit._check
+
+    def edited_meanwhile(after: bytes, path: str) -> None:
+        check(after, path)
+        with user_file.open("a") as file:
+            file.write(f'\n[[revoked_models]]\nroot = "{ID}"\n')
+
+    monkeypatch.setattr(trust_edit, "_check", edited_meanwhile)
+    with pytest.raises(SigningError, match="changed meanwhile"):
+        trust_edit.remove_key(str(user_file), "alice")
+    assert list(trust_store.store().revoked_models) == [ID]
+    assert [one.name for one in trust_store.store().keys] == ["alice"]
+    assert os.listdir(user_file.parent) == ["trust.toml"]
+
+
+def test_a_read_only_trust_file_is_not_replaced(user_file: Path, key: PublicKey) -> None:
+    if not os.geteuid():
+        pytest.skip("root may write it all the same")
+    let_trust("alice", key)
+    user_file.chmod(0o444)
+    with pytest.raises(SigningError, match="cannot be changed"):
+        trust_edit.remove_key(str(user_file), "alice")
+
+
+def test_a_file_that_was_swapped_for_another_is_not_replaced(
+    user_file: Path, tmp_path: Path, key: PublicKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_trust("alice", key)
+    (tmp_path / "other").write_text(user_file.read_text())
+    read = trust_edit._read
+
+    def swapped(path: str) -> bytes | None:
+        found = read(path)
+        if (tmp_path / "other").exists():
+            os.replace(tmp_path / "other", user_file)
+        return found
+
+    monkeypatch.setattr(trust_edit, "_read", swapped)
+    with pytest.raises(SigningError, match="cannot be changed"):
+        trust_edit.remove_key(str(user_file), "alice")
+    assert "alice" in user_file.read_text()
+
+
 # The machine's file
 
 ASK = """

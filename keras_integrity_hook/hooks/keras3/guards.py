@@ -21,6 +21,7 @@ from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.hooks.keras3 import inline
 from keras_integrity_hook.hooks.keras3.paths import kept_in_place, open_file, open_path
 from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import in_progress
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import hdf5_reader
 
@@ -104,7 +105,7 @@ def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
     if instance.archive:
         if mode == "r":
             _refuse_unverified_archive(instance.archive)
-    elif mode != "w" or type(instance).__name__ == "H5IOStore" or save.is_in_progress():
+    elif mode != "w" or type(instance).__name__ == "H5IOStore" or in_progress.is_saving():
         # Not what a store of shards opens again after it was closed, to add to it.
         source = location.of(bound["path_or_io"], location.PYTHON)
     return inline.hdf5(source, mode, lambda: wrapped(*args, **kwargs))
@@ -162,7 +163,7 @@ def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
     def write(where: str) -> Any:
         import h5py
 
-        with h5py.File(where, mode="w", userblock_size=save.user_block_for(where)) as opened:
+        with h5py.File(where, mode="w", userblock_size=in_progress.user_block_for(where)) as opened:
             return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
     return save.save_sealed(path, write, user_block=weights.user_block(bound["model"]))

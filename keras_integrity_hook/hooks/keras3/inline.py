@@ -18,8 +18,7 @@ from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.borrowing import StandIn
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
-from keras_integrity_hook.saving import on_close
-from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.saving import in_progress, on_close
 from keras_integrity_hook.verification import hdf5_reader
 from keras_integrity_hook.verification.verified_file import VerifiedFile
 
@@ -35,7 +34,7 @@ class VerifiedPath(str):
 
     def __new__(cls, file: VerifiedFile) -> VerifiedPath:
         """Take ``file`` along."""
-        made = super().__new__(cls, f"{file}\0.keras")
+        made = super().__new__(cls, f"{file.path}\0.keras")
         made.file = file
         return made
 
@@ -95,9 +94,9 @@ def hdf5(source: Location | None, mode: str, otherwise: Callable[[], Any]) -> An
         return _refusing_links(otherwise())
     if source is None or source.kind is not Kind.PATH:
         return otherwise()
-    if mode == "w" and not save.is_in_progress():
+    if mode == "w" and not in_progress.is_saving():
         return on_close.hdf5_sealed_on_close(source.path)
-    room = save.user_block_for(source.path) if mode == "w" else 0
+    room = in_progress.user_block_for(source.path) if mode == "w" else 0
     if not room:
         return otherwise()
     import h5py

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Something done as another user, or where other things are mounted: in a forked child."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import pytest
+
+_NEW_MOUNTS = 0x00020000  # CLONE_NEWNS (clone(2))
+
+
+def as_user(uid: int, work: Callable[[], None], *, groups: Sequence[int] = ()) -> None:
+    """Do ``work`` as the user and group ``uid``; what it raises is raised here."""
+
+    def become() -> None:
+        os.setgroups(list(groups))
+        os.setgid(uid)
+        os.setuid(uid)
+        os.umask(0o022)
+        work()
+
+    _in_child(become)
+
+
+def in_mount_namespace(commands: Sequence[Sequence[str]], work: Callable[[], None]) -> None:
+    """Do ``work`` after mounting with ``commands`` where nobody else sees it.
+
+    Skips the test where a mount is not to be had.
+    """
+    script = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x20000) != 0)"
+    if subprocess.run([sys.executable, "-S", "-c", script], check=False).returncode:
+        pytest.skip("a mount namespace is not to be had")
+
+    def mounted() -> None:
+        ctypes.CDLL(None).unshare(_NEW_MOUNTS)
+        for command in [["mount", "--make-rprivate", "/"], *commands]:
+            subprocess.run(command, check=True)
+        work()
+
+    _in_child(mounted)
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        _run(work, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    assert answer, "the child was killed"
+    error = pickle.loads(answer)
+    if error is not None:
+        raise error
+
+
+def _run(work: Callable[[], None], writer: int) -> NoReturn:
+    error: BaseException | None = None
+    try:
+        work()
+    except BaseException as raised:
+        traceback.print_exc()
+        error = raised
+    try:
+        answer = pickle.dumps(error)
+    except Exception:
+        answer = pickle.dumps(AssertionError(repr(error)))
+    os.write(writer, answer)
+    os._exit(0)
