@@ -55,7 +55,7 @@ def sign(
     Raises:
         SigningError: the key or the certificates cannot be used, or the bundle not be written.
         UnreadableFileError: the model cannot be read, or has links in it.
-        LimitExceededError, NotAModelError, DamagedFileError: see :func:`inventory.opened`.
+        LimitExceededError, NotAModelError, DamagedFileError: see :func:`resources.opened`.
         AuditError: it could not be recorded, and has to be; nothing was written.
     """
     target = output or vouching.places(path)[0]
