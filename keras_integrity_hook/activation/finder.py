@@ -40,6 +40,7 @@ WATCHED: frozenset[str] = frozenset(
         "tf_keras.src.saving.legacy.hdf5_format",
         "tf_keras.src.saving.legacy.saved_model.load",
         "tf_keras.src.saving.legacy.saved_model.save",
+        "tf_keras.src.utils.data_utils",
         "keras_hub",
         "keras_hub.src.models.backbone",
         "keras_hub.src.models.task",
@@ -56,6 +57,14 @@ WATCHED: frozenset[str] = frozenset(
         "tensorflow.python.checkpoint.checkpoint_management",
         "tensorflow.python.training.checkpoint_utils",
         "tensorflow.python.training.py_checkpoint_reader",
+        "tensorflow.python.training.saver",
+        "tensorflow.lite.python.lite",
+        "tensorflow.python.keras.saving.hdf5_format",
+        "tensorflow.python.keras.saving.saved_model.load",
+        "tensorflow.python.keras.saving.saved_model.save",
+        "tensorflow.python.keras.saving.saved_model_experimental",
+        "tensorflow.python.keras.engine.training",
+        "tensorflow.python.keras.utils.data_utils",
     }
 )
 _OURS = __name__.partition(".")[0] + "."

@@ -10,7 +10,7 @@ from keras_integrity_hook.hooks import opt_out, table
 from keras_integrity_hook.hooks.keras3 import targets as keras3
 from keras_integrity_hook.hooks.keras_hub import targets as keras_hub
 from keras_integrity_hook.hooks.table import TargetState
-from keras_integrity_hook.hooks.tensorflow import checkpoint_targets
+from keras_integrity_hook.hooks.tensorflow import checkpoint_targets, keras_targets
 from keras_integrity_hook.hooks.tensorflow import targets as tensorflow
 from keras_integrity_hook.hooks.tf_keras import targets as tf_keras
 
@@ -20,13 +20,24 @@ HOSTS = (
     tf_keras.HOST,
     tensorflow.HOST,
     checkpoint_targets.HOST,
+    keras_targets.HOST,
 )
 
 NOT_SUPPORTED = (
     ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),
     ("KerasHub presets from a hub", "fetched a file at a time; the weights alone are checked"),
-    ("TensorFlow Serving, tf.lite converters, C++ loaders", "they read the disk outside of Python"),
-    ("TensorFlow 1's Saver, init_from_checkpoint, raw restore ops", "they hold paths, not models"),
+    (
+        "TensorFlow Serving, tf.lite.Interpreter, C++ loaders",
+        "they read the disk outside of Python",
+    ),
+    ("raw restore ops of TensorFlow", "they hold paths, not models"),
+    ("init_from_checkpoint, import_meta_graph", "read later or in pieces; refused where required"),
+    ("what TensorFlow 1's Saver saves", "has no seal until 'keras-integrity seal' gives it one"),
+    (
+        "TensorFlow's command line tools",
+        "start-up files reach them, but they read pieces of models",
+    ),
+    ("streams of the program's own, archives that get_file unpacks", "no file of a model is named"),
     ("KerasHub's configuration and tokenizer from hf://, kaggle://", "downloaded file by file"),
     ("ONNX, OpenVINO, LiteRT and torch exports", "written only; other programs read them"),
     ("h5py, numpy and zipfile used directly", "they are not loaders of models"),

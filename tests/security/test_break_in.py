@@ -294,13 +294,13 @@ def _swap_directory_of(where: str, put: Callable[[Path], object]) -> None:
     put(private / Path(where).name)
 
 
-def _evil_directory(path: Path) -> None:
+def _directory(path: Path, text: str = "evil") -> None:
     path.mkdir()
-    (path / "config.json").write_text("evil")
+    (path / "config.json").write_text(text)
 
 
-def _evil_shards(path: Path) -> None:
-    path.write_text('{"weight_map": {}}')
+def _shards(path: Path, text: str = "evil") -> None:
+    path.write_text(f'{{"weight_map": {{}}, "metadata": "{text}"}}')
 
 
 @pytest.mark.parametrize("store", ["embedded", "sidecar"])
@@ -330,8 +330,8 @@ def test_save_signs_no_file_that_somebody_puts_in_its_way(
 @pytest.mark.parametrize(
     ("kind", "save_with", "name", "put"),
     [
-        (KERAS_DIRECTORY, guard_save.save_directory_sealed, "m", _evil_directory),
-        (KERAS_SHARDS, guard_save.save_files_sealed, "m.weights.json", _evil_shards),
+        (KERAS_DIRECTORY, guard_save.save_directory_sealed, "m", _directory),
+        (KERAS_SHARDS, guard_save.save_files_sealed, "m.weights.json", _shards),
     ],
 )
 def test_save_signs_no_set_that_somebody_puts_in_its_way(
@@ -341,13 +341,14 @@ def test_save_signs_no_set_that_somebody_puts_in_its_way(
     target.parent.mkdir()
 
     def write(where: str) -> None:
-        put(Path(where))
+        put(Path(where), "genuine")
         _swap_directory_of(where, put)
 
     with contextlib.suppress(OSError, kih.SealWriteError):
         save_with(str(target), kind, write)
-    sealed = [path for path in target.parent.rglob("*") if path.name.endswith(".seal")]
-    assert all("moved" in path.parts for path in sealed)
+    for seal in target.parent.rglob("*.seal"):
+        beside = [file for file in seal.parent.iterdir() if file.suffix == ".json"]
+        assert all("genuine" in file.read_text() for file in beside)
 
 
 def preset_with(tmp_path: Path, weights: str) -> Path:

@@ -200,5 +200,6 @@ def may_overwrite(wrapped: Function, path: str) -> bool:
     The original would not ask: nothing is at the private path it is given.
     """
     package = wrapped.__module__.partition(".")[0]
-    utilities = importlib.import_module(f"{package}.src.utils.io_utils")
+    keras = "tensorflow.python.keras" if package == "tensorflow" else f"{package}.src"
+    utilities = importlib.import_module(f"{keras}.utils.io_utils")
     return bool(utilities.ask_to_proceed_with_overwrite(path))

@@ -103,6 +103,25 @@ def restoring(wrapped: Function, args: Args, kwargs: Kwargs, argument: str, sour
         return status
 
 
+def restore_by_name(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``Saver.restore`` of TensorFlow 1: reads everything before it returns."""
+    path = _unverified(wrapped, args, kwargs, "save_path")
+    if path is None:
+        return wrapped(*args, **kwargs)
+    source = checkpoint_at(path)
+    if source is None:
+        if not os.path.lexists(path) and not glob.glob(path):
+            # The original's words. It is not asked: it might find what has appeared meanwhile.
+            raise ValueError(f"The passed save_path is not a valid checkpoint: {path}")
+        _admit_version_1(path)
+        return wrapped(*args, **kwargs)
+    with load.verified_set(source.path, source.place) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        where = os.path.join(checked.path, source.below)
+        return calls.call_with(wrapped, args, kwargs, save_path=where)
+
+
 def open_reader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``NewCheckpointReader``: opens the index now, and data when it is asked for it."""
     path = calls.path_to_load(wrapped, args, kwargs, "filepattern")

@@ -58,6 +58,19 @@ def init_v1_loader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
         return checked.outlive(instance)
 
 
+def convert_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``TFLiteConverter.from_saved_model``: loads the model now; C++ reads it again to convert."""
+    path = _unverified(wrapped, args, kwargs, "saved_model_dir")
+    if path is None:
+        return wrapped(*args, **kwargs)
+    with load.verified_set(path, Place(SAVED_MODEL, path, "")) as checked:
+        if checked is None:
+            return wrapped(*args, **kwargs)
+        converter = calls.call_with(wrapped, args, kwargs, saved_model_dir=checked.path)
+        checked.outlive(converter)
+        return converter
+
+
 def init_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_SavedModelBuilder``: note the directory that :func:`save_v1_builder` has to seal."""
     wrapped(*args, **kwargs)
@@ -74,9 +87,11 @@ def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs
     return written
 
 
-def _unverified(wrapped: Function, args: Args, kwargs: Kwargs) -> str | None:
+def _unverified(
+    wrapped: Function, args: Args, kwargs: Kwargs, argument: str = "export_dir"
+) -> str | None:
     """The path of a local SavedModel that is not one of our own checked copies."""
-    path = calls.path_to_load(wrapped, args, kwargs, "export_dir")
+    path = calls.path_to_load(wrapped, args, kwargs, argument)
     if path is None or verified_directory.is_verified(path):
         return None
     refuse_missing(path)

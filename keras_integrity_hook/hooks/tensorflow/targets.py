@@ -2,7 +2,7 @@
 """What of TensorFlow's SavedModel API is wrapped.
 
 The innermost Python functions: ``tf.saved_model.load`` and ``save``, Keras's ``export`` and
-``TFSMLayer`` come through them. Loaders in C++ (TensorFlow Serving, the TFLite converter) read the
+``TFSMLayer`` come through them. Loaders in C++ (TensorFlow Serving, TFLite's interpreter) read the
 disk themselves and cannot be guarded from Python; ``keras-integrity verify`` checks for them.
 """
 
@@ -12,6 +12,7 @@ from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.table import Host, Target
 from keras_integrity_hook.hooks.tensorflow import saved_model as guards
 
+_LITE = "tensorflow.lite.python.lite"
 _MODEL = "tensorflow.python.saved_model"
 _LOAD = with_fallback(guards.load_saved_model, "export_dir", returned=lambda model: {"root": model})
 
@@ -22,6 +23,9 @@ TARGETS = (
     Target(f"{_MODEL}.loader_impl", "SavedModelLoader.__init__", guards.init_v1_loader),
     Target(f"{_MODEL}.builder_impl", "_SavedModelBuilder.__init__", guards.init_v1_builder),
     Target(f"{_MODEL}.builder_impl", "_SavedModelBuilder.save", guards.save_v1_builder),
+    # The converter to TFLite, of TensorFlow 2 and of TensorFlow 1
+    Target(_LITE, "TFLiteConverterV2.from_saved_model", guards.convert_saved_model),
+    Target(_LITE, "TFLiteConverter.from_saved_model", guards.convert_saved_model),
 )
 
 HOST = Host("tensorflow", TARGETS, "tensorflow.python.framework.versions")

@@ -44,31 +44,34 @@ def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 
 
 def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``legacy.save.load_weights``: HDF5 opened inline, a checkpoint, or a SavedModel's."""
+    """``legacy.save.load_weights``, and the method it was: HDF5 opened inline, a checkpoint, or a
+    SavedModel's."""
     path = calls.path_to_load(wrapped, args, kwargs)
     if path is None or path.endswith(_HDF5_SUFFIXES):
-        return weights.all_or_nothing(wrapped, args, kwargs)
+        return weights.all_or_nothing(wrapped, args, kwargs, model=instance)
     source = checkpoints.checkpoint_at(path) or checkpoints.saved_model_at(path)
     if source is None:  # HDF5 under another name, or nothing
-        return weights.all_or_nothing(wrapped, args, kwargs)
+        return weights.all_or_nothing(wrapped, args, kwargs, model=instance)
     return checkpoints.restoring(wrapped, args, kwargs, "filepath", source)
 
 
 @names_model
 def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``legacy.save.save_weights``: HDF5 opened inline; checkpoints are TensorFlow's business."""
+    """``legacy.save.save_weights``, and the method it was: HDF5 opened inline; checkpoints are
+    TensorFlow's business."""
     path = calls.path_argument(wrapped, args, kwargs)
     bound = calls.bind(wrapped, args, kwargs)
     if path is None or not _is_hdf5(path, bound.get("save_format")):
         return wrapped(*args, **kwargs)
+    model = bound["model"] if instance is None else instance
     if not bound.get("overwrite", True) and os.path.isfile(path):
-        bound["model"]._assert_weights_created()  # before the question, as the original does
+        model._assert_weights_created()  # before the question, as the original does
         if not guards.may_overwrite(wrapped, path):
             return None
     return save.save_sealed(
         path,
         lambda where: calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True),
-        user_block=weights.user_block(bound["model"]),
+        user_block=weights.user_block(model),
     )
 
 

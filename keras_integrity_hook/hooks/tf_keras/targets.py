@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks.decorators import with_fallback
+from keras_integrity_hook.hooks.keras3 import downloads, inline
 from keras_integrity_hook.hooks.keras3 import guards as keras3_guards
-from keras_integrity_hook.hooks.keras3 import inline
 from keras_integrity_hook.hooks.table import Host, Target
 from keras_integrity_hook.hooks.tf_keras import guards
 
@@ -49,6 +49,8 @@ TARGETS = (
     # SavedModels: TensorFlow's, with a file of Keras's own in them
     Target(f"{_MODEL}.load", "load", guards.load_saved_model),
     Target(f"{_MODEL}.save", "save", guards.save_saved_model),
+    # get_file
+    Target("tf_keras.src.utils.data_utils", "urlretrieve", downloads.retrieve),
 )
 
 HOST = Host("tf_keras", TARGETS, "tf_keras.src", oldest=(2, 16))
