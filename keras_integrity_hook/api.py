@@ -142,9 +142,11 @@ def reseal(path: Location, *, reason: str) -> Report:
 
     with opened(path) as model:
         if model.seal is None:
-            error = UnsealedModelError("the model has no seal to replace", path=model.path)
-            error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
-            raise error
+            raise UnsealedModelError(
+                "the model has no seal to replace",
+                path=model.path,
+                remedy="Seal it with 'keras-integrity seal PATH'.",
+            )
         algorithm = settings.at(model.path).algorithm
         with provenance.resealing(reason, model.seal.statement.root):
             rewrite.put_seal(model, algorithm, settled.store_of(model.seal), "reseal")
