@@ -81,8 +81,8 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
     _refuse_unvouched(model, attestation, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
     # file may change.
-    said = (attestation.seal if model.seal is None else model.seal).statement
-    _verify(demands, said, attestation.signers, (said.root, *attestation.roots))
+    statement = (attestation.seal if model.seal is None else model.seal).statement
+    _verify(demands, statement, attestation.signers, (statement.root, *attestation.roots))
     return model.with_seal(attestation.seal, attestation.content), _names(attestation.signers)
 
 
@@ -100,11 +100,14 @@ def _refuse_unvouched(model: ModelFile, attestation: Attestation, demands: Setti
 
 
 def _verify(
-    demands: Settings, said: Statement, signers: tuple[Signer, ...], roots: tuple[str, ...] = ()
+    demands: Settings,
+    statement: Statement,
+    signers: tuple[Signer, ...],
+    roots: tuple[str, ...] = (),
 ) -> None:
     """Hold what is known against ``demands``; ``roots`` are all that it may be recalled by."""
-    roots = roots or (said.root,)
-    found = Evidence(said, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
+    roots = roots or (statement.root,)
+    found = Evidence(statement, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
     checks.from_settings(demands).verify(found)
 
 
