@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -25,6 +24,7 @@ from keras_integrity_hook.saving import into_directory, on_close
 from keras_integrity_hook.saving import pipeline as guard_save
 from keras_integrity_hook.sealing import canonical
 from keras_integrity_hook.verification import digests
+from tests.support.attacks import attacked_by
 from tests.support.model_kinds import export, save
 from tests.support.signers import let_trust, make_key
 
@@ -64,16 +64,9 @@ def policy(home: Path) -> Path:
 def turned(link: Path, targets: list[Path]) -> Iterator[None]:
     """Let another process turn ``link`` to each of ``targets`` as fast as it can."""
     link.symlink_to(targets[0])
-    command = [sys.executable, "-S", "-c", _TURN_LINK, str(link), *map(str, targets)]
-    attacker = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        assert attacker.stdout is not None
-        assert attacker.stdout.readline() == b"ready\n"
+    command = (sys.executable, "-S", "-c", _TURN_LINK, str(link), *map(str, targets))
+    with attacked_by(*command):
         yield
-        assert attacker.poll() is None, "the attacker died, so nothing was attacked"
-    finally:
-        attacker.kill()
-        attacker.communicate()
 
 
 def loads_of(load: Callable[[], Any]) -> Iterator[Any]:
