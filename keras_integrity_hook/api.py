@@ -6,25 +6,36 @@ What only some of them need is imported by those: ``keras-integrity verify`` is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace as replaced
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
-from keras_integrity_hook.containers.opening import open_set
+from keras_integrity_hook.containers.opening import (
+    open_archive_alone,
+    open_archive_around_seal,
+    open_set,
+)
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
+    DamagedFileError,
     IntegrityError,
+    IntegrityWarning,
+    SealWriteError,
     UnsealedModelError,
     printable,
 )
+from keras_integrity_hook.files import atomic
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
 from keras_integrity_hook.saving import commit, settled
+from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Store
 from keras_integrity_hook.verification import digests, pinning
 
@@ -124,8 +135,10 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
 def reseal(path: Location, *, reason: str) -> Report:
     """Replace the seal of a model that was changed on purpose by one over what it is now.
 
-    The new seal says why, and the root that the old one stated. It takes over nothing else: name
-    and version come from the settings or :func:`provenance`, and older signatures go.
+    What was appended to an archive, or is its comment, is no part of the model and is put into
+    ``<file>.appended``. The new seal says why, and the root that the old one stated. It takes over
+    nothing else: name and version come from the settings or :func:`provenance`, and older
+    signatures go.
 
     Args:
         path: as in :func:`verify`; whether the content matches its seal does not matter.
@@ -140,11 +153,11 @@ def reseal(path: Location, *, reason: str) -> Report:
     """
     from keras_integrity_hook.saving import provenance, rewrite
 
-    with opened(path) as model:
+    with _opened_to_mend(path) as model:
         if model.seal is None:
-            error = UnsealedModelError("the model has no seal to replace", path=model.path)
-            error.default_remedy = "Seal it with 'keras-integrity seal PATH'."
-            raise error
+            remedy = "Seal it with 'keras-integrity seal PATH'."
+            cause = "the model has no seal to replace"
+            raise UnsealedModelError(cause, path=model.path, remedy=remedy)
         algorithm = settings.at(model.path).algorithm
         with provenance.resealing(reason, model.seal.statement.root):
             rewrite.put_seal(model, algorithm, settled.store_of(model.seal), "reseal")
@@ -154,6 +167,9 @@ def reseal(path: Location, *, reason: str) -> Report:
 def unseal(path: Location) -> Report:
     """Take the seal out again, or away: what is left is the original content, byte for byte.
 
+    What another program appended to an archive, or wrote into its comment, is put into
+    ``<file>.appended``; members that it added stay.
+
     Raises:
         UnsealedModelError: there is none.
         SealWriteError: the copy could not be written; the file is as it was.
@@ -161,7 +177,7 @@ def unseal(path: Location) -> Report:
     """
     from keras_integrity_hook.saving import rewrite
 
-    with opened(path) as model:
+    with _opened_to_mend(path) as model:
         if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to take out", path=model.path)
         rewrite.take_out(model)
@@ -203,6 +219,56 @@ def opened(path: Location) -> ModelFile:
     """The model at ``path``, once what is left of a save is in order; raises as :func:`inspect`."""
     name = os.fsdecode(path)
     return _opened_as(name, recognition.recognise(name))
+
+
+def _opened_to_mend(path: Location) -> ModelFile:
+    """As :func:`opened`; where somebody added something to a sealed archive, the archive.
+
+    What was appended is kept in a file of its own beside it, and members that were added stay.
+    """
+    name = os.fsdecode(path)
+    try:
+        return opened(name)
+    except DamagedFileError as error:
+        if os.path.isdir(name):
+            raise
+        with contextlib.suppress(DamagedFileError):
+            return open_archive_around_seal(name)
+        try:
+            model, extra = open_archive_alone(name)
+        except DamagedFileError:
+            raise error from None
+        if model.seal is None:
+            model.close()
+            raise
+        try:
+            kept = _keep_appended(extra.content(model.fd), name)
+        except BaseException:
+            model.close()
+            raise
+        notices.warn(f"{name}: {error.cause}, which is in {kept} from now on", IntegrityWarning)
+        return model
+
+
+def _keep_appended(content: Content, name: str) -> str:
+    """Write what was appended to the model ``name`` beside it; the path.
+
+    Raises:
+        SealWriteError: there is a file of that name already, or it cannot be written.
+    """
+    path = os.path.realpath(name) + ".appended"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with atomic.open_target(path) as target:
+            fd = os.open(target.name, flags, 0o600, dir_fd=target.directory)
+        try:
+            copy_content(content, fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        cause = f"what was appended cannot be put into {path} ({error.strerror})"
+        raise SealWriteError(cause, path=name) from error
+    return path
 
 
 def _opened_as(name: str, place: Place | None) -> ModelFile:

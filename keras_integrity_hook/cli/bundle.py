@@ -91,13 +91,13 @@ def verify(
     Whom to trust is what the trust files say, unless a key or certificates are given. A key that
     is revoked there counts for nothing either way.
     """
-    from keras_integrity_hook.detached.full_check import review
+    from keras_integrity_hook.detached.full_check import check_all
 
     if public_key and certificates:
         raise click.UsageError(_key_or_roots)
     try:
         store = _trusted(public_key, certificates)
-        found = review(path, store, datetime.now(UTC), bundle=where)
+        found = check_all(path, store, datetime.now(UTC), bundle=where)
     except IntegrityError as error:
         output.failed("bundle verify", error, as_json=as_json)
     facts = {"bundle": found.bundle, "files": found.files, "model": found.model}
@@ -110,7 +110,7 @@ def verify(
 
 
 def _trusted(public_key: str | None, certificates: str | None) -> TrustStore:
-    from keras_integrity_hook.detached.certificates import of
+    from keras_integrity_hook.detached.certificates import of_root
     from keras_integrity_hook.signing import keys, trust_store
     from keras_integrity_hook.signing.trust_file import TrustedKey, TrustedRoot
 
@@ -124,7 +124,7 @@ def _trusted(public_key: str | None, certificates: str | None) -> TrustStore:
         return store._replace(keys=(given,), certificates=(), identities=())
     if certificates:
         roots = TrustedRoot(certificates, _text(certificates), source=certificates)
-        of(roots)  # a mistake is told before anything is compared
+        of_root(roots)  # a mistake is told before anything is compared
         return store._replace(keys=(), certificates=(roots,), identities=())
     return store
 

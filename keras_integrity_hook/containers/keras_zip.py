@@ -101,7 +101,11 @@ def _not_at_its_end(fd: int, size: int, cause: str) -> DamagedFileError:
     found = appended.find(fd, size)
     if found is None:
         return DamagedFileError(cause)
-    remedy = f"If you need them, keep them elsewhere: the archive is the first {found.start} bytes."
+    remedy = (
+        f"The archive is the first {found.start} bytes; keep the rest elsewhere. If it has a seal, "
+        "'keras-integrity unseal PATH' does that, and so does 'keras-integrity reseal --reason "
+        "TEXT PATH', which seals it anew: what was appended is in PATH.appended then."
+    )
     return DamagedFileError(str(found), remedy=remedy)
 
 

@@ -7,7 +7,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from keras_integrity_hook.containers import appended, file_set, hdf5, keras_zip, kinds, sidecar
+from keras_integrity_hook.containers import (
+    added_members,
+    appended,
+    file_set,
+    hdf5,
+    keras_zip,
+    kinds,
+    sidecar,
+)
 from keras_integrity_hook.containers.appended import Appended
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
@@ -98,6 +106,24 @@ def open_archive_alone(name: str) -> tuple[ModelFile, Appended]:
             found = layout.block
             seal = None if found is None else _decode(found, layout.container, layout.block_offset)
             return single_file(name, fd, layout.container, layout.content).under(seal), extra
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def open_archive_around_seal(name: str) -> ModelFile:
+    """Open the archive ``name``, in which members were added behind the seal; likewise.
+
+    Raises:
+        DamagedFileError: none were. IntegrityError: see :func:`open_model`.
+    """
+    fd = open_regular(name)
+    try:
+        with errors_of(name):
+            layout = added_members.layout_of(fd, os.fstat(fd).st_size)
+            assert layout.block is not None
+            seal = _decode(layout.block, layout.container, layout.block_offset)
+            return single_file(name, fd, layout.container, layout.content).with_seal(seal)
     except BaseException:
         os.close(fd)
         raise
@@ -209,13 +235,15 @@ def locate(fd: int, size: int) -> Layout:
     if not head:
         raise NotAModelError("the file is empty")
     if head.startswith(b"version https://git-lfs"):
-        error = NotAModelError("this is a Git-LFS pointer, not the model it points to")
-        error.default_remedy = "Run 'git lfs pull' to fetch the model itself."
-        raise error
+        cause = "this is a Git-LFS pointer, not the model it points to"
+        raise NotAModelError(cause, remedy="Run 'git lfs pull' to fetch the model itself.")
     if hdf5.recognises(head):
         return hdf5.locate(fd, size)
     if keras_zip.recognises(head):
-        return keras_zip.locate(fd, size)
+        try:
+            return keras_zip.locate(fd, size)
+        except DamagedFileError as error:
+            raise added_members.explained(fd, size, error) from None
     raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 

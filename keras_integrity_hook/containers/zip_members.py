@@ -31,8 +31,9 @@ _KNOWN_FLAGS = 0x0006 | _HAS_DESCRIPTOR | _IN_UTF8  # 0x0006: how hard the compr
 _STORED, _METHODS = 0, (0, 8, 12, 14)  # with deflate, bzip2 and LZMA, which zipfile reads
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _DOS_DIRECTORY = 0x10
-# Backslash and drive are separators to some readers, and unzip rewrites control characters.
-_ODD_NAME = re.compile(r"[\0-\x1f\x7f\\]|^[A-Za-z]:|^/")
+# Control characters, which unzip rewrites; backslash and drive, which separate for some readers;
+# and a step that is empty or made of dots, which a leading slash makes, too.
+_ODD_NAME = re.compile(r"[\0-\x1f\x7f\\]|^[A-Za-z]:|(?:^|/)\.{0,2}(?:/|$)")
 
 
 class Entry(NamedTuple):
@@ -109,10 +110,9 @@ def _refuse_odd_name(entry: Entry) -> None:
         name = entry.name.decode("utf-8" if entry.flags & _IN_UTF8 else "ascii")
     except UnicodeDecodeError:
         raise DamagedFileError("the name of a member of the archive has two readings") from None
-    steps = name.removesuffix("/").split("/")
-    if len(steps) > LIMITS.set_depth + 2:
+    if name.count("/") > LIMITS.set_depth + 2:
         raise LimitExceededError("a member of the archive is nested too deeply")
-    if _ODD_NAME.search(name) or any(step in ("", ".", "..") for step in steps):
+    if _ODD_NAME.search(name.removesuffix("/")):
         raise DamagedFileError("the name of a member of the archive is not a plain relative path")
 
 
@@ -197,6 +197,8 @@ def _widened(extra: bytes, *fields: int) -> list[int]:
     there is one, others only where a 32-bit field sends them there.
     """
     values = list(fields)
+    if not extra and _MASK32 not in fields:
+        return values
     wide = _zip64_field(extra)
     wanted = [index for index, value in enumerate(values) if value == _MASK32]
     if len(wide) != 8 * len(wanted):

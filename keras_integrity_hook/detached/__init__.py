@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detached signatures of OpenSSF Model Signing: read, written, and asked for at a load."""
+"""Detached signatures of OpenSSF Model Signing: written, checked, and asked for at a load."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ else:  # for those who look annotations up at run time
     ModelFile = Attestation = object
 
 
-def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:
-    """See :func:`attest.beside`, which is imported where a signature is required and no sooner."""
+def attestation_for(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:
+    """As :func:`vouching.attestation_for`, importing it only where a signature is required."""
     from keras_integrity_hook.detached import vouching
 
-    return vouching.beside(model, at=at, machine_only=machine_only)
+    return vouching.attestation_for(model, at=at, machine_only=machine_only)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose signature is on a bundle: that of a key, of a certificate's holder, or of an identity.
 
-What a signature is checked with comes from the trust store; the bundle says only which of it to
-try. A revoked key counts for nothing, in a certificate too.
+The keys and roots that a signature is checked with come from the trust store alone; the bundle only
+hints at which of them to try. A revoked key counts for nothing, not even in a certificate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keras_integrity_hook.detached import bundle as bundles
 from keras_integrity_hook.detached import certificates
 from keras_integrity_hook.detached.bundle import Bundle, Method, Verified
-from keras_integrity_hook.errors import NotSignedError, SigningError, printable
+from keras_integrity_hook.errors import NotSignedError, SigningError
 from keras_integrity_hook.sealing import envelope
 from keras_integrity_hook.signing import keys, trust_store
 from keras_integrity_hook.signing.keys import PublicKey
@@ -59,9 +59,9 @@ def hint_of(key: PublicKey) -> str:
 
 def _by_key(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
     data = envelope.pae(bundle.payload)
-    fitting = _fitting(bundle, store)
+    candidates = _candidates(bundle, store)
     signed = [
-        key for key in fitting if keys.is_valid(trust_store.checked(key), bundle.signature, data)
+        key for key in candidates if keys.is_valid(trust_store.checked(key), bundle.signature, data)
     ]
     for key in signed:
         _refuse_revoked(key, store)
@@ -71,22 +71,22 @@ def _by_key(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
         return Signer(names[0], counted[0].keyid, names)
     if signed:
         raise NotSignedError(f"it is signed with the key '{signed[0].name}', which is out of date")
-    if fitting:
+    if candidates:
         raise NotSignedError("nobody trusted signed it; it is damaged, or by another key")
-    told = f" (its PEM has the SHA-256 {printable(bundle.hint)})" if bundle.hint else ""
-    raise NotSignedError(f"nobody trusted signed it; its key is not in the trust store{told}")
+    hint = f" (its PEM has the SHA-256 {bundle.hint})" if bundle.hint else ""
+    raise NotSignedError(f"nobody trusted signed it; its key is not in the trust store{hint}")
 
 
-def _fitting(bundle: Bundle, store: TrustStore) -> list[TrustedKey]:
+def _candidates(bundle: Bundle, store: TrustStore) -> list[TrustedKey]:
     """The trusted keys that the bundle can mean."""
-    ours = [key for key in store.keys if key.scheme.startswith(ECDSA)]
-    return [key for key in ours if bundle.hint in ("", hint_of(trust_store.checked(key)))]
+    usable = [key for key in store.keys if key.scheme.startswith(ECDSA)]
+    return [key for key in usable if bundle.hint in ("", hint_of(trust_store.checked(key)))]
 
 
 def _refuse_revoked(key: TrustedKey, store: TrustStore) -> None:
     revoked = store.revocation_of(key)
     if revoked is not None:
-        why = f" ({printable(revoked.reason)})" if revoked.reason else ""
+        why = f" ({revoked.reason})" if revoked.reason else ""
         raise NotSignedError(f"it is signed with the key '{key.name}', which is revoked{why}")
 
 
@@ -97,14 +97,14 @@ def _by_certificate(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
             why = f"the root '{root.name}' does not count now"
             continue
         try:
-            leaf = certificates.leaf_under(bundle.certificates, certificates.of(root), at)
+            leaf = certificates.leaf_under(bundle.certificates, certificates.of_root(root), at)
         except NotSignedError as error:
             why = error.cause
             continue
-        named = certificates.identities(leaf)
-        if root.identity is not None and root.identity not in named:
-            said = ", ".join(map(printable, named)) or "nobody"
-            why = f"the signer's certificate is that of {said}, not of {printable(root.identity)}"
+        identities = certificates.identities(leaf)
+        if root.identity is not None and root.identity not in identities:
+            named = ", ".join(identities) or "nobody"
+            why = f"the signer's certificate is that of {named}, not of {root.identity}"
             continue
         public = _key_of(leaf)
         _refuse_bad_signature(public, bundle, store)

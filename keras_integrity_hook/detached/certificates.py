@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is the first of some certificates good for signing models, here and now, under given roots?
+"""Is the first certificate of a chain good for signing models, here and now, under given roots?
 
 The path is built and checked by ``cryptography.x509.verification`` (RFC 5280 with the rules of the
 web's PKI). A bundle carries no time that anybody vouches for, so the certificates have to be valid
@@ -32,7 +32,7 @@ _REMEDY = "Give a file of certificates in PEM form, the signer's first."
 _Extension = TypeVar("_Extension", bound="ExtensionType")
 
 
-def of(root: TrustedRoot) -> tuple[Certificate, ...]:
+def of_root(root: TrustedRoot) -> tuple[Certificate, ...]:
     """The certificates of an entry of the trust store. Raises ConfigurationError."""
     try:
         return parsed(root.pem.encode())
@@ -50,13 +50,13 @@ def parsed(pem: bytes) -> tuple[Certificate, ...]:
     from cryptography.x509 import load_pem_x509_certificates
 
     try:
-        found = tuple(load_pem_x509_certificates(pem))
+        certificates = tuple(load_pem_x509_certificates(pem))
     except ValueError:
         raise SigningError("not certificates in PEM form", remedy=_REMEDY) from None
-    if len(found) > LIMITS.root_certificates:
-        cause = f"{len(found)} certificates are over {LIMITS.root_certificates}"
+    if len(certificates) > LIMITS.root_certificates:
+        cause = f"{len(certificates)} certificates are over {LIMITS.root_certificates}"
         raise SigningError(cause, remedy=_REMEDY)
-    return found
+    return certificates
 
 
 def leaf_under(chain: Sequence[bytes], roots: Sequence[Certificate], at: datetime) -> Certificate:
@@ -91,16 +91,21 @@ def leaf_under(chain: Sequence[bytes], roots: Sequence[Certificate], at: datetim
 
 
 def identities(leaf: Certificate) -> tuple[str, ...]:
-    """Whom a certificate names: its e-mail addresses, URIs and host names, else its common name."""
+    """Whom a certificate names: its e-mail addresses, URIs and host names, else its common name.
+
+    A name that is not printable names nobody. No trusted identity is spelled so, and it would be
+    shown to people in errors and logs.
+    """
     from cryptography import x509
 
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         kinds = (x509.RFC822Name, x509.UniformResourceIdentifier, x509.DNSName)
-        return tuple(str(one.value) for one in names if isinstance(one, kinds))
+        spelled = [str(name.value) for name in names if isinstance(name, kinds)]
     except (x509.ExtensionNotFound, ValueError):
         common = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return tuple(str(one.value) for one in common)
+        spelled = [str(name.value) for name in common]
+    return tuple(name for name in spelled if name.isprintable())
 
 
 def _for_authorities() -> ExtensionPolicy:
@@ -117,7 +122,7 @@ def _from_der(chain: Sequence[bytes]) -> list[Certificate]:
     from cryptography.x509 import load_der_x509_certificate
 
     try:
-        return [load_der_x509_certificate(one) for one in chain]
+        return [load_der_x509_certificate(der) for der in chain]
     except ValueError as error:
         raise MalformedBundleError("a certificate of the bundle is broken") from error
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is everything at a path what a bundle says, as the tool ``model_signing`` asks?
+"""Is every file at a path what its signer signed? The tool ``model_signing`` asks the same.
 
-A load asks less: there only what is loaded has to be signed.
+A load asks less: only what is loaded has to be signed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from keras_integrity_hook.signing.seal_signers import Signer
 from keras_integrity_hook.signing.trust_store import TrustStore
 
 
-class Reviewed(NamedTuple):
+class FullCheck(NamedTuple):
     """A model that is what a trusted signer signed.
 
     Attributes:
@@ -39,28 +39,31 @@ class Reviewed(NamedTuple):
     model: str
 
 
-def review(path: str, store: TrustStore, at: datetime, *, bundle: str | None = None) -> Reviewed:
+def check_all(
+    path: str, store: TrustStore, at: datetime, *, bundle: str | None = None
+) -> FullCheck:
     """Compare all of the model at ``path`` with its detached signature.
 
     Args:
         path: a file, a directory, or what names a model of several files.
         store: who is trusted.
         at: now, with a time zone.
-        bundle: path of the signature; else where :func:`attest.places` says.
+        bundle: path of the signature; else where :func:`vouching.places` says.
 
     Raises:
         NotSignedError: there is no signature, or nobody trusted made it.
-        ChecksumMismatchError: a file differs, lacks, or is there and not signed.
+        ChecksumMismatchError: a file differs, is missing, or is there and not signed.
         MalformedBundleError, UnreadableFileError, LimitExceededError, DamagedFileError,
         NotAModelError, ConfigurationError: as their names say.
     """
-    where, data = _found(path, bundle)
+    signature, data = _signature_of(path, bundle)
     try:
         payload, signer = bundle_signer.verified(data, store, at)
         signed = manifest.decode(payload)
-        return Reviewed(where, signer, _compared(path, where, signed), signed.model)
+        compared = _compared(path, signature, signed)
+        return FullCheck(signature, signer, compared, signed.model)
     except MalformedBundleError as error:
-        error.path = where
+        error.path = signature
         raise
     except IntegrityError as error:
         error.path = error.path or path
@@ -69,11 +72,11 @@ def review(path: str, store: TrustStore, at: datetime, *, bundle: str | None = N
         raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
 
 
-def _found(path: str, bundle: str | None) -> tuple[str, bytes]:
-    for where in (bundle,) if bundle else vouching.places(path):
-        data = vouching.read(where)
+def _signature_of(path: str, bundle: str | None) -> tuple[str, bytes]:
+    for place in (bundle,) if bundle else vouching.places(path):
+        data = vouching.read(place)
         if data is not None:
-            return where, data
+            return place, data
     if bundle:
         raise UnreadableFileError("no such file", path=bundle)
     if not os.path.lexists(path) and recognition.recognise(path) is None:
@@ -90,7 +93,7 @@ def _compared(path: str, bundle: str, signed: Manifest) -> int:
     with resources.opened(path, skips, links=signed.links) as parts:
         _call_as_signed(path, parts, signed)
         names = {part.name for part in parts}
-        missing = [one for one in signed.files if one not in names and _belongs(path, one)]
+        missing = [name for name in signed.files if name not in names and _belongs(path, name)]
         resources.compared(parts, signed, missing)
         return len(parts)
 

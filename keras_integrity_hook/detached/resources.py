@@ -65,7 +65,7 @@ def opened(path: str, skips: Callable[[str], bool], *, links: bool) -> Iterator[
 
 
 def digests(parts: Sequence[Part], algorithm: str = "sha256") -> dict[str, tuple[Piece, ...]]:
-    """The digest of each of ``parts``; raises as :func:`onepass.read_once`."""
+    """The digest of each of ``parts``; raises as :func:`single_pass.read_once`."""
     reading = single_pass.read_once(joined(parts), list(_ends(parts)), algorithm)
     pieces = (Piece(0, None, digest) for digest in reading.digests)
     return {part.name: (piece,) for part, piece in zip(parts, pieces, strict=True)}
@@ -88,7 +88,7 @@ def compared(
 
     Raises:
         ChecksumMismatchError: naming the files that differ, lack or are not listed.
-        DamagedFileError, ConfigurationError, OSError: see :func:`onepass.read_once`.
+        DamagedFileError, ConfigurationError, OSError: see :func:`single_pass.read_once`.
     """
     found = _Differences(missing=tuple(missing))
     wanted: list[tuple[str, Piece]] = []

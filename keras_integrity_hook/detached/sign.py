@@ -7,7 +7,6 @@ import base64
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from keras_integrity_hook import audit
@@ -56,7 +55,7 @@ def sign(
     Raises:
         SigningError: the key or the certificates cannot be used, or the bundle not be written.
         UnreadableFileError: the model cannot be read, or has links in it.
-        LimitExceededError, NotAModelError, DamagedFileError: see :func:`inventory.opened`.
+        LimitExceededError, NotAModelError, DamagedFileError: see :func:`resources.opened`.
         AuditError: it could not be recorded, and has to be; nothing was written.
     """
     target = output or vouching.places(path)[0]
@@ -117,11 +116,12 @@ def _chain(pem: bytes | None, public: PublicKey) -> tuple[bytes, ...]:
 def _written(data: bytes, target: str) -> Iterator[None]:
     """Put ``data`` at ``target`` in one step, after what is done inside. Raises SigningError."""
     try:
-        final = Path(os.path.realpath(target))
-        with atomic.private_sibling(final) as private:
-            private.write_bytes(data)
+        with atomic.open_target(target) as final, atomic.private_file(final) as private:
+            final.refuse_unwritable()
+            with os.fdopen(private.create(0o666), "wb") as file:
+                file.write(data)
             yield
-            atomic.put_in_place(private, final)
+            private.put_in_place()
     except OSError as error:
         cause = f"the bundle could not be written ({error.strerror})"
         remedy = "Check the directory, its permissions and free space."

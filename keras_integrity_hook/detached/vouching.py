@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does a detached signature beside a model vouch for what is about to be loaded?
 
-The raw bytes are what the signature is over: of a sealed file with its seal, of a set each file
-that a loader reads. They are read once. From the same buffers come the digests that are compared
-with the signature, and the chunk table that the load is checked against from then on; so what is
-used is what was signed, whatever is written to the path meanwhile (CWE-367).
+The signature is over raw bytes: of a sealed file together with its seal, of a set each file that a
+loader reads. They are read once. The same buffers give the digests that are compared with the
+signature and the chunk table that the load is checked against from then on; so what is loaded is
+what was signed, whatever is written to the path meanwhile (CWE-367).
 """
 
 from __future__ import annotations
@@ -65,14 +65,15 @@ class Attestation(NamedTuple):
     roots: tuple[str, ...]
 
 
-def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:
+def attestation_for(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation | None:
     """What the detached signature beside ``model`` vouches for; None where there is none.
 
     A file's is ``<file>.sig``, else ``model.sig`` in its directory; a directory's ``model.sig`` in
     it, else ``<directory>.sig``. One of a whole directory counts for the files in it as well.
 
     Args:
-        model: open, and held if it is a set; left open. An unsealed set is taken hold of.
+        model: open, and its files held if it is a sealed set. It is not changed, except that the
+            files of an unsealed set are opened and held from now on.
         at: now, with a time zone.
         machine_only: whether only the machine's trust file counts.
 
@@ -83,10 +84,10 @@ def beside(model: ModelFile, *, at: datetime, machine_only: bool) -> Attestation
         DamagedFileError, UnreadableFileError, LimitExceededError, ConfigurationError,
         InsecurePermissionsError: as their names say.
     """
-    found = next(_candidates(model), None)
-    if found is None:
+    signature = next(_candidates(model), None)
+    if signature is None:
         return None
-    path, data = found
+    path, data = signature
     # (1) Who signed, before anything that the signature says is looked at.
     store = trust_store.store(machine_only=machine_only)
     with _naming(path, model):

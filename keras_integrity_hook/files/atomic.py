@@ -61,6 +61,7 @@ class PrivateFile:
         self.name = target.given
         self._folder = folder
         self._owner = os.getpid()
+        self._is_contested = target.is_contested
 
     @property
     def path(self) -> Path:
@@ -73,7 +74,7 @@ class PrivateFile:
     @property
     def folder(self) -> str:
         """The path of the private directory; likewise."""
-        return f"/proc/self/fd/{self.directory}" if self.target.is_contested else self._folder
+        return f"/proc/self/fd/{self.directory}" if self._is_contested else self._folder
 
     @property
     def pinned_folder(self) -> str:
@@ -113,7 +114,8 @@ class PrivateFile:
         """Give the file the name that it will have, where the user named a link to it."""
         if self.name != self.target.name:
             at = self.directory
-            os.rename(self.name, self.target.name, src_dir_fd=at, dst_dir_fd=at)
+            with contextlib.suppress(FileNotFoundError):  # it is yet to be written
+                os.rename(self.name, self.target.name, src_dir_fd=at, dst_dir_fd=at)
             self.name = self.target.name
 
     def put_in_place(
@@ -342,40 +344,3 @@ def _warn(target: Target, reason: str) -> None:
         printable(target.path),
         reason,
     )
-
-
-@contextlib.contextmanager
-def private_sibling(target: Path) -> Iterator[Path]:
-    """The path of :func:`private_file`, for callers that have no :class:`Target` yet."""
-    with open_target(target) as opened, private_file(opened) as made:
-        _made[str(made.path)] = made
-        try:
-            yield made.path
-        finally:
-            del _made[str(made.path)]
-
-
-_made: dict[str, PrivateFile] = {}
-
-
-def pinned(path: Path) -> Path:
-    """The path of a private file, by a name that leads there for certain."""
-    made = _made.get(str(path))
-    return path if made is None else Path(f"/proc/self/fd/{made.directory}", made.name)
-
-
-def put_in_place(source: Path, target: Path) -> None:
-    """Rename ``source`` over ``target``, with the mode and owner a plain overwrite would leave."""
-    with contextlib.suppress(FileNotFoundError):
-        old = os.stat(target)
-        with contextlib.suppress(PermissionError):
-            os.chown(source, old.st_uid, old.st_gid)
-        os.chmod(source, stat.S_IMODE(old.st_mode))
-    os.replace(source, target)
-
-
-def overwrite(source: Path, target: Path) -> None:
-    """Write ``source`` over the bytes of ``target``, for a directory that cannot be written."""
-    with open(source, "rb") as reader, open(target, "r+b") as writer:
-        copy(reader.fileno(), writer.fileno())
-        writer.truncate(os.fstat(reader.fileno()).st_size)

@@ -21,6 +21,8 @@ import stat
 import sys
 from typing import Any, NamedTuple
 
+from keras_integrity_hook.errors import UnreadableFileError
+
 _FILE_SCHEME = "file://"
 # TensorFlow's grammar: what has other characters before "://" is a path to it.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9.]*://")
@@ -114,7 +116,8 @@ def of(value: Any, reader: Reader) -> Location:
         value: a text, bytes, a path object, or an open file of Python, h5py, zipfile or TensorFlow.
 
     Raises:
-        ValueError: a text with a NUL, by which Python and C libraries mean different files.
+        UnreadableFileError: a text with a NUL, by which Python and C libraries mean different
+            files.
     """
     if isinstance(value, str | bytes | os.PathLike) and not isinstance(value, io.IOBase):
         return _of_text(os.fsdecode(value), reader)
@@ -128,7 +131,7 @@ def is_url(text: str) -> bool:
 
 def _of_text(text: str, reader: Reader) -> Location:
     if "\0" in text:
-        raise ValueError("embedded null byte")
+        raise UnreadableFileError("cannot be opened (embedded null byte)", path=text)
     if "://" not in text:
         copied = reader.copied
         return Location(Kind.PATH, text, text, is_copied=bool(copied) and text.startswith(copied))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
+_DEPTH_AT_MOST = 100
 _DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -96,11 +97,18 @@ class Target:
 
     @property
     def is_contested(self) -> bool:
-        """Whether somebody else may rename what we make in the directory."""
-        at = os.fstat(self.directory)
-        if at.st_uid not in (0, os.geteuid()):
-            return True
-        return bool(at.st_mode & _WRITABLE_BY_OTHERS) and not at.st_mode & stat.S_ISVTX
+        """Whether somebody else may rename what we make in the directory, or one above it."""
+        below: os.stat_result | None = None
+        for depth in range(_DEPTH_AT_MOST):
+            at = os.stat("../" * depth or ".", dir_fd=self.directory)
+            if below is not None and os.path.samestat(at, below):
+                return False  # the root directory is its own parent
+            if at.st_uid not in (0, os.geteuid()):
+                return True
+            if at.st_mode & _WRITABLE_BY_OTHERS and not at.st_mode & stat.S_ISVTX:
+                return True
+            below = at
+        return True
 
 
 @contextlib.contextmanager

@@ -90,16 +90,16 @@ def _fallen_back(
         why = f"{type(second).__name__}: {printable(str(second))}"
         error.add_note(f"The fallback {printable(fallback)} could not be loaded either: {why}")
         raise error from None
-    told = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
-    audit.record("fallback", path, outcome="ok", why=told, fallback=fallback, error=error)
-    notices.warn(f"{told}: {error.cause}", FallbackWarning)
+    message = f"{printable(fallback)} was loaded in place of {printable(path)}, which was refused"
+    audit.record("fallback", path, outcome="ok", why=message, fallback=fallback, error=error)
+    notices.warn(f"{message}: {error.cause}", FallbackWarning)
     return model
 
 
 def _called(path: str, error: IntegrityError, name: str) -> Any:
     function = _function(path, error, name)
-    told = f"{printable(name)} is called, because of: {error}"
-    audit.record("fallback", path, outcome="called", why=told, call=name, error=error)
+    message = f"{printable(name)} is called, because of: {error}"
+    audit.record("fallback", path, outcome="called", why=message, call=name, error=error)
     return function(error)
 
 
@@ -112,8 +112,8 @@ def _function(path: str, error: IntegrityError, name: str) -> Callable[[Integrit
             found = getattr(found, step)
     except Exception as problem:  # a module may do anything while it is imported
         cause = f"'{printable(name)}', which a refused load is to call, cannot be imported"
-        told = f"{cause} ({type(problem).__name__}: {printable(str(problem))})"
-        raise ConfigurationError(told, path=path) from error
+        message = f"{cause} ({type(problem).__name__}: {printable(str(problem))})"
+        raise ConfigurationError(message, path=path) from error
     if not callable(found):
         cause = f"'{printable(name)}', which a refused load is to call, is no function"
         raise ConfigurationError(cause, path=path) from error

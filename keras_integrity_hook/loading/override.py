@@ -190,7 +190,7 @@ def _refuse_recalled(model: ModelFile) -> None:
 
 
 def _tell(path: str, error: IntegrityError, named: Override) -> None:
-    told = (
+    message = (
         f"{printable(path)}: loaded as {named.digest} by override ({named.reason}), "
         f"in spite of: {error.cause}"
     )
@@ -203,7 +203,7 @@ def _tell(path: str, error: IntegrityError, named: Override) -> None:
         reason=named.reason,
         error=error,
     )
-    notices.warn(told, OverrideWarning)
+    notices.warn(message, OverrideWarning)
 
 
 def _checked_digest(root: object) -> str:

@@ -69,30 +69,30 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
         return model, _names(own)
     from keras_integrity_hook import detached
 
-    beside = detached.beside(
+    attestation = detached.attestation_for(
         model, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
     )
-    if beside is None:
+    if attestation is None:
         if model.seal is None:
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
         _verify(demands, model.seal.statement, own)  # raises: too few have signed
         return model, ()
-    _refuse_unvouched(model, beside, demands)
+    _refuse_unvouched(model, attestation, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
     # file may change.
-    said = (beside.seal if model.seal is None else model.seal).statement
-    _verify(demands, said, beside.signers, (said.root, *beside.roots))
-    return model.with_seal(beside.seal, beside.content), _names(beside.signers)
+    statement = (attestation.seal if model.seal is None else model.seal).statement
+    _verify(demands, statement, attestation.signers, (statement.root, *attestation.roots))
+    return model.with_seal(attestation.seal, attestation.content), _names(attestation.signers)
 
 
-def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) -> None:
+def _refuse_unvouched(model: ModelFile, attestation: Attestation, demands: Settings) -> None:
     """Name, version and age are the signers' word only if their signature covers the seal."""
-    if not demands.asks_of_seal or beside.vouched:
+    if not demands.asks_of_seal or attestation.vouched:
         return
     cause = (
-        f"the detached signature {printable(beside.bundle)} does not cover a seal, and the policy "
-        "demands a name, version or age, which only a seal has"
+        f"the detached signature {printable(attestation.bundle)} does not cover a seal, and the "
+        "policy demands a name, version or age, which only a seal has"
     )
     if model.seal is None:
         raise UnsealedModelError(cause, path=model.path)
@@ -100,11 +100,14 @@ def _refuse_unvouched(model: ModelFile, beside: Attestation, demands: Settings) 
 
 
 def _verify(
-    demands: Settings, said: Statement, signers: tuple[Signer, ...], roots: tuple[str, ...] = ()
+    demands: Settings,
+    statement: Statement,
+    signers: tuple[Signer, ...],
+    roots: tuple[str, ...] = (),
 ) -> None:
     """Hold what is known against ``demands``; ``roots`` are all that it may be recalled by."""
-    roots = roots or (said.root,)
-    found = Evidence(said, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
+    roots = roots or (statement.root,)
+    found = Evidence(statement, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
     checks.from_settings(demands).verify(found)
 
 

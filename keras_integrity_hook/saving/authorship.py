@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
-from keras_integrity_hook.containers.file_set import OpenSet
-from keras_integrity_hook.errors import InsecurePermissionsError
+from keras_integrity_hook.containers.file_set import OpenSet, files_below
+from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError
 from keras_integrity_hook.files import permissions
 
 
@@ -43,6 +44,34 @@ def others_could_write_set(files: OpenSet) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def others_could_write_kept(old: str, is_kept: Callable[[str], bool]) -> str | None:
+    """As :func:`others_could_write`, of files that a new model directory takes over from an old
+    one, such as assets that are not of the model before.
+
+    Args:
+        old: the path of the old directory.
+        is_kept: whether a file, by its path below that, is taken over and read by loaders.
+    """
+    kept = [name for name in names_below(old) if is_kept(name)]
+    reasons = (others_could_write(os.path.join(old, name)) for name in kept)
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def names_below(path: str) -> frozenset[str]:
+    """The files below a directory, by their paths below it; none where there is no directory, or
+    one that is too large to be sealed."""
+    try:
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return frozenset()
+    try:
+        return frozenset(files_below(top))
+    except IntegrityError:
+        return frozenset()
+    finally:
+        os.close(top)
 
 
 def _is_closed(at: os.stat_result) -> bool:

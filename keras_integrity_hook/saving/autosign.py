@@ -79,9 +79,11 @@ def only_own_work(reason: Callable[[], str | None]) -> Iterator[None]:
     """Let saves in this block sign nothing that somebody else could have written.
 
     Args:
-        reason: says why somebody could; None where nobody could. Asked only if there is a key.
+        reason: says why somebody could; None where nobody could. Asked only if there is a key, and
+            after that of a block around this one.
     """
-    token = _doubt.set(reason)
+    outer = _doubt.get()
+    token = _doubt.set(lambda: outer() or reason())
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.files import atomic, exchange
 from keras_integrity_hook.files.atomic import PrivateFile
-from keras_integrity_hook.saving import seal_set
+from keras_integrity_hook.saving import authorship, autosign, seal_set
 from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
 
 
@@ -36,8 +36,16 @@ class ReservedDirectory(Reserved):
 
     def seal(self, requested: Requested) -> Outcome:
         """Seal it with what it keeps of the directory that it replaces."""
+        written = authorship.names_below(self.pinned)
         exchange.bring_along(self.made, self.is_replaced)
-        return seal_set.sealed(Place(self.kind, self.pinned, ""), requested.path)
+
+        def is_kept(name: str) -> bool:
+            is_old = name in written or self.is_replaced(name)
+            return not is_old and self.kind.is_read(name)
+
+        old = self.made.target.path
+        with autosign.only_own_work(lambda: authorship.others_could_write_kept(old, is_kept)):
+            return seal_set.sealed(Place(self.kind, self.pinned, ""), requested.path)
 
     def put_in_place(self, requested: Requested) -> None:
         """Exchange the two."""

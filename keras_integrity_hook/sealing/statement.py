@@ -266,7 +266,8 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return text.escaped(_text(value))
+    shown = _text(value)
+    return shown if shown.isprintable() else text.escaped(shown)
 
 
 def _plain(value: Any) -> str:

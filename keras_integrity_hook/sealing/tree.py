@@ -2,7 +2,9 @@
 """Chunk digests, computed in parallel, and the root over them.
 
 hashlib releases the GIL for anything but tiny inputs, so plain threads use every core; each reads
-with ``preadv`` into a buffer of its own.
+with ``preadv`` into a buffer of its own. They are no ``concurrent.futures``: an executor takes no
+work once the main thread has ended, and a model that is saved by an ``atexit`` function is sealed
+like any other.
 """
 
 from __future__ import annotations
@@ -96,13 +98,11 @@ def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
         except BaseException as error:
             failures.append(error)
 
-    workers = min(_cores(), count) if count > 1 else 1
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers - 1)]
-    for thread in threads:
-        thread.start()
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(_cores(), count) - 1)]
+    started = [helper for helper in helpers if _starts(helper)]
     work()
-    for thread in threads:
-        thread.join()
+    for helper in started:
+        helper.join()
     if failures:
         raise failures[0]
     return bytes(result)
@@ -135,6 +135,15 @@ def _digest_chunks(
             digest.update(piece)
             start += len(piece)
         result[index * width : (index + 1) * width] = digest.digest()
+
+
+def _starts(thread: threading.Thread) -> bool:
+    """Start ``thread``, where the system lets this process have one more."""
+    try:
+        thread.start()
+    except RuntimeError:  # a limit on threads; this one does all of it then
+        return False
+    return True
 
 
 def _cores() -> int:

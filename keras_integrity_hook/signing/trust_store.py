@@ -163,7 +163,7 @@ def _owned(path: str, *, required: bool = False) -> TrustFile | None:
 
 
 def read_owned(path: str, *, named: bool = True) -> bytes | None:
-    """The bytes of a trust file of the user's or the project's; raises as ``own.read_own``."""
+    """The bytes of the user's or the project's trust file; raises as :func:`owned.read_own`."""
     return owned.read_own(path, LIMITS.trust_file, named=named, strict=True)
 
 

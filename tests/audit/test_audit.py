@@ -38,14 +38,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 FORGERY = '\n{"schema":1,"event":"load","outcome":"ok"}'
 
 
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith("KERAS_INTEGRITY"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
-
-
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "logs" / "audit.jsonl"

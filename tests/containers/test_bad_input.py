@@ -36,12 +36,6 @@ MEMORY = 64 << 20  # bytes a refusal may take at its peak
 pytestmark = pytest.mark.timeout(60)
 
 
-@pytest.fixture(autouse=True)
-def default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KERAS_INTEGRITY", raising=False)
-    monkeypatch.delenv("KERAS_INTEGRITY_UNSEALED", raising=False)
-
-
 @pytest.fixture
 def model(keras: Any) -> Any:
     layers = keras.layers

@@ -30,7 +30,7 @@ def opened(path: Path) -> ModelFile:
 def attested(path: Path) -> Attestation:
     """What a load asks of the signature beside the model; then all of it, read as a load does."""
     with opened(path) as model:
-        found = detached.beside(model, at=datetime.now(UTC), machine_only=False)
+        found = detached.attestation_for(model, at=datetime.now(UTC), machine_only=False)
         assert found is not None
         served(model, found)
         return found
@@ -53,9 +53,9 @@ def signed(path: Path, by: Key) -> Path:
     return Path(sign.sign(str(path), str(by.private)).bundle)
 
 
-def reviewed(path: Path, where: Path | None = None) -> full_check.Reviewed:
+def reviewed(path: Path, where: Path | None = None) -> full_check.FullCheck:
     given = None if where is None else str(where)
-    return full_check.review(str(path), trust_store.store(), datetime.now(UTC), bundle=given)
+    return full_check.check_all(str(path), trust_store.store(), datetime.now(UTC), bundle=given)
 
 
 def spoil(path: Path) -> None:

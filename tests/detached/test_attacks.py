@@ -106,23 +106,25 @@ def test_added_file_that_a_loader_reads_is_refused(
     assert caught.value.parts == (extra,)
 
 
-@pytest.mark.parametrize(
-    ("name", "gone"),
-    [
-        ("directory", "metadata.json"),
-        ("saved-model", "fingerprint.pb"),
-    ],
-)
-def test_removed_file_is_refused(
-    name: str, gone: str, copy_of: Callable[..., Path], key: Key
-) -> None:
-    path = copy_of(name, sealed=False)
+def test_removed_file_is_refused(copy_of: Callable[..., Path], key: Key) -> None:
+    path = copy_of("saved-model", sealed=False)
     signed(path, key)
-    (path / gone).unlink()
+    (path / "fingerprint.pb").unlink()
 
     with pytest.raises(ChecksumMismatchError, match="missing") as caught:
         attested(path)
-    assert caught.value.parts == (gone,)
+    assert caught.value.parts == ("fingerprint.pb",)
+
+
+def test_removed_file_that_makes_a_directory_a_model_is_refused(
+    copy_of: Callable[..., Path], key: Key
+) -> None:
+    path = copy_of("directory", sealed=False)
+    signed(path, key)
+    (path / "metadata.json").unlink()
+
+    with pytest.raises(IntegrityError):
+        attested(path)
 
 
 def test_link_to_other_bytes_inside_is_refused(
@@ -301,7 +303,7 @@ def test_file_changed_after_its_signature_was_checked_is_not_served(
     path = copy_of("model.keras", sealed=False)
     signed(path, key)
     with opened(path) as model:
-        found = detached.beside(model, at=datetime.now(UTC), machine_only=False)
+        found = detached.attestation_for(model, at=datetime.now(UTC), machine_only=False)
         assert found is not None
         spoil(path)  # in place: the descriptor sees it
         with pytest.raises(ChecksumMismatchError):
@@ -313,7 +315,7 @@ def test_replaced_file_is_served_as_it_was_signed(copy_of: Callable[..., Path], 
     signed(path, key)
     genuine = path.read_bytes()
     with opened(path) as model:
-        found = detached.beside(model, at=datetime.now(UTC), machine_only=False)
+        found = detached.attestation_for(model, at=datetime.now(UTC), machine_only=False)
         path.unlink()
         path.write_bytes(b"evil")
         assert found is not None
@@ -327,7 +329,7 @@ def test_file_of_a_set_changed_after_the_check_is_not_served(
     signed(path, key)
     genuine = (path / "saved_model.pb").read_bytes()
     with opened(path) as model:
-        found = detached.beside(model, at=datetime.now(UTC), machine_only=False)
+        found = detached.attestation_for(model, at=datetime.now(UTC), machine_only=False)
         assert found is not None
         (path / "saved_model.pb").write_bytes(b"evil")
         assert genuine in served(model, found)
@@ -347,7 +349,7 @@ def test_seal_exchanged_while_the_file_is_read_is_refused(
     with opened(path) as model:  # the forged seal is decoded here
         path.write_bytes(genuine)
         with pytest.raises(IntegrityError):
-            detached.beside(model, at=datetime.now(UTC), machine_only=False)
+            detached.attestation_for(model, at=datetime.now(UTC), machine_only=False)
 
 
 def test_damaged_seal_is_refused_whatever_was_signed(

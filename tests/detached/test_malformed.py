@@ -217,7 +217,7 @@ def test_fifo_in_place_of_a_bundle_does_not_hang(copy_of: Callable[..., Path]) -
 
 def test_model_without_a_bundle_is_nobodys(copy_of: Callable[..., Path]) -> None:
     with opened(copy_of("model.keras")) as model:
-        assert detached.beside(model, at=NOW, machine_only=False) is None
+        assert detached.attestation_for(model, at=NOW, machine_only=False) is None
 
 
 def test_key_of_the_users_does_not_count_where_the_machine_decides(
@@ -226,4 +226,4 @@ def test_key_of_the_users_does_not_count_where_the_machine_decides(
     path = copy_of("model.keras")
     signed(path, key)
     with opened(path) as model, pytest.raises(NotSignedError):
-        detached.beside(model, at=NOW, machine_only=True)
+        detached.attestation_for(model, at=NOW, machine_only=True)

@@ -239,6 +239,25 @@ def test_writer_is_not_led_elsewhere_where_others_may_rename(shared: Path) -> No
     assert (shared / "m").read_bytes() == b"model"
 
 
+@needs_root
+def test_writer_is_not_led_elsewhere_where_others_may_rename_a_directory_above(
+    shared: Path,
+) -> None:
+    os.chown(shared, BOB, BOB)
+    folder, precious = shared / "folder", shared / "precious"
+    folder.mkdir()
+    precious.write_bytes(b"precious")
+    with atomic.open_target(folder / "m") as target, atomic.private_file(target) as private:
+        name = next(folder.iterdir()).name
+        folder.rename(shared / "aside")
+        (folder / name).mkdir(parents=True)
+        (folder / name / "m").symlink_to(precious)
+        private.path.write_bytes(b"model")
+        private.put_in_place()
+    assert precious.read_bytes() == b"precious"
+    assert (shared / "aside" / "m").read_bytes() == b"model"
+
+
 def test_directory_that_was_given_a_name_of_ours_is_left_alone(tmp_path: Path) -> None:
     thesis = tmp_path / ".keras-integrity-0123456789abcdef"
     (thesis / "years" / "of").mkdir(parents=True)

@@ -135,6 +135,7 @@ def test_lease_that_a_writer_has_waited_out_is_given_up_in_peace(tmp_path: Path)
     os.close(fd)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # JAX fears for its threads
 def test_forked_child_does_not_give_up_the_lease_of_its_parent(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"good")

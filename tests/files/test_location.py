@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import pytest
 
+from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind, Reader
 
@@ -131,7 +132,7 @@ def test_mount_that_keras_copies_from_is_spelt_so_that_it_does_not(mount: str) -
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_nul_by_which_c_and_python_mean_different_files_is_an_error(reader: Reader) -> None:
-    with pytest.raises(ValueError, match="null"):
+    with pytest.raises(UnreadableFileError, match="null"):
         location.of("m.keras\0.h5", reader)
 
 

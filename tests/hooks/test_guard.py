@@ -30,12 +30,6 @@ NAMES = ("model.keras", "model.weights.h5", "model.h5", "model.hdf5")
 X = np.linspace(-1, 1, 16, dtype="float32").reshape(2, 8)
 
 
-@pytest.fixture(autouse=True)
-def default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KERAS_INTEGRITY", raising=False)
-    monkeypatch.delenv("KERAS_INTEGRITY_UNSEALED", raising=False)
-
-
 @pytest.fixture
 def model(keras: Any) -> Any:
     return build(keras)

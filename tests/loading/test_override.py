@@ -32,12 +32,6 @@ REASON = "INC-42: last good copy"
 X = np.ones((2, 8), dtype="float32")
 
 
-@pytest.fixture(autouse=True)
-def default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
-        monkeypatch.delenv(name)
-
-
 def build(keras: Any, units: int = 4) -> Any:
     # The kernel is large enough for a bit to be flipped in the middle of it.
     layers = [keras.layers.Input((8,)), keras.layers.Dense(512), keras.layers.Dense(units)]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 import keras_integrity_hook
 from keras_integrity_hook import IntegrityError
+from tests.support.attacks import attacked_by
 from tests.support.model_kinds import FILES, SETS, attacked_file, load, save
 
 pytestmark = pytest.mark.usefixtures("keras")
@@ -83,17 +83,8 @@ def forge(source: Path, target: Path) -> None:
 @contextmanager
 def attacked(target: Path, sources: list[Path]) -> Iterator[None]:
     """Let another process swap and rewrite ``target`` as fast as it can."""
-    attacker = subprocess.Popen(
-        [sys.executable, "-c", ATTACKER, str(target), *map(str, sources)], stdout=subprocess.PIPE
-    )
-    try:
-        assert attacker.stdout is not None
-        assert attacker.stdout.readline() == b"ready\n"
+    with attacked_by(sys.executable, "-c", ATTACKER, str(target), *map(str, sources)):
         yield
-        assert attacker.poll() is None, "the attacker died, so nothing was attacked"
-    finally:
-        attacker.kill()
-        attacker.communicate()
 
 
 def values_of(model: Any) -> set[float]:

@@ -114,3 +114,25 @@ def test_what_is_written_privately_is_signed_in_a_team_directory(
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model_kinds.save(model, folder / name)
     assert signatures(folder / name) == 1
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_assets_that_a_directory_keeps_are_signed_only_if_nobody_else_could_write_them(
+    keras: Any, tmp_path: Path, is_open: bool
+) -> None:
+    model_kinds.needs(keras, (3, 4), "unzipped directories")
+    tmp_path.chmod(0o755)
+    folder = tmp_path / "team" / "model"
+    folder.parent.mkdir()
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    keras.saving.save_model(model, folder, zipped=False)
+    (folder / "assets").mkdir(exist_ok=True)
+    (folder / "assets" / "vocabulary.txt").write_text("whose?")
+    if is_open:
+        (folder / "assets").chmod(0o775)
+        with pytest.warns(kih.IntegrityWarning, match="somebody else could have written"):
+            keras.saving.save_model(model, folder, zipped=False)
+    else:
+        keras.saving.save_model(model, folder, zipped=False)
+    assert (folder / "assets" / "vocabulary.txt").read_text() == "whose?"
+    assert signatures(folder) == (0 if is_open else 1)

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from keras_integrity_hook import verify
+from tests.support import model_kinds
 from tests.support.children import as_user, in_mount_namespace
+from tests.support.model_kinds import FILES, SETS
 
 pytestmark = pytest.mark.usefixtures("keras")
 OWNER, STRANGER, TEAM = 4001, 4002, 4100
@@ -215,3 +217,15 @@ def test_child_that_is_forked_in_a_save_and_ends_takes_nothing_away(tmp_path: Pa
         if os.getpid() != parent:
             os._exit(0)
     assert verify(tmp_path / "m.weights.h5").state == "sealed"
+
+
+@pytest.mark.parametrize("name", [*FILES, *SETS])
+def test_every_kind_is_saved_where_others_may_write(name: str, shared: Path) -> None:
+    """There a writer is led to the private directory over its descriptor, and nowhere else."""
+    path = shared / name
+    for value in (1.0, 2.0):
+        model_kinds.save(model_of(value), path)
+        assert verify(path).state == "sealed"
+    loaded = model_kinds.load(model_of(0), path)
+    assert float(np.asarray(loaded.get_weights()[0])[0, 0]) == 2.0
+    assert not [entry for entry in os.listdir(shared) if entry.startswith(".")]

@@ -25,12 +25,6 @@ DIGEST = "sha256:" + "ab" * 32
 KINDS = [*model_kinds.FILES, *model_kinds.SETS, "legacy.h5"]
 
 
-@pytest.fixture(autouse=True)
-def default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
-        monkeypatch.delenv(name)
-
-
 def build(keras: Any, name: str | None = None) -> Any:
     layers = [keras.layers.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(2)]
     return keras.Sequential(layers, name=name)

@@ -24,12 +24,6 @@ REASON = "TICKET-7: bias of dense set to zero"
 CHANGED = ("model.weights.h5", "directory", "shards.weights.json", "legacy.h5")
 
 
-@pytest.fixture(autouse=True)
-def default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
-        monkeypatch.delenv(name)
-
-
 def build(keras: Any) -> Any:
     return keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(512)])
 

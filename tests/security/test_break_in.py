@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -25,6 +24,7 @@ from keras_integrity_hook.saving import into_directory, on_close
 from keras_integrity_hook.saving import pipeline as guard_save
 from keras_integrity_hook.sealing import canonical
 from keras_integrity_hook.verification import digests
+from tests.support.attacks import attacked_by
 from tests.support.model_kinds import export, save
 from tests.support.signers import let_trust, make_key
 
@@ -64,16 +64,9 @@ def policy(home: Path) -> Path:
 def turned(link: Path, targets: list[Path]) -> Iterator[None]:
     """Let another process turn ``link`` to each of ``targets`` as fast as it can."""
     link.symlink_to(targets[0])
-    command = [sys.executable, "-S", "-c", _TURN_LINK, str(link), *map(str, targets)]
-    attacker = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        assert attacker.stdout is not None
-        assert attacker.stdout.readline() == b"ready\n"
+    command = (sys.executable, "-S", "-c", _TURN_LINK, str(link), *map(str, targets))
+    with attacked_by(*command):
         yield
-        assert attacker.poll() is None, "the attacker died, so nothing was attacked"
-    finally:
-        attacker.kill()
-        attacker.communicate()
 
 
 def loads_of(load: Callable[[], Any]) -> Iterator[Any]:
@@ -301,13 +294,13 @@ def _swap_directory_of(where: str, put: Callable[[Path], object]) -> None:
     put(private / Path(where).name)
 
 
-def _evil_directory(path: Path) -> None:
+def _directory(path: Path, text: str = "evil") -> None:
     path.mkdir()
-    (path / "config.json").write_text("evil")
+    (path / "config.json").write_text(text)
 
 
-def _evil_shards(path: Path) -> None:
-    path.write_text('{"weight_map": {}}')
+def _shards(path: Path, text: str = "evil") -> None:
+    path.write_text(f'{{"weight_map": {{}}, "metadata": "{text}"}}')
 
 
 @pytest.mark.parametrize("store", ["embedded", "sidecar"])
@@ -337,8 +330,8 @@ def test_save_signs_no_file_that_somebody_puts_in_its_way(
 @pytest.mark.parametrize(
     ("kind", "save_with", "name", "put"),
     [
-        (KERAS_DIRECTORY, guard_save.save_directory_sealed, "m", _evil_directory),
-        (KERAS_SHARDS, guard_save.save_files_sealed, "m.weights.json", _evil_shards),
+        (KERAS_DIRECTORY, guard_save.save_directory_sealed, "m", _directory),
+        (KERAS_SHARDS, guard_save.save_files_sealed, "m.weights.json", _shards),
     ],
 )
 def test_save_signs_no_set_that_somebody_puts_in_its_way(
@@ -348,13 +341,14 @@ def test_save_signs_no_set_that_somebody_puts_in_its_way(
     target.parent.mkdir()
 
     def write(where: str) -> None:
-        put(Path(where))
+        put(Path(where), "genuine")
         _swap_directory_of(where, put)
 
     with contextlib.suppress(OSError, kih.SealWriteError):
         save_with(str(target), kind, write)
-    sealed = [path for path in target.parent.rglob("*") if path.name.endswith(".seal")]
-    assert all("moved" in path.parts for path in sealed)
+    for seal in target.parent.rglob("*.seal"):
+        beside = [file for file in seal.parent.iterdir() if file.suffix == ".json"]
+        assert all("genuine" in file.read_text() for file in beside)
 
 
 def preset_with(tmp_path: Path, weights: str) -> Path:

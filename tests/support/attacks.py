@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import struct
+import subprocess
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -208,3 +210,17 @@ def repair_crc(path: Path) -> None:
         central = data.rindex(info.filename.encode()) - 46
         data[start + 14 : start + 18] = data[central + 16 : central + 20] = crc
     path.write_bytes(data)
+
+
+@contextlib.contextmanager
+def attacked_by(*command: str) -> Iterator[None]:
+    """Let another process attack meanwhile; it prints ``ready`` once it has begun."""
+    attacker = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert attacker.stdout is not None
+        assert attacker.stdout.readline() == b"ready\n"
+        yield
+        assert attacker.poll() is None, "the attacker died, so nothing was attacked"
+    finally:
+        attacker.kill()
+        attacker.communicate()

@@ -164,6 +164,7 @@ def test_stale_path_never_leads_to_a_later_load(sealed: Place) -> None:
         assert not os.path.exists(earlier)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # JAX fears for its threads
 def test_child_that_ends_leaves_the_directory_to_its_parent(sealed: Place) -> None:
     with load.verified_set(sealed.path, sealed) as checked:
         assert checked is not None

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every parser of bytes that others wrote, with seeds, for the searches for slow inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import h5py
+
+from keras_integrity_hook.containers import hdf5, hdf5_map, keras_zip, member_names
+from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.containers.regions import name_regions
+from keras_integrity_hook.detached import bundle
+from keras_integrity_hook.saving import seal_writer
+from keras_integrity_hook.sealing import block, envelope, statement, tree
+from keras_integrity_hook.sealing.content import FileContent
+from keras_integrity_hook.sealing.envelope import Envelope, Signature
+from keras_integrity_hook.sealing.statement import Region, Statement
+from keras_integrity_hook.settings import toml_file
+from keras_integrity_hook.signing import trust_file
+
+
+class Parser(NamedTuple):
+    """A parser, which raises IntegrityError or ends, and inputs to begin with."""
+
+    parse: Callable[[bytes], object]
+    seeds: Callable[[], list[bytes]]
+
+
+@contextlib.contextmanager
+def file_of(data: bytes) -> Iterator[int]:
+    """A descriptor of a nameless file that holds ``data``."""
+    fd = os.memfd_create("fuzz")
+    try:
+        os.write(fd, data)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _map_of(locate: Callable[[int, int], Layout]) -> Callable[[bytes], object]:
+    """Find the content of a file and make the map that a seal of it would have."""
+
+    def parse(data: bytes) -> object:
+        with file_of(data) as fd:
+            found = locate(fd, len(data))
+            return name_regions(found, tree.chunk_size_for(found.content.size))
+
+    return parse
+
+
+def _walk(data: bytes) -> object:
+    with file_of(data) as fd:
+        content = FileContent(fd, 0, len(data))
+        return hdf5_map.datasets(content, 0, len(data), hdf5_map.Budget())
+
+
+def _seal(data: bytes) -> object:
+    return statement.decode(envelope.decode(block.decode(data).envelope).payload)
+
+
+def _weights(user_block: int = 0) -> bytes:
+    stream = io.BytesIO()
+    with h5py.File(stream, "w", userblock_size=user_block) as file:
+        for layer in ("dense", "dense_1"):
+            variables = file.create_group(f"layers/{layer}/vars")
+            variables["0"], variables["1"] = [[1.0, 2.0]], [3.0]
+    return stream.getvalue()
+
+
+def _archive() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("config.json", b"{}")
+        archive.writestr("model.weights.h5", _weights())
+    return stream.getvalue()
+
+
+def _sealed(data: bytes) -> bytes:
+    with file_of(data) as fd:
+        seal_writer.seal_in_place(fd, subject="model")
+        return os.pread(fd, os.fstat(fd).st_size, 0)
+
+
+def _statement() -> bytes:
+    regions = (Region("config.json", 30, 100, 7), Region("weights", 200, 2 << 20))
+    return statement.encode(
+        Statement(
+            *("model.keras", "00" * 32, "keras-zip", "sha256"),
+            size=3 << 20,
+            chunk_size=1 << 20,
+            created="2026-01-01T00:00:00Z",
+            regions=regions,
+        )
+    )
+
+
+def _envelope() -> bytes:
+    return envelope.encode(Envelope(_statement(), (Signature("key", "c2ln"),)))
+
+
+PARSERS = {
+    "zip": Parser(_map_of(keras_zip.locate), lambda: [_archive(), _sealed(_archive())]),
+    "hdf5": Parser(_map_of(hdf5.locate), lambda: [_weights(), _sealed(_weights(8192))]),
+    "hdf5 map": Parser(_walk, lambda: [_weights()]),
+    "block": Parser(_seal, lambda: [block.encode(_envelope(), bytes(96), 16)]),
+    "statement": Parser(statement.decode, lambda: [_statement()]),
+    "envelope": Parser(envelope.decode, lambda: [_envelope()]),
+    "index of shards": Parser(
+        member_names.shards_in, lambda: [b'{"weight_map": {"a": ["m_00000.weights.h5"], "b": "c"}}']
+    ),
+    "bundle": Parser(
+        bundle.decode,
+        lambda: [
+            bundle.encode(
+                bundle.Bundle(b"{}", b"x", bundle.Method.CERTIFICATE, certificates=(b"der",))
+            )
+        ],
+    ),
+    "policy": Parser(
+        lambda data: toml_file.parse(data, "policy.toml", toml_file.Layer.USER),
+        lambda: [b'mode = "enforce"\n[[rule]]\npath = "/models/*"\nrequire = "signed"\n'],
+    ),
+    "trust file": Parser(
+        lambda data: trust_file.parse(data, "trust.toml"),
+        lambda: [b'[[keys]]\nname = "a"\npem = """x"""\n[[revoked]]\nroot = "00"\n'],
+    ),
+}
