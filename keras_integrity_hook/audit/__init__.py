@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was saved, loaded, refused or switched off, told to whoever wants to know.
+"""What was saved, loaded, refused or switched off, for the record and for whoever listens.
 
 One event goes to the audit log, a file for machines, and to the listeners: the built-in ones
 (``logging`` for people, OpenTelemetry) and those that other distributions bring.
@@ -21,7 +21,7 @@ _NOT_DONE = frozenset({"refused", "failed"})
 
 
 def record(event: str, path: str | None = None, *, outcome: str, **facts: object) -> None:
-    """Tell what has happened, or is about to.
+    """Record what has happened, or is about to.
 
     With no audit log and nobody listening this returns within microseconds. Where the policy says
     ``audit_required``, call it before the model is handed out or put in its place: what cannot be
@@ -47,11 +47,11 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
         return
     from keras_integrity_hook.audit.event import build
 
-    told = build(event, path, outcome, facts)
-    # The record comes first: what listens may hang or raise.
+    built = build(event, path, outcome, facts)
+    # The log comes first: a listener may hang or raise.
     if target or required:
-        _write(target, told, path, required=required and outcome not in _NOT_DONE)
-    listeners.tell(told)
+        _write(target, built, path, required=required and outcome not in _NOT_DONE)
+    listeners.tell(built)
 
 
 def seal_facts(said: Statement) -> dict[str, object]:
@@ -68,7 +68,7 @@ def seal_facts(said: Statement) -> dict[str, object]:
 
 
 def _write(
-    target: str | None, told: dict[str, object], path: str | None, *, required: bool
+    target: str | None, event: dict[str, object], path: str | None, *, required: bool
 ) -> None:
     from keras_integrity_hook.audit import log_file, syslog, timeouts
 
@@ -76,10 +76,10 @@ def _write(
         if target is None:
             raise FileNotFoundError("audit_required is set and audit_log is not")
         write = syslog.send if target.startswith(syslog.SCHEME) else log_file.write
-        timeouts.call(target, write, target, told)
+        timeouts.call(target, write, target, event)
     except OSError as error:
         why = error.strerror or error
         if required:
-            cause = f"the event '{told['event']}' could not be recorded in {target} ({why})"
+            cause = f"the event '{event['event']}' could not be recorded in {target} ({why})"
             raise AuditError(cause, path=path) from error
         notices.trouble(f"audit: events are not recorded in {target} ({why})")

@@ -9,20 +9,20 @@ from keras_integrity_hook import settings
 from keras_integrity_hook.errors import IntegrityError
 
 
-class Demand(NamedTuple):
+class Destination(NamedTuple):
     """The settings ``audit_log`` and ``audit_required``."""
 
     target: str | None
     required: bool
 
 
-def current() -> Demand:
+def current() -> Destination:
     """What is configured; where that has a mistake, what the machine's policy says by itself.
 
-    Otherwise a variable that somebody misspelt on purpose would switch off a log that is locked.
+    Otherwise a variable that is misspelt on purpose would switch off a log that root has locked.
     """
     try:
-        said = settings.at()
+        in_force = settings.at()
     except IntegrityError:
-        said = settings.of_machine()
-    return Demand(said.audit_log, said.audit_required)
+        in_force = settings.of_machine()
+    return Destination(in_force.audit_log, in_force.audit_required)

@@ -45,17 +45,17 @@ def build(
     }
 
 
-def line(told: Mapping[str, object]) -> bytes:
-    """``told`` as one line of JSON in UTF-8, under the cap: the largest facts go first."""
-    facts = told["facts"]
+def line(event: Mapping[str, object]) -> bytes:
+    """``event`` as one line of JSON in UTF-8, under the cap: the largest facts go first."""
+    facts = event["facts"]
     assert isinstance(facts, dict)
     kept = dict(facts)
-    data = _json({**told, "facts": kept})
+    data = _json({**event, "facts": kept})
     for name in sorted(kept, key=lambda name: len(_json(kept[name])), reverse=True):
         if len(data) < LIMITS.audit_line:
             break
         kept[name] = _CUT
-        data = _json({**told, "facts": kept})
+        data = _json({**event, "facts": kept})
     return data + b"\n"
 
 

@@ -77,30 +77,30 @@ def is_heard(event: str, outcome: str) -> bool:
     return _log.isEnabledFor(_text_for(event, outcome).level)
 
 
-def tell(told: dict[str, Any]) -> None:
+def tell(event: dict[str, Any]) -> None:
     """Call every listener; never raises and returns within seconds."""
     from keras_integrity_hook.audit import timeouts
 
     for built_in in (log, telemetry.emit):
         try:
-            built_in(told)
+            built_in(event)
         except Exception as error:  # a program's own logging filter or span processor
             notices.trouble(f"audit: {built_in.__module__} failed: {error!r}")
     for listener in others():
         token = _is_listener.set(True)
         try:
-            timeouts.call(listener.name, listener.hear, copy.deepcopy(told))
+            timeouts.call(listener.name, listener.hear, copy.deepcopy(event))
         except BaseException as error:  # SystemExit as well: it was raised in a thread
             notices.trouble(f"audit: listener {listener.name} failed: {error!r}")
         finally:
             _is_listener.reset(token)
 
 
-def log(told: _Event) -> None:
+def log(event: _Event) -> None:
     """The built-in listener: a line for people, through the logger ``keras_integrity_hook``."""
-    level, text, words = _text_for(told["event"], told["outcome"])
+    level, text, words = _text_for(event["event"], event["outcome"])
     if _log.isEnabledFor(level):
-        _log.log(level, text, *(_word(told, word) for word in words))
+        _log.log(level, text, *(_word(event, word) for word in words))
 
 
 def others() -> tuple[Listener, ...]:
@@ -153,10 +153,10 @@ def _text_for(event: str, outcome: str) -> _Text:
     return _TEXTS.get((event, outcome)) or _BY_OUTCOME.get(outcome, _OTHERS)
 
 
-def _word(told: _Event, word: str) -> object:
-    facts = told["facts"]
-    if word in told:
-        return told[word]
+def _word(event: _Event, word: str) -> object:
+    facts = event["facts"]
+    if word in event:
+        return event[word]
     if word != "why" or "why" in facts:
         return facts.get(word, "")
     error = facts.get("error")

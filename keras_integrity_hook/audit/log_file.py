@@ -20,9 +20,9 @@ _LOCK_TRIES = 200  # a millisecond apart
 _TRIES = 5
 
 
-def write(path: str, told: Mapping[str, object]) -> None:
-    """Append the event ``told`` to the log at ``path``. Raises OSError."""
-    append(path, line(told), limit=LIMITS.audit_file, kept=LIMITS.audit_kept)
+def write(path: str, event: Mapping[str, object]) -> None:
+    """Append ``event`` as a line to the log at ``path``. Raises OSError."""
+    append(path, line(event), limit=LIMITS.audit_file, kept=LIMITS.audit_kept)
 
 
 def append(path: str, data: bytes, *, limit: int, kept: int) -> None:

@@ -16,8 +16,8 @@ _ERROR, _WARNING, _INFO = 3, 4, 6
 _SEVERITIES = {"ok": _INFO, "refused": _ERROR, "failed": _ERROR}
 
 
-def send(target: str, told: Mapping[str, object]) -> None:
-    """Send the event ``told``.
+def send(target: str, event: Mapping[str, object]) -> None:
+    """Send ``event`` as one message.
 
     Args:
         target: ``syslog:``, or ``syslog:`` and the path of another datagram socket.
@@ -25,7 +25,7 @@ def send(target: str, told: Mapping[str, object]) -> None:
     Raises:
         OSError: nobody listens, or too slowly.
     """
-    priority = _AUTHPRIV | _SEVERITIES.get(str(told["outcome"]), _WARNING)
+    priority = _AUTHPRIV | _SEVERITIES.get(str(event["outcome"]), _WARNING)
     head = f"<{priority}>keras-integrity[{os.getpid()}]: ".encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
-        sender.sendto(head + line(told).rstrip(b"\n"), target.removeprefix(SCHEME) or _SOCKET)
+        sender.sendto(head + line(event).rstrip(b"\n"), target.removeprefix(SCHEME) or _SOCKET)

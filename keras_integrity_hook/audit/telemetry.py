@@ -24,28 +24,28 @@ def is_present() -> bool:
     return _TRACE in sys.modules or _LOGS in sys.modules
 
 
-def emit(told: Mapping[str, Any]) -> None:
+def emit(event: Mapping[str, Any]) -> None:
     """Add the event to the current span, if one is recorded, and to the program's logs.
 
     Where the program configured neither, the API does nothing.
     """
-    name = PREFIX + told["event"]
+    name = PREFIX + event["event"]
     trace, logs = sys.modules.get(_TRACE), sys.modules.get(_LOGS)
     if trace is not None:
         span = trace.get_current_span()
         if span.is_recording():
-            span.add_event(name, dict(_attributes(told)))
+            span.add_event(name, dict(_attributes(event)))
     if logs is not None:
         logger = logs.get_logger("keras_integrity_hook", __version__)
-        number = logs.SeverityNumber(_SEVERITIES.get(told["outcome"], _WARN))
-        attributes = {"event.name": name, **dict(_attributes(told))}
-        body = f"{told['event']} {told['path'] or ''}: {told['outcome']}"
+        number = logs.SeverityNumber(_SEVERITIES.get(event["outcome"], _WARN))
+        attributes = {"event.name": name, **dict(_attributes(event))}
+        body = f"{event['event']} {event['path'] or ''}: {event['outcome']}"
         logger.emit(logs.LogRecord(severity_number=number, body=body, attributes=attributes))
 
 
-def _attributes(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _attributes(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Flat, as OpenTelemetry wants them: text, numbers, and lists of text."""
-    flat = {"outcome": told["outcome"], "path": told["path"], **told["facts"]}
+    flat = {"outcome": event["outcome"], "path": event["path"], **event["facts"]}
     for name, value in flat.items():
         if isinstance(value, dict):
             inner = {key: value[key] for key in ("code", "message") if key in value}

@@ -297,11 +297,9 @@ def _date(option: str, text: str | None) -> datetime | None:
         is_day = len(text) == len("2027-01-31")
         return moment(date.fromisoformat(text) if is_day else datetime.fromisoformat(text))
     except ValueError:
-        error = ConfigurationError(f"{option} is no date, or lacks its time zone")
-        error.default_remedy = (
-            "Write it as 2027-01-31 or 2027-01-31T12:00:00Z; nothing was written."
-        )
-        raise error from None
+        cause = f"{option} is no date, or lacks its time zone"
+        remedy = "Write it as 2027-01-31 or 2027-01-31T12:00:00Z; nothing was written."
+        raise ConfigurationError(cause, remedy=remedy) from None
 
 
 def _key_named(name: str, path: str) -> str:

@@ -55,9 +55,8 @@ def locate(fd: int, size: int) -> Layout:
 
 
 def _only_a_seal() -> NotAModelError:
-    error = NotAModelError("this is the seal of a model, and not the model")
-    error.default_remedy = "Name the model that it belongs to; its seal is found by itself."
-    return error
+    remedy = "Name the model that it belongs to; its seal is found by itself."
+    return NotAModelError("this is the seal of a model, and not the model", remedy=remedy)
 
 
 def reserved(fd: int) -> int:

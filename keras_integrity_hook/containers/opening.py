@@ -235,9 +235,8 @@ def locate(fd: int, size: int) -> Layout:
     if not head:
         raise NotAModelError("the file is empty")
     if head.startswith(b"version https://git-lfs"):
-        error = NotAModelError("this is a Git-LFS pointer, not the model it points to")
-        error.default_remedy = "Run 'git lfs pull' to fetch the model itself."
-        raise error
+        cause = "this is a Git-LFS pointer, not the model it points to"
+        raise NotAModelError(cause, remedy="Run 'git lfs pull' to fetch the model itself.")
     if hdf5.recognises(head):
         return hdf5.locate(fd, size)
     if keras_zip.recognises(head):

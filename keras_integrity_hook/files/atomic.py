@@ -114,7 +114,8 @@ class PrivateFile:
         """Give the file the name that it will have, where the user named a link to it."""
         if self.name != self.target.name:
             at = self.directory
-            os.rename(self.name, self.target.name, src_dir_fd=at, dst_dir_fd=at)
+            with contextlib.suppress(FileNotFoundError):  # it is yet to be written
+                os.rename(self.name, self.target.name, src_dir_fd=at, dst_dir_fd=at)
             self.name = self.target.name
 
     def put_in_place(

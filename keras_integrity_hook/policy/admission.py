@@ -153,8 +153,7 @@ def refuse_uncheckable(location: str, cause: str, remedy: str) -> None:
     """
     if not any(demands.needs_seal for demands in settings.at_each_name(location)):
         return
-    error = UnsealedModelError(cause, path=location)
-    error.default_remedy = remedy
+    error = UnsealedModelError(cause, path=location, remedy=remedy)
     is_refused(error)
     raise error
 

@@ -130,20 +130,21 @@ def run(
     """
     with failure_recorded(requested.path):
         autosign.check_key(requested.path, requested.demands)  # (1)
-        full: OSError | None = None
+        full: list[OSError] = []
         for place in places:
             with place as reserved:  # (2)
                 try:
                     written = _written(reserved, write)  # (3)
                     sealed = _sealed(requested, written)  # (4)
                 except Exception as error:
-                    full = _no_room(error)
-                    if full is None:
+                    no_room = _no_room(error)
+                    if no_room is None:
                         raise
+                    full.append(no_room)
                     continue
                 recorded = _recorded(requested, sealed)  # (5)
                 return _in_place(requested, recorded)  # (6)
-        raise full or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), requested.path)
+        raise _full(requested, full)
 
 
 def _written(reserved: Reserved, write: _Write[_Result]) -> Written[_Result]:
@@ -193,6 +194,17 @@ def failure_recorded(path: str) -> Iterator[None]:
     except BaseException as error:
         audit.record("save", path, outcome="failed", error=error)
         raise
+
+
+def _full(requested: Requested, errors: list[OSError]) -> OSError:
+    """The error to raise where no place had room."""
+    if len(errors) == 1:
+        return errors[0]
+    text = (
+        f"{os.strerror(errno.ENOSPC)} for a second copy, neither beside the model nor where "
+        "temporary files go; free some, or set TMPDIR to a directory that has room"
+    )
+    return OSError(errno.ENOSPC, text, requested.path)
 
 
 def _no_room(error: BaseException) -> OSError | None:

@@ -264,6 +264,4 @@ def _text(what: str, value: object, limit: int) -> str:
 
 
 def _error(cause: str) -> ConfigurationError:
-    error = ConfigurationError(cause)
-    error.default_remedy = "Correct it and try again; nothing was written."
-    return error
+    return ConfigurationError(cause, remedy="Correct it and try again; nothing was written.")

@@ -47,7 +47,7 @@ _PROCESS, _LOADS, _SAVES = Scope.PROCESS, Scope.LOADS, Scope.SAVES
 
 KEYS: Mapping[str, Key] = {
     "mode": Key(value_types.Choice(choices.Mode), Mode.ENFORCE, _PROCESS),
-    "audit_log": Key(value_types.Place(), None, _PROCESS),
+    "audit_log": Key(value_types.PathOrURI(), None, _PROCESS),
     "audit_required": Key(value_types.Flag(), False, _PROCESS),
     "downloads": Key(value_types.Choice(Downloads), Downloads.ENCRYPTED, _PROCESS),
     "unsealed": Key(value_types.Choice(Unsealed), Unsealed.WARN, _LOADS),
@@ -66,7 +66,7 @@ KEYS: Mapping[str, Key] = {
     "maximum_age": Key(value_types.Duration(), None, _LOADS),
     "permissions": Key(value_types.Choice(Permissions), Permissions.OFF, _LOADS),
     "on_failure": Key(value_types.Choice(OnFailure), OnFailure.RAISE, _LOADS),
-    "fallback": Key(value_types.Place(), None, _LOADS),
+    "fallback": Key(value_types.PathOrURI(), None, _LOADS),
     "call": Key(value_types.Text('"package.module:function"', lambda t: ":" in t), None, _LOADS),
     "allow_override": Key(value_types.Flag(), True, _LOADS),
     "algorithm": Key(value_types.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),

@@ -14,7 +14,7 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import patterns
 from keras_integrity_hook.settings.choices import Mode
 from keras_integrity_hook.settings.schema import KEYS, Scope
-from keras_integrity_hook.settings.value_types import Place
+from keras_integrity_hook.settings.value_types import PathOrURI
 
 _ALL = "all"
 _GROUPS = {scope.value: scope for scope in (Scope.LOADS, Scope.SAVES)}
@@ -176,7 +176,7 @@ class _Reader:
         if name not in KEYS:
             near = nearest(name, self._known(index))
             raise self._error(name, index, f"there is no setting '{printable(name)}'{near}")
-        if isinstance(KEYS[name].type, Place):
+        if isinstance(KEYS[name].type, PathOrURI):
             value = self._at_home(value, name, index)
         try:
             read = KEYS[name].type.from_toml(value, self._base)

@@ -100,7 +100,7 @@ class Text(Type):
         return value
 
 
-class Place(Type):
+class PathOrURI(Type):
     """A path; relative to the policy file, or from a variable to the working directory.
 
     Anything that begins with a scheme of several letters is not a path and stays as it is.
@@ -117,7 +117,7 @@ class Place(Type):
         return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
 
 
-class KeyReference(Place):
+class KeyReference(PathOrURI):
     """What names a private key. Somebody will write the key itself there, and it must not show."""
 
     allowed = "the path of a key, env:NAME, or the URI of a key kept elsewhere; not the key itself"

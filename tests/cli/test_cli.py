@@ -287,8 +287,8 @@ class TestDoctor:
         assert not facts["keras_loaded"]
         assert facts["targets"]
         assert facts["public"]["keras.saving.load_model"] is True
-        # "import keras" loads TensorFlow but neither KerasHub nor tf_keras.
-        others = ("keras_hub.", "tf_keras.")
+        # "import keras" loads TensorFlow but neither KerasHub nor tf_keras, nor its own old Keras.
+        others = ("keras_hub.", "tf_keras.", "tensorflow.python.keras.")
         states = {state for name, state in facts["targets"] if not name.startswith(others)}
         assert states <= {"wrapped", "absent"}
 

@@ -13,6 +13,7 @@ from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
+from keras_integrity_hook.hooks.keras3.members import checked_with_its_set
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.saving import seal_writer
@@ -20,8 +21,11 @@ from keras_integrity_hook.saving import seal_writer
 
 def open_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``KerasFileEditor.__init__``: it reads everything here, and never closes its archive."""
-    with load.surfacing_failures():
-        return wrapped(*args, **kwargs)
+    path = calls.path_to_load(wrapped, args, kwargs, reader=location.PYTHON)
+    with load.surfacing_failures(), checked_with_its_set(path) as where:
+        if where == path:
+            return wrapped(*args, **kwargs)
+        return calls.call_with(wrapped, args, kwargs, filepath=where)
 
 
 def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:

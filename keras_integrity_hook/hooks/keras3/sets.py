@@ -14,6 +14,7 @@ from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.hooks.keras3 import guards
+from keras_integrity_hook.hooks.keras3.members import checked_with_its_set
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import verified_directory
@@ -56,7 +57,10 @@ def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
     """``saving_lib.load_weights_only``: an index of shards with its shards, or one file."""
     path = calls.path_to_load(wrapped, args, kwargs, reader=location.PYTHON)
     if path is None or not path.endswith("weights.json") or verified_directory.is_verified(path):
-        return guards.load_weights_only(wrapped, instance, args, kwargs)
+        with checked_with_its_set(path) as where:
+            if where == path:
+                return guards.load_weights_only(wrapped, instance, args, kwargs)
+            return weights.all_or_nothing(wrapped, args, kwargs, lambda: {"filepath": where})
     if not os.path.lexists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     folder, name = os.path.split(path)
