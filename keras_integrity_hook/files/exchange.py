@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ def put_in_place(made: PrivateFile, is_replaced: IsReplaced) -> None:
 def holds_foreign_ground(top: str) -> bool:
     """Whether something below ``top`` must not be moved: a mounted volume, an unreadable part."""
     try:
+        if _has_mounts(os.path.realpath(top)):
+            return True
         device = os.stat(top).st_dev
         for folder, _, _ in os.walk(top, onerror=_raise):
             if os.stat(folder).st_dev != device or os.path.ismount(folder):
@@ -89,6 +92,22 @@ def holds_foreign_ground(top: str) -> bool:
     except OSError:
         return True
     return False
+
+
+def _has_mounts(top: str) -> bool:
+    """Whether anything is mounted at or below ``top``, as the kernel lists it (proc(5)): a volume
+    of the same file system, or a single file, is known by nothing else."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            points = [line.split(b" ", 5)[4] for line in file]
+    except FileNotFoundError:
+        return False
+    inside = os.path.join(os.fsencode(top), b"")
+    return any(_unescaped(point + b"/").startswith(inside) for point in points)
+
+
+def _unescaped(point: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), point)
 
 
 def _raise(error: OSError) -> None:

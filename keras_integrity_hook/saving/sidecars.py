@@ -181,8 +181,8 @@ def replace_seal(model: ModelFile, seal: bytes) -> None:
     _replace(old, seal)
 
 
-def remove_seal(old: Sidecar) -> None:
-    """Remove the sidecar ``old``, if it is the one that was read; of a link, the link.
+def remove_seal(model: ModelFile, old: Sidecar) -> None:
+    """Remove the sidecar ``old`` of ``model``, if it is the one that was read; of a link, the link.
 
     Raises:
         SealWriteError: another one is there. OSError: the directory cannot be written, ...
@@ -190,6 +190,10 @@ def remove_seal(old: Sidecar) -> None:
     folder, name = os.path.split(old.path)
     directory = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        # A seal that two directories share by a link is removed from the one that was meant.
+        beside = os.stat(name.removesuffix(SEAL_SUFFIX), dir_fd=directory)
+        if not os.path.samestat(beside, os.fstat(model.fd)):
+            raise SealWriteError("another file was put in its place meanwhile")
         if sidecar.identity(os.stat(name, dir_fd=directory)) != old.identity:
             raise SealWriteError("the seal beside it was replaced meanwhile")
         os.unlink(name, dir_fd=directory)
