@@ -141,10 +141,23 @@ def test_missing_file_is_a_typed_error_of_verify(tmp_path: Path) -> None:
 def test_name_no_file_can_have_is_refused(
     keras: Any, model: Any, tmp_path: Path, suffix: str
 ) -> None:
-    (tmp_path / "file").touch()
-    for name in ("n" * 300, "nul\0", "file/below"):
+    for name in ("n" * 300, "nul\0"):
         path = tmp_path / f"{name}{suffix}"
         refused(keras, model, path, kih.UnreadableFileError, "cannot be opened")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_name_below_a_file_is_that_of_no_file(
+    keras: Any, model: Any, tmp_path: Path, suffix: str
+) -> None:
+    """What is not there is Keras's affair, as any missing file."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / f"below{suffix}"
+    with pytest.raises(kih.UnreadableFileError):
+        kih.verify(path)
+    for load in loaders(keras, model, path)[1:]:
+        with pytest.raises((OSError, ValueError)):
+            load(path)
 
 
 DENIED = """
@@ -236,7 +249,7 @@ def test_ten_gigabytes_behind_the_start_of_an_archive_are_refused_at_once(
     path = tmp_path / "m.keras"
     path.write_bytes(archive_bytes())
     os.truncate(path, 10 << 30)
-    refused(keras, model, path, kih.DamagedFileError, "cut short")
+    refused(keras, model, path, kih.DamagedFileError, "bytes were appended")
 
 
 # Seals that lie
