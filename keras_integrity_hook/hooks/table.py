@@ -194,5 +194,5 @@ def _owner(module: ModuleType, target: Target) -> tuple[Any, str]:
 
 
 def _borrowed(lender: Any, attribute: str) -> tuple[Any, str]:
-    missing = isinstance(lender, borrowing.StandIn) and attribute not in lender.__dict__
+    missing = isinstance(lender, borrowing.ModuleView) and attribute not in lender.__dict__
     return (None, "") if lender is None or missing else (lender, attribute)

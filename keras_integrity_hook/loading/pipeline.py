@@ -239,7 +239,9 @@ def refuse_broken(path: str) -> None:
     """
     try:
         look_at(path)
-    except UnreadableFileError:
+    except UnreadableFileError as error:
+        if isinstance(error.__cause__, NotADirectoryError):
+            return  # nothing is there, and Keras says so
         raise  # Keras would wait for ever on a FIFO, whatever the mode
     except IntegrityError as error:
         if refusal.is_refused(error, report=False):

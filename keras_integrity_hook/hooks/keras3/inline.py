@@ -15,7 +15,7 @@ from typing import Any
 from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind, Location
 from keras_integrity_hook.hooks import calls
-from keras_integrity_hook.hooks.borrowing import StandIn
+from keras_integrity_hook.hooks.borrowing import ModuleView
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
 from keras_integrity_hook.saving import in_progress, on_close
@@ -50,7 +50,7 @@ def handed(file: VerifiedFile, lender: str) -> VerifiedFile | VerifiedPath:
         lender: the module that older versions open it with.
     """
     borrower = sys.modules["keras.src.saving.saving_lib"]
-    inline = isinstance(borrower.__dict__.get(lender), StandIn)
+    inline = isinstance(borrower.__dict__.get(lender), ModuleView)
     return VerifiedPath(file) if inline else file
 
 
