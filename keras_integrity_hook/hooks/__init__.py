@@ -10,9 +10,10 @@ from keras_integrity_hook.hooks import opt_out, table
 from keras_integrity_hook.hooks.keras3 import targets as keras3
 from keras_integrity_hook.hooks.keras_hub import targets as keras_hub
 from keras_integrity_hook.hooks.table import TargetState
-from keras_integrity_hook.hooks.tensorflow import checkpoint_targets, keras_targets
+from keras_integrity_hook.hooks.tensorflow import checkpoint_targets
 from keras_integrity_hook.hooks.tensorflow import targets as tensorflow
 from keras_integrity_hook.hooks.tf_keras import targets as tf_keras
+from keras_integrity_hook.hooks.tf_keras import tensorflow_targets
 
 HOSTS = (
     keras3.HOST,
@@ -20,7 +21,7 @@ HOSTS = (
     tf_keras.HOST,
     tensorflow.HOST,
     checkpoint_targets.HOST,
-    keras_targets.HOST,
+    tensorflow_targets.HOST,
 )
 
 NOT_SUPPORTED = (
