@@ -178,31 +178,28 @@ def _remove(fd: int, name: str, directory: int) -> None:
     """Remove the open directory; the marker goes last, or what is left would be nobody's."""
     at = os.fstat(fd)
     with contextlib.suppress(OSError):
-        empty(fd, mount_of(fd), keep=_marker_of(at))
+        empty(fd, keep=_marker_of(at))
         unmark(fd)
         os.rmdir(name, dir_fd=directory)
 
 
-def mount_of(fd: int) -> int:
+def _mount_of(fd: int) -> int:
     """What the open directory is mounted by: a number of the kernel's.
 
     Its device tells less: a directory that is mounted a second time (mount(8), ``--bind``; the
     volume of a container) has that of the file system it comes from.
     """
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-            found = [line for line in file if line.startswith("mnt_id:")]
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            found = [line for line in file if line.startswith(b"mnt_id:")]
         return int(found[0].split()[1])
     except (OSError, IndexError, ValueError):
         return os.fstat(fd).st_dev
 
 
-def empty(fd: int, mount: int, *, keep: str | None = None) -> None:
+def empty(fd: int, *, keep: str | None = None) -> None:
     """Remove all that is in the open directory but the file ``keep``; no link is followed, and
     nothing entered that is mounted there.
-
-    Args:
-        mount: :func:`mount_of` the directory.
 
     Raises:
         OSError: something of it cannot be removed, or is mounted.
@@ -218,10 +215,10 @@ def empty(fd: int, mount: int, *, keep: str | None = None) -> None:
             continue
         below = os.open(name, _OPEN, dir_fd=fd)
         try:
-            if mount_of(below) != mount:
+            if _mount_of(below) != _mount_of(fd):
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
             os.fchmod(below, 0o700)  # a directory of the user's may be one that he may not write
-            empty(below, mount)
+            empty(below)
         finally:
             os.close(below)
         os.rmdir(name, dir_fd=fd)
