@@ -59,8 +59,8 @@ def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
     try:
         fd = os.open(path, _OPEN, dir_fd=dir_fd)
     except PermissionError:
-        found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-        return found.st_uid != os.geteuid() and stat.S_ISDIR(found.st_mode) and _is_closed(found)
+        status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        return status.st_uid != os.geteuid() and stat.S_ISDIR(status.st_mode) and _is_closed(status)
     except OSError:
         return False
     try:
@@ -82,8 +82,8 @@ def is_marker(name: str) -> bool:
 def is_marked(fd: int) -> bool:
     """Whether the open directory holds its marker, and nobody but its owner could put it there."""
     at = os.fstat(fd)
-    found = entry(_marker_of(at), fd)
-    return found is not None and _is_closed(at) and found.st_uid == at.st_uid
+    marker = entry(_marker_of(at), fd)
+    return marker is not None and _is_closed(at) and marker.st_uid == at.st_uid
 
 
 def unmark(fd: int) -> None:
@@ -170,8 +170,8 @@ def _remove_if_dead(name: str, directory: int) -> None:
 
 
 def _is_there(fd: int, name: str, directory: int) -> bool:
-    found = entry(name, directory)
-    return found is not None and os.path.samestat(found, os.fstat(fd))
+    named = entry(name, directory)
+    return named is not None and os.path.samestat(named, os.fstat(fd))
 
 
 def _remove(fd: int, name: str, directory: int) -> None:
@@ -193,10 +193,10 @@ def empty(fd: int, device: int, *, keep: str | None = None) -> None:
     for name in os.listdir(fd):
         if name == keep:
             continue
-        found = entry(name, fd)
-        if found is None:
+        status = entry(name, fd)
+        if status is None:
             continue
-        if not stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISDIR(status.st_mode):
             os.unlink(name, dir_fd=fd)
             continue
         below = os.open(name, _OPEN, dir_fd=fd)

@@ -107,14 +107,14 @@ def _function(path: str, error: IntegrityError, name: str) -> Callable[[Integrit
     """The function ``"package.module:function"``. Raises ConfigurationError."""
     module, _, attribute = name.partition(":")
     try:
-        found = importlib.import_module(module)
+        target = importlib.import_module(module)
         for step in attribute.split("."):
-            found = getattr(found, step)
+            target = getattr(target, step)
     except Exception as problem:  # a module may do anything while it is imported
         cause = f"'{printable(name)}', which a refused load is to call, cannot be imported"
         message = f"{cause} ({type(problem).__name__}: {printable(str(problem))})"
         raise ConfigurationError(message, path=path) from error
-    if not callable(found):
+    if not callable(target):
         cause = f"'{printable(name)}', which a refused load is to call, is no function"
         raise ConfigurationError(cause, path=path) from error
-    return found
+    return target

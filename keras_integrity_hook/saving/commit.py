@@ -195,9 +195,9 @@ def _finish_earlier(commit: _Commit) -> None:
     raise _in_the_way(commit.place)
 
 
-def _may_be_of_another_user(found: os.stat_result) -> bool:
-    is_closed = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-    return is_closed and found.st_uid != os.geteuid()
+def _may_be_of_another_user(status: os.stat_result) -> bool:
+    is_closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    return is_closed and status.st_uid != os.geteuid()
 
 
 def _in_the_way(place: Place) -> SealWriteError:
@@ -284,8 +284,8 @@ def _move_all(commit: _Commit) -> None:
 
 def _is_odd(source: int, name: str) -> bool:
     """Whether it is no file: TensorFlow lets objects bring savers that write what they like."""
-    found = entry(name, source)
-    return found is not None and not stat.S_ISREG(found.st_mode)
+    status = entry(name, source)
+    return status is not None and not stat.S_ISREG(status.st_mode)
 
 
 @contextlib.contextmanager
@@ -309,8 +309,8 @@ def _turn_at(source: int, name: str) -> Iterator[int | None]:
 
 
 def _is_at(name: str, directory: int, fd: int) -> bool:
-    found = entry(name, directory)
-    return found is not None and os.path.samestat(found, os.fstat(fd))
+    named = entry(name, directory)
+    return named is not None and os.path.samestat(named, os.fstat(fd))
 
 
 def _move(commit: _Commit, name: str, fd: int) -> None:
