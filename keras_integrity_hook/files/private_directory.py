@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from keras_integrity_hook.files.target import entry
+from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
 COMMITTED = ".keras-integrity-committed"
@@ -43,7 +43,7 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
         yield fd, name
     finally:
         # A forked child that ends here leaves the directory to its parent.
-        if os.getpid() == owner and _is_there(fd, name, directory) and is_marked(fd):
+        if os.getpid() == owner and is_at(name, directory, fd) and is_marked(fd):
             _remove(fd, name, directory)
         os.close(fd)
 
@@ -167,11 +167,6 @@ def _remove_if_dead(name: str, directory: int) -> None:
             _remove(fd, name, directory)
     finally:
         os.close(fd)
-
-
-def _is_there(fd: int, name: str, directory: int) -> bool:
-    named = entry(name, directory)
-    return named is not None and os.path.samestat(named, os.fstat(fd))
 
 
 def _remove(fd: int, name: str, directory: int) -> None:
