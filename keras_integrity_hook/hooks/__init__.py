@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which functions of which host are wrapped: one table-like module per host."""
+"""Which functions of which host are wrapped: one table of targets for each host."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from keras_integrity_hook.hooks import opt_out, table
 from keras_integrity_hook.hooks.keras3 import targets as keras3
 from keras_integrity_hook.hooks.keras_hub import targets as keras_hub
 from keras_integrity_hook.hooks.table import TargetState
-from keras_integrity_hook.hooks.tensorflow import checkpoint_targets, keras_targets
+from keras_integrity_hook.hooks.tensorflow import checkpoint_targets
 from keras_integrity_hook.hooks.tensorflow import targets as tensorflow
 from keras_integrity_hook.hooks.tf_keras import targets as tf_keras
+from keras_integrity_hook.hooks.tf_keras import tensorflow_targets
 
 HOSTS = (
     keras3.HOST,
@@ -20,7 +21,7 @@ HOSTS = (
     tf_keras.HOST,
     tensorflow.HOST,
     checkpoint_targets.HOST,
-    keras_targets.HOST,
+    tensorflow_targets.HOST,
 )
 
 NOT_SUPPORTED = (
@@ -58,9 +59,9 @@ def wrap_module(module: ModuleType) -> None:
         AuditError: the mode is ``off``, and that cannot be recorded; likewise.
     """
     name = module.__name__
-    said = settings.at()
-    opt_out.record_once(said, name)
-    if said.mode is settings.Mode.OFF:
+    in_force = settings.at()
+    opt_out.record_once(in_force, name)
+    if in_force.mode is settings.Mode.OFF:
         return
     for host in HOSTS:
         if name.partition(".")[0] == host.package:

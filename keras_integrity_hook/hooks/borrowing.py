@@ -14,8 +14,8 @@ from typing import Any
 _EMPTY = ModuleType("empty")  # lends nothing, so that a missing lender is noticed
 
 
-class StandIn:
-    """Stands for a module in the globals of a borrower; what is set on it hides the original's."""
+class ModuleView:
+    """A view of a module in the globals of a borrower; what is set on it hides the original's."""
 
     def __init__(self, original: ModuleType) -> None:
         self.__wrapped__ = original
@@ -25,9 +25,9 @@ class StandIn:
 
 
 def put(borrower: ModuleType, name: str, attribute: str) -> bool:
-    """Let ``borrower`` find a stand-in at its global ``name``; idempotent.
+    """Let ``borrower`` find a view at its global ``name``; idempotent.
 
-    The stand-in has ``attribute`` of its own, ready to be wrapped, if the lender has it.
+    The view has ``attribute`` of its own, ready to be wrapped, if the lender has it.
 
     Returns:
         False where the borrower could not import the lender (None): it opens nothing with it.
@@ -35,8 +35,8 @@ def put(borrower: ModuleType, name: str, attribute: str) -> bool:
     found = borrower.__dict__.get(name, _EMPTY)
     if found is None:
         return False
-    if not isinstance(found, StandIn):
-        found = StandIn(found)
+    if not isinstance(found, ModuleView):
+        found = ModuleView(found)
     own = _lent(found.__wrapped__, attribute)
     if attribute not in found.__dict__ and own is not None:
         setattr(found, attribute, own)
@@ -59,5 +59,5 @@ def _lent(original: Any, attribute: str) -> Any:
 def remove(borrower: ModuleType, name: str) -> None:
     """Give ``borrower`` the original back; does nothing where it has it."""
     found = borrower.__dict__.get(name)
-    if isinstance(found, StandIn):
+    if isinstance(found, ModuleView):
         setattr(borrower, name, found.__wrapped__)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that say what is wrapped, and the few things that are done with such rows.
 
-The rows themselves stand in one module per host: ``keras3``, ``tf_keras``, ``tensorflow``.
+The rows themselves stand in the ``targets`` of each host: ``keras3``, ``keras_hub``, ``tf_keras``,
+``tensorflow``.
 """
 
 from __future__ import annotations
@@ -194,5 +195,5 @@ def _owner(module: ModuleType, target: Target) -> tuple[Any, str]:
 
 
 def _borrowed(lender: Any, attribute: str) -> tuple[Any, str]:
-    missing = isinstance(lender, borrowing.StandIn) and attribute not in lender.__dict__
+    missing = isinstance(lender, borrowing.ModuleView) and attribute not in lender.__dict__
     return (None, "") if lender is None or missing else (lender, attribute)

@@ -177,8 +177,13 @@ def test_stream_whose_bytes_are_not_those_of_its_file_is_unverifiable(tmp_path: 
         def readinto(self, buffer: Any) -> int:
             return 0
 
-    with gzip.open(packed) as unpacked, Other(packed) as other, packed.open() as text:
-        for stream in (unpacked, other, io.BufferedReader(other), text):
+    with (
+        gzip.open(packed) as unpacked,
+        Other(packed) as other,
+        io.BufferedReader(other) as buffered,
+        packed.open() as text,
+    ):
+        for stream in (unpacked, other, buffered, text):
             assert location.of(stream, location.PYTHON).kind is Kind.UNVERIFIABLE
 
 

@@ -34,6 +34,8 @@ from keras_integrity_hook.saving import pipeline as save
 from tests.support.signers import let_trust, make_key
 
 pytest.importorskip("orbax.checkpoint")
+# Orbax, of a checkpoint that Keras restores as it was written.
+pytestmark = pytest.mark.filterwarnings("ignore:Sharding info not provided:UserWarning")
 
 SEAL = "keras_integrity.seal"
 REPOSITORY = Path(__file__).parent.parent.parent

@@ -102,4 +102,65 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_rival_that_served_a_module_behind_our_back",
         "test_without_site_it_is_inactive",
     ),
+    "A file system that serves": (
+        "test_file_system_in_user_space_that_changes_its_mind_serves_no_unsigned_value",
+        "test_no_lease_on_an_overlay_whose_layers_can_be_written",
+        "test_large_file_of_a_set_without_a_lease_is_handed_over_as_a_copy",
+    ),
+    "Root, or a signer": (
+        "test_writer_is_not_led_elsewhere_where_others_may_rename",
+        "test_link_put_in_the_place_of_the_file_meanwhile_is_not_written_through",
+        "test_root_rewrites_no_file_but_the_one_that_was_opened",
+        "test_no_command_writes_through_a_link_that_it_meets",
+    ),
+    "`TMPDIR` in the hands of others": (
+        "test_directory_renamed_away_is_not_what_its_path_leads_to",
+        "test_program_of_the_same_user_that_interferes_is_found_out",
+        "test_path_that_leads_out_of_a_private_directory_is_not_verified",
+    ),
+    "Names that look like our own": (
+        "test_directory_that_was_given_a_name_of_ours_is_left_alone",
+        "test_marker_of_another_directory_does_not_count",
+        "test_a_save_that_something_planted_is_in_the_way_of_fails_and_loses_nothing",
+        "test_a_load_takes_nothing_out_of_a_private_directory_that_was_renamed",
+    ),
+    "A location that means": (
+        "test_file_in_a_directory_called_like_a_hub_is_checked",
+        "test_rule_for_a_path_holds_for_a_spelling_that_looks_like_a_url",
+        "test_unsealed_model_in_an_open_file_is_refused_where_a_seal_is_required",
+        "test_file_put_at_the_name_of_an_open_one_is_not_what_is_checked",
+        "test_hdf5_opened_in_a_way_that_cannot_be_checked_is_refused",
+    ),
+    "Old loaders": (
+        "test_model_of_tensorflows_keras_is_sealed_checked_and_refused",
+        "test_weights_of_tensorflows_keras_are_sealed_checked_and_refused",
+        "test_checkpoint_restored_by_a_saver_is_checked",
+        "test_what_reads_a_checkpoint_later_is_refused_where_a_seal_is_required",
+    ),
+    "A directory made to look": (
+        "test_planted_files_hide_no_damaged_model",
+        "test_planted_saved_model_does_not_hide_a_damaged_keras_directory",
+        "test_index_of_another_program_is_no_checkpoint",
+    ),
+    "Small files": (
+        "test_verify_is_cheap",
+        "test_seal_is_cheap",
+        "test_damage_is_found_cheaply",
+        "test_maze_of_links_is_not_walked",
+    ),
+    "The package shadowed": (
+        "test_absent_policy_below_directories_of_nobody_is_locked",
+        "test_absence_below_a_directory_of_others_is_in_doubt",
+        "test_shadow_package_on_the_path_is_not_loaded",
+    ),
+    "A recall by a file": (
+        "test_root_that_a_file_merely_claims_is_not_recalled",
+        "test_a_store_that_its_group_could_write_is_sealed_and_not_signed",
+        "test_a_set_written_in_the_open_is_signed_only_if_nobody_else_could_write_it",
+    ),
+    "Another library": (
+        "test_wrapper_on_top_of_ours_is_followed",
+        "test_wrapper_that_does_not_tell_what_it_calls_is_said_to_hide_the_guard",
+        "test_import_hook_that_rewrites_every_module_leaves_this_package_as_it_is",
+    ),
 }

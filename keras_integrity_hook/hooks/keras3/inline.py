@@ -3,7 +3,7 @@
 
 ``saving_api`` of every version opens legacy weights so; ``saving_lib`` before 3.10 every HDF5 file
 and the archive that it loads weights from, before 3.2 every archive that it loads. Archives come
-from the guards in ``keras3_guards``, as a :class:`VerifiedPath`.
+from :mod:`guards` beside this, as a :class:`VerifiedPath`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind, Location
 from keras_integrity_hook.hooks import calls
-from keras_integrity_hook.hooks.borrowing import StandIn
+from keras_integrity_hook.hooks.borrowing import ModuleView
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
 from keras_integrity_hook.saving import in_progress, on_close
@@ -50,7 +50,7 @@ def handed(file: VerifiedFile, lender: str) -> VerifiedFile | VerifiedPath:
         lender: the module that older versions open it with.
     """
     borrower = sys.modules["keras.src.saving.saving_lib"]
-    inline = isinstance(borrower.__dict__.get(lender), StandIn)
+    inline = isinstance(borrower.__dict__.get(lender), ModuleView)
     return VerifiedPath(file) if inline else file
 
 
