@@ -200,21 +200,21 @@ def _copy(pair: _Pair, name: str) -> None:
     Raises:
         OSError: what the other has there is a link, say, or it is of a kind that has no bytes.
     """
-    found = os.stat(name, dir_fd=pair.source, follow_symlinks=False)
-    if stat.S_ISLNK(found.st_mode):
+    status = os.stat(name, dir_fd=pair.source, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=pair.into)
         os.symlink(os.readlink(name, dir_fd=pair.source), name, dir_fd=pair.into)
         return
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a link, and cannot be copied", name)
     reader = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
     try:
-        mode = stat.S_IMODE(found.st_mode)
+        mode = stat.S_IMODE(status.st_mode)
         writer = os.open(name, os.O_WRONLY | os.O_CREAT | _FILE, mode, dir_fd=pair.into)
         try:
             copy(reader, writer)
-            os.ftruncate(writer, found.st_size)
+            os.ftruncate(writer, status.st_size)
         finally:
             os.close(writer)
     finally:

@@ -12,7 +12,7 @@ from keras_integrity_hook.errors import (
     LimitExceededError,
     UnreadableFileError,
 )
-from keras_integrity_hook.files import permissions, reading
+from keras_integrity_hook.files import exhaustion, permissions, reading
 
 
 def user_file(name: str) -> str:
@@ -44,7 +44,8 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         if isinstance(error, PermissionError) and not named:
             return None
         cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-        raise ConfigurationError(cause, path=path) from error
+        remedy = exhaustion.remedy_for(error)
+        raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
         _check(path, fd, strict=strict)
         return read_configuration(fd, path, limit)
@@ -67,9 +68,9 @@ def read_named(path: str, limit: int) -> bytes:
 
 
 def _check(path: str, fd: int, *, strict: bool) -> None:
-    found = os.fstat(fd)
-    mode = stat.S_IMODE(found.st_mode)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(fd)
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError("is not a regular file", path=path)
     if strict:
         permissions.check_open(path, fd)
@@ -79,7 +80,7 @@ def _check(path: str, fd: int, *, strict: bool) -> None:
             path=path,
             found=path,
             mode=mode,
-            owner=found.st_uid,
+            owner=status.st_uid,
         )
 
 

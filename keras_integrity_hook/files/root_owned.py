@@ -14,7 +14,7 @@ import stat
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
-from keras_integrity_hook.files import owned
+from keras_integrity_hook.files import exhaustion, owned
 
 DIRECTORY = "/etc/keras-integrity"
 POLICY = f"{DIRECTORY}/policy.toml"
@@ -44,8 +44,8 @@ def read_root_owned(path: str, limit: int) -> bytes | None:
         InsecurePermissionsError: somebody else than root could have written it.
         ConfigurationError: it is there and cannot be read, is no file, or too long.
     """
-    found = look_for(path, limit)
-    return None if isinstance(found, Missing) else found
+    content = look_for(path, limit)
+    return None if isinstance(content, Missing) else content
 
 
 def look_for(path: str, limit: int) -> bytes | Missing:
@@ -55,14 +55,16 @@ def look_for(path: str, limit: int) -> bytes | Missing:
     except _NotThereError as missing:
         return Missing(missing.doubt)
     except OSError as error:
-        cause = f"cannot be opened ({error.strerror}); links are not followed here"
-        raise ConfigurationError(cause, path=path) from error
+        remedy = exhaustion.remedy_for(error)
+        hint = "" if remedy else "; links are not followed here"
+        cause = f"cannot be opened ({error.strerror}){hint}"
+        raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError("is not a regular file", path=path)
         if suspect is None:
-            suspect = _suspect(path, found)
+            suspect = _suspect(path, status)
         if suspect is not None:
             raise suspect
         return owned.read_configuration(fd, path, limit)

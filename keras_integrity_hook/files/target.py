@@ -143,6 +143,12 @@ def entry(name: str, directory: int) -> os.stat_result | None:
         return None
 
 
+def is_at(name: str, directory: int, fd: int) -> bool:
+    """Whether ``name``, in the directory behind the descriptor, is what is open as ``fd``."""
+    status = entry(name, directory)
+    return status is not None and os.path.samestat(status, os.fstat(fd))
+
+
 def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
     """The directory, opened, and the name, behind all links that the last component is."""
     fd = None
