@@ -133,6 +133,28 @@ def open_target(path: str | os.PathLike[str], *, follow: bool = True) -> Iterato
         os.close(fd)
 
 
+def refuse_links_of_others(top: str) -> None:
+    """Refuse a directory that a program is to write in by path, following what links there are,
+    where :func:`open_target` would not follow one of them.
+
+    Raises:
+        PermissionError: another user put a link there that leads to what is not his.
+    """
+    trusted = (0, os.geteuid())
+    for folder, directories, files in os.walk(top):
+        for name in (*directories, *files):
+            path = os.path.join(folder, name)
+            try:
+                found = os.lstat(path)
+                if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
+                    with open_target(path):
+                        pass
+            except PermissionError:
+                raise _refused(errno.EACCES, path) from None
+            except OSError:
+                continue  # it leads nowhere, and nothing can be written by it
+
+
 def entry(name: str, directory: int) -> os.stat_result | None:
     """What is called ``name`` in the directory behind the descriptor; a link is not followed."""
     try:

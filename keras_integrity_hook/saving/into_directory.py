@@ -18,6 +18,7 @@ from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.files import exchange
+from keras_integrity_hook.files.target import refuse_links_of_others
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.saving import autosign, in_progress, reserved_directory, seal_set
 from keras_integrity_hook.saving import pipeline as save
@@ -95,6 +96,7 @@ def _reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Rese
     if reserved_directory.is_replaceable(target):
         yield reserved_directory.beside(target, kind, _AddedTo)
     else:
+        refuse_links_of_others(target)
         yield nullcontext(_OpenAddedTo(target, kind, path))
 
 

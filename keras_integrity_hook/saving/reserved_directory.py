@@ -16,6 +16,7 @@ from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.files import atomic, exchange
 from keras_integrity_hook.files.atomic import PrivateFile
+from keras_integrity_hook.files.target import refuse_links_of_others
 from keras_integrity_hook.saving import authorship, autosign, seal_set
 from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
 
@@ -84,6 +85,7 @@ def reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Reser
     if is_replaceable(target):
         yield beside(target, kind)
     else:
+        refuse_links_of_others(target)
         warn_of_overwriting(target)
         yield contextlib.nullcontext(OpenDirectory(target, kind))
 

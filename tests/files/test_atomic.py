@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from keras_integrity_hook.files import atomic, private_directory
+from keras_integrity_hook.files.target import refuse_links_of_others
 from tests.support.children import as_user, in_mount_namespace
 
 ALICE, BOB, TEAM = 4001, 4002, 4100
@@ -456,6 +457,22 @@ class TestLinksOfOthers:
         real.unlink()
         with atomic.open_target(link) as target:
             assert target.path == str(real)
+
+    def test_directory_with_such_a_link_is_not_written_in(self, shared: Path) -> None:
+        model, victim = shared / "model", shared / "victim"
+        (model / "assets").mkdir(parents=True)
+        victim.write_text("precious")
+        link = model / "assets" / "words"
+        for destination in ("nowhere/at all", "words"):  # through which nobody writes anything
+            link.symlink_to(destination)
+            os.lchown(link, ALICE, ALICE)
+            refuse_links_of_others(str(model))
+            link.unlink()
+        link.symlink_to(victim)
+        refuse_links_of_others(str(model))  # one of root's own
+        os.lchown(link, ALICE, ALICE)
+        with pytest.raises(PermissionError):
+            refuse_links_of_others(str(model))
 
     def test_links_of_root_are_followed_by_everybody(self, shared: Path) -> None:
         real = shared / "real"
