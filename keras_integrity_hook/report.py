@@ -87,28 +87,28 @@ def report_on(model: ModelFile) -> Report:
     others = tuple(map(file_set.shown, model.files.others)) if model.files else ()
     if not isinstance(model, SealedModel):
         return Report(model.path, "unsealed", model.container, "none", None, others)
-    said = model.seal.statement
+    statement = model.seal.statement
     info = SealInfo(
-        container=said.container,
-        algorithm=said.algorithm,
-        root=said.root,
-        size=said.size,
-        chunk_size=said.chunk_size,
-        chunks=-(-said.size // said.chunk_size),
-        subject=said.subject,
-        created=said.created,
+        container=statement.container,
+        algorithm=statement.algorithm,
+        root=statement.root,
+        size=statement.size,
+        chunk_size=statement.chunk_size,
+        chunks=-(-statement.size // statement.chunk_size),
+        subject=statement.subject,
+        created=statement.created,
         signatures=len(model.seal.envelope.signatures),
-        files=said.files,
+        files=statement.files,
         block_offset=model.seal.offset,
         block_size=model.seal.size,
         store="set" if model.files else settled.store_of(model.seal).value,
-        provenance=dict(said.provenance),
-        regions=said.regions,
-        model=said.model.get("name"),
-        model_version=said.model.get("version"),
-        expires=said.expires,
-        datasets=dict(said.datasets),
-        extensions=dict(said.extensions),
+        provenance=dict(statement.provenance),
+        regions=statement.regions,
+        model=statement.model.get("name"),
+        model_version=statement.model.get("version"),
+        expires=statement.expires,
+        datasets=dict(statement.datasets),
+        extensions=dict(statement.extensions),
     )
     signers = _signers(model)
     assurance = "signed" if signers else "integrity only"

@@ -54,15 +54,15 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
     listeners.tell(built)
 
 
-def seal_facts(said: Statement) -> dict[str, object]:
+def seal_facts(statement: Statement) -> dict[str, object]:
     """What of a seal's statement tells later which bytes an event was about."""
     facts = {
-        "container": said.container,
-        "algorithm": said.algorithm,
-        "root": said.root,
-        "size": said.size,
-        "model": said.model.get("name"),
-        "model_version": said.model.get("version"),
+        "container": statement.container,
+        "algorithm": statement.algorithm,
+        "root": statement.root,
+        "size": statement.size,
+        "model": statement.model.get("name"),
+        "model_version": statement.model.get("version"),
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
 

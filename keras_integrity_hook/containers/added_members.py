@@ -19,6 +19,7 @@ from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import DamagedFileError, IntegrityError
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.sealing import block
+from keras_integrity_hook.sealing.block import Block
 from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
 
 _ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -51,8 +52,8 @@ def explained(fd: int, size: int, error: DamagedFileError) -> DamagedFileError:
     return DamagedFileError(f"members were added behind the seal ({names})", remedy=remedy)
 
 
-def layout_of(fd: int, size: int) -> Layout:
-    """The archive behind ``fd`` without the seal that its members stand around.
+def layout_of(fd: int, size: int) -> tuple[Layout, Block]:
+    """The archive behind ``fd`` without the seal that its members stand around, and that seal.
 
     Raises:
         DamagedFileError: no members were added behind a seal. IntegrityError: it is malformed.
@@ -67,7 +68,7 @@ def layout_of(fd: int, size: int) -> Layout:
     found = block.decode(read_exactly(fd, seal.stop - seal.start, seal.start))
     rest = FileContent(fd, seal.stop, directory.offset - seal.stop, _moved(directory, seal))
     content: Content = JoinedContent([FileContent(fd, 0, seal.start), rest])
-    return Layout(keras_zip.CONTAINER, content, found, seal.start)
+    return Layout(keras_zip.CONTAINER, content, found, seal.start), found
 
 
 def _seal(fd: int, directory: Directory) -> _Seal | None:

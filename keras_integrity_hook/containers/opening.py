@@ -120,9 +120,8 @@ def open_archive_around_seal(name: str) -> ModelFile:
     fd = open_regular(name)
     try:
         with errors_of(name):
-            layout = added_members.layout_of(fd, os.fstat(fd).st_size)
-            assert layout.block is not None
-            seal = _decode(layout.block, layout.container, layout.block_offset)
+            layout, found = added_members.layout_of(fd, os.fstat(fd).st_size)
+            seal = _decode(found, layout.container, layout.block_offset)
             return single_file(name, fd, layout.container, layout.content).with_seal(seal)
     except BaseException:
         os.close(fd)
@@ -249,19 +248,21 @@ def locate(fd: int, size: int) -> Layout:
 
 def _decode(found: Block, container: str | None, offset: int, where: Sidecar | None = None) -> Seal:
     parsed = envelope.decode(found.envelope)
-    said = statement.decode(parsed.payload)
+    stated = statement.decode(parsed.payload)
     table = found.table
     if container is not None:
-        _same_form(said, container)
-    chunks = tree.chunk_count(said.size, said.chunk_size)
-    if len(table) != chunks * tree.ALGORITHMS[said.algorithm]:
+        _same_form(stated, container)
+    chunks = tree.chunk_count(stated.size, stated.chunk_size)
+    if len(table) != chunks * tree.ALGORITHMS[stated.algorithm]:
         raise MalformedSealError("the seal's chunk table has the wrong length")
-    actual = tree.root(table, size=said.size, chunk_size=said.chunk_size, algorithm=said.algorithm)
-    if not tree.same_root(actual, said.root):
+    actual = tree.root(
+        table, size=stated.size, chunk_size=stated.chunk_size, algorithm=stated.algorithm
+    )
+    if not tree.same_root(actual, stated.root):
         raise MalformedSealError("the seal's chunk table does not match its root digest")
-    return Seal(said, parsed, table, offset, found.size, where)
+    return Seal(stated, parsed, table, offset, found.size, where)
 
 
-def _same_form(said: Statement, container: str) -> None:
-    if said.container != container:
-        raise MalformedSealError(f"the seal is one of a model in another form, {said.container}")
+def _same_form(stated: Statement, container: str) -> None:
+    if stated.container != container:
+        raise MalformedSealError(f"the seal is one of a model in another form, {stated.container}")

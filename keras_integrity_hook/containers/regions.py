@@ -6,7 +6,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
-from keras_integrity_hook.containers import hdf5_map
+from keras_integrity_hook.containers import hdf5, hdf5_map
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing import text
@@ -40,7 +40,7 @@ def crc32(content: Content, offset: int, size: int) -> int:
 
 def _named(layout: Layout) -> Iterator[Region]:
     budget = hdf5_map.Budget()
-    if layout.container == "hdf5":
+    if layout.container == hdf5.CONTAINER:
         yield from hdf5_map.datasets(layout.content, 0, layout.content.size, budget)
         return
     for member in layout.members:

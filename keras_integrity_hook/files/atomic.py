@@ -186,7 +186,13 @@ def private_file(target: Target, *, near: Target | None = None) -> Iterator[Priv
         OSError: the directory cannot be written, no descriptor is left, ...
     """
     place = near or target
-    with private_directory.fresh(place.directory) as (directory, name):
+    with contextlib.ExitStack() as stack:
+        try:
+            directory, name = stack.enter_context(private_directory.fresh(place.directory))
+        except OSError as error:
+            # Nobody knows the name of the directory that could not be made.
+            path = os.path.join(place.folder, place.given)
+            raise OSError(error.errno, error.strerror, path) from None
         yield PrivateFile(target, directory, os.path.join(place.folder, name))
 
 

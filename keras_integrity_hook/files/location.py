@@ -28,6 +28,7 @@ _FILE_SCHEME = "file://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9.]*://")
 _DESCRIPTORS = "/proc/self/fd"
 _DELETED = " (deleted)"
+_WORKING_DIRECTORY = "/proc/self/cwd"
 # What h5py names a file after that it reads from a Python object: memory, and members of archives,
 # some of them verified ones of ours.
 _STREAMS = (b"<_io.BytesIO ", b"<zipfile.ZipExtFile ", b"<keras_integrity_hook.")
@@ -127,6 +128,18 @@ def of(value: Any, reader: Reader) -> Location:
 def is_url(text: str) -> bool:
     """Whether ``text`` is a URL to whoever takes URLs, ``file://`` ones included."""
     return _SCHEME.match(text) is not None
+
+
+def working_directory() -> str:
+    """The directory that relative paths start from.
+
+    One that was deleted has no path, and absolute paths are as good as ever to a process in it: the
+    kernel's own link to it stands for it, below which a relative path leads where it does anyway.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return _WORKING_DIRECTORY
 
 
 def _of_text(text: str, reader: Reader) -> Location:

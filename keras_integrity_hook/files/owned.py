@@ -12,7 +12,7 @@ from keras_integrity_hook.errors import (
     LimitExceededError,
     UnreadableFileError,
 )
-from keras_integrity_hook.files import permissions, reading
+from keras_integrity_hook.files import exhaustion, permissions, reading
 
 
 def user_file(name: str) -> str:
@@ -44,7 +44,8 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         if isinstance(error, PermissionError) and not named:
             return None
         cause = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-        raise ConfigurationError(cause, path=path) from error
+        remedy = exhaustion.remedy_for(error)
+        raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
         _check(path, fd, strict=strict)
         return read_configuration(fd, path, limit)

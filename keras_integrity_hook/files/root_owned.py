@@ -14,7 +14,7 @@ import stat
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
-from keras_integrity_hook.files import owned
+from keras_integrity_hook.files import exhaustion, owned
 
 DIRECTORY = "/etc/keras-integrity"
 POLICY = f"{DIRECTORY}/policy.toml"
@@ -55,8 +55,10 @@ def look_for(path: str, limit: int) -> bytes | Missing:
     except _NotThereError as missing:
         return Missing(missing.doubt)
     except OSError as error:
-        cause = f"cannot be opened ({error.strerror}); links are not followed here"
-        raise ConfigurationError(cause, path=path) from error
+        remedy = exhaustion.remedy_for(error)
+        hint = "" if remedy else "; links are not followed here"
+        cause = f"cannot be opened ({error.strerror}){hint}"
+        raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):

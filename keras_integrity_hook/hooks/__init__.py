@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which functions of which host are wrapped: one table-like module per host."""
+"""Which functions of which host are wrapped: one table of targets for each host."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def wrap_module(module: ModuleType) -> None:
         AuditError: the mode is ``off``, and that cannot be recorded; likewise.
     """
     name = module.__name__
-    said = settings.at()
-    opt_out.record_once(said, name)
-    if said.mode is settings.Mode.OFF:
+    in_force = settings.at()
+    opt_out.record_once(in_force, name)
+    if in_force.mode is settings.Mode.OFF:
         return
     for host in HOSTS:
         if name.partition(".")[0] == host.package:

@@ -11,20 +11,20 @@ from keras_integrity_hook.settings import MODE_VARIABLE, Mode, Settings
 _recorded: set[str] = set()
 
 
-def record_once(said: Settings, module: str) -> None:
+def record_once(in_force: Settings, module: str) -> None:
     """Record an opt-out, once in a process, when the first module that is watched is imported.
 
     Args:
-        said: the settings of the process.
+        in_force: the settings of the process.
         module: the module being imported.
 
     Raises:
         AuditError: see :func:`audit.record`.
     """
     asked = os.environ.get(MODE_VARIABLE, "").lower() == Mode.OFF
-    if said.mode is Mode.OFF:
-        _record("off", said.origins.get("mode", ""), module)
-    elif asked and "mode" in said.locked:
+    if in_force.mode is Mode.OFF:
+        _record("off", in_force.origins.get("mode", ""), module)
+    elif asked and "mode" in in_force.locked:
         _record(
             "refused", f"the machine's policy locks the mode, so {MODE_VARIABLE} is ignored", module
         )

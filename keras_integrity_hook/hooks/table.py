@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that say what is wrapped, and the few things that are done with such rows.
 
-The rows themselves stand in one module per host: ``keras3``, ``tf_keras``, ``tensorflow``.
+The rows themselves stand in the ``targets`` of each host: ``keras3``, ``keras_hub``, ``tf_keras``,
+``tensorflow``.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from keras_integrity_hook import audit, settings
+from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel, single_file
 from keras_integrity_hook.containers.opening import look_at
@@ -77,7 +78,7 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
     handed = handed_out.file_at(path) if fd is None else None
     if handed is not None:
         # A file of a set, checked with it and pinned; its guard watches the lease.
-        part = single_file(handed.path, -1, "hdf5", handed.content)
+        part = single_file(handed.path, -1, hdf5.CONTAINER, handed.content)
         return in_progress.current().hand_out(VerifiedFile.unchecked(part))
     loading = in_progress.current()
     located = Located(path, fd=fd, named=loading.sets_of(path))

@@ -126,8 +126,8 @@ class NameIs(NamedTuple):
     def verify(self, evidence: Evidence) -> None:
         found = evidence.statement.model.get("name")
         if found != self.name:
-            said = f"of '{printable(found)}'" if found else "of a model without a name"
-            raise WrongModelError(f"the seal is {said}; here belongs '{printable(self.name)}'")
+            stated = f"of '{printable(found)}'" if found else "of a model without a name"
+            raise WrongModelError(f"the seal is {stated}; here belongs '{printable(self.name)}'")
 
 
 class VersionAtLeast(NamedTuple):
@@ -144,8 +144,10 @@ class VersionAtLeast(NamedTuple):
         except InvalidVersion:
             is_enough = False
         if not is_enough:
-            said = f"of version '{printable(found)}'" if found else "of no version"
-            raise RollbackError(f"the seal is {said}; the policy asks for {self.minimum} or later")
+            stated = f"of version '{printable(found)}'" if found else "of no version"
+            raise RollbackError(
+                f"the seal is {stated}; the policy asks for {self.minimum} or later"
+            )
 
 
 class SignedBy(NamedTuple):

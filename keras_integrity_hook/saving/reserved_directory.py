@@ -111,7 +111,9 @@ def is_replaceable(target: str) -> bool:
 
 
 def warn_of_overwriting(target: str) -> None:
-    """Say what it means that files are overwritten in place."""
+    """Say what it means that files are overwritten in place, where any are there."""
+    if not _holds_anything(target):
+        return
     logging.getLogger("keras_integrity_hook").warning(
         "save %s: the directory cannot be replaced, so its files are overwritten in place; "
         "a crash now would leave them damaged",
@@ -128,6 +130,15 @@ def replaced_in(place: Place) -> Callable[[str], bool]:
             listed = old.seal.statement.files
             names |= {file_set.name_of(place, member.name) for member in listed}
     return lambda name: name in names or ("/" not in name and place.kind.is_read(name))
+
+
+def _holds_anything(directory: str) -> bool:
+    try:
+        return bool(os.listdir(directory))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # who may not look into it may still be able to write its files
 
 
 def _holds_working_directory(target: str) -> bool:

@@ -34,9 +34,10 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
         AuditError, SigningError, LimitExceededError: likewise.
     """
 
-    def record(said: Statement) -> None:
-        why = {key: said.provenance[key] for key in provenance.RESEAL if key in said.provenance}
-        audit.record(event, model.path, outcome="ok", **audit.seal_facts(said), **why)
+    def record(statement: Statement) -> None:
+        facts = statement.provenance
+        why = {key: facts[key] for key in provenance.RESEAL if key in facts}
+        audit.record(event, model.path, outcome="ok", **audit.seal_facts(statement), **why)
 
     name = os.path.basename(os.path.abspath(model.path))
     with written(model.path, event):
@@ -51,7 +52,7 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
             sidecars.put_seal_beside(model, algorithm, record=record)
         else:
             # HDF5 gets room for a middling seal at once, so that most files move only once.
-            room = hdf5.user_block_for(8192) if model.container == "hdf5" else 0
+            room = hdf5.user_block_for(8192) if model.container == hdf5.CONTAINER else 0
             with replaced(model, room) as (fd, name):
                 record(
                     seal_writer.seal_in_place(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import PurePath
 
@@ -52,10 +52,7 @@ def seal_in_place(
 
 def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
     """Write a seal into the file behind ``fd``, which has this ``layout`` and no seal yet."""
-    if layout.container == hdf5.CONTAINER:
-        _write_user_block(fd, os.fstat(fd).st_size - layout.content.size, envelope, table)
-    else:
-        _write_before_directory(fd, envelope, table)
+    _WRITERS[layout.container](fd, layout, envelope, table)
 
 
 def sidecar_for(
@@ -210,7 +207,8 @@ def plain_layout(fd: int) -> Layout:
     return layout
 
 
-def _write_user_block(fd: int, reserved: int, envelope: bytes, table: bytes) -> None:
+def _write_user_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
+    reserved = os.fstat(fd).st_size - layout.content.size
     needed = hdf5.user_block_for(block.OVERHEAD + len(envelope) + len(table))
     if needed > reserved:
         _move_up(fd, reserved, needed)
@@ -219,7 +217,7 @@ def _write_user_block(fd: int, reserved: int, envelope: bytes, table: bytes) -> 
     write_all(fd, memoryview(block.encode(envelope, table, padding)), 0)
 
 
-def _write_before_directory(fd: int, envelope: bytes, table: bytes) -> None:
+def _write_before_directory(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
     directory = keras_zip.read_directory(fd, os.fstat(fd).st_size)
     seal = block.encode(envelope, table)
     moved = keras_zip.moved_tail(directory, len(seal))
@@ -236,3 +234,10 @@ def _move_up(fd: int, start: int, to: int) -> None:
             raise SealWriteError("the file changed while it was sealed")
         write_all(fd, memoryview(piece), begin - start + to)
         end = begin
+
+
+# How each container of single files takes its seal in.
+_WRITERS: dict[str, Callable[[int, Layout, bytes, bytes], None]] = {
+    hdf5.CONTAINER: _write_user_block,
+    keras_zip.CONTAINER: _write_before_directory,
+}

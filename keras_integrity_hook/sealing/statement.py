@@ -123,8 +123,10 @@ def encode(statement: Statement) -> bytes:
     """The statement as canonical JSON bytes.
 
     Raises:
-        MalformedSealError: a value has no canonical form, or an extension the name of a field.
+        MalformedSealError: a value has no canonical form, an extension has the name of a field, or
+            the container is none that is read again.
     """
+    _refuse_unknown_container(statement)
     if _KNOWN & statement.extensions.keys():
         raise MalformedSealError("an extension of the seal has the name of a field")
     # Not in the first seals of this version: a seal without data is spelt as it always was.
@@ -193,8 +195,7 @@ def spelled(moment: datetime) -> str:
 
 
 def _consistent(statement: Statement) -> None:
-    if statement.container not in FILES + SETS:
-        raise MalformedSealError("the seal names an unknown container")
+    _refuse_unknown_container(statement)
     if statement.container in SETS:
         _consistent_members(statement)
     elif statement.files:
@@ -209,6 +210,11 @@ def _consistent(statement: Statement) -> None:
     inputs = statement.extensions.get("inputs")
     if inputs is not None and len(canonical.encode(inputs)) > LIMITS.inputs:
         raise LimitExceededError(f"the seal's input contract is over {LIMITS.inputs} bytes")
+
+
+def _refuse_unknown_container(statement: Statement) -> None:
+    if statement.container not in FILES + SETS:
+        raise MalformedSealError("the seal names an unknown container")
 
 
 def _consistent_map(statement: Statement) -> None:

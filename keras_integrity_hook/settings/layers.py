@@ -20,7 +20,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
-from keras_integrity_hook.files import owned, root_owned
+from keras_integrity_hook.files import location, owned, root_owned
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import patterns, toml_file
 from keras_integrity_hook.settings.schema import KEYS, Settings
@@ -219,7 +219,7 @@ def _entry_of_variable(variable: str, name: str, text: str) -> Entry:
         cause = f"there is no setting for the environment variable {printable(variable)}{near}"
         raise ConfigurationError(cause)
     try:
-        value = KEYS[name].type.from_text(text, os.getcwd())
+        value = KEYS[name].type.from_text(text, location.working_directory())
     except ValueError as error:
         cause = f"the environment variable {variable} is wrong; {error}"
         if KEYS[name].type.may_be_shown:

@@ -50,7 +50,7 @@ def names(path: str) -> tuple[str, ...]:
     """
     if location.is_url(path):
         return (path,)
-    whole = os.path.join(os.getcwd(), path)
+    whole = os.path.join(location.working_directory(), path)
     found = {os.path.normpath("/" + whole.lstrip("/")): None}
     at, ahead, links = "/", whole.split("/")[::-1], 0
     while ahead and links <= _LINKS_AT_MOST:
@@ -67,7 +67,7 @@ def names(path: str) -> tuple[str, ...]:
         ahead += target.split("/")[::-1]
         found[os.path.normpath(os.path.join(at, *(one for one in ahead[::-1] if one)))] = None
     with contextlib.suppress(ValueError):  # a name that no file can have
-        found[os.path.realpath(path)] = None
+        found[os.path.realpath(whole)] = None
     return tuple(found)
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers import file_set, hdf5, keras_zip
 from keras_integrity_hook.containers.model_file import SealedModel
-from keras_integrity_hook.containers.regions import INSIDE
+from keras_integrity_hook.containers.regions import INSIDE, crc32
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     DamagedFileError,
@@ -23,7 +22,7 @@ from keras_integrity_hook.errors import (
     MalformedSealError,
     printable,
 )
-from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.statement import Region, Statement
 
@@ -153,14 +152,10 @@ class _Crcs:
         self._room -= region.size
         if self._room < 0:
             return False
-        crc = 0
         try:
-            for start in range(0, region.size, MIB):
-                piece = self._content.read(region.offset + start, min(MIB, region.size - start))
-                crc = zlib.crc32(piece, crc)
+            return crc32(self._content, region.offset, region.size) != region.crc
         except (DamagedFileError, OSError):
             return True
-        return crc != region.crc
 
 
 def _readable(model: SealedModel, name: str) -> str:
@@ -174,9 +169,9 @@ def _readable(model: SealedModel, name: str) -> str:
 
 
 def _structure_name(model: SealedModel) -> str:
-    if model.container == "keras-zip":
+    if model.container == keras_zip.CONTAINER:
         return "the archive's directory or headers"
-    if model.container == "hdf5":
+    if model.container == hdf5.CONTAINER:
         return "the HDF5 structure (names, shapes, attributes)"
     return "the model's files"
 

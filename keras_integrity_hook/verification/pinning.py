@@ -42,7 +42,7 @@ def seal_of(model: ModelFile, content: Content, table: bytes, algorithm: str) ->
         content: its content, or its raw bytes.
     """
     chunk_size = tree.chunk_size_for(content.size)
-    said = Statement(
+    computed = Statement(
         subject="",
         root=tree.root(table, size=content.size, chunk_size=chunk_size, algorithm=algorithm),
         container=model.container,
@@ -52,7 +52,7 @@ def seal_of(model: ModelFile, content: Content, table: bytes, algorithm: str) ->
         created="",
         files=() if model.files is None else model.files.members,
     )
-    return Seal(said, Envelope(statement.encode(said)), table, offset=0, size=0)
+    return Seal(computed, Envelope(statement.encode(computed)), table, offset=0, size=0)
 
 
 def open_as_it_is(
@@ -85,8 +85,8 @@ def content_digest(seal: Seal) -> str:
     For a single file that is the root. For a set it binds the files' names and sizes too: the root
     is that of their bytes, one after the other, wherever one ends and the next begins.
     """
-    said = seal.statement
-    return spelled_digest(said.root, said.algorithm, said.files)
+    stated = seal.statement
+    return spelled_digest(stated.root, stated.algorithm, stated.files)
 
 
 def spelled_digest(root: str, algorithm: str, files: tuple[Member, ...]) -> str:

@@ -109,7 +109,8 @@ class _Splitter:
         """Take the next bytes."""
         while data:
             self._close_full()
-            assert self._stop is not None
+            if self._stop is None:
+                raise ValueError("there are more bytes than the last piece takes")
             now = data[: self._stop - self._at]
             self._digest.update(now)
             self._at += len(now)

@@ -5,14 +5,15 @@ hidden."""
 from __future__ import annotations
 
 import os
+import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from keras_integrity_hook.errors import InsecurePermissionsError
-from keras_integrity_hook.files import root_owned
+from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
+from keras_integrity_hook.files import owned, root_owned
 
 
 @pytest.fixture
@@ -77,3 +78,27 @@ def test_directory_for_a_file_of_root_is_refused_where_others_write(folder: Path
     folder.chmod(0o777)
     with pytest.raises(InsecurePermissionsError):
         root_owned.open_directory(str(folder))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda path: root_owned.look_for(path, 100), id="of root"),
+        pytest.param(lambda path: owned.read_own(path, 100, named=True), id="of the user"),
+    ],
+)
+def test_exhausted_descriptors_are_no_mistake_in_a_policy(
+    read: Callable[[str], object], tmp_path: Path
+) -> None:
+    """Nobody is to look for one there."""
+    path = str(tmp_path / "policy.toml")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(ConfigurationError) as caught:
+            read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "Too many open files" in caught.value.cause
+    assert "links" not in caught.value.cause
+    assert "ulimit -n" in caught.value.remedy()

@@ -229,3 +229,44 @@ def test_every_kind_is_saved_where_others_may_write(name: str, shared: Path) -> 
     loaded = model_kinds.load(model_of(0), path)
     assert float(np.asarray(loaded.get_weights()[0])[0, 0]) == 2.0
     assert not [entry for entry in os.listdir(shared) if entry.startswith(".")]
+
+
+@pytest.mark.parametrize("name", [*FILES, *SETS])
+def test_absolute_path_is_as_good_as_ever_in_a_deleted_directory(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long training, and somebody tidies up."""
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    path, gone = tmp_path / "kept" / name, tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for value in (1.0, 2.0):
+        model_kinds.save(model_of(value), path)
+    loaded = model_kinds.load(model_of(0), path)
+    assert float(np.asarray(loaded.get_weights()[0])[0, 0]) == 2.0
+    assert verify(path).state == "sealed"
+
+
+@needs_root
+@pytest.mark.parametrize("name", [*FILES, "shards.weights.json"])
+def test_directory_that_may_not_be_written_is_named_by_the_users_path(
+    name: str, shared: Path
+) -> None:
+    """Not by that of the private directory that could not be made in it."""
+    shared.chmod(0o755)
+    model = model_of(1)
+    with pytest.raises(PermissionError) as refused:
+        as_user(STRANGER, lambda: model_kinds.save(model, shared / name))
+    assert refused.value.filename == str(shared / name)
+
+
+def test_first_export_into_the_working_directory_warns_of_no_overwriting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model_kinds.export(model_of(1), Path("."))
+    assert "overwritten" not in caplog.text
+    model_kinds.export(model_of(2), Path("."))
+    assert "overwritten in place" in caplog.text
+    assert verify(tmp_path).state == "sealed"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands before ``KerasFileEditor``, which opens and writes weights by itself (Keras 3.6 on).
 
-Its ``.weights.h5`` files come through the store that ``keras3_guards`` guards.
+Its ``.weights.h5`` files come through the store, see :func:`guards.open_store`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 ``saving_api`` of every version opens legacy weights so; ``saving_lib`` before 3.10 every HDF5 file
 and the archive that it loads weights from, before 3.2 every archive that it loads. Archives come
-from the guards in ``keras3_guards``, as a :class:`VerifiedPath`.
+from :mod:`guards` beside this, as a :class:`VerifiedPath`.
 """
 
 from __future__ import annotations
