@@ -31,7 +31,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, confinement
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
 from keras_integrity_hook.saving import commit, settled
@@ -233,11 +233,12 @@ def _opened_to_mend(path: Location) -> ModelFile:
         if os.path.isdir(name):
             raise
         with contextlib.suppress(DamagedFileError):
-            return open_archive_around_seal(name)
+            return _where_found(open_archive_around_seal(name))
         try:
             model, extra = open_archive_alone(name)
         except DamagedFileError:
             raise error from None
+        _where_found(model)
         if model.seal is None:
             model.close()
             raise
@@ -274,9 +275,27 @@ def _keep_appended(content: Content, name: str) -> str:
 def _opened_as(name: str, place: Place | None) -> ModelFile:
     """The file ``name``, or the set at ``place``, once what is left of a save is in order."""
     if place is None:
-        return settled.open_settled(name)
+        return _where_found(settled.open_settled(name))
     commit.finish_interrupted(place)
-    return open_set(name, place, hold=False)
+    return _where_found(open_set(name, place, hold=False))
+
+
+def _where_found(model: ModelFile) -> ModelFile:
+    """The open model, unless a command has found it elsewhere; it is closed then.
+
+    Raises:
+        UnreadableFileError: as :func:`confinement.refuse_elsewhere`.
+    """
+    try:
+        if model.files is None:
+            confinement.refuse_elsewhere(model.fd, model.path)
+        else:
+            is_around = not model.files.place.kind.whole_directory
+            confinement.refuse_elsewhere(model.files.directory, model.path, is_around=is_around)
+    except BaseException:
+        model.close()
+        raise
+    return model
 
 
 def _checked_store(name: str) -> Store:

@@ -20,6 +20,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelError,
 )
+from keras_integrity_hook.files import confinement
 from keras_integrity_hook.fleet.discovery import Found, Role, model_files
 from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.sealing.tree import ALGORITHMS
@@ -169,7 +170,8 @@ def run(
             elif reason:
                 result = Result(found.path, "skipped", note=reason)
             else:
-                result = _attempt(found.path, act)
+                with confinement.confined_to(found.place if alters else ""):
+                    result = _attempt(found.path, act)
                 done(found.path)
             results.append(result)
             if not as_json:

@@ -39,12 +39,12 @@ class _Seal:
 def explained(fd: int, size: int, error: DamagedFileError) -> DamagedFileError:
     """The refusal ``error`` of the archive behind ``fd``, in the user's terms where it is this."""
     try:
-        found = _seal(fd, keras_zip.read_directory(fd, size))
+        seal = _seal(fd, keras_zip.read_directory(fd, size))
     except (IntegrityError, struct.error):
         return error
-    if found is None or not found.added:
+    if seal is None or not seal.added:
         return error
-    names = ", ".join(found.added[:_NAMED]) + (", ..." if len(found.added) > _NAMED else "")
+    names = ", ".join(seal.added[:_NAMED]) + (", ..." if len(seal.added) > _NAMED else "")
     remedy = (
         "If that was on purpose, 'keras-integrity reseal --reason TEXT PATH' gives the archive "
         "with them a new seal, and 'keras-integrity unseal PATH' makes a plain one of it."
@@ -65,10 +65,10 @@ def layout_of(fd: int, size: int) -> tuple[Layout, Block]:
         seal = None
     if seal is None or not seal.added:
         raise DamagedFileError("no members were added behind a seal")
-    found = block.decode(read_exactly(fd, seal.stop - seal.start, seal.start))
+    taken_out = block.decode(read_exactly(fd, seal.stop - seal.start, seal.start))
     rest = FileContent(fd, seal.stop, directory.offset - seal.stop, _moved(directory, seal))
     content: Content = JoinedContent([FileContent(fd, 0, seal.start), rest])
-    return Layout(keras_zip.CONTAINER, content, found, seal.start), found
+    return Layout(keras_zip.CONTAINER, content, taken_out, seal.start), taken_out
 
 
 def _seal(fd: int, directory: Directory) -> _Seal | None:
@@ -92,14 +92,14 @@ def _seal(fd: int, directory: Directory) -> _Seal | None:
 
 def _members(directory: Directory) -> list[tuple[int, int, bytes]]:
     """Offset, size in the archive (bytes) and name of each member."""
-    found = []
+    members = []
     at = 0
     for _ in range(directory.members):
         entry = _ENTRY.unpack_from(directory.tail, at)
         name_at = at + _ENTRY.size
-        found.append((entry[16], entry[8], directory.tail[name_at : name_at + entry[10]]))
+        members.append((entry[16], entry[8], directory.tail[name_at : name_at + entry[10]]))
         at = name_at + sum(entry[10:13])
-    return found
+    return members
 
 
 def _moved(directory: Directory, seal: _Seal) -> bytes:

@@ -262,10 +262,10 @@ def escape(name: str) -> str:
 def unescape(name: str) -> str:
     """The file name that :func:`escape` spelled so. Raises MalformedSealError."""
     raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), name.encode("utf-8"))
-    found = os.fsdecode(raw)
-    if "\0" in found or escape(found) != name:
+    unescaped = os.fsdecode(raw)
+    if "\0" in unescaped or escape(unescaped) != name:
         raise MalformedSealError("the seal spells a file name in an odd way")
-    return found
+    return unescaped
 
 
 def shown(name: str) -> str:

@@ -48,10 +48,10 @@ def locate(fd: int, size: int) -> Layout:
         raise MalformedSealError("the seal does not fill an HDF5 user block")
     if length + len(SIGNATURE) > size:
         raise DamagedFileError("the file is cut short")
-    found = block.decode(read_exactly(fd, length, 0))
+    seal = block.decode(read_exactly(fd, length, 0))
     if read_exactly(fd, len(SIGNATURE), length) != SIGNATURE:
         raise DamagedFileError("no HDF5 superblock follows the seal")
-    return Layout(CONTAINER, FileContent(fd, length, size - length), found, 0)
+    return Layout(CONTAINER, FileContent(fd, length, size - length), seal, 0)
 
 
 def _only_a_seal() -> NotAModelError:

@@ -60,16 +60,16 @@ def datasets(content: Content, start: int, size: int, budget: Budget) -> tuple[R
     file's structure.
     """
     walker = _Walker(content, start, size, budget)
-    found: list[Region] = []
+    regions: list[Region] = []
     try:
         for name, offset, length in walker.walk():
             if budget.regions <= 0:
                 break
             budget.regions -= 1
-            found.append(Region(name, start + offset, length))
+            regions.append(Region(name, start + offset, length))
     except (struct.error, IntegrityError, ValueError):
         pass
-    return tuple(found)
+    return tuple(regions)
 
 
 class _Walker:
@@ -115,9 +115,9 @@ class _Walker:
             if kind == _SYMBOL_TABLE:
                 table = struct.unpack_from("<QQ", message)
             elif kind == _LAYOUT and message[:2] == b"\x03\x01":
-                where, extent = struct.unpack_from("<QQ", message, 2)
-                if where != _UNDEFINED and where + extent <= self._size:
-                    data = where, extent
+                start, extent = struct.unpack_from("<QQ", message, 2)
+                if start != _UNDEFINED and start + extent <= self._size:
+                    data = start, extent
         return data, table
 
     def _messages(self, address: int, length: int) -> Iterator[tuple[int, bytes]]:

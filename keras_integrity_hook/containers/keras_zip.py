@@ -56,11 +56,11 @@ def locate(fd: int, size: int, comment: int = 0) -> Layout:
     directory = read_directory(fd, size, comment)
     length = _block_length(fd, directory.offset)
     members_end = directory.offset - length
-    found = block.decode(read_exactly(fd, length, members_end)) if length else None
+    seal = block.decode(read_exactly(fd, length, members_end)) if length else None
     entries = directory.tail[: directory.size]
     members = check_members(fd, entries, directory.members, members_end)
     content = FileContent(fd, 0, members_end, moved_tail(directory, -length))
-    return Layout(CONTAINER, content, found, members_end, members)
+    return Layout(CONTAINER, content, seal, members_end, members)
 
 
 def read_directory(fd: int, size: int, claimed: int = 0) -> Directory:
@@ -98,15 +98,15 @@ def read_directory(fd: int, size: int, claimed: int = 0) -> Directory:
 
 def _not_at_its_end(fd: int, size: int, cause: str) -> DamagedFileError:
     """The error for end records that are not where they belong, with the reason if it is known."""
-    found = appended.find(fd, size)
-    if found is None:
+    extra = appended.find(fd, size)
+    if extra is None:
         return DamagedFileError(cause)
     remedy = (
-        f"The archive is the first {found.start} bytes; keep the rest elsewhere. If it has a seal, "
+        f"The archive is the first {extra.start} bytes; keep the rest elsewhere. If it has a seal, "
         "'keras-integrity unseal PATH' does that, and so does 'keras-integrity reseal --reason "
         "TEXT PATH', which seals it anew: what was appended is in PATH.appended then."
     )
-    return DamagedFileError(str(found), remedy=remedy)
+    return DamagedFileError(str(extra), remedy=remedy)
 
 
 def moved_tail(directory: Directory, by: int) -> bytes:

@@ -34,7 +34,7 @@ def read_block(fd: int, size: int) -> Block:
     head = read_exactly(fd, min(size, block.HEADER_SIZE), 0)
     if block.size_from_header(head) != size:
         raise MalformedSealError("the file of the seal has another length than the seal")
-    found = block.decode(read_exactly(fd, size, 0))
-    if block.OVERHEAD + len(found.envelope) + len(found.table) != size:
+    seal = block.decode(read_exactly(fd, size, 0))
+    if block.OVERHEAD + len(seal.envelope) + len(seal.table) != size:
         raise MalformedSealError("the file of the seal holds padding")
-    return found
+    return seal

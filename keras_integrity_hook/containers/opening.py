@@ -77,8 +77,7 @@ def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
     try:
         with errors_of(name):
             layout = locate(fd, os.fstat(fd).st_size)
-            found = layout.block
-            seal = None if found is None else _decode(found, layout.container, layout.block_offset)
+            seal = _decode_in(layout)
             return single_file(name, fd, layout.container, layout.content).under(seal)
     except BaseException:
         os.close(fd)
@@ -103,8 +102,7 @@ def open_archive_alone(name: str) -> tuple[ModelFile, Appended]:
             if extra is None:
                 raise DamagedFileError("no archive with something appended begins here")
             layout = keras_zip.locate(fd, extra.start, extra.size if extra.is_comment else 0)
-            found = layout.block
-            seal = None if found is None else _decode(found, layout.container, layout.block_offset)
+            seal = _decode_in(layout)
             return single_file(name, fd, layout.container, layout.content).under(seal), extra
     except BaseException:
         os.close(fd)
@@ -120,8 +118,8 @@ def open_archive_around_seal(name: str) -> ModelFile:
     fd = open_regular(name)
     try:
         with errors_of(name):
-            layout, found = added_members.layout_of(fd, os.fstat(fd).st_size)
-            seal = _decode(found, layout.container, layout.block_offset)
+            layout, taken_out = added_members.layout_of(fd, os.fstat(fd).st_size)
+            seal = _decode(taken_out, layout.container, layout.block_offset)
             return single_file(name, fd, layout.container, layout.content).with_seal(seal)
     except BaseException:
         os.close(fd)
@@ -172,8 +170,8 @@ def read_sidecar(path: str) -> Seal | None:
         UnreadableFileError, MalformedSealError, LimitExceededError, DamagedFileError: it is there
             and not a well-formed seal.
     """
-    found = sidecar.read(path)
-    return None if found is None else _decode(found[0], None, 0, found[1])
+    read = sidecar.read(path)
+    return None if read is None else _decode(read[0], None, 0, read[1])
 
 
 def seal_beside(model: ModelFile) -> Seal | None:
@@ -214,8 +212,8 @@ def open_set(path: str, place: Place, *, hold: bool) -> ModelFile:
         files = file_set.open_directory(place)
         try:
             container = place.kind.container
-            found = file_set.read_block(files)
-            seal = None if found is None else _decode(found, container, 0)
+            seal_block = file_set.read_block(files)
+            seal = None if seal_block is None else _decode(seal_block, container, 0)
             if seal is None:
                 file_set.open_present(files)
             else:
@@ -246,10 +244,19 @@ def locate(fd: int, size: int) -> Layout:
     raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
 
 
-def _decode(found: Block, container: str | None, offset: int, where: Sidecar | None = None) -> Seal:
-    parsed = envelope.decode(found.envelope)
+def _decode_in(layout: Layout) -> Seal | None:
+    """The seal in the file of this ``layout``, if there is one."""
+    if layout.block is None:
+        return None
+    return _decode(layout.block, layout.container, layout.block_offset)
+
+
+def _decode(
+    seal_block: Block, container: str | None, offset: int, beside: Sidecar | None = None
+) -> Seal:
+    parsed = envelope.decode(seal_block.envelope)
     stated = statement.decode(parsed.payload)
-    table = found.table
+    table = seal_block.table
     if container is not None:
         _same_form(stated, container)
     chunks = tree.chunk_count(stated.size, stated.chunk_size)
@@ -260,7 +267,7 @@ def _decode(found: Block, container: str | None, offset: int, where: Sidecar | N
     )
     if not tree.same_root(actual, stated.root):
         raise MalformedSealError("the seal's chunk table does not match its root digest")
-    return Seal(stated, parsed, table, offset, found.size, where)
+    return Seal(stated, parsed, table, offset, seal_block.size, beside)
 
 
 def _same_form(stated: Statement, container: str) -> None:

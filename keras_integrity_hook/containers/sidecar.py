@@ -46,10 +46,10 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
     try:
         fd = _open(path)
         try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
                 raise MalformedSealError(f"{_named(path)} is not a regular file")
-            return read_block(fd, found.st_size), Sidecar(path, identity(found))
+            return read_block(fd, status.st_size), Sidecar(path, identity(status))
         finally:
             os.close(fd)
     except OSError as error:
@@ -81,9 +81,9 @@ def _open(path: str) -> int:
         raise MalformedSealError(f"{_named(path)} is a symbolic link to nothing") from None
 
 
-def identity(found: os.stat_result) -> tuple[int, int, int]:
+def identity(status: os.stat_result) -> tuple[int, int, int]:
     """What tells a sidecar from one that took its place, or was changed where it is."""
-    return found.st_dev, found.st_ino, found.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _named(path: str) -> str:

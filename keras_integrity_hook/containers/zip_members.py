@@ -166,9 +166,9 @@ def _data_start(fd: int, entry: Entry, stop: int) -> int:
         raise DamagedFileError("a member of the archive runs into the next")
     extra = read_exactly(fd, extras, start - extras) if extras else b""
     size, packed = _widened(extra, size, packed)
-    said, known = (crc, packed, size), (entry.crc, entry.packed, entry.size)
+    stated, listed = (crc, packed, size), (entry.crc, entry.packed, entry.size)
     # A stream is written before any of them is known: they follow in a descriptor.
-    if said != known and not (flags & _HAS_DESCRIPTOR and not any(said)):
+    if stated != listed and not (flags & _HAS_DESCRIPTOR and not any(stated)):
         raise DamagedFileError("a local header of the archive contradicts its directory")
     return start
 
@@ -210,18 +210,18 @@ def _widened(extra: bytes, *fields: int) -> list[int]:
 
 def _zip64_field(extra: bytes) -> bytes:
     """The data of the one ZIP64 field in ``extra``, empty where there is none."""
-    found = b""
+    field = b""
     at = 0
     while at < len(extra):
         if at + 4 > len(extra):
             raise DamagedFileError("an extra field of the archive is malformed")
         kind, length = struct.unpack_from("<HH", extra, at)
         data = extra[at + 4 : at + 4 + length]
-        if len(data) != length or (kind == _ZIP64 and (found or not data)):
+        if len(data) != length or (kind == _ZIP64 and (field or not data)):
             raise DamagedFileError("an extra field of the archive is malformed")
         if kind == _UNICODE_PATH:
             raise DamagedFileError("a member of the archive has a second name in an extra field")
         if kind == _ZIP64:
-            found = data
+            field = data
         at += 4 + length
-    return found
+    return field

@@ -104,8 +104,8 @@ class PrivateFile:
             OSError: what is there is a link, not a regular file, has two names or another owner.
         """
         fd = os.open(self.name, os.O_RDWR | _FILE, dir_fd=self.directory)
-        found = os.fstat(fd)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
             return fd
         os.close(fd)
         raise OSError(errno.EPERM, "this is not the file that was to be written", str(self.path))
@@ -283,18 +283,18 @@ def _overwrite(made: PrivateFile, source: int, old: os.stat_result | None, reaso
     target, size = made.target, os.fstat(source).st_size
     writer = _open_writer(target, os.O_CREAT | os.O_EXCL if old is None else 0)
     try:
-        found = os.fstat(writer)
-        if old is not None and not os.path.samestat(found, old):
+        status = os.fstat(writer)
+        if old is not None and not os.path.samestat(status, old):
             raise OSError(errno.ESTALE, "something else was put there meanwhile", target.path)
-        _reserve(writer, found.st_size, size, target)
+        _reserve(writer, status.st_size, size, target)
         if reason and old is not None and old.st_size:
             _warn(target, reason)
         try:
             copy(source, writer)
             os.ftruncate(writer, size)
         except BaseException as error:
-            where = made.keep()
-            text = f"it could be written in part only; the whole of it lies at {where}"
+            kept_at = made.keep()
+            text = f"it could be written in part only; the whole of it lies at {kept_at}"
             number = (error.errno if isinstance(error, OSError) else None) or errno.EIO
             raise OSError(number, text, target.path) from error
     except BaseException:

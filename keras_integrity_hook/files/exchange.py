@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ def put_in_place(made: PrivateFile, is_replaced: IsReplaced) -> None:
 def holds_foreign_ground(top: str) -> bool:
     """Whether something below ``top`` must not be moved: a mounted volume, an unreadable part."""
     try:
+        if _has_mounts(os.path.realpath(top)):
+            return True
         device = os.stat(top).st_dev
         for folder, _, _ in os.walk(top, onerror=_raise):
             if os.stat(folder).st_dev != device or os.path.ismount(folder):
@@ -89,6 +92,22 @@ def holds_foreign_ground(top: str) -> bool:
     except OSError:
         return True
     return False
+
+
+def _has_mounts(top: str) -> bool:
+    """Whether anything is mounted at or below ``top``, as the kernel lists it (proc(5)): a volume
+    of the same file system, or a single file, is known by nothing else."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            points = [line.split(b" ", 5)[4] for line in file]
+    except FileNotFoundError:
+        return False
+    inside = os.path.join(os.fsencode(top), b"")
+    return any(_unescaped(point + b"/").startswith(inside) for point in points)
+
+
+def _unescaped(point: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), point)
 
 
 def _raise(error: OSError) -> None:
@@ -181,21 +200,21 @@ def _copy(pair: _Pair, name: str) -> None:
     Raises:
         OSError: what the other has there is a link, say, or it is of a kind that has no bytes.
     """
-    found = os.stat(name, dir_fd=pair.source, follow_symlinks=False)
-    if stat.S_ISLNK(found.st_mode):
+    status = os.stat(name, dir_fd=pair.source, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=pair.into)
         os.symlink(os.readlink(name, dir_fd=pair.source), name, dir_fd=pair.into)
         return
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a link, and cannot be copied", name)
     reader = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
     try:
-        mode = stat.S_IMODE(found.st_mode)
+        mode = stat.S_IMODE(status.st_mode)
         writer = os.open(name, os.O_WRONLY | os.O_CREAT | _FILE, mode, dir_fd=pair.into)
         try:
             copy(reader, writer)
-            os.ftruncate(writer, found.st_size)
+            os.ftruncate(writer, status.st_size)
         finally:
             os.close(writer)
     finally:

@@ -32,6 +32,7 @@ _WORKING_DIRECTORY = "/proc/self/cwd"
 # What h5py names a file after that it reads from a Python object: memory, and members of archives,
 # some of them verified ones of ours.
 _STREAMS = (b"<_io.BytesIO ", b"<zipfile.ZipExtFile ", b"<keras_integrity_hook.")
+_IMAGES = b"file_image_"  # what the HDF5 library names one that it was given as bytes
 _OURS = "keras_integrity_hook"
 
 
@@ -215,7 +216,9 @@ def _of_hdf5(file: Any) -> Location:
             file.flush()  # what the program sees is to be what is checked
         return _of_fd(int(file.id.get_vfd_handle()), name)
     if file.driver == "core":  # read as a whole when it was opened; only an image has no file
-        in_memory = not os.path.lexists(name)
+        # Of one that is only read the name alone tells: its file may have been renamed since.
+        made_here = file.mode != "r" or file.id.name.startswith(_IMAGES)
+        in_memory = made_here and not os.path.lexists(name)
     else:
         in_memory = file.driver == "fileobj" and file.id.name.startswith(_STREAMS)
     return Location(Kind.MEMORY if in_memory else Kind.UNVERIFIABLE, f"HDF5 ({name})", name)

@@ -68,9 +68,9 @@ def read_named(path: str, limit: int) -> bytes:
 
 
 def _check(path: str, fd: int, *, strict: bool) -> None:
-    found = os.fstat(fd)
-    mode = stat.S_IMODE(found.st_mode)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(fd)
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError("is not a regular file", path=path)
     if strict:
         permissions.check_open(path, fd)
@@ -80,7 +80,7 @@ def _check(path: str, fd: int, *, strict: bool) -> None:
             path=path,
             found=path,
             mode=mode,
-            owner=found.st_uid,
+            owner=status.st_uid,
         )
 
 

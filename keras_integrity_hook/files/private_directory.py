@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from keras_integrity_hook.files.target import entry
+from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
 COMMITTED = ".keras-integrity-committed"
@@ -43,7 +43,7 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
         yield fd, name
     finally:
         # A forked child that ends here leaves the directory to its parent.
-        if os.getpid() == owner and _is_there(fd, name, directory) and is_marked(fd):
+        if os.getpid() == owner and is_at(name, directory, fd) and is_marked(fd):
             _remove(fd, name, directory)
         os.close(fd)
 
@@ -59,8 +59,8 @@ def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
     try:
         fd = os.open(path, _OPEN, dir_fd=dir_fd)
     except PermissionError:
-        found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-        return found.st_uid != os.geteuid() and stat.S_ISDIR(found.st_mode) and _is_closed(found)
+        status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        return status.st_uid != os.geteuid() and stat.S_ISDIR(status.st_mode) and _is_closed(status)
     except OSError:
         return False
     try:
@@ -82,8 +82,8 @@ def is_marker(name: str) -> bool:
 def is_marked(fd: int) -> bool:
     """Whether the open directory holds its marker, and nobody but its owner could put it there."""
     at = os.fstat(fd)
-    found = entry(_marker_of(at), fd)
-    return found is not None and _is_closed(at) and found.st_uid == at.st_uid
+    marker = entry(_marker_of(at), fd)
+    return marker is not None and _is_closed(at) and marker.st_uid == at.st_uid
 
 
 def unmark(fd: int) -> None:
@@ -169,23 +169,32 @@ def _remove_if_dead(name: str, directory: int) -> None:
         os.close(fd)
 
 
-def _is_there(fd: int, name: str, directory: int) -> bool:
-    found = entry(name, directory)
-    return found is not None and os.path.samestat(found, os.fstat(fd))
-
-
 def _remove(fd: int, name: str, directory: int) -> None:
     """Remove the open directory; the marker goes last, or what is left would be nobody's."""
     at = os.fstat(fd)
     with contextlib.suppress(OSError):
-        empty(fd, at.st_dev, keep=_marker_of(at))
+        empty(fd, keep=_marker_of(at))
         unmark(fd)
         os.rmdir(name, dir_fd=directory)
 
 
-def empty(fd: int, device: int, *, keep: str | None = None) -> None:
-    """Remove all that is in the open directory but the file ``keep``; no link is followed, and no
-    other file system entered.
+def _mount_of(fd: int) -> int:
+    """What the open directory is mounted by: a number of the kernel's.
+
+    Its device tells less: a directory that is mounted a second time (mount(8), ``--bind``; the
+    volume of a container) has that of the file system it comes from.
+    """
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            found = [line for line in file if line.startswith(b"mnt_id:")]
+        return int(found[0].split()[1])
+    except (OSError, IndexError, ValueError):
+        return os.fstat(fd).st_dev
+
+
+def empty(fd: int, *, keep: str | None = None) -> None:
+    """Remove all that is in the open directory but the file ``keep``; no link is followed, and
+    nothing entered that is mounted there.
 
     Raises:
         OSError: something of it cannot be removed, or is mounted.
@@ -193,18 +202,18 @@ def empty(fd: int, device: int, *, keep: str | None = None) -> None:
     for name in os.listdir(fd):
         if name == keep:
             continue
-        found = entry(name, fd)
-        if found is None:
+        status = entry(name, fd)
+        if status is None:
             continue
-        if not stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISDIR(status.st_mode):
             os.unlink(name, dir_fd=fd)
             continue
         below = os.open(name, _OPEN, dir_fd=fd)
         try:
-            if os.fstat(below).st_dev != device:
+            if _mount_of(below) != _mount_of(fd):
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
             os.fchmod(below, 0o700)  # a directory of the user's may be one that he may not write
-            empty(below, device)
+            empty(below)
         finally:
             os.close(below)
         os.rmdir(name, dir_fd=fd)

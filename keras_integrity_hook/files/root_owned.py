@@ -44,8 +44,8 @@ def read_root_owned(path: str, limit: int) -> bytes | None:
         InsecurePermissionsError: somebody else than root could have written it.
         ConfigurationError: it is there and cannot be read, is no file, or too long.
     """
-    found = look_for(path, limit)
-    return None if isinstance(found, Missing) else found
+    content = look_for(path, limit)
+    return None if isinstance(content, Missing) else content
 
 
 def look_for(path: str, limit: int) -> bytes | Missing:
@@ -60,11 +60,11 @@ def look_for(path: str, limit: int) -> bytes | Missing:
         cause = f"cannot be opened ({error.strerror}){hint}"
         raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError("is not a regular file", path=path)
         if suspect is None:
-            suspect = _suspect(path, found)
+            suspect = _suspect(path, status)
         if suspect is not None:
             raise suspect
         return owned.read_configuration(fd, path, limit)

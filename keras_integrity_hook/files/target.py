@@ -122,7 +122,8 @@ def open_target(path: str | os.PathLike[str], *, follow: bool = True) -> Iterato
     Raises:
         FileNotFoundError, NotADirectoryError, PermissionError: the directory is not there.
         IsADirectoryError: ``path`` ends in no name.
-        OSError: ``ELOOP``; ``EACCES`` for a link that the kernel would not follow.
+        OSError: ``ELOOP``; ``EACCES`` for a link that the kernel would not follow, or that another
+            user put there and that leads to what is not his.
     """
     fd, name = _resolved(os.fsdecode(path), follow=follow)
     try:
@@ -142,9 +143,16 @@ def entry(name: str, directory: int) -> os.stat_result | None:
         return None
 
 
+def is_at(name: str, directory: int, fd: int) -> bool:
+    """Whether ``name``, in the directory behind the descriptor, is what is open as ``fd``."""
+    status = entry(name, directory)
+    return status is not None and os.path.samestat(status, os.fstat(fd))
+
+
 def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
     """The directory, opened, and the name, behind all links that the last component is."""
     fd = None
+    others: set[int] = set()  # who put links there, other than root and this user
     try:
         for _ in range(_LINKS_AT_MOST + 1):
             folder, name = os.path.split(path)
@@ -162,8 +170,12 @@ def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.ENOENT):
                     raise
+                _refuse_foreign_links(fd, name, others)
                 return fd, name
             _refuse_planted_link(fd, name)
+            link = entry(name, fd)
+            if link is not None:
+                others |= {link.st_uid} - {0, os.geteuid()}
         raise _refused(errno.ELOOP, path)
     except BaseException:
         if fd is not None:
@@ -179,6 +191,21 @@ def _refuse_planted_link(directory: int, name: str) -> None:
         return
     link = entry(name, directory)
     if link is not None and link.st_uid not in (os.geteuid(), at.st_uid):
+        raise _refused(errno.EACCES, name)
+
+
+def _refuse_foreign_links(directory: int, name: str, owners: set[int]) -> None:
+    """No link that somebody else put anywhere is followed to what is not his own: or whoever may
+    write in his directory, root above all, would overwrite files of its own for him (CWE-59).
+
+    Args:
+        directory: where the links lead to; ``name`` may not be there yet.
+        owners: whose links were followed, without root's and this user's.
+    """
+    if not owners:
+        return
+    found = entry(name, directory) or os.fstat(directory)
+    if owners != {found.st_uid}:
         raise _refused(errno.EACCES, name)
 
 

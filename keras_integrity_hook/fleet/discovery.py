@@ -47,12 +47,14 @@ class Found(NamedTuple):
         role: what to bear in mind before it is changed.
         error: why there is nothing to work on at ``path``, or None.
         whole: the set that a ``PART`` belongs to.
+        place: where it lies, an absolute path without links; empty for what was named itself.
     """
 
     path: str
     role: Role = Role.MODEL
     error: IntegrityError | None = None
     whole: str = ""
+    place: str = ""
 
 
 class _Folder(NamedTuple):
@@ -80,7 +82,10 @@ def model_files(paths: Iterable[str]) -> Iterator[Found]:
     """
     for path in paths:
         if os.path.isdir(path):
-            yield from _tree(path)
+            top = os.path.realpath(path)
+            for found in _tree(path):
+                below = found.path[len(path) :].lstrip(os.sep)
+                yield found._replace(place=os.path.join(top, below) if below else top)
         else:
             yield Found(path)
 

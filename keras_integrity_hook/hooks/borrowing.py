@@ -32,15 +32,15 @@ def put(borrower: ModuleType, name: str, attribute: str) -> bool:
     Returns:
         False where the borrower could not import the lender (None): it opens nothing with it.
     """
-    found = borrower.__dict__.get(name, _EMPTY)
-    if found is None:
+    lender = borrower.__dict__.get(name, _EMPTY)
+    if lender is None:
         return False
-    if not isinstance(found, ModuleView):
-        found = ModuleView(found)
-    own = _lent(found.__wrapped__, attribute)
-    if attribute not in found.__dict__ and own is not None:
-        setattr(found, attribute, own)
-    setattr(borrower, name, found)
+    if not isinstance(lender, ModuleView):
+        lender = ModuleView(lender)
+    own = _lent(lender.__wrapped__, attribute)
+    if attribute not in lender.__dict__ and own is not None:
+        setattr(lender, attribute, own)
+    setattr(borrower, name, lender)
     return True
 
 
@@ -58,6 +58,6 @@ def _lent(original: Any, attribute: str) -> Any:
 
 def remove(borrower: ModuleType, name: str) -> None:
     """Give ``borrower`` the original back; does nothing where it has it."""
-    found = borrower.__dict__.get(name)
-    if isinstance(found, ModuleView):
-        setattr(borrower, name, found.__wrapped__)
+    lender = borrower.__dict__.get(name)
+    if isinstance(lender, ModuleView):
+        setattr(borrower, name, lender.__wrapped__)

@@ -47,7 +47,7 @@ def with_fallback(
             other = calls.bound_with(wrapped, args, kwargs, **{argument: path})
             return guard(wrapped, instance, other.args, other.kwargs)
 
-        return fallback.answered(source.path or None, load, returned=returned)
+        return fallback.load_or_fall_back(source.path or None, load, returned=returned)
 
     return guard_with_fallback
 

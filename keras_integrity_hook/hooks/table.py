@@ -84,8 +84,8 @@ class Host(NamedTuple):
     @property
     def version(self) -> str | None:
         """The loaded version, None before it is known."""
-        found = getattr(sys.modules.get(self.version_module), "__version__", None)
-        return str(found) if found else None
+        version = getattr(sys.modules.get(self.version_module), "__version__", None)
+        return str(version) if version else None
 
 
 def wrap_module(module: ModuleType, host: Host) -> None:

@@ -61,9 +61,9 @@ class Snapshot:
 def variables_of(owner: Any) -> list[Any]:
     """The variables of a model or an optimizer; none before they are created."""
     try:
-        found = getattr(owner, "variables", None) or ()
+        variables = getattr(owner, "variables", None) or ()
         # A method of the oldest optimizers, which tf_keras still has.
-        return list(found() if callable(found) else found)
+        return list(variables() if callable(variables) else variables)
     except ValueError:  # tf_keras: a model that was never called
         return []
 

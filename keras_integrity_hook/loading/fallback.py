@@ -31,10 +31,10 @@ _FINAL = (
     OverrideRefusedError,
     UnsupportedKerasError,
 )
-_is_answering: ContextVar[bool] = ContextVar("_is_answering", default=False)
+_is_nested: ContextVar[bool] = ContextVar("_is_outermost_known", default=False)
 
 
-def answered(
+def load_or_fall_back(
     path: str | None,
     load: Callable[[str], Any],
     *,
@@ -42,7 +42,7 @@ def answered(
 ) -> Any:
     """What ``load(path)`` returns; if it is refused, what the policy has in store for that.
 
-    Only the outermost of nested calls answers.
+    Only the outermost of nested calls falls back.
 
     Args:
         path: what the user asked for; None for what is no local path, and is no business of ours.
@@ -54,16 +54,16 @@ def answered(
         ConfigurationError: the function that the policy names is none.
         AuditError: it could not be recorded, and the policy says that it must be.
     """
-    if path is None or _is_answering.get():
+    if path is None or _is_nested.get():
         return load(path or "")
-    token = _is_answering.set(True)
+    token = _is_nested.set(True)
     try:
-        return _loaded_or_answered(path, load, returned)
+        return _loaded_or_fallen_back(path, load, returned)
     finally:
-        _is_answering.reset(token)
+        _is_nested.reset(token)
 
 
-def _loaded_or_answered(
+def _loaded_or_fallen_back(
     path: str, load: Callable[[str], Any], returned: Callable[[Any], Any]
 ) -> Any:
     try:
@@ -73,11 +73,11 @@ def _loaded_or_answered(
     except IntegrityError as error:
         refused = error
     # Not while the refusal is handled: it would stand behind every error of the other load.
-    answer = settings.at(path)
-    if answer.on_failure is settings.OnFailure.FALLBACK and answer.fallback:
-        return _fallen_back(path, refused, answer.fallback, load)
-    if answer.on_failure is settings.OnFailure.CALL and answer.call:
-        return returned(_called(path, refused, answer.call))
+    demands = settings.at(path)
+    if demands.on_failure is settings.OnFailure.FALLBACK and demands.fallback:
+        return _fallen_back(path, refused, demands.fallback, load)
+    if demands.on_failure is settings.OnFailure.CALL and demands.call:
+        return returned(_called(path, refused, demands.call))
     raise refused
 
 
@@ -107,14 +107,14 @@ def _function(path: str, error: IntegrityError, name: str) -> Callable[[Integrit
     """The function ``"package.module:function"``. Raises ConfigurationError."""
     module, _, attribute = name.partition(":")
     try:
-        found = importlib.import_module(module)
+        target = importlib.import_module(module)
         for step in attribute.split("."):
-            found = getattr(found, step)
+            target = getattr(target, step)
     except Exception as problem:  # a module may do anything while it is imported
         cause = f"'{printable(name)}', which a refused load is to call, cannot be imported"
         message = f"{cause} ({type(problem).__name__}: {printable(str(problem))})"
         raise ConfigurationError(message, path=path) from error
-    if not callable(found):
+    if not callable(target):
         cause = f"'{printable(name)}', which a refused load is to call, is no function"
         raise ConfigurationError(cause, path=path) from error
-    return found
+    return target

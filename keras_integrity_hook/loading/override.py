@@ -164,7 +164,7 @@ def _refuse(
     """Refuse what no person may override here, for the record too."""
     try:
         _refuse_recalled(model)
-        if not all(one.allow_override for one in admission.demands_on(model, *named)):
+        if not all(demands.allow_override for demands in admission.demands_on(model, *named)):
             cause = f"the policy allows no override, so the refusal stands ({error.cause})"
             raise OverrideRefusedError(cause, path=model.path) from error
     except (OverrideRefusedError, RevokedModelError) as refused:

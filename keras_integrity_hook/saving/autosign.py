@@ -134,6 +134,6 @@ def refuse_to_vouch(seal: Seal, path: str) -> None:
 
 def _tell(path: str | None, error: IntegrityError) -> None:
     audit.record("sign", path, outcome="failed", error=error)
-    told = f"save {printable(path or 'model')}: not signed: {error}"
-    _log.error("%s", told)
-    notices.warn(told)
+    message = f"save {printable(path or 'model')}: not signed: {error}"
+    _log.error("%s", message)
+    notices.warn(message)

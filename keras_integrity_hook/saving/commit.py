@@ -27,7 +27,7 @@ from keras_integrity_hook.containers.kinds import SIDECAR, Place
 from keras_integrity_hook.errors import SealWriteError, printable
 from keras_integrity_hook.files import atomic, private_directory
 from keras_integrity_hook.files.atomic import PrivateFile, Target
-from keras_integrity_hook.files.target import entry
+from keras_integrity_hook.files.target import entry, is_at
 
 _MARKER = ".keras-integrity-commit-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -174,7 +174,7 @@ def _is_decided(commit: _Commit) -> bool:
 
 
 def _is_named(commit: _Commit, name: str) -> bool:
-    return _is_at(name, commit.directory, commit.source)
+    return is_at(name, commit.directory, commit.source)
 
 
 def _finish_earlier(commit: _Commit) -> None:
@@ -188,16 +188,16 @@ def _finish_earlier(commit: _Commit) -> None:
             _finish(commit.place, commit.directory, commit.folder)
             return
         except SealWriteError:
-            found = entry(committed_name(commit.place), commit.directory)
-            if found is not None and not _may_be_of_another_user(found):
+            left = entry(committed_name(commit.place), commit.directory)
+            if left is not None and not _may_be_of_another_user(left):
                 raise
         time.sleep(0.05)
     raise _in_the_way(commit.place)
 
 
-def _may_be_of_another_user(found: os.stat_result) -> bool:
-    is_closed = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-    return is_closed and found.st_uid != os.geteuid()
+def _may_be_of_another_user(status: os.stat_result) -> bool:
+    is_closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    return is_closed and status.st_uid != os.geteuid()
 
 
 def _in_the_way(place: Place) -> SealWriteError:
@@ -284,8 +284,8 @@ def _move_all(commit: _Commit) -> None:
 
 def _is_odd(source: int, name: str) -> bool:
     """Whether it is no file: TensorFlow lets objects bring savers that write what they like."""
-    found = entry(name, source)
-    return found is not None and not stat.S_ISREG(found.st_mode)
+    status = entry(name, source)
+    return status is not None and not stat.S_ISREG(status.st_mode)
 
 
 @contextlib.contextmanager
@@ -303,14 +303,9 @@ def _turn_at(source: int, name: str) -> Iterator[int | None]:
     try:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(fd, fcntl.LOCK_EX)
-        yield fd if _is_at(name, source, fd) else None
+        yield fd if is_at(name, source, fd) else None
     finally:
         os.close(fd)
-
-
-def _is_at(name: str, directory: int, fd: int) -> bool:
-    found = entry(name, directory)
-    return found is not None and os.path.samestat(found, os.fstat(fd))
 
 
 def _move(commit: _Commit, name: str, fd: int) -> None:
@@ -328,12 +323,12 @@ def _move(commit: _Commit, name: str, fd: int) -> None:
         target = commit.target(name)
     made = _CommittedFile(target, commit.source, commit.folder)
     made.put_in_place(in_place=atomic.why_in_place(target))
-    if _is_at(name, commit.source, fd):  # its bytes were written over those that were there
+    if is_at(name, commit.source, fd):  # its bytes were written over those that were there
         os.unlink(name, dir_fd=commit.source)
         arrived = target.now() is not None
     else:
         # One that nobody has a name for any more was replaced since, by a later save.
-        arrived = _is_at(name, commit.directory, fd) or not os.fstat(fd).st_nlink
+        arrived = is_at(name, commit.directory, fd) or not os.fstat(fd).st_nlink
     if not arrived:
         raise SealWriteError("a file was taken away while the model was saved", path=target.path)
 

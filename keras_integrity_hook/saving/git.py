@@ -39,8 +39,8 @@ def state(directory: str) -> str | None:
 def _state(directory: str) -> str | None:
     # Names alone: nothing that rev-parse does here runs a program, whatever is configured.
     asked = ("--show-toplevel", "--git-path", "index", "--git-path", "objects", "--verify", "HEAD")
-    told = _run(directory, "rev-parse", *asked)
-    lines = [] if told is None else told.splitlines()
+    output = _run(directory, "rev-parse", *asked)
+    lines = [] if output is None else output.splitlines()
     if len(lines) != 4 or not _COMMIT.fullmatch(lines[3]):
         return None
     top, index, objects, commit = lines

@@ -86,7 +86,7 @@ class _OpenAddedTo(Reserved):
         return seal_set.sealed(self.place, requested.path) if self._is_vouched_for else _UNSEALED
 
     def put_in_place(self, requested: Requested) -> None:
-        """It is."""
+        """It is there already."""
 
 
 def _reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Reserved]]:
@@ -117,12 +117,12 @@ def _is_rest_vouched_for(place: Place, path: str, private: Path | None) -> bool:
         rest = [name for name in rest if not (private / name).exists()]
     if not rest:
         return True
-    with open_set(path, place, hold=True) as found:
-        if found.seal is None:
+    with open_set(path, place, hold=True) as older:
+        if older.seal is None:
             return False
         # A save signs what it leaves there: nobody's work but what may be loaded.
-        autosign.refuse_to_vouch(found.seal, path)
-        admitted = admission.admit(found)
+        autosign.refuse_to_vouch(older.seal, path)
+        admitted = admission.admit(older)
         if not isinstance(admitted.model, SealedModel):
             return False
         checked = VerifiedDirectory(holding.verify(admitted.model))

@@ -9,7 +9,7 @@
 5. **Recorded.** The audit log tells of it; where it must and cannot, nothing is replaced.
 6. **In place.** The new takes the place of the old in one step, or in place where it must be.
 
-Single files, sets of files and directories differ in how they reserve and put in place (see
+Single files, sets of files and directories differ in how they reserve, seal and put in place (see
 ``reserved_file``, ``reserved_files``, ``reserved_directory``), and nowhere else.
 """
 

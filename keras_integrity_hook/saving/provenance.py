@@ -178,8 +178,8 @@ def _versions() -> dict[str, str]:
 def _surroundings(wanted: tuple[str, ...]) -> dict[str, str]:
     """The facts that settings ask for; one that cannot be had is left out."""
     sources: dict[str, Callable[[], str | None]] = {"user": _user, "host": _host, "git": _git}
-    found = {name: sources[name]() for name in wanted if name in sources}
-    return {name: printable(text)[: LIMITS.fact] for name, text in found.items() if text}
+    facts = {name: sources[name]() for name in wanted if name in sources}
+    return {name: printable(text)[: LIMITS.fact] for name, text in facts.items() if text}
 
 
 def _user() -> str:

@@ -74,7 +74,7 @@ class OpenDirectory(Reserved):
         return seal_set.sealed(self.place, requested.path)
 
     def put_in_place(self, requested: Requested) -> None:
-        """It is."""
+        """It is there already."""
 
 
 def reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Reserved]]:

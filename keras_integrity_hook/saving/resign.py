@@ -66,8 +66,8 @@ def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) ->
 def _refuse_resealed(files: OpenSet, seal: Seal) -> None:
     """Refuse to put a seal in the place of another than the one that was read: the model may have
     been saved anew meanwhile."""
-    found = file_set.read_block(files)
-    if found is None or envelope.decode(found.envelope) != seal.envelope:
+    current = file_set.read_block(files)
+    if current is None or envelope.decode(current.envelope) != seal.envelope:
         raise SealWriteError("the model was changed while it was signed", path=files.place.path)
 
 

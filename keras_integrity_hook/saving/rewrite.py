@@ -74,7 +74,7 @@ def take_out(model: SealedModel) -> None:
             seal_writer.remove_beside(model.files.directory, model.files.place)
         elif model.seal.sidecar is not None:
             audit.record("unseal", model.path, outcome="ok", **facts)
-            sidecars.remove_seal(model.seal.sidecar)
+            sidecars.remove_seal(model, model.seal.sidecar)
         else:
             with replaced(model, 0):
                 audit.record("unseal", model.path, outcome="ok", **facts)

@@ -79,9 +79,9 @@ def is_settled(model: ModelFile) -> bool:
 
 
 def _has_same_seal(model: ModelFile) -> bool:
-    found = model.seal.sidecar if model.seal else None
-    if found is not None:
-        return sidecar.is_unchanged(found)
+    beside = model.seal.sidecar if model.seal else None
+    if beside is not None:
+        return sidecar.is_unchanged(beside)
     try:
         return seal_beside(model) is None
     except IntegrityError:

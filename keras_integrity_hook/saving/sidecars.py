@@ -181,8 +181,8 @@ def replace_seal(model: ModelFile, seal: bytes) -> None:
     _replace(old, seal)
 
 
-def remove_seal(old: Sidecar) -> None:
-    """Remove the sidecar ``old``, if it is the one that was read; of a link, the link.
+def remove_seal(model: ModelFile, old: Sidecar) -> None:
+    """Remove the sidecar ``old`` of ``model``, if it is the one that was read; of a link, the link.
 
     Raises:
         SealWriteError: another one is there. OSError: the directory cannot be written, ...
@@ -190,6 +190,10 @@ def remove_seal(old: Sidecar) -> None:
     folder, name = os.path.split(old.path)
     directory = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        # A seal that two directories share by a link is removed from the one that was meant.
+        beside = os.stat(name.removesuffix(SEAL_SUFFIX), dir_fd=directory)
+        if not os.path.samestat(beside, os.fstat(model.fd)):
+            raise SealWriteError("another file was put in its place meanwhile")
         if sidecar.identity(os.stat(name, dir_fd=directory)) != old.identity:
             raise SealWriteError("the seal beside it was replaced meanwhile")
         os.unlink(name, dir_fd=directory)
@@ -199,10 +203,10 @@ def remove_seal(old: Sidecar) -> None:
 
 def _replace(old: Sidecar, seal: bytes) -> None:
     with atomic.open_target(old.path) as target:
-        found = target.old
-        if found is None or sidecar.identity(found) != old.identity:
+        current = target.old
+        if current is None or sidecar.identity(current) != old.identity:
             raise SealWriteError("the seal beside it was replaced meanwhile")
-        _put(target, seal, like=found, expected=found)
+        _put(target, seal, like=current, expected=current)
 
 
 def _put(
@@ -236,8 +240,8 @@ def _write_seal(made: PrivateFile, seal: bytes, *, like: os.stat_result) -> None
 
 def _refuse_taken(target: Target) -> None:
     beside = target.sibling(target.name + SEAL_SUFFIX)
-    found = _seal_at(beside)
-    if found is not None and is_of_checkpoint(found):
+    seal = _seal_at(beside)
+    if seal is not None and is_of_checkpoint(seal):
         raise _no_room(f"'{beside.name}' is the seal of a checkpoint of the same name")
 
 
@@ -248,8 +252,8 @@ def _no_room(cause: str) -> SealWriteError:
 
 def _is_sidecar(beside: Target) -> bool:
     """Whether the seal of a single file is there, and no file of the user's own."""
-    found = _seal_at(beside)
-    return found is not None and not is_of_checkpoint(found)
+    seal = _seal_at(beside)
+    return seal is not None and not is_of_checkpoint(seal)
 
 
 def _seal_at(beside: Target) -> Seal | None:

@@ -111,7 +111,7 @@ def _regions_by_chunk(statement: Statement, chunks: list[int]) -> dict[int, list
     Parts of a model lie side by side, or one in another: where they are said to overlap beyond all
     measure the rest of the map is left out.
     """
-    found: dict[int, list[Region]] = {index: [] for index in chunks}
+    by_chunk: dict[int, list[Region]] = {index: [] for index in chunks}
     room = LIMITS.damage_overlaps
     for region in statement.regions:
         if region.size:
@@ -122,8 +122,8 @@ def _regions_by_chunk(statement: Statement, chunks: list[int]) -> dict[int, list
             if room < 0:
                 break
             for index in hit:
-                found[index].append(region)
-    return found
+                by_chunk[index].append(region)
+    return by_chunk
 
 
 def _holders(regions: tuple[Region, ...]) -> frozenset[str]:

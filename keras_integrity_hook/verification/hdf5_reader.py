@@ -90,14 +90,14 @@ def refuse_external(opened: Any, path: str | None) -> None:
 
 def _links(group: Any, left: int) -> list[tuple[bytes, int, Any]]:
     """Name, type and address of each link in ``group``, of ``left`` and one more at most."""
-    found: list[tuple[bytes, int, Any]] = []
+    links: list[tuple[bytes, int, Any]] = []
 
     def note(name: bytes, link: Any) -> bool | None:
-        found.append((name, link.type, link.u))
-        return True if len(found) > left else None  # anything but None ends the iteration
+        links.append((name, link.type, link.u))
+        return True if len(links) > left else None  # anything but None ends the iteration
 
     group.links.iterate(note, info=True)
-    return found
+    return links
 
 
 def _lies_elsewhere(child: Any) -> bool:

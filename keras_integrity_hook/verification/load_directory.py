@@ -167,24 +167,24 @@ class LoadDirectory:
         return at
 
     def _entries(self) -> dict[str, _Identity]:
-        found: dict[str, _Identity] = {}
+        identities: dict[str, _Identity] = {}
         timed = lease.file_system(self._fd) in _TIMED
         pending = [""]
         while pending:
             folder = pending.pop()
             fd = self._opened(folder)
             try:
-                found[folder] = _identity(os.fstat(fd), timed)
+                identities[folder] = _identity(os.fstat(fd), timed)
                 with os.scandir(fd) as entries:
                     for entry in entries:
                         name = os.path.join(folder, entry.name)
                         status = entry.stat(follow_symlinks=False)
-                        found[name] = _identity(status, timed)
+                        identities[name] = _identity(status, timed)
                         if stat.S_ISDIR(status.st_mode):
                             pending.append(name)
             finally:
                 os.close(fd)
-        return found
+        return identities
 
 
 def _identity(status: os.stat_result, timed: bool) -> _Identity:

@@ -142,13 +142,13 @@ class VerifiedDirectory:
 
 def _folders(top: str, names: list[str]) -> set[str]:
     """``top`` and every directory below it that holds one of the files ``names``."""
-    found = {top}
+    folders = {top}
     for name in names:
         folder = os.path.dirname(name)
         while folder:
-            found.add(os.path.join(top, folder))
+            folders.add(os.path.join(top, folder))
             folder = os.path.dirname(folder)
-    return found
+    return folders
 
 
 def _remove(private: LoadDirectory) -> None:

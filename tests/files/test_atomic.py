@@ -423,3 +423,48 @@ def test_identity_of_the_file_that_is_replaced_is_compared(tmp_path: Path) -> No
     target.write_bytes(b"another")
     with atomic.open_target(target) as found, pytest.raises(OSError, match="Stale"):
         found.refuse_other_than(opened)
+
+
+@needs_root
+class TestLinksOfOthers:
+    """A link that another user put there leads root, or a teammate, to no file but the user's."""
+
+    @pytest.mark.parametrize("is_there", [True, False])
+    def test_link_to_somebody_elses_file_is_not_followed(
+        self, shared: Path, is_there: bool
+    ) -> None:
+        victim = shared / "victim"
+        victim.mkdir(mode=0o755)
+        if is_there:
+            (victim / "file").write_text("precious")
+        link = shared / "link"
+        link.symlink_to(victim / "file")
+        os.lchown(link, ALICE, ALICE)
+        with pytest.raises(PermissionError), atomic.open_target(link):
+            pass
+
+    def test_links_to_what_their_owner_has_are_followed(self, shared: Path) -> None:
+        (shared / "of alice").mkdir()
+        real = shared / "of alice" / "real"
+        real.write_text("old")
+        link = shared / "link"
+        link.symlink_to(real)
+        for path in (link, real, real.parent):
+            os.lchown(path, ALICE, ALICE)
+        with atomic.open_target(link) as target:
+            assert target.path == str(real)
+        real.unlink()
+        with atomic.open_target(link) as target:
+            assert target.path == str(real)
+
+    def test_links_of_root_are_followed_by_everybody(self, shared: Path) -> None:
+        real = shared / "real"
+        real.write_text("old")
+        os.chown(real, BOB, BOB)
+        (shared / "link").symlink_to("real")
+
+        def look() -> None:
+            with atomic.open_target(shared / "link") as target:
+                assert target.name == "real"
+
+        as_user(ALICE, look)

@@ -113,3 +113,25 @@ def test_directory_that_is_a_mount_is_overwritten(tmp_path: Path) -> None:
     mount = [["mount", "--bind", str(host), str(inside)]]
     in_mount_namespace(mount, lambda: put(inside, {"config": "2"}, replaced=("old",)))
     assert tree(host) == {"config": "2"}
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_volume_of_the_same_file_system_is_neither_moved_nor_emptied(
+    model: Path, kind: str
+) -> None:
+    volume, at = model.parent / "volume", model / "my notes"
+    volume.mkdir()
+    note = volume / "note"
+    note.write_text("mine")
+    at.mkdir() if kind == "directory" else at.touch()
+    source = volume if kind == "directory" else note
+
+    def save() -> None:
+        assert exchange.holds_foreign_ground(str(model))
+        # Whatever happens: what was mounted a moment later is moved with its directory.
+        put(model, {"config": "2"})
+        assert note.read_text() == "mine"
+
+    in_mount_namespace([["mount", "--bind", str(source), str(at)]], save)
+    assert note.read_text() == "mine"

@@ -221,6 +221,12 @@ def test_hdf5_whose_bytes_cannot_be_had_is_unverifiable(hdf5: Path) -> None:
         assert location.of(core, location.PYTHON).kind is Kind.UNVERIFIABLE
 
 
+def test_hdf5_read_whole_from_a_file_that_was_renamed_is_no_memory(hdf5: Path) -> None:
+    with h5py.File(hdf5, driver="core") as core:
+        hdf5.rename(hdf5.with_name("elsewhere.h5"))
+        assert location.of(core, location.PYTHON).kind is Kind.UNVERIFIABLE
+
+
 def test_hdf5_in_memory_is_left_alone(hdf5: Path) -> None:
     data = hdf5.read_bytes()
     image = h5py.h5f.open_file_image(data)

@@ -11,16 +11,19 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+import keras_integrity_hook as kih
 from keras_integrity_hook import api
 from keras_integrity_hook.cli import main
 from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, ORBAX, SAVED_MODEL
 from keras_integrity_hook.containers.recognition import recognise, sets_in_directory
+from keras_integrity_hook.files import confinement
 from keras_integrity_hook.fleet.discovery import Role, model_files
 from keras_integrity_hook.limits import LIMITS
 from tests.support.models import archive_bytes, hdf5_bytes, write_model
@@ -275,6 +278,48 @@ def test_no_command_writes_through_a_link_that_it_meets(
     assert status == 0
     assert set(states.values()) == {"skipped"}
     assert (outside.read_bytes(), sorted(os.listdir(directory))) == before
+
+
+@pytest.mark.parametrize("change", ["seal", "unseal", "reseal"])
+@pytest.mark.parametrize("swapped", ["model", "directory above"])
+def test_link_put_there_after_the_search_leads_to_nothing_that_is_changed(
+    home: Path, models: Path, tmp_path: Path, change: str, swapped: str
+) -> None:
+    (models / "below").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    mine = write_model(tmp_path / "mine", "m.keras")
+    folder = write_keras_directory(tmp_path / "mine" / "whole")
+    write_model(models / "below", "m.keras")
+    write_keras_directory(models / "below" / "whole")
+    if change != "seal":
+        for path in (mine, folder, models / "below" / "m.keras", models / "below" / "whole"):
+            api.seal(path)
+    before = mine.read_bytes(), sorted(os.listdir(folder))
+    found = list(model_files([str(models)]))
+    assert len(found) == 2
+    links = [models / "below"] if swapped != "model" else [Path(one.path) for one in found]
+    for link in links:
+        link.rename(models / f"old {link.name}")
+        link.symlink_to(tmp_path / "mine" if swapped != "model" else tmp_path / "mine" / link.name)
+    act = partial(api.reseal, reason="x") if change == "reseal" else getattr(api, change)
+    for one in found:
+        with (
+            pytest.raises(kih.UnreadableFileError, match="since it was found"),
+            confinement.confined_to(one.place),
+        ):
+            act(one.path)
+    assert (mine.read_bytes(), sorted(os.listdir(folder))) == before
+
+
+def test_what_lies_below_a_named_link_is_changed(home: Path, models: Path, tmp_path: Path) -> None:
+    write_keras_directory(models / "whole")
+    write_model(models, "m.keras")
+    write_checkpoint(models / "deep", "step")
+    named = tmp_path / "named"
+    named.symlink_to(models, target_is_directory=True)
+    status, states = run("seal", f"{named}//")
+    assert (status, set(states.values())) == (0, {"sealed"})
+    assert len(states) == 3
 
 
 def test_named_links_are_followed(home: Path, tmp_path: Path) -> None:

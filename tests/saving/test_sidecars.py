@@ -383,6 +383,22 @@ class TestPlaces:
         with pytest.raises(kih.MalformedSealError, match="link to nothing"):
             kih.verify(snapshot / path.name)
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+    def test_a_seal_of_ones_own_is_not_replaced_through_somebody_elses_link(
+        self, tmp_path: Path
+    ) -> None:
+        for name in ("mine", "others"):
+            (tmp_path / name).mkdir()
+        mine = sidecar_of(sealed_beside(tmp_path / "mine", "model.keras"))
+        others = sealed_beside(tmp_path / "others", "model.keras")
+        before = mine.read_bytes()
+        sidecar_of(others).unlink()
+        sidecar_of(others).symlink_to(mine)
+        os.lchown(sidecar_of(others), 4001, 4001)
+        with pytest.raises(kih.SealWriteError, match="Permission denied"):
+            kih.reseal(others, reason="a test")
+        assert mine.read_bytes() == before
+
     def test_a_checkpoint_of_the_same_name_keeps_its_seal(self, tmp_path: Path) -> None:
         for end in (".index", ".data-00000-of-00001"):
             (tmp_path / f"model{end}").write_bytes(b"x" * 64)

@@ -16,6 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_integrity_hook as kih
+from keras_integrity_hook.containers import hdf5, keras_zip
+from keras_integrity_hook.containers.kinds import KINDS
+from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.saving import seal_writer
+from keras_integrity_hook.saving import statement as new_statement
 from keras_integrity_hook.sealing import block, canonical, envelope, statement, tree
 from keras_integrity_hook.sealing.content import FileContent
 from tests.support.models import (
@@ -355,3 +360,20 @@ def test_there_is_a_vector_of_every_container_with_the_seal_in_it_and_beside_it(
     seals = [(report.container, report.seal) for report in map(kih.inspect, RELEASED)]
     found = {(container, seal.store) for container, seal in seals if seal is not None}
     assert found == {(a, b) for a in ("keras-zip", "hdf5") for b in ("embedded", "sidecar")}
+
+
+def test_a_seal_names_every_container_that_is_read_and_no_other() -> None:
+    assert set(statement.FILES) == {hdf5.CONTAINER, keras_zip.CONTAINER}
+    assert set(statement.SETS) == set(KINDS)
+
+
+def test_a_seal_of_a_container_that_no_build_reads_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "model.new"
+    path.write_bytes(b"content")
+    with open(path, "r+b") as file:
+        layout = Layout("new", FileContent(file.fileno(), 0, 7))
+        with pytest.raises(kih.MalformedSealError, match="unknown container"):
+            new_statement.seal_of(layout, subject="model.new")
+        with pytest.raises(KeyError):
+            seal_writer.put_block(file.fileno(), layout, b"{}", b"")
+    assert path.read_bytes() == b"content"

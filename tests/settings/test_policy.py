@@ -7,6 +7,7 @@ import contextvars
 import json
 import os
 import pwd
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from tests.support import machine as another_machine
 from tests.support.models import write_model
 
 CLI = [sys.executable, "-m", "keras_integrity_hook.cli"]
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -552,3 +554,18 @@ def test_show_of_a_broken_policy_is_a_usage_error(project_policy: Path) -> None:
     done = run_cli("policy", "show")
     assert done.returncode == 2
     assert "line 1" in done.stderr
+
+
+def test_every_setting_has_a_row_in_the_docs() -> None:
+    page = DOCS / "policy.md"
+    settings_section = page.read_text().partition("## Settings")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `(\w+)` \|", settings_section, re.MULTILINE)
+    assert sorted(named) == sorted(KEYS)
+
+
+def test_readme_counts_all_settings() -> None:
+    table = (DOCS.parent / "README.md").read_text().partition("## Settings")[2]
+    named = re.findall(r"^\| `(\w+)` \| `KERAS_INTEGRITY", table, re.MULTILINE)
+    more = re.search(r"and (\d+) more", table)
+    assert more is not None
+    assert len(named) + int(more[1]) == len(KEYS)
