@@ -83,6 +83,7 @@ def activate() -> None:
     found_late = sorted(before - _unwrapped())
     if found_late:
         _late = True
+        hooks.reach_copies()
         audit.record("late-activation", outcome="ok", targets=found_late)
 
 

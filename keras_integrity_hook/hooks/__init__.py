@@ -68,6 +68,11 @@ def wrap_module(module: ModuleType) -> None:
             table.wrap_module(module, host)
 
 
+def reach_copies() -> None:
+    """Guard what modules imported by value before it was wrapped: after a late activation."""
+    table.reach_copies(target for host in HOSTS for target in host.targets)
+
+
 def unwrap_all() -> None:
     """Put every original back."""
     for host in HOSTS:

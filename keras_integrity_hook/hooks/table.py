@@ -8,7 +8,7 @@ The rows themselves stand in the ``targets`` of each host: ``keras3``, ``keras_h
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ class Target(NamedTuple):
         guard: what stands before it, called ``(wrapped, instance, args, kwargs)``.
         since: the first version of the host that has it; it may be absent before.
         until: the first version of the host that no longer has it, or no longer needs it guarded.
+        copied: other modules import it by value and call their copy, so that late activation has
+            to find those too: see :func:`reach_copies`.
     """
 
     module: str
@@ -35,6 +37,7 @@ class Target(NamedTuple):
     guard: Callable[..., Any]
     since: Version = ()
     until: Version = ()
+    copied: bool = False
 
     @property
     def full_name(self) -> str:
@@ -103,6 +106,34 @@ def wrap_module(module: ModuleType, host: Host) -> None:
             owner_module = sys.modules.get(target.module)
         if owner_module is not None:
             _wrap(owner_module, target, host)
+
+
+def reach_copies(targets: Iterable[Target]) -> None:
+    """Give modules that imported a ``copied`` target before it was wrapped the wrapper as well.
+
+    Only the globals of modules are reached, not what a program keeps in a class or a closure.
+    """
+    wrappers = dict(_copied_wrappers(targets))
+    if not wrappers:
+        return
+    for module in tuple(sys.modules.values()):
+        try:
+            # Not vars(): a module of importlib's LazyLoader would be imported by that.
+            variables = object.__getattribute__(module, "__dict__")
+        except AttributeError:  # None, or another thing that stands in for a module
+            continue
+        for name, value in tuple(variables.items()):
+            if id(value) in wrappers:
+                variables[name] = wrappers[id(value)]
+
+
+def _copied_wrappers(targets: Iterable[Target]) -> Iterator[tuple[int, Any]]:
+    """The wrappers of the targets that are copied, by the id of the original each holds."""
+    for target in targets:
+        module = sys.modules.get(target.module)
+        wrapper = module and module.__dict__.get(target.name)
+        if target.copied and isinstance(wrapper, wrapping.GuardWrapper):
+            yield id(wrapper.__wrapped__), wrapper
 
 
 def _refuse_older(host: Host, version: Version) -> None:

@@ -14,7 +14,6 @@ import tarfile
 import threading
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,48 +21,13 @@ import pytest
 import trustme
 
 import keras_integrity_hook as kih
-from keras_integrity_hook import notices
 from keras_integrity_hook.downloads import rules
-from tests.support.downloads import Site, serving
+from tests.support.downloads import GetFile, Site
 from tests.support.models import archive_bytes
 
 MODELS = ("m.keras", "m.h5", "m.hdf5", "m.weights.h5", "m.weights.json", "M.KERAS", "m%2Eh5")
 MODEL = archive_bytes()
 MODEL_HASH = hashlib.sha256(MODEL).hexdigest()
-
-GetFile = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: trustme.CA) -> None:
-    """No settings, no proxy, nothing reported yet; this process trusts the test's authority."""
-    for name in ("KERAS_INTEGRITY", "KERAS_INTEGRITY_UNSEALED", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("no_proxy", "localhost")
-    certificate = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(str(certificate))
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setattr(urllib.request, "_opener", None)
-    monkeypatch.setattr(notices, "_seen", {})
-
-
-@pytest.fixture
-def plain() -> Iterator[Site]:
-    with serving(Site()) as site:
-        yield site
-
-
-@pytest.fixture
-def secure(authority: trustme.CA) -> Iterator[Site]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with serving(Site(context)) as site:
-        yield site
 
 
 @pytest.fixture

@@ -6,9 +6,12 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+GetFile = Callable[..., Path]
 
 
 class Site(ThreadingHTTPServer):

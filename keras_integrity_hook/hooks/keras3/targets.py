@@ -3,7 +3,8 @@
 
 The innermost functions that open a path are wrapped, in the modules that define them. Every public
 alias, callback and late importer goes through them by attribute at call time, so none needs a
-wrapper of its own and activating late covers as much as activating early.
+wrapper of its own and activating late covers as much as activating early. The one exception is
+``get_file``, which alone knows whether a hash was given.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _EDITOR = "keras.src.saving.file_editor"
 _LEGACY = "keras.src.legacy.saving.legacy_h5_format"
 _ORBAX = "keras.src.callbacks.orbax_checkpoint"
 _BACKUP = "keras.src.callbacks.backup_and_restore"
+_FILES = "keras.src.utils.file_utils"
 
 TARGETS = (
     # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 and
@@ -60,7 +62,8 @@ TARGETS = (
     Target(_BACKUP, "BackupAndRestore._load_model", backup.load_pair, since=(3, 8)),
     Target(_BACKUP, "BackupAndRestore._save_model", backup.save_pair),
     # what get_file downloads: keras.applications, data sets, presets, the user's own
-    Target("keras.src.utils.file_utils", "urlretrieve", downloads.retrieve),
+    Target(_FILES, "get_file", downloads.get_file, copied=True),
+    Target(_FILES, "urlretrieve", downloads.urlretrieve),
 )
 
 HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3, 0, 5))

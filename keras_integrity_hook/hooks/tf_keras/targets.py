@@ -21,6 +21,7 @@ _LIB = f"{_SAVING}.saving_lib"
 _LEGACY = f"{_SAVING}.legacy.save"
 _HDF5 = f"{_SAVING}.legacy.hdf5_format"
 _MODEL = f"{_SAVING}.legacy.saved_model"
+_DATA = "tf_keras.src.utils.data_utils"
 
 TARGETS = (
     Target(_API, "load_model", with_fallback(guards.refuse_early, reader=location.TF_KERAS)),
@@ -49,8 +50,9 @@ TARGETS = (
     # SavedModels: TensorFlow's, with a file of Keras's own in them
     Target(f"{_MODEL}.load", "load", guards.load_saved_model),
     Target(f"{_MODEL}.save", "save", guards.save_saved_model),
-    # get_file
-    Target("tf_keras.src.utils.data_utils", "urlretrieve", downloads.retrieve),
+    # what get_file downloads
+    Target(_DATA, "get_file", downloads.get_file, copied=True),
+    Target(_DATA, "urlretrieve", downloads.urlretrieve),
 )
 
 HOST = Host("tf_keras", TARGETS, "tf_keras.src", oldest=(2, 16))

@@ -20,6 +20,7 @@ _KERAS = "tensorflow.python.keras"
 _HDF5 = f"{_KERAS}.saving.hdf5_format"
 _TRAINING = f"{_KERAS}.engine.training"
 _MODEL = f"{_KERAS}.saving.saved_model"
+_DATA = f"{_KERAS}.utils.data_utils"
 
 TARGETS = (
     # .h5 and .hdf5
@@ -42,8 +43,9 @@ TARGETS = (
         "load_from_saved_model",
         unguarded.load_from_saved_model,
     ),
-    # get_file
-    Target(f"{_KERAS}.utils.data_utils", "urlretrieve", downloads.retrieve),
+    # what get_file downloads
+    Target(_DATA, "get_file", downloads.get_file_and_compare, copied=True),
+    Target(_DATA, "urlretrieve", downloads.urlretrieve),
 )
 
 HOST = Host("tensorflow", TARGETS, "tensorflow.python.framework.versions")
