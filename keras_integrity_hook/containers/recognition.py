@@ -101,8 +101,19 @@ def _kinds_of_directory(path: str) -> Iterator[Kind]:
         yield KERAS_HUB_PRESET
     is_whole = all(map(holds, _KERAS_FILES)) and holds(*_KERAS_WEIGHTS)
     is_signed = holds(SIGNATURE_NAME) and holds(*_KERAS_FILES, *_KERAS_WEIGHTS)
-    if ((is_whole or is_signed) and not is_preset) or (has_seal and not is_orbax):
+    is_sealed = has_seal and not is_orbax and not _holds_seal_of_saved_model(path)
+    if ((is_whole or is_signed) and not is_preset) or is_sealed:
         yield KERAS_DIRECTORY
+
+
+def _holds_seal_of_saved_model(path: str) -> bool:
+    """Whether ``path`` is where the SavedModel that is the directory above it keeps its seal."""
+    try:
+        return os.path.samefile(
+            os.path.join(path, KERAS_DIRECTORY.seal), os.path.join(path, "..", SAVED_MODEL.seal)
+        )
+    except OSError:
+        return False
 
 
 def _has_orbax_values(path: str) -> bool:

@@ -88,6 +88,38 @@ def test_every_host_keeps_nothing_of_a_download_that_breaks_off(
     assert not list(tmp_path.rglob("m.h5"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [("file_hash", "0" * 64), ("md5_hash", "0" * 32), ("file_hash", "0" * 32)],
+)
+def test_every_host_refuses_a_download_with_another_hash(
+    host_get_file: GetFile, secure: Site, kind: str, wrong: str
+) -> None:
+    """TensorFlow's own Keras compares a hash with a cached file only, not with what it fetched."""
+    secure.pages["/m.h5"] = MODEL
+    with pytest.raises(ValueError, match="Incomplete or corrupted"):
+        host_get_file("m.h5", secure.url("/m.h5"), **{kind: wrong})
+
+
+def test_mode_warn_reports_the_hash_that_tensorflow_does_not_compare(
+    keras: Any, secure: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.setenv("KERAS_INTEGRITY", "warn")
+    secure.pages["/m.h5"] = MODEL
+    with pytest.warns(kih.IntegrityWarning, match="Incomplete or corrupted"):
+        path = getting("tensorflow", tmp_path)("m.h5", secure.url("/m.h5"), file_hash="0" * 64)
+    assert path.read_bytes() == MODEL
+
+
+def test_every_host_takes_an_md5_hash(host_get_file: GetFile, secure: Site) -> None:
+    secure.pages["/m.h5"] = MODEL
+    digest = hashlib.md5(MODEL, usedforsecurity=False).hexdigest()
+    for kind in ("md5_hash", "file_hash"):
+        path = host_get_file(f"{kind}.h5", secure.url("/m.h5"), **{kind: digest})
+        assert path.read_bytes() == MODEL
+
+
 def test_wrong_arguments_are_answered_in_the_words_of_the_host(host_get_file: GetFile) -> None:
     with pytest.raises(TypeError, match=r"get_file\(\) got an unexpected keyword argument 'hash'"):
         host_get_file("m.h5", "https://localhost:9/m.h5", hash=MODEL_HASH)

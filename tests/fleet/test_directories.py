@@ -61,6 +61,14 @@ def write_orbax(folder: Path) -> None:
     (folder / "default" / "manifest.ocdbt").write_bytes(b"values")
 
 
+def write_saved_model(folder: Path) -> Path:
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "variables" / "variables.index").write_bytes(b"index")
+    (folder / "variables" / "variables.data-00000-of-00001").write_bytes(b"values")
+    return folder
+
+
 def write_checkpoint(folder: Path, stem: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}.index").write_bytes(b"index")
@@ -232,6 +240,30 @@ def test_files_of_a_set_are_not_named_beside_it(home: Path, models: Path) -> Non
     assert run("seal", models)[0] == 0
     assert [found.path for found in model_files([str(models)])] == expected
     assert run("verify", models) == (0, dict.fromkeys(expected, "sealed"))
+
+
+def test_place_where_a_saved_model_keeps_its_seal_is_no_model(home: Path, models: Path) -> None:
+    folder = write_saved_model(models / "deep" / "saved")
+    for command, state in (("seal", "sealed"), ("verify", "sealed"), ("inspect", "sealed")):
+        assert run(command, models) == (0, {str(folder): state})
+        assert run(command, folder)[0] == 0
+    assert run("reseal", models) == (0, {str(folder): "resealed"})
+    assert run("unseal", models) == (0, {str(folder): "unsealed"})
+
+
+def test_keras_directory_where_a_saved_model_keeps_its_seal_is_not_hidden(
+    home: Path, models: Path
+) -> None:
+    """A directory may have any name, that of the seal's place too."""
+    folder = write_saved_model(models / "saved")
+    inner = write_keras_directory(folder / "assets.extra")
+    api.seal(inner)
+    rot(inner / "model.weights.h5")
+    for top in (models, folder, inner):
+        status, states = run("verify", top)
+        assert (status, states[str(inner)]) == (1, "damaged")
+    (inner / "config.json").unlink()
+    assert run("verify", models)[0] == run("verify", folder)[0] == 1
 
 
 def test_part_of_a_set_with_a_seal_of_its_own_is_checked_and_never_changed(

@@ -44,7 +44,7 @@ TARGETS = (
         unguarded.load_from_saved_model,
     ),
     # what get_file downloads
-    Target(_DATA, "get_file", downloads.get_file, copied=True),
+    Target(_DATA, "get_file", downloads.get_file_and_compare, copied=True),
     Target(_DATA, "urlretrieve", downloads.urlretrieve),
 )
 
