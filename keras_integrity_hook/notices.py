@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said beside an answer: warnings at the user's own line, and trouble that stops nothing.
+"""Warnings at the user's own line, and trouble that stops nothing.
 
 Nothing here takes a lock: a child forked meanwhile, a signal handler and a finalizer may warn too.
 """

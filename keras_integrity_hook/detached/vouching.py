@@ -23,7 +23,6 @@ from keras_integrity_hook.detached import bundle_signer, manifest, resources
 from keras_integrity_hook.detached.manifest import WHOLE, Manifest
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
-    ConfigurationError,
     DamagedFileError,
     IntegrityError,
     MalformedBundleError,
@@ -37,7 +36,6 @@ from keras_integrity_hook.sealing import block, envelope, tree
 from keras_integrity_hook.sealing.content import Content, FileContent
 from keras_integrity_hook.signing import trust_store
 from keras_integrity_hook.signing.seal_signers import Signer
-from keras_integrity_hook.signing.trust_store import TrustStore
 from keras_integrity_hook.verification import digests, single_pass
 from keras_integrity_hook.verification.pinning import seal_of
 
@@ -95,7 +93,8 @@ def attestation_for(model: ModelFile, *, at: datetime, machine_only: bool) -> At
         signed = manifest.decode(payload)
         # (2) One reading for both digests.
         parts = _parts(model, signed)
-        recalled = tuple(_recalled_by(store))
+        # A recalled model stays so without its seal, which the signature outlives.
+        recalled = store.recalling_algorithms()
         reading = resources.compared(parts, signed, _missing(model, signed), recalled)
     content = resources.joined(parts)
     seal = seal_of(model, content, reading.table, single_pass.PINNED_BY)
@@ -151,19 +150,6 @@ def _naming(path: str, model: ModelFile) -> Iterator[None]:
         raise UnreadableFileError(f"cannot be read ({error.strerror})", path=model.path) from error
 
 
-def _recalled_by(store: TrustStore) -> Iterator[str]:
-    """The algorithms of the roots by which models were recalled, as far as their lengths tell.
-
-    A detached signature outlives the seal: without these, taking that off would be enough.
-    """
-    widths = {len(root) for root in store.revoked_models}
-    for algorithm, width in tree.ALGORITHMS.items():
-        if 2 * width in widths:
-            with contextlib.suppress(ConfigurationError):  # blake3 without its extra
-                tree.new_hash(algorithm)
-                yield algorithm
-
-
 def _parts(model: ModelFile, signed: Manifest) -> list[Part]:
     if model.files is None:
         content = FileContent(model.fd, 0, os.fstat(model.fd).st_size)
@@ -179,19 +165,19 @@ def _parts(model: ModelFile, signed: Manifest) -> list[Part]:
 
 def _missing(model: ModelFile, signed: Manifest) -> Iterator[str]:
     """Files of the set that were signed and are not there: a loader may do without, and differ."""
-    found = model.files
-    if found is None:
+    files = model.files
+    if files is None:
         return
-    held = {part.name for part in found.parts}
+    held = {part.name for part in files.parts}
     for name in signed.files:
-        ours = found.place.kind.whole_directory or found.place.owns(name)
-        if ours and name not in held and not _is_there(found, name):
+        ours = files.place.kind.whole_directory or files.place.owns(name)
+        if ours and name not in held and not _is_there(files, name):
             yield name
 
 
-def _is_there(found: OpenSet, name: str) -> bool:
+def _is_there(files: OpenSet, name: str) -> bool:
     try:
-        os.stat(name, dir_fd=found.directory, follow_symlinks=False)
+        os.stat(name, dir_fd=files.directory, follow_symlinks=False)
     except OSError:
         return False
     return True
@@ -204,18 +190,18 @@ def _is_own_seal_signed(model: SealedModel, signed: Manifest, raw: Seal) -> bool
         ChecksumMismatchError, DamagedFileError: it does not match, or was exchanged meanwhile.
     """
     digests.check_content(model)
-    own = model.seal
-    words = _block_of(own)
-    if own.sidecar is not None:
+    spelled = _block_of(model.seal)
+    if model.seal.sidecar is not None:
         return False
     if model.files is None:
         content = FileContent(model.fd, 0, raw.statement.size)
-        if single_pass.read_pinned(content, raw.table, own.offset, own.size) != words:
+        offset, size = model.seal.offset, model.seal.size
+        if single_pass.read_pinned(content, raw.table, offset, size) != spelled:
             raise ChecksumMismatchError("the file was changed while it was read", path=model.path)
         return True
     pieces = signed.files.get(model.files.place.seal, ())
     digest = tree.new_hash(signed.algorithm)
-    digest.update(words)
+    digest.update(spelled)
     return [piece.digest for piece in pieces] == [digest.digest()]
 
 

@@ -12,7 +12,6 @@ from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
-    ConfigurationError,
     UnsealedModelError,
 )
 from keras_integrity_hook.sealing import tree
@@ -54,15 +53,7 @@ def roots_of_content(path: str) -> list[str]:
     place = recognition.recognise(path)
     roots = []
     for algorithm in tree.ALGORITHMS:
-        if _is_to_be_had(algorithm):
+        if tree.is_available(algorithm):  # or no seal of it is accepted here either
             with pinning.open_as_it_is(path, place, algorithm) as model:
                 roots.append(model.seal.statement.root)
     return roots
-
-
-def _is_to_be_had(algorithm: str) -> bool:
-    try:
-        tree.new_hash(algorithm)
-    except ConfigurationError:
-        return False  # an extra that is not installed: no seal of it is accepted here either
-    return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A person says: load this very content all the same. Names it by its digest, and says why.
+"""A manual override: one content, named by its digest, is loaded although it would be refused.
 
 Nothing else is let through by that: not what the content was before, not what it becomes next. What
 was named is computed again from the bytes as they are and pinned, so that the loader gets those.
@@ -177,16 +177,12 @@ def _refuse_recalled(model: ModelFile) -> None:
     """Whatever it is refused for, and by whichever algorithm it was named or recalled."""
     from keras_integrity_hook.signing import trust_store
 
-    recalled = trust_store.store(machine_only=True).revoked_models
-    widths = {len(root) for root in recalled}
-    for algorithm, width in tree.ALGORITHMS.items():
-        if 2 * width not in widths:
-            continue
-        with contextlib.suppress(ConfigurationError):  # blake3 without its extra
-            root = pinning.computed_seal(model, algorithm).statement.root
-            if root in recalled:
-                why = printable(recalled[root].reason or "no reason given")
-                raise RevokedModelError(f"this model was recalled: {why}", path=model.path)
+    store = trust_store.store(machine_only=True)
+    for algorithm in store.recalling_algorithms():
+        recall = store.revoked_models.get(pinning.computed_seal(model, algorithm).statement.root)
+        if recall is not None:
+            why = printable(recall.reason or "no reason given")
+            raise RevokedModelError(f"this model was recalled: {why}", path=model.path)
 
 
 def _tell(path: str, error: IntegrityError, named: Override) -> None:

@@ -62,11 +62,11 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
             something else.
         And whatever else the policy demands and the model lacks.
     """
-    own = () if model.seal is None else signers_of(model.seal, demands)
+    signers = () if model.seal is None else signers_of(model.seal, demands)
     enough = checks.SignedBy(demands.signers, demands.threshold)
-    if model.seal is not None and enough.is_met_by(own):
-        _verify(demands, model.seal.statement, own)
-        return model, _names(own)
+    if model.seal is not None and enough.is_met_by(signers):
+        _verify(demands, model.seal.statement, signers)
+        return model, _names(signers)
     from keras_integrity_hook import detached
 
     attestation = detached.attestation_for(
@@ -76,7 +76,7 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
         if model.seal is None:
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
-        _verify(demands, model.seal.statement, own)  # raises: too few have signed
+        _verify(demands, model.seal.statement, signers)  # raises: too few have signed
         return model, ()
     _refuse_unvouched(model, attestation, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
@@ -112,7 +112,7 @@ def _verify(
 
 
 def _names(signers: Iterable[Signer]) -> tuple[str, ...]:
-    return tuple(one.name for one in signers)
+    return tuple(signer.name for signer in signers)
 
 
 def _only_machine_counts(demands: Settings) -> bool:
@@ -125,7 +125,7 @@ def _recalled(roots: Iterable[str]) -> str | None:
     from keras_integrity_hook.signing import trust_store
 
     for root in roots:
-        found = trust_store.revocation(root)
-        if found is not None:
-            return found.reason or "no reason given"
+        recall = trust_store.revocation(root)
+        if recall is not None:
+            return recall.reason or "no reason given"
     return None

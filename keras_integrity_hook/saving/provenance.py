@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a seal says of a model besides its bytes: its name and version, and how it came about.
 
-All of it is the sealer's word. A signature over the seal says whose word; without one it is a note.
+All of it is the word of whoever sealed it. A signature says whose; without one it is a note.
 """
 
 from __future__ import annotations

@@ -43,6 +43,15 @@ def chunk_count(size: int, chunk_size: int) -> int:
     return -(-size // chunk_size)
 
 
+def is_available(algorithm: str) -> bool:
+    """Whether this environment can compute ``algorithm``: an extra may not be installed."""
+    try:
+        new_hash(algorithm)
+    except ConfigurationError:
+        return False
+    return True
+
+
 def new_hash(algorithm: str) -> Any:
     """A hashlib-like object.
 

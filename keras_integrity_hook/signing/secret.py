@@ -66,7 +66,7 @@ def read_file(path: str, what: str = "key file") -> bytes:
 
 
 class Secrets:
-    """Asks where a secret is needed, and keeps what it was told out of messages.
+    """Asks where a secret is needed, and takes those it has given out of messages again.
 
     Args:
         ask: asks a person when the environment gives nothing; None where there is nobody.
@@ -74,7 +74,7 @@ class Secrets:
 
     def __init__(self, ask: Ask | None) -> None:
         self._ask = ask
-        self._told: list[str] = []
+        self._given_out: list[str] = []
 
     def __call__(self, name: str) -> str:
         secret = from_environment()
@@ -82,21 +82,21 @@ class Secrets:
             secret = self._ask(name)
         if not secret:
             raise SigningError(f"the {name} is needed; set {PASSPHRASE_FILE}")
-        self._told.append(secret)
+        self._given_out.append(secret)
         return secret
 
     def without(self, text: str) -> str:
         """``text`` with every secret that was given out replaced."""
-        for secret in self._told:
+        for secret in self._given_out:
             text = text.replace(secret, "***")
         return text
 
 
-def _check_private(found: os.stat_result, path: str, what: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _check_private(status: os.stat_result, path: str, what: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise SigningError(f"the {what} is not a regular file", path=path)
-    if found.st_uid not in (os.geteuid(), 0):
-        raise SigningError(f"the {what} belongs to another user ({found.st_uid})", path=path)
-    mode = stat.S_IMODE(found.st_mode)
+    if status.st_uid not in (os.geteuid(), 0):
+        raise SigningError(f"the {what} belongs to another user ({status.st_uid})", path=path)
+    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise SigningError(f"others may use the {what} (mode {mode:04o})", path=path)

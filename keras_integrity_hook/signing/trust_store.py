@@ -67,6 +67,15 @@ class TrustStore(NamedTuple):
         ids = keys.all_key_ids(public.pem)
         return next((self.revoked_keys[one] for one in ids if one in self.revoked_keys), None)
 
+    def recalling_algorithms(self) -> tuple[str, ...]:
+        """The digest algorithms by whose roots models were recalled, as far as the lengths of those
+        tell; what this environment cannot compute is left out."""
+        from keras_integrity_hook.sealing import tree
+
+        lengths = {len(root) for root in self.revoked_models}
+        used = [name for name, width in tree.ALGORITHMS.items() if 2 * width in lengths]
+        return tuple(name for name in used if tree.is_available(name))
+
 
 def user_file() -> str:
     """The path of the user's trust file."""

@@ -62,15 +62,15 @@ def read_once(
     chunks = {name: _Splitter(ends, name) for name in (PINNED_BY, *others)}
     buffer = memoryview(bytearray(min(_BUFFER, size) or 1))
     # hashlib releases the GIL: the second digest of a buffer costs no time on a second core.
-    with ThreadPoolExecutor(1) as other:
+    with ThreadPoolExecutor(1) as pool:
         for start in range(0, size, _BUFFER):
             piece = buffer[: min(_BUFFER, size - start)]
             content.read_into(start, piece)
-            waiting = [other.submit(one.update, piece) for one in chunks.values()]
+            pending = [pool.submit(splitter.update, piece) for splitter in chunks.values()]
             pieces.update(piece)
-            for one in waiting:
-                one.result()
-    tables = {name: b"".join(one.finish()) for name, one in chunks.items()}
+            for update in pending:
+                update.result()
+    tables = {name: b"".join(splitter.finish()) for name, splitter in chunks.items()}
     return Reading(tuple(pieces.finish()), tables)
 
 
@@ -111,10 +111,10 @@ class _Splitter:
             self._close_full()
             if self._stop is None:
                 raise ValueError("there are more bytes than the last piece takes")
-            now = data[: self._stop - self._at]
-            self._digest.update(now)
-            self._at += len(now)
-            data = data[len(now) :]
+            taken = data[: self._stop - self._at]
+            self._digest.update(taken)
+            self._at += len(taken)
+            data = data[len(taken) :]
 
     def _close_full(self) -> None:
         while self._stop is not None and self._stop <= self._at:
