@@ -32,6 +32,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.files import atomic, confinement
+from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
 from keras_integrity_hook.saving import commit, settled
@@ -257,7 +258,7 @@ def _keep_appended(content: Content, name: str) -> str:
     Raises:
         SealWriteError: there is a file of that name already, or it cannot be written.
     """
-    path = os.path.realpath(name) + ".appended"
+    path = real_path(name) + ".appended"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with atomic.open_target(path) as target:

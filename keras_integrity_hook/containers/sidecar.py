@@ -12,6 +12,7 @@ from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.layout import read_block
 from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
 from keras_integrity_hook.files import exhaustion, reading
+from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.sealing.block import Block
 
 # A name too long to have a seal beside it has none.
@@ -32,7 +33,7 @@ def places(path: str) -> list[str]:
     because in a cache of links to blobs the model and its seal are two links side by side.
     """
     beside = [path + SEAL_SUFFIX]
-    return [os.path.realpath(path) + SEAL_SUFFIX, *beside] if os.path.islink(path) else beside
+    return [real_path(path) + SEAL_SUFFIX, *beside] if os.path.islink(path) else beside
 
 
 def read(path: str) -> tuple[Block, Sidecar] | None:

@@ -23,6 +23,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.files.reading import open_regular
+from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import (
     Content,
@@ -120,7 +121,7 @@ def is_below(name: str, ignored: Collection[str]) -> bool:
 
 def inside(path: str, other: str) -> tuple[str, ...]:
     """What the file ``other`` is called in the directory at ``path``; () if it is not in it."""
-    name = os.path.relpath(os.path.realpath(other), os.path.realpath(path))
+    name = os.path.relpath(real_path(other), real_path(path))
     outside = not os.path.isdir(path) or name == os.pardir or name.startswith(os.pardir + os.sep)
     return () if outside else (name,)
 

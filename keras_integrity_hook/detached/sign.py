@@ -22,6 +22,7 @@ from keras_integrity_hook.detached.bundle import Bundle, Method
 from keras_integrity_hook.detached.manifest import GIT_PATHS, Manifest
 from keras_integrity_hook.errors import IntegrityError, SigningError
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.signing import keys, signers
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask, Secrets
@@ -83,7 +84,7 @@ def sign(
 
 def _listed(path: str, target: str) -> Manifest:
     ignored = (*GIT_PATHS, *resources.inside(path, target)) if os.path.isdir(path) else ()
-    name = os.path.basename(os.path.realpath(path))
+    name = os.path.basename(real_path(path))
 
     def skips(name: str) -> bool:
         return resources.is_below(name, ignored)

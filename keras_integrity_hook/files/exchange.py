@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from keras_integrity_hook.errors import printable
 from keras_integrity_hook.files import attributes, private_directory
 from keras_integrity_hook.files.atomic import PrivateFile, copy
-from keras_integrity_hook.files.target import Target, entry
+from keras_integrity_hook.files.target import Target, entry, real_path
 
 IsReplaced = Callable[[str], bool]
 """Whether a file, by its path relative to the directory, belongs to the model that goes."""
@@ -83,7 +83,7 @@ def put_in_place(made: PrivateFile, is_replaced: IsReplaced) -> None:
 def holds_foreign_ground(top: str) -> bool:
     """Whether something below ``top`` must not be moved: a mounted volume, an unreadable part."""
     try:
-        if _has_mounts(os.path.realpath(top)):
+        if _has_mounts(real_path(top)):
             return True
         device = os.stat(top).st_dev
         for folder, _, _ in os.walk(top, onerror=_raise):

@@ -15,8 +15,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from keras_integrity_hook.errors import UnreadableFileError
+
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
 _DEPTH_AT_MOST = 100
+_LOOKS = 1000  # at a path of which somebody else makes now a link, now none
 _DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -155,6 +158,23 @@ def refuse_links_of_others(top: str) -> None:
                 continue  # it leads nowhere, and nothing can be written by it
 
 
+def real_path(path: str) -> str:
+    """``os.path.realpath``, also while somebody exchanges a link on the way for something else.
+
+    CPython looks whether there is a link and then reads it, and raises where it is none any more.
+
+    Raises:
+        UnreadableFileError: it never stays what it is for long enough.
+    """
+    for _ in range(_LOOKS):
+        try:
+            return os.path.realpath(path)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+    raise UnreadableFileError("is changed all the time, so it cannot be told what it is", path=path)
+
+
 def entry(name: str, directory: int) -> os.stat_result | None:
     """What is called ``name`` in the directory behind the descriptor; a link is not followed."""
     try:
@@ -253,7 +273,7 @@ def _folder_of(fd: int, path: str | os.PathLike[str]) -> str:
     except OSError:
         folder = ""
     # Outside our root directory the kernel says "(unreachable)".
-    return folder if folder.startswith("/") else os.path.dirname(os.path.realpath(path))
+    return folder if folder.startswith("/") else os.path.dirname(real_path(path))
 
 
 def _refused(number: int, path: str) -> OSError:

@@ -25,6 +25,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.files.atomic import is_ours
+from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -82,7 +83,7 @@ def model_files(paths: Iterable[str]) -> Iterator[Found]:
     """
     for path in paths:
         if os.path.isdir(path):
-            top = os.path.realpath(path)
+            top = real_path(path)
             for found in _tree(path):
                 below = found.path[len(path) :].lstrip(os.sep)
                 yield found._replace(place=os.path.join(top, below) if below else top)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from keras_integrity_hook.containers.file_set import OpenSet, files_below
 from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError
 from keras_integrity_hook.files import permissions
+from keras_integrity_hook.files.target import real_path
 
 
 def others_could_write(path: str) -> str | None:
@@ -38,7 +39,7 @@ def others_could_write_set(files: OpenSet) -> str | None:
     # A private directory, or one in it: nobody else gets in, whatever lies around it.
     if any(_is_closed(os.stat(step, dir_fd=files.directory)) for step in (".", "..")):
         return None
-    top = os.path.realpath(files.place.directory)
+    top = real_path(files.place.directory)
     for name in [part.name for part in files.parts] or [""]:
         reason = others_could_write(os.path.join(top, name))
         if reason is not None:

@@ -158,9 +158,10 @@ def _decide(commit: _Commit, name: str) -> None:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             continue
-        if not _is_decided(commit):
-            break
-        return
+        # Whoever saves or loads the same set may have finished it since, and taken the directory away.
+        if _is_decided(commit) or not _names_in(commit.source):
+            return
+        break
     cause = "somebody interferes with the directories that the model is saved by"
     raise SealWriteError(cause, path=commit.place.path)
 

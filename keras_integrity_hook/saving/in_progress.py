@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.target import real_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,7 @@ _current: ContextVar[SaveInProgress | None] = ContextVar("save_in_progress", def
 def writing(path: str, user_block: int = 0) -> Iterator[None]:
     """While Keras writes at ``path`` what it calls in turn leaves sealing to us."""
     folder, name = os.path.split(path)
-    token = _current.set(
-        SaveInProgress(path, str(Path(os.path.realpath(folder), name)), user_block)
-    )
+    token = _current.set(SaveInProgress(path, str(Path(real_path(folder), name)), user_block))
     try:
         yield
     finally:
@@ -61,11 +60,11 @@ def covers(path: str) -> bool:
     current = _current.get()
     if current is None:
         return False
-    target = Path(os.path.realpath(path))
+    target = Path(real_path(path))
     return Path(current.real) in (target, *target.parents)
 
 
 def covers_beside(path: str) -> bool:
     """Likewise, or one of the files beside it that belong to the same set."""
-    folder = os.path.dirname(os.path.realpath(path))
+    folder = os.path.dirname(real_path(path))
     return is_saving() and (covers(path) or atomic.is_ours(folder))

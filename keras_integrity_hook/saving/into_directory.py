@@ -18,7 +18,7 @@ from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.files import exchange
-from keras_integrity_hook.files.target import refuse_links_of_others
+from keras_integrity_hook.files.target import real_path, refuse_links_of_others
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.saving import autosign, in_progress, reserved_directory, seal_set
 from keras_integrity_hook.saving import pipeline as save
@@ -91,7 +91,7 @@ class _OpenAddedTo(Reserved):
 
 
 def _reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Reserved]]:
-    target = os.path.realpath(path)
+    target = real_path(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if reserved_directory.is_replaceable(target):
         yield reserved_directory.beside(target, kind, _AddedTo)

@@ -16,7 +16,7 @@ from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.files import atomic, exchange
 from keras_integrity_hook.files.atomic import PrivateFile
-from keras_integrity_hook.files.target import refuse_links_of_others
+from keras_integrity_hook.files.target import real_path, refuse_links_of_others
 from keras_integrity_hook.saving import authorship, autosign, seal_set
 from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
 
@@ -80,7 +80,7 @@ class OpenDirectory(Reserved):
 
 def reservations(path: str, kind: Kind) -> Iterator[AbstractContextManager[Reserved]]:
     """Where the directory may be written: beside the destination, or at it where it must be."""
-    target = os.path.realpath(path)
+    target = real_path(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)  # as the writers of directories do
     if is_replaceable(target):
         yield beside(target, kind)
@@ -101,7 +101,7 @@ def beside(
 
 def may_become_directory(path: str) -> bool:
     """Whether ``path`` leads to a directory or to nothing yet."""
-    target = os.path.realpath(path)
+    target = real_path(path)
     return os.path.isdir(target) or not os.path.lexists(target)
 
 

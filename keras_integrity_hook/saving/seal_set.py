@@ -8,6 +8,7 @@ import os
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
+from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.saving.steps import Outcome
 
@@ -22,7 +23,7 @@ def sealed(place: Place, path: str) -> Outcome:
         SigningError: it has to be signed and could not be.
         OSError: the disk is full, ...
     """
-    name = place.stem or os.path.basename(os.path.realpath(path))
+    name = place.stem or os.path.basename(real_path(path))
     try:
         with file_set.open_directory(place) as files:
             return seal_writer.seal_set(files, subject=name, path=path)

@@ -16,6 +16,7 @@ import os
 import re
 
 from keras_integrity_hook.files import location
+from keras_integrity_hook.files.target import real_path
 
 _WILD = re.compile(r"[*?\[]")
 _PIECES = re.compile(r"(/\*\*\Z|\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])")
@@ -67,7 +68,7 @@ def names(path: str) -> tuple[str, ...]:
         ahead += target.split("/")[::-1]
         found[os.path.normpath(os.path.join(at, *(one for one in ahead[::-1] if one)))] = None
     with contextlib.suppress(ValueError):  # a name that no file can have
-        found[os.path.realpath(whole)] = None
+        found[real_path(whole)] = None
     return tuple(found)
 
 
@@ -83,9 +84,9 @@ def _resolved_pattern(pattern: str) -> str:
     if location.is_url(pattern):
         return pattern
     if wild is None:
-        return os.path.realpath(pattern)
+        return real_path(pattern)
     fixed = pattern[: wild.start()].rpartition("/")[0]
-    return os.path.realpath(fixed or "/").rstrip("/") + pattern[len(fixed) :]
+    return real_path(fixed or "/").rstrip("/") + pattern[len(fixed) :]
 
 
 @functools.lru_cache(maxsize=1024)

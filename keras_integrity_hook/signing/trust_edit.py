@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from keras_integrity_hook.errors import ConfigurationError, SigningError, printable
 from keras_integrity_hook.files import root_owned
 from keras_integrity_hook.files.atomic import Target, open_target, private_file
+from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.signing import trust_file, trust_store
 from keras_integrity_hook.signing.trust_file import TrustedKey, TrustFile
@@ -155,7 +156,7 @@ def _locked(path: str) -> Iterator[Target]:
 
 
 def _make_directory(path: str) -> None:
-    folder = os.path.dirname(os.path.realpath(path))
+    folder = os.path.dirname(real_path(path))
     if not os.path.isdir(folder):
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if path == trust_store.MACHINE:

@@ -11,13 +11,14 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from keras_integrity_hook.files import atomic, private_directory
-from keras_integrity_hook.files.target import refuse_links_of_others
+from keras_integrity_hook.files.target import real_path, refuse_links_of_others
 from tests.support.children import as_user, in_mount_namespace
 
 ALICE, BOB, TEAM = 4001, 4002, 4100
@@ -485,3 +486,27 @@ class TestLinksOfOthers:
                 assert target.name == "real"
 
         as_user(ALICE, look)
+
+
+def test_path_is_resolved_while_a_link_on_it_comes_and_goes(tmp_path: Path) -> None:
+    """CPython's ``realpath`` raises where what was a link is none when it is read."""
+    (tmp_path / "model").write_text("")
+    (tmp_path / "link").symlink_to("model")
+    (tmp_path / "copy").write_text("")
+    over = threading.Event()
+
+    def exchange() -> None:
+        while not over.is_set():
+            os.rename(tmp_path / "link", tmp_path / "kept")
+            os.rename(tmp_path / "copy", tmp_path / "link")
+            os.rename(tmp_path / "link", tmp_path / "copy")
+            os.rename(tmp_path / "kept", tmp_path / "link")
+
+    attacker = threading.Thread(target=exchange)
+    attacker.start()
+    try:
+        seen = {real_path(str(tmp_path / "link")) for _ in range(5000)}
+    finally:
+        over.set()
+        attacker.join()
+    assert seen <= {str(tmp_path / name) for name in ("model", "link")}

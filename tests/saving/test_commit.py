@@ -281,12 +281,14 @@ def test_root_rewrites_no_file_but_the_one_that_was_opened(
     ) as attacker:
         assert attacker.stdout is not None
         attacker.stdout.readline()
-        for path in [home / f"m{number:02}.keras" for number in range(40)] * 5:
-            with contextlib.suppress(kih.IntegrityError):
-                kih.seal(path, store=store)
-            with contextlib.suppress(kih.IntegrityError):
-                kih.unseal(path)
-        attacker.kill()
+        try:
+            for path in [home / f"m{number:02}.keras" for number in range(40)] * 5:
+                with contextlib.suppress(kih.IntegrityError):
+                    kih.seal(path, store=store)
+                with contextlib.suppress(kih.IntegrityError):
+                    kih.unseal(path)
+        finally:
+            attacker.kill()
     assert victim.read_text() == "root's"
     assert victim.stat().st_uid == 0
     assert sorted(os.listdir(public)) == ["home", "root.txt"]
