@@ -158,7 +158,7 @@ def refuse_links_of_others(top: str) -> None:
                 continue  # it leads nowhere, and nothing can be written by it
 
 
-def real_path(path: str) -> str:
+def real_path(path: str | os.PathLike[str]) -> str:
     """``os.path.realpath``, also while somebody exchanges a link on the way for something else.
 
     CPython looks whether there is a link and then reads it, and raises where it is none any more.
@@ -168,11 +168,12 @@ def real_path(path: str) -> str:
     """
     for _ in range(_LOOKS):
         try:
-            return os.path.realpath(path)
+            return os.path.realpath(os.fspath(path))
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOENT):
                 raise
-    raise UnreadableFileError("is changed all the time, so it cannot be told what it is", path=path)
+    cause = "is changed all the time, so it cannot be told what it is"
+    raise UnreadableFileError(cause, path=os.fspath(path))
 
 
 def entry(name: str, directory: int) -> os.stat_result | None:

@@ -158,7 +158,7 @@ def _decide(commit: _Commit, name: str) -> None:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             continue
-        # Whoever saves or loads the same set may have finished it since, and taken the directory away.
+        # Whoever saves or loads the same set may have finished it since, and removed the directory.
         if _is_decided(commit) or not _names_in(commit.source):
             return
         break
