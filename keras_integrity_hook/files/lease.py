@@ -2,7 +2,8 @@
 """A read lease (Linux, fcntl(2) F_SETLEASE): writers wait until the load is over.
 
 While the lease is whole nobody can have opened the file for writing or truncated it, so bytes that
-were checked once need no second check. As soon as it is not whole, ``held`` says so.
+were checked once need no second check. A writer who asks breaks it, and is kept waiting until it is
+given up, but no longer than the kernel's lease-break-time (proc_sys_fs(5)).
 
 That is so where every way to the bytes leads through this kernel's open(2) and truncate(2). A file
 system in user space (FUSE) grants leases too, and serves what it likes; beneath an overlay the
@@ -17,6 +18,7 @@ import fcntl
 import functools
 import os
 import signal
+import time
 from collections.abc import Callable
 
 _SET_LEASE = getattr(fcntl, "F_SETLEASE", None)
@@ -32,6 +34,9 @@ KEEPING = frozenset(
     }
 )
 """File systems on which leases hold, by their numbers in statfs(2). Not f2fs and ZFS: untried."""
+_BREAK_TIME = "/proc/sys/fs/lease-break-time"  # seconds, a whole number
+_MARGIN = 1.0
+"""Seconds taken off that time: the kernel counts in ticks, and not from when we do."""
 _STATFS_SIZE = 256  # bytes; the structure has at most 120
 
 
@@ -43,6 +48,7 @@ class ReadLease:
         """``fd`` stays the caller's, and open for as long as this is used."""
         self._fd = fd
         self._owner = -1
+        self._since = time.monotonic()  # asked before it is taken: no wait is longer
         if _SET_LEASE is None or not is_kept_at(fd):
             return
         try:
@@ -57,6 +63,15 @@ class ReadLease:
     def held(self) -> bool:
         """Whether the lease is whole: no writer has asked for the file since it was taken."""
         return self._owner >= 0 and fcntl.fcntl(self._fd, _GET_LEASE) == fcntl.F_RDLCK
+
+    @property
+    def keeps(self) -> bool:
+        """Whether nobody can have changed the file since the lease was taken: it is whole, or a
+        writer that broke it is still being kept waiting."""
+        if self._owner < 0:
+            return False
+        waited = time.monotonic() - self._since  # at most, by whoever asked first
+        return self.held or waited < _break_time() - _MARGIN
 
     def release(self) -> None:
         """Let waiting writers go on; calling it again does nothing.
@@ -82,6 +97,15 @@ def file_system(fd: int) -> int:
     """The type of the file system that ``fd`` is on, as statfs(2) numbers them; -1 if unknown."""
     fstatfs = _fstatfs()
     return -1 if fstatfs is None else fstatfs(fd)
+
+
+def _break_time() -> float:
+    """For how long the kernel keeps a writer waiting, in seconds; 0 if that is not to be known."""
+    try:
+        with open(_BREAK_TIME, "rb") as file:
+            return float(file.read(32))
+    except (OSError, ValueError):
+        return 0.0
 
 
 @functools.cache

@@ -32,7 +32,7 @@ class Verified:
 
     Attributes:
         model: open; its content is what was checked.
-        leases: what keeps writers out; those that are whole vouch for their files.
+        leases: what keeps writers out, from before the check on.
         times: when the files of a set were last changed, in nanoseconds.
     """
 
@@ -50,12 +50,12 @@ class Verified:
     @property
     def is_leased(self) -> bool:
         """Whether nobody can have changed a file since it was checked."""
-        return all(lease.held for lease in self.leases)
+        return all(lease.keeps for lease in self.leases)
 
     def check_again(self) -> None:
-        """Check the content again if a lease was broken meanwhile.
+        """Check the content again if a writer may have got through meanwhile.
 
-        A writer that waited for long enough may have put back what was there before; the time of
+        One that waited for long enough may have put back what was there before; the time of
         the last change tells.
 
         Raises:

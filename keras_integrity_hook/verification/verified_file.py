@@ -50,7 +50,7 @@ class VerifiedFile(io.RawIOBase):
     def of(cls, verified: Verified) -> VerifiedFile:
         """Take over a verified file: its content is served only as it was sealed.
 
-        Under a whole read lease that is straight from the file, else chunk by chunk after comparing
+        Under a read lease that is straight from the file, else chunk by chunk after comparing
         each with its digest.
         """
         model, (lease,) = verified.model, verified.leases
@@ -135,7 +135,7 @@ class VerifiedFile(io.RawIOBase):
 
 
 class _HeldContent:
-    """A content that was checked: as it is for as long as a lease is whole, else checked again."""
+    """A content that was checked: as it is while a lease keeps it so, else checked again."""
 
     def __init__(self, content: Content, seal: Seal, lease: ReadLease) -> None:
         self._content = content
@@ -149,17 +149,17 @@ class _HeldContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`ChunkChecker.read_into`."""
-        if self._lease.held:
+        if self._lease.keeps:
             self._content.read_into(offset, buffer)
-            # Asked again after the read: a writer that came in between would have broken it.
-            if self._lease.held:
+            # Asked again after the read: a writer may have got through in between.
+            if self._lease.keeps:
                 return
         self._checker.read_into(offset, buffer)
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
-        if self._lease.held:
+        if self._lease.keeps:
             data = self._content.read(offset, size)
-            if self._lease.held:
+            if self._lease.keeps:
                 return data
         return self._checker.read(offset, size)

@@ -151,3 +151,42 @@ def test_forked_child_does_not_give_up_the_lease_of_its_parent(tmp_path: Path) -
     assert lease.held
     lease.release()
     os.close(fd)
+
+
+def test_writer_that_is_kept_waiting_has_changed_nothing(keeping: Path) -> None:
+    path = keeping / "file"
+    path.write_bytes(b"good")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        lease = ReadLease(fd)
+        with pytest.raises(BlockingIOError):
+            os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        assert lease.keeps
+        lease.release()
+        assert not lease.keeps
+    finally:
+        os.close(fd)
+
+
+def test_writer_that_has_waited_for_as_long_as_the_kernel_lets_it_may_have_changed_all(
+    keeping: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keras_integrity_hook.files.lease._break_time", lambda: 1.5)
+    path = keeping / "file"
+    path.write_bytes(b"good")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        lease = ReadLease(fd)
+        with pytest.raises(BlockingIOError):
+            os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.6)
+        assert not lease.keeps
+    finally:
+        os.close(fd)
+
+
+def test_file_on_which_there_is_no_lease_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"good")
+    with open(path, "r+b") as writer:
+        assert not ReadLease(writer.fileno()).keeps

@@ -17,6 +17,7 @@ from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, Place
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import ChecksumMismatchError
+from keras_integrity_hook.files import lease
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.verification import holding
 from keras_integrity_hook.verification.holding import Verified
@@ -51,8 +52,9 @@ def leased(weights: Path) -> Iterator[Verified]:
     verified.close()
 
 
-def let_leases_end(path: Path) -> None:
-    """As the kernel does when a writer has waited for lease-break-time."""
+def let_leases_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel does when a writer has waited for lease-break-time, which is over at once."""
+    monkeypatch.setattr(lease, "_break_time", lambda: 0.0)
     for name in os.listdir("/proc/self/fd"):
         try:
             if os.path.samestat(os.fstat(int(name)), path.stat()):
@@ -61,21 +63,35 @@ def let_leases_end(path: Path) -> None:
             continue
 
 
-def test_lease_that_ends_is_no_change(leased: Verified, weights: Path) -> None:
-    let_leases_end(weights)
+def test_lease_that_ends_is_no_change(
+    leased: Verified, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_leases_end(weights, monkeypatch)
     assert not leased.is_leased
     leased.check_again()
 
 
-def test_change_after_the_lease_is_refused(leased: Verified, weights: Path) -> None:
-    let_leases_end(weights)
+def test_writer_that_is_kept_waiting_is_no_change(leased: Verified, weights: Path) -> None:
+    with pytest.raises(BlockingIOError):
+        os.open(weights, os.O_WRONLY | os.O_NONBLOCK)
+    weights.rename(weights.with_name("replaced"))  # which changes the time of the last change
+    assert leased.is_leased
+    leased.check_again()
+
+
+def test_change_after_the_lease_is_refused(
+    leased: Verified, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_leases_end(weights, monkeypatch)
     weights.write_bytes(b"evil" * LIMITS.small_member)
     with pytest.raises(ChecksumMismatchError, match="does not match"):
         leased.check_again()
 
 
-def test_change_that_was_taken_back_is_refused(leased: Verified, weights: Path) -> None:
-    let_leases_end(weights)
+def test_change_that_was_taken_back_is_refused(
+    leased: Verified, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_leases_end(weights, monkeypatch)
     for content in (b"evil", b"good"):
         with open(weights, "r+b") as file:
             file.write(content * LIMITS.small_member)
@@ -95,7 +111,9 @@ def test_file_that_is_open_for_writing_is_copied(weights: Path) -> None:
 
 
 @pytest.mark.usefixtures("keras")
-def test_load_that_outlasts_its_lease_ends_well(tmp_path: Path, home: Path) -> None:
+def test_load_that_outlasts_its_lease_ends_well(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import keras
 
     path = tmp_path / "m.keras"
@@ -103,7 +121,7 @@ def test_load_that_outlasts_its_lease_ends_well(tmp_path: Path, home: Path) -> N
     class Slow(keras.layers.Dense):
         def load_own_variables(self, store: Any) -> None:
             super().load_own_variables(store)
-            let_leases_end(path)
+            let_leases_end(path, monkeypatch)
 
     model = keras.Sequential([keras.Input((4,)), Slow(2), keras.layers.Dense(3)])
     model.save(path)
