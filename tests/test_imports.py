@@ -33,7 +33,6 @@ OTHERS = frozenset(
         "importlib_metadata",
         "opentelemetry",
         "platformdirs",
-        "rich",
         "securesystemslib",
         "sigstore",
         "tomlkit",

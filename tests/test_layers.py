@@ -25,7 +25,7 @@ GUESTS = {
     "policy": {"packaging"},
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},
-    "cli": {"click", "keras", "rich"},
+    "cli": {"click", "keras"},
 }
 """Which packages of others a room may import, at its top or in a function; the rest: none."""
 

@@ -334,10 +334,7 @@ def test_metadata_is_complete(metadata: Message) -> None:
         "wrapt>=1.16",
         "importlib-metadata>=6",
         "click>=8.1",
-        "rich>=13",
-        "keras>=3.0.5",
         "cryptography>=45",
-        "securesystemslib>=1.1",
         "tomlkit>=0.12",
         "packaging>=22",
     }

@@ -27,7 +27,7 @@ from keras_integrity_hook.errors import printable
 
 _WEIGHTS = "model.weights.h5"
 _BIAS = "layers/dense_1/vars/1"
-_EXTRA = 'pip install "keras-integrity-hook[demo]"'
+_NEEDED = "pip install keras tensorflow scikit-learn"
 
 
 class Step(NamedTuple):
@@ -57,7 +57,7 @@ class Step(NamedTuple):
 def demo(keep: Path | None, as_json: bool) -> None:
     """Train a small network, damage one weight, and watch who notices."""
     if missing := _missing():
-        message = f"the demo needs {', '.join(missing)}: {_EXTRA}"
+        message = f"the demo needs {', '.join(missing)}: {_NEEDED}"
         if as_json:
             output.emit("demo", ok=False, error={"code": "missing-packages", "message": message})
         else:

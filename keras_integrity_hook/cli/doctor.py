@@ -115,10 +115,6 @@ def _set_up() -> dict[str, Any]:
 
 
 def _print_examination(ok: bool, findings: list[Finding], facts: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from keras_integrity_hook.cli.site import describe_customization, describe_policy
 
     verdict = "A fresh Python is protected." if ok else "A fresh Python is NOT protected."
@@ -141,14 +137,13 @@ def _print_examination(ok: bool, findings: list[Finding], facts: dict[str, Any])
         click.secho(f"{mark:<15} ", fg="red" if finding.fatal else "yellow", nl=False)
         click.echo(printable(finding.text))
     if targets := facts.get("targets"):
-        table = Table("guarded function", "state", box=None, pad_edge=False)
-        colours = {"wrapped": "green", "absent": "dim", "not loaded": "dim"}
-        for name, state in targets:
-            table.add_row(Text(printable(name)), Text(state, style=colours.get(state, "red")))
-        for what, why in facts.get("not_supported", []):
-            table.add_row(Text(what), Text(f"not supported: {why}", style="dim"))
-        # A table that folds names at 80 columns cannot be grepped.
-        Console(width=None if output.is_terminal(sys.stdout) else 160, highlight=False).print(table)
+        colours = {"wrapped": "green", "absent": "bright_black", "not loaded": "bright_black"}
+        rows = [(state, name, colours.get(state, "red")) for name, state in targets]
+        rows += [
+            ("not supported", f"{what}: {why}", "bright_black")
+            for what, why in facts.get("not_supported", [])
+        ]
+        output.states(rows)
 
 
 def _role(file: str, facts: dict[str, Any]) -> str:

@@ -2,13 +2,14 @@
 """What a command says: lines for people, or one JSON document for machines.
 
 File names, causes and names out of a seal are other people's text. They are escaped before they
-reach a terminal, and never given to rich as markup.
+reach a terminal.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from keras_integrity_hook.cli.bar import Bar, can_be_shown
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.recognition import recognise
 from keras_integrity_hook.errors import (
@@ -30,11 +32,9 @@ from keras_integrity_hook.errors import (
 )
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from keras_integrity_hook.report import Report
 else:  # for those who look annotations up at run time
-    Progress = Report = object
+    Report = object
 
 OK, REFUSED, USAGE = 0, 1, 2
 SCHEMA = 1
@@ -52,7 +52,8 @@ _READERS = {
 _NOTABLE = ("unsealed", "overridden")  # neither refused nor as it should be
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
-_bar: Progress | None = None
+_COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 24, 100
+_bar: Bar | None = None
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
@@ -120,16 +121,53 @@ def state(word: str, what: str, *, good: bool = True) -> None:
     _say(f"{styled} {printable(what)}")
 
 
-def detail(text: str) -> None:
-    """Print one indented line, escaped."""
-    _say(f"{_INDENT}{printable(text)}")
+def detail(text: str, *, indent: int = 0) -> None:
+    """Print one indented line, escaped; as several where a terminal is too narrow for it.
+
+    Args:
+        indent: further columns by which the second line and those after it are indented.
+    """
+    for line in _lines(printable(text), indent):
+        _say(f"{_INDENT}{line}")
+
+
+def _lines(text: str, indent: int) -> list[str]:
+    """``text``, broken between words for a terminal; one line for everything else, which is going
+    to be searched and cut by programs."""
+    if not is_terminal(sys.stdout):
+        return [text]
+    import textwrap
+
+    columns = min(shutil.get_terminal_size().columns, _COLUMNS_AT_MOST) - len(_INDENT)
+    begun = text[: len(text) - len(text.lstrip())]  # what is indented already stays so
+    return textwrap.wrap(
+        text.lstrip(),
+        max(columns, _COLUMNS_AT_LEAST),
+        initial_indent=begun,
+        subsequent_indent=begun + " " * indent,
+        break_long_words=False,  # a path or a command is to be copied
+        break_on_hyphens=False,
+    ) or [""]
+
+
+def states(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print a word and what it is about in two columns, escaped.
+
+    The second is never broken or cut, so that it can be searched.
+
+    Args:
+        rows: each a word, what it is about, and the colour of the word.
+    """
+    width = max(len(word) for word, _, _ in rows)
+    for word, what, colour in rows:
+        _say(f"{click.style(f'{word:<{width}}', fg=colour)}  {printable(what)}")
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
     """Print names and values in two columns, escaped."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        detail(f"{name:<{width}}  {value}")
+        detail(f"{name:<{width}}  {value}", indent=width + 2)
 
 
 def finish(command: str, results: Sequence[Result], *, as_json: bool) -> NoReturn:
@@ -182,34 +220,16 @@ def progress(paths: Sequence[str], command: str, *, quiet: bool) -> Iterator[Cal
     global _bar  # noqa: PLW0603 - a process has one terminal
     doing = _READERS.get(command)
     sizes: dict[str, int] = {}
-    if not quiet and doing is not None and is_terminal(sys.stderr):
+    if not quiet and doing is not None and can_be_shown(sys.stderr):
         sizes = {path: _size(path) for path in paths}
     total = sum(sizes.get(path, 0) for path in paths)
     if doing is None or total < _LONG_WORK:
         yield lambda path: None
         return
-    from rich import progress as rich
-    from rich.console import Console
-    from rich.table import Column
-
-    console = Console(stderr=True)
-    if not console.is_interactive:  # TERM=dumb: nothing can be redrawn
-        yield lambda path: None
-        return
-    # A file is one step, so that the clock has to tell that a large one is being worked on.
-    columns = (
-        rich.SpinnerColumn(),
-        rich.TextColumn("{task.description}"),
-        rich.BarColumn(),
-        rich.DownloadColumn(table_column=Column(no_wrap=True)),
-        rich.TimeElapsedColumn(),
-    )
-    # Not redirected: click would find the stream behind rich's and write into the bar.
-    with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(doing, total=total)
+    with Bar(sys.stderr, doing, total).shown() as bar:
         _bar = bar
         try:
-            yield lambda path: bar.advance(task, sizes[path])
+            yield lambda path: bar.advance(sizes[path])
         finally:
             _bar = None
 
@@ -230,10 +250,8 @@ def _say(line: str) -> None:
         # Piped output must arrive where it was sent.
         click.echo(line)
         return
-    from rich.text import Text
-
-    # Above the bar, which is drawn anew below; not broken into pieces, so that it can be copied.
-    _bar.console.print(Text.from_ansi(line), soft_wrap=True)
+    with _bar.set_aside():
+        click.echo(line)
 
 
 def _summary(parts: Sequence[str]) -> list[str]:

@@ -57,7 +57,7 @@ def _bundle(data: bytes) -> Any:
         from sigstore.models import Bundle, InvalidBundle
     except ImportError:
         raise ConfigurationError(
-            "a signature of sigstore's needs: pip install 'keras-integrity-hook[sigstore]'"
+            "a signature of sigstore's needs: pip install 'sigstore>=4'"
         ) from None
     try:
         return Bundle.from_json(data)

@@ -63,7 +63,7 @@ def new_hash(algorithm: str) -> Any:
             from blake3 import blake3
         except ImportError:
             raise ConfigurationError(
-                "this seal uses blake3, which needs: pip install 'keras-integrity-hook[blake3]'"
+                "this seal's digests are BLAKE3, which needs: pip install blake3"
             ) from None
         return blake3()
     if algorithm not in ALGORITHMS:

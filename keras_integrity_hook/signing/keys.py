@@ -162,12 +162,12 @@ def _pem(key: PublicKeyTypes) -> str:
 
 def _key_id(key: PublicKeyTypes, scheme: str) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-    from securesystemslib.formats import encode_canonical
 
     public = _pem(key)
     if scheme == ED25519:
         public = key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
     kind = scheme.partition("-")[0].removesuffix("ssa")
-    text = encode_canonical({"keytype": kind, "scheme": scheme, "keyval": {"public": public}})
-    assert text is not None
+    # Canonical JSON as securesystemslib and TUF have it: line ends are not escaped, and neither a
+    # quote nor a backslash is in any of these.
+    text = f'{{"keytype":"{kind}","keyval":{{"public":"{public}"}},"scheme":"{scheme}"}}'
     return hashlib.sha256(text.encode()).hexdigest()

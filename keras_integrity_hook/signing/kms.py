@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     PublicKeyTypes = object
 
-EXTRAS = {"hsm": "hsm", "awskms": "aws", "azurekms": "azure", "gcpkms": "gcp", "hv": "vault"}
+_NEEDED = "this signer needs: pip install 'securesystemslib[{}]>=1.1'"
+
+EXTRAS = {
+    "hsm": "hsm",
+    "awskms": "awskms",
+    "azurekms": "azurekms",
+    "gcpkms": "gcpkms",
+    "hv": "vault",
+}
+"""Of securesystemslib, for each scheme."""
 
 
 def from_uri(uri: str, ask: Ask) -> SigningKey:
@@ -31,17 +40,18 @@ def from_uri(uri: str, ask: Ask) -> SigningKey:
         SigningError: its extra is not installed, or it is a key of a kind that is not supported.
         Others, of the SDKs; :mod:`signers` turns them into SigningErrors.
     """
-    from securesystemslib.exceptions import UnsupportedLibraryError
-    from securesystemslib.signer import Signer, SSlibKey
-
+    needed = SigningError(_NEEDED.format(EXTRAS[scheme_of(uri)]), path=uri)
+    try:
+        from securesystemslib.exceptions import UnsupportedLibraryError
+        from securesystemslib.signer import Signer, SSlibKey
+    except ImportError:
+        raise needed from None
     try:
         public = _trusted(uri) or imported(uri, ask)
         known = SSlibKey.from_crypto(keys.load(public.pem), public.keyid, public.scheme)
         signer = Signer.from_priv_key_uri(uri, known, ask)
     except UnsupportedLibraryError:
-        extra = EXTRAS[scheme_of(uri)]
-        needed = f"pip install 'keras-integrity-hook[{extra}]'"
-        raise SigningError(f"this signer needs: {needed}", path=uri) from None
+        raise needed from None
     return SigningKey(public, lambda data: bytes.fromhex(signer.sign(data).signature))
 
 

@@ -265,7 +265,7 @@ class TestUsage:
             "from keras_integrity_hook.cli import main\n"
             "try:\n    main(['verify', sys.argv[1]])\n"
             "except SystemExit as end:\n    assert end.code == 0\n"
-            "heavy = {'keras', 'wrapt', 'rich', 'h5py', 'numpy', 'tensorflow', 'asyncio'}\n"
+            "heavy = {'keras', 'wrapt', 'h5py', 'numpy', 'tensorflow', 'asyncio'}\n"
             "print('loaded:', sorted(heavy & set(sys.modules)))\n"
         )
         done = subprocess.run(

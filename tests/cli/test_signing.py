@@ -244,8 +244,8 @@ def test_a_broken_trust_file_is_a_wrong_setting(home: Path) -> None:
 
 def test_a_signer_without_its_extra_says_what_to_install(sealed: Path) -> None:
     for scheme, extra, module in (
-        ("awskms:alias/models", "aws", "boto3"),
-        ("gcpkms:projects/p", "gcp", "google.cloud.kms"),
+        ("awskms:alias/models", "awskms", "boto3"),
+        ("gcpkms:projects/p", "gcpkms", "google.cloud.kms"),
         ("hv:models/1", "vault", "hvac"),
     ):
         probe = subprocess.run(
@@ -254,7 +254,7 @@ def test_a_signer_without_its_extra_says_what_to_install(sealed: Path) -> None:
         if probe.returncode == 0:
             continue
         done = cli("sign", sealed / "model.keras", "--key", scheme, code=1)
-        assert f"pip install 'keras-integrity-hook[{extra}]'" in done.stdout
+        assert f"pip install 'securesystemslib[{extra}]" in done.stdout
 
 
 def test_a_key_in_a_hardware_module_signs(tmp_path: Path, sealed: Path) -> None:
