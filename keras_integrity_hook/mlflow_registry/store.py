@@ -140,7 +140,7 @@ def _refuse_ours(key: str) -> None:
         raise _denied(f"the tag {key} says what was found, and is set by the registry")
 
 
-def _denied(message: str) -> Exception:
+def _denied(message: str) -> Any:
     """MLflow's own error, which its server hands on to the client as status 403."""
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
