@@ -291,9 +291,7 @@ def _asked(uri: str) -> keys.PublicKey:
     return signers.find(uri).public
 
 
-def _date(
-    option: str, text: str | None, understood: Callable[[date], datetime]
-) -> datetime | None:
+def _date(option: str, text: str | None, understood: Callable[[date], datetime]) -> datetime | None:
     if text is None:
         return None
     try:
