@@ -113,9 +113,10 @@ def test_the_last_day_of_a_certificate_and_of_an_identity_counts_as_well() -> No
         "not_after = 2027-01-31\n"
     )
     found = trust_file.parse(text.encode(), "x")
-    for entry in (*found.certificates, *found.identities):
-        assert entry.counts_at(datetime(2027, 1, 31, 23, 59, 59, tzinfo=UTC))
-        assert not entry.counts_at(datetime(2027, 2, 1, tzinfo=UTC))
+    [certificate], [identity] = found.certificates, found.identities
+    for counts_at in (certificate.counts_at, identity.counts_at):
+        assert counts_at(datetime(2027, 1, 31, 23, 59, 59, tzinfo=UTC))
+        assert not counts_at(datetime(2027, 2, 1, tzinfo=UTC))
 
 
 # Whose word counts
