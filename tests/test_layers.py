@@ -25,6 +25,7 @@ GUESTS = {
     "policy": {"packaging"},
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},
+    "mlflow_registry": {"mlflow"},
     "cli": {"click", "keras"},
 }
 """Which packages of others a room may import, at its top or in a function; the rest: none."""

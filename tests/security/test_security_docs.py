@@ -22,6 +22,7 @@ from keras_integrity_hook.signing import trust_file
 from tests.security import rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+FLEET = "fleet.toml"  # the machine's, before it is put in place
 PAGE, SECURITY = ROOT / "docs" / "security-teams.md", ROOT / "SECURITY.md"
 
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the tests")
@@ -35,7 +36,7 @@ class Example(NamedTuple):
     explained: str
 
     def parsed(self) -> PolicyFile:
-        machine = self.path.startswith("/etc/")
+        machine = self.path == FLEET
         layer = Layer.MACHINE if machine else Layer.USER if "~" in self.path else Layer.PROJECT
         path = "/home/me/project/integrity.toml" if layer is Layer.PROJECT else self.path
         return toml_file.parse(self.text.encode(), path, layer)
@@ -50,7 +51,7 @@ def examples(name: str) -> list[Example]:
 
 
 def policies() -> list[Example]:
-    return [*examples("policy.toml"), *examples("integrity.toml")]
+    return [*examples("policy.toml"), *examples("integrity.toml"), *examples(FLEET)]
 
 
 def by_path(path: str) -> Example:
@@ -60,8 +61,8 @@ def by_path(path: str) -> Example:
 def test_there_are_three_policies() -> None:
     assert [example.path for example in policies()] == [
         "~/.config/keras-integrity/policy.toml",
-        "/etc/keras-integrity/policy.toml",
         "integrity.toml",
+        FLEET,
     ]
 
 
@@ -80,7 +81,7 @@ def test_every_line_is_explained(example: Example) -> None:
 
 
 def test_the_fleet_cannot_be_talked_out_of_it() -> None:
-    policy = by_path("/etc/").parsed()
+    policy = by_path(FLEET).parsed()
     # What an attacker who owns the service's account would set.
     mine = toml_file.parse(
         b'mode = "off"\nrequire = "nothing"\nallow_override = true\ndownloads = "encrypted"\n'
