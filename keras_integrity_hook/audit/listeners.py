@@ -23,7 +23,7 @@ else:  # for those who look annotations up at run time
 
 GROUP = "keras_integrity_hook.listeners"
 
-_log = logging.getLogger("keras_integrity_hook")
+_log = notices.logger()
 _Event = Mapping[str, Any]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from keras_integrity_hook import audit, notices, settings
@@ -16,7 +15,7 @@ from keras_integrity_hook.errors import (
 # What Keras loads a model or weights from, by name. Archives and plain .npz are data sets.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".weights.json", ".weights.npz", "saved_model.pb")
 
-_log = logging.getLogger("keras_integrity_hook")
+_log = notices.logger()
 
 
 class Download:

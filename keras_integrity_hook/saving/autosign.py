@@ -9,7 +9,6 @@ Anywhere else the model is saved with its seal and without a signature, and said
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
@@ -25,7 +24,7 @@ from keras_integrity_hook.policy import evidence as signatures_on
 from keras_integrity_hook.sealing.envelope import Signature
 from keras_integrity_hook.settings import Settings
 
-_log = logging.getLogger("keras_integrity_hook")
+_log = notices.logger()
 
 
 def check_key(path: str, demands: Settings | None = None) -> None:
