@@ -92,8 +92,8 @@ def with_keras() -> dict[str, Any]:
     except BaseException as error:
         return {
             "keras": None,
-            "missing": isinstance(error, ModuleNotFoundError) and error.name == "keras",
-            "error": f"{type(error).__name__}: {error}",
+            "absent": error.name if isinstance(error, ModuleNotFoundError) else None,
+            "error": f"{type(error).__name__}: {' '.join(str(error).split())}",
         }
     return {
         "keras": keras.__version__,

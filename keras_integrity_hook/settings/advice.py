@@ -22,7 +22,7 @@ def on(policy: PolicyFile) -> Iterator[str]:
         )
     if demanded and "allow_override" not in policy.locked:
         yield "Users may override single refusals; lock allow_override = false if they must not."
-    for where, entries in tables(policy):
+    for where, entries in _tables(policy):
         yield from _on_table(where, entries, policy)
     yield from on_order([policy])
 
@@ -41,8 +41,7 @@ def on_order(files: Sequence[PolicyFile]) -> Iterator[str]:
         )
 
 
-def tables(policy: PolicyFile) -> Iterator[tuple[str, Mapping[str, Entry]]]:
-    """The settings that come from ``policy`` in each place, and which place that is."""
+def _tables(policy: PolicyFile) -> Iterator[tuple[str, Mapping[str, Entry]]]:
     yield "At the top", policy.entries
     for rule in policy.rules:
         yield f"In the rule for {rule.pattern}", {**policy.entries, **rule.entries}

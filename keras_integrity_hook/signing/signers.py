@@ -84,6 +84,23 @@ def find(reference: str, ask: Ask | None = None) -> SigningKey:
         return found
 
 
+def try_out(reference: str) -> None:
+    """Find out whether a save could sign with the key that ``reference`` names, with nobody there
+    to be asked. A device or a service is not disturbed: what is asked is what it needs here.
+
+    Raises:
+        SigningError: it could not.
+    """
+    if scheme_of(reference) in ("file", "env"):
+        find(reference)
+        return
+    _maker(reference)
+    if scheme_of(reference) in BUILT_IN:
+        from keras_integrity_hook.signing import kms
+
+        kms.refuse_without_library(reference)
+
+
 def has_signed(key: SigningKey, signed: Envelope) -> bool:
     """Whether a good signature by ``key`` is there already."""
     data = envelope.pae(signed.payload)
