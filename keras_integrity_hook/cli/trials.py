@@ -19,7 +19,7 @@ from keras_integrity_hook.settings import Require, Settings, advice, shadowing
 from keras_integrity_hook.settings.layers import Layers
 from keras_integrity_hook.settings.schema import KEYS
 from keras_integrity_hook.settings.toml_file import Entry, PolicyFile, Rule
-from keras_integrity_hook.signing import seal_signers, signers, trust_store
+from keras_integrity_hook.signing import readiness, seal_signers, trust_store
 from keras_integrity_hook.signing.trust_file import TrustedIdentity, TrustedRoot
 from keras_integrity_hook.signing.trust_store import TrustStore
 
@@ -157,7 +157,7 @@ def _key(table: _Table) -> Iterator[Finding]:
     if reference is None:
         return
     try:
-        signers.try_out(reference)
+        readiness.try_out(reference)
     except IntegrityError as error:
         yield problem(
             f"{table.named('key')}: {reference} cannot sign: {error.cause}. Until it can, what is "
