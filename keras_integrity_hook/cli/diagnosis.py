@@ -68,7 +68,7 @@ def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
         now = settings.at()
     except IntegrityError as error:
         if not facts["policy"]["error"]:  # else it is told with the policy
-            yield problem(f"{error}")
+            yield problem(error.in_one_line())
         return
     where = now.origins["mode"]
     if now.mode is settings.Mode.OFF:

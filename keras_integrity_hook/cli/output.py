@@ -215,7 +215,7 @@ def failed(
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
-        click.echo(f"Error: {printable(str(error))}", err=True)
+        click.echo(f"Error: {error}", err=True)
     by_kind = USAGE if isinstance(error, ConfigurationError) else REFUSED
     sys.exit(by_kind if status is None else status)
 

@@ -73,7 +73,7 @@ def check(file: str, layer: str | None, as_json: bool) -> None:
         if as_json:
             output.emit("policy check", ok=False, error=error.to_dict())
         else:
-            click.echo(f"{printable(str(error))}")
+            click.echo(str(error))
         sys.exit(output.REFUSED)
     notes, problems = list(advice.on(parsed)), list(trials.of_file(parsed))
     if as_json:
