@@ -151,6 +151,15 @@ def _lines(text: str, indent: int) -> list[str]:
     ) or [""]
 
 
+def marked(word: str, text: str, *, colour: str) -> None:
+    """Print ``text``, escaped and wrapped as by :func:`detail`, behind a word that says what it
+    is."""
+    first, *rest = _lines(printable(text), 0)
+    _say(f"{click.style(f'{word:<15}', fg=colour)} {first}")
+    for line in rest:
+        _say(f"{_INDENT}{line}")
+
+
 def states(rows: Sequence[tuple[str, str, str]]) -> None:
     """Print a word and what it is about in two columns, escaped.
 
@@ -169,6 +178,11 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         detail(f"{name:<{width}}  {value}", indent=width + 2)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 rule``, ``2 rules``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def finish(command: str, results: Sequence[Result], *, as_json: bool) -> NoReturn:
