@@ -38,11 +38,13 @@ from keras_integrity_hook.report import Report, report_on, report_on_overridden
 from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Store
+from keras_integrity_hook.tracebacks import left_out
 from keras_integrity_hook.verification import digests, pinning
 
 Location = str | os.PathLike[str]
 
 
+@left_out
 def verify(path: Location) -> Report:
     """Check the whole model against its seal.
 
@@ -90,6 +92,7 @@ def _verified(name: str, place: Place | None) -> Report:
             return report_on_overridden(pinned)
 
 
+@left_out
 def inspect(path: Location, *, digest: bool = False) -> Report:
     """Read the seal without checking the content; raises as :func:`verify` but for mismatches.
 
@@ -106,6 +109,7 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         return replaced(report, digest=pinning.content_digest(found.seal))
 
 
+@left_out
 def seal(path: Location, *, algorithm: str | None = None, store: str | None = None) -> Report:
     """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
@@ -133,6 +137,7 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
     return inspect(path)
 
 
+@left_out
 def reseal(path: Location, *, reason: str) -> Report:
     """Replace the seal of a model that was changed on purpose by one over what it is now.
 
@@ -165,6 +170,7 @@ def reseal(path: Location, *, reason: str) -> Report:
     return inspect(path)
 
 
+@left_out
 def unseal(path: Location) -> Report:
     """Take the seal out again, or away: what is left is the original content, byte for byte.
 
@@ -187,6 +193,7 @@ def unseal(path: Location) -> Report:
     return inspect(path)
 
 
+@left_out
 def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -> Report:
     """Add a signature to the seal of a model whose content matches it; nothing else changes.
 

@@ -11,8 +11,16 @@ import sys
 import warnings
 from collections.abc import Hashable, Iterable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook.errors import IntegrityWarning, printable
+
+if TYPE_CHECKING:
+    from logging import Logger
+else:  # for those who look annotations up at run time
+    Logger = object
+
+LOGGER = "keras_integrity_hook"
 
 # Frames between the user's line and ours, by the package of their module.
 _BETWEEN = frozenset(
@@ -70,9 +78,34 @@ def trouble(text: str) -> None:
     """
     with contextlib.suppress(Exception):  # a program's own logging filter or handler
         if first_time((trouble, text)):
-            import logging
+            logger().warning("%s", printable(text))
 
-            logging.getLogger("keras_integrity_hook").warning("%s", printable(text))
+
+def overwritten(path: str, why: str, *, place: str) -> None:
+    """Log that a save of ``path`` overwrites in place what a crash would leave damaged.
+
+    Args:
+        why: it cannot be done otherwise, as a clause.
+        place: its directory. In one process it is spoken of once for each reason, however many
+            files a set has there and however often it is saved.
+    """
+    if first_time((overwritten, place, why)):
+        text = "save %s: %s, so it is overwritten in place; a crash now would leave it damaged"
+        logger().warning(text, printable(path), printable(why))
+
+
+def logger() -> Logger:
+    """The package's logger. What is logged goes to the handlers that the program has, if any.
+
+    It has a handler that does nothing. Without it, and where the program has none, Python would
+    print warnings and errors to standard error, which is for the program to decide.
+    """
+    import logging
+
+    ours = logging.getLogger(LOGGER)
+    if not ours.handlers:
+        ours.addHandler(logging.NullHandler())
+    return ours
 
 
 def first_time(key: Hashable) -> bool:

@@ -89,6 +89,7 @@ class Result:
             "state": self.state,
             "report": self.report.to_dict() if self.report else None,
             "error": self.error.to_dict() if self.error else None,
+            "reason": self.note if self.state == "skipped" else None,
         }
 
     @classmethod
@@ -150,6 +151,15 @@ def _lines(text: str, indent: int) -> list[str]:
     ) or [""]
 
 
+def marked(word: str, text: str, *, colour: str) -> None:
+    """Print ``text``, escaped and wrapped as by :func:`detail`, behind a word that says what it
+    is."""
+    first, *rest = _lines(printable(text), 0)
+    _say(f"{click.style(f'{word:<15}', fg=colour)} {first}")
+    for line in rest:
+        _say(f"{_INDENT}{line}")
+
+
 def states(rows: Sequence[tuple[str, str, str]]) -> None:
     """Print a word and what it is about in two columns, escaped.
 
@@ -168,6 +178,11 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         detail(f"{name:<{width}}  {value}", indent=width + 2)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 rule``, ``2 rules``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def finish(command: str, results: Sequence[Result], *, as_json: bool) -> NoReturn:
@@ -200,7 +215,7 @@ def failed(
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
-        click.echo(f"Error: {printable(str(error))}", err=True)
+        click.echo(f"Error: {error}", err=True)
     by_kind = USAGE if isinstance(error, ConfigurationError) else REFUSED
     sys.exit(by_kind if status is None else status)
 

@@ -30,6 +30,7 @@ from keras_integrity_hook.signing.trust_file import (
     TrustedIdentity,
     TrustedKey,
     TrustedRoot,
+    last_moment,
     moment,
 )
 
@@ -68,7 +69,7 @@ def trust() -> None:
 @click.option(
     "--not-after",
     metavar="DATE",
-    help="Signatures count until then (a day: until its 00:00 UTC).",
+    help="Signatures count until then (a day: to its end, in UTC).",
 )
 @click.option("--comment", default="", help="A note for people.")
 @_file_options
@@ -100,8 +101,8 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
             key.keyid,
             key.scheme,
             key.pem,
-            _date("--not-before", not_before),
-            _date("--not-after", not_after),
+            _date("--not-before", not_before, moment),
+            _date("--not-after", not_after, last_moment),
             comment,
             public if is_uri else None,
         )
@@ -290,12 +291,12 @@ def _asked(uri: str) -> keys.PublicKey:
     return signers.find(uri).public
 
 
-def _date(option: str, text: str | None) -> datetime | None:
+def _date(option: str, text: str | None, understood: Callable[[date], datetime]) -> datetime | None:
     if text is None:
         return None
     try:
         is_day = len(text) == len("2027-01-31")
-        return moment(date.fromisoformat(text) if is_day else datetime.fromisoformat(text))
+        return understood(date.fromisoformat(text) if is_day else datetime.fromisoformat(text))
     except ValueError:
         cause = f"{option} is no date, or lacks its time zone"
         remedy = "Write it as 2027-01-31 or 2027-01-31T12:00:00Z; nothing was written."

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from keras_integrity_hook import audit, notices, settings
@@ -16,7 +15,7 @@ from keras_integrity_hook.errors import (
 # What Keras loads a model or weights from, by name. Archives and plain .npz are data sets.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".weights.json", ".weights.npz", "saved_model.pb")
 
-_log = logging.getLogger("keras_integrity_hook")
+_log = notices.logger()
 
 
 class Download:
@@ -76,7 +75,7 @@ class Download:
             raise error
         self._settled = self._recorded = True
         audit.record("download", self._urls[0], outcome="warned", error=error)
-        notices.warn(str(error))
+        notices.warn(error.in_one_line())
 
     def _record(self) -> None:
         # Once: where it is redirected to later makes no difference, or ends in a refusal.

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_integrity_hook.errors import printable
+from keras_integrity_hook import notices
 from keras_integrity_hook.files import attributes, private_directory
 from keras_integrity_hook.files.private_directory import is_ours
 from keras_integrity_hook.files.target import Target, open_target
@@ -288,7 +288,7 @@ def _overwrite(made: PrivateFile, source: int, old: os.stat_result | None, reaso
             raise OSError(errno.ESTALE, "something else was put there meanwhile", target.path)
         _reserve(writer, status.st_size, size, target)
         if reason and old is not None and old.st_size:
-            _warn(target, reason)
+            notices.overwritten(target.path, reason, place=os.path.dirname(target.path))
         try:
             copy(source, writer)
             os.ftruncate(writer, size)
@@ -340,13 +340,3 @@ def copy(source: int, writer: int) -> None:
         while view:
             done = os.pwrite(writer, view, at)
             view, at = view[done:], at + done
-
-
-def _warn(target: Target, reason: str) -> None:
-    import logging
-
-    logging.getLogger("keras_integrity_hook").warning(
-        "save %s: %s, so the file is overwritten in place; a crash now would leave it damaged",
-        printable(target.path),
-        reason,
-    )

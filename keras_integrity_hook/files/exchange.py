@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from keras_integrity_hook.errors import printable
+from keras_integrity_hook import notices
 from keras_integrity_hook.files import attributes, private_directory
 from keras_integrity_hook.files.atomic import PrivateFile, copy
 from keras_integrity_hook.files.target import Target, entry, real_path
@@ -75,7 +75,8 @@ def put_in_place(made: PrivateFile, is_replaced: IsReplaced) -> None:
             with contextlib.suppress(OSError):
                 _bring_along(_Pair(old, new, ""), is_replaced)
             return
-        _warn(target)
+        reason = "the directory cannot be exchanged"
+        notices.overwritten(target.path, reason, place=target.path)
         _remove_replaced(_Pair(old, new, ""), is_replaced)
         _copy_into(_Pair(new, old, ""))
 
@@ -257,13 +258,3 @@ def _exchange(made: PrivateFile) -> bool:
     here = made.directory, os.fsencode(made.name)
     there = made.target.directory, os.fsencode(made.target.name)
     return bool(libc.renameat2(*here, *there, _RENAME_EXCHANGE) == 0)
-
-
-def _warn(target: Target) -> None:
-    import logging
-
-    logging.getLogger("keras_integrity_hook").warning(
-        "save %s: the directory could not be exchanged, so its files are overwritten in place; "
-        "a crash now would leave them damaged",
-        printable(target.path),
-    )

@@ -20,7 +20,7 @@ Function = Callable[..., Any]
 
 def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
     """The arguments as the original's signature names them; raises its TypeError."""
-    return dict(_signature(wrapped).bind(*args, **kwargs).arguments)
+    return dict(_bound(wrapped, args, kwargs).arguments)
 
 
 def call_with(wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any) -> Any:
@@ -33,9 +33,18 @@ def bound_with(
     wrapped: Function, args: Args, kwargs: Kwargs, **replaced: Any
 ) -> inspect.BoundArguments:
     """The arguments with some replaced, the rest exactly as the user gave them."""
-    bound = _signature(wrapped).bind(*args, **kwargs)
+    bound = _bound(wrapped, args, kwargs)
     bound.arguments.update(replaced)
     return bound
+
+
+def _bound(wrapped: Function, args: Args, kwargs: Kwargs) -> inspect.BoundArguments:
+    """Raises TypeError as a call of ``wrapped`` would, with its name."""
+    try:
+        return _signature(wrapped).bind(*args, **kwargs)
+    except TypeError as error:
+        name = getattr(wrapped, "__name__", "the function")
+        raise TypeError(f"{name}() {error}") from None
 
 
 def _signature(wrapped: Function) -> inspect.Signature:

@@ -12,6 +12,8 @@ from typing import Any, cast
 
 import wrapt
 
+from keras_integrity_hook import tracebacks
+
 _WRAPPERS_AT_MOST = 16  # more is a cycle, or nothing that anybody wrote
 
 
@@ -93,7 +95,7 @@ def state(owner: Any, name: str) -> str:
 def _wrapper(original: Any, guard: Callable[..., Any]) -> GuardWrapper:
     key = id(original), guard
     if key not in _made:
-        _made[key] = GuardWrapper(original, guard, _Switch())
+        _made[key] = GuardWrapper(original, tracebacks.of_a_guard(guard), _Switch())
     return _made[key]
 
 

@@ -7,11 +7,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlflow.entities.model_registry import ModelVersionTag
-from mlflow.exceptions import MlflowException
-from mlflow.prompt.constants import _PROMPT_SOURCE_PLACEHOLDERS
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
-
 from keras_integrity_hook import notices, settings
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.mlflow_registry import artifacts
@@ -90,6 +85,8 @@ class Guard:
 
 def _is_prompt(version: Any) -> bool:
     """Whether nothing can be loaded from ``version``: its source is MLflow's word for a prompt."""
+    from mlflow.prompt.constants import _PROMPT_SOURCE_PLACEHOLDERS
+
     return version.source in _PROMPT_SOURCE_PLACEHOLDERS
 
 
@@ -105,7 +102,7 @@ def _refuse_failing(store: Any, name: str, version: str, what: str) -> None:
     if settings.mode() is Mode.WARN:
         notices.warn(f"{where}: {cause}")
         return
-    raise MlflowException(f"{where}: {what}: {cause}. {_REMEDY}", PERMISSION_DENIED)
+    raise _denied(f"{where}: {what}: {cause}. {_REMEDY}")
 
 
 def _examine(store: Any, version: Any) -> str | None:
@@ -127,6 +124,8 @@ def _examine(store: Any, version: Any) -> str | None:
 
 def _tag(store: Any, version: Any, wanted: dict[str, str]) -> None:
     """Write what differs: a server that is guarded itself keeps these tags and takes none."""
+    from mlflow.entities.model_registry import ModelVersionTag
+
     plain: Any = super(Guard, store)
     name, number, there = version.name, str(version.version), version.tags
     for key in (TAG + name for name in NAMES):
@@ -138,5 +137,12 @@ def _tag(store: Any, version: Any, wanted: dict[str, str]) -> None:
 
 def _refuse_ours(key: str) -> None:
     if key.startswith(TAG):
-        cause = f"the tag {key} says what was found in the version, and is set by the registry"
-        raise MlflowException(cause, PERMISSION_DENIED)
+        raise _denied(f"the tag {key} says what was found, and is set by the registry")
+
+
+def _denied(message: str) -> Any:
+    """MLflow's own error, which its server hands on to the client as status 403."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+
+    return MlflowException(message, PERMISSION_DENIED)

@@ -9,7 +9,6 @@ Anywhere else the model is saved with its seal and without a signature, and said
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
@@ -25,7 +24,7 @@ from keras_integrity_hook.policy import evidence as signatures_on
 from keras_integrity_hook.sealing.envelope import Signature
 from keras_integrity_hook.settings import Settings
 
-_log = logging.getLogger("keras_integrity_hook")
+_log = notices.logger()
 
 
 def check_key(path: str, demands: Settings | None = None) -> None:
@@ -134,6 +133,6 @@ def refuse_to_vouch(seal: Seal, path: str) -> None:
 
 def _tell(path: str | None, error: IntegrityError) -> None:
     audit.record("sign", path, outcome="failed", error=error)
-    message = f"save {printable(path or 'model')}: not signed: {error}"
+    message = f"save {printable(path or 'model')}: not signed: {error.in_one_line()}"
     _log.error("%s", message)
     notices.warn(message)

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from keras_integrity_hook import notices
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.containers.opening import open_set
-from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files import atomic, exchange
 from keras_integrity_hook.files.atomic import PrivateFile
 from keras_integrity_hook.files.target import real_path, refuse_links_of_others
@@ -116,11 +116,7 @@ def warn_of_overwriting(target: str) -> None:
     """Say what it means that files are overwritten in place, where any are there."""
     if not _holds_anything(target):
         return
-    logging.getLogger("keras_integrity_hook").warning(
-        "save %s: the directory cannot be replaced, so its files are overwritten in place; "
-        "a crash now would leave them damaged",
-        printable(target),
-    )
+    notices.overwritten(target, "the directory cannot be replaced", place=target)
 
 
 def replaced_in(place: Place) -> Callable[[str], bool]:

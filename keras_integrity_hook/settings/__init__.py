@@ -120,10 +120,8 @@ def for_save(path: str | None) -> Settings:
     try:
         return at(path)
     except IntegrityError as error:
-        import logging
-
-        message = f"saved without regard to settings that have a mistake: {error}"
-        logging.getLogger("keras_integrity_hook").error("%s", message)
+        message = f"saved without regard to settings that have a mistake: {error.in_one_line()}"
+        notices.logger().error("%s", message)
         notices.warn(message)
         return of_machine(path)
 

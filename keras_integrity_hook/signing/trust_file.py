@@ -167,6 +167,12 @@ def moment(value: Any) -> datetime:
     raise ValueError("is not a date, as in 2027-01-31T12:00:00Z")
 
 
+def last_moment(value: Any) -> datetime:
+    """Likewise, where a day is meant to its end: what is good until a day is good on it."""
+    is_day = isinstance(value, date) and not isinstance(value, datetime)
+    return moment(datetime.combine(value, time.max, UTC) if is_day else value)
+
+
 def _is_within(at: datetime, first: datetime | None, last: datetime | None) -> bool:
     return (first is None or at >= first) and (last is None or at <= last)
 
@@ -233,7 +239,7 @@ def _scheme(place: _Place, key: str, value: Any) -> str:
 
 def _date(place: _Place, key: str, value: Any) -> datetime:
     try:
-        return moment(value)
+        return last_moment(value) if key == "not_after" else moment(value)
     except ValueError as error:
         raise place.wrong(key, f"'{key}' {error}") from None
 

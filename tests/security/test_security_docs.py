@@ -22,6 +22,7 @@ from keras_integrity_hook.signing import trust_file
 from tests.security import rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+FLEET = "fleet.toml"  # the machine's, before it is put in place
 PAGE, SECURITY = ROOT / "docs" / "security-teams.md", ROOT / "SECURITY.md"
 
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the tests")
@@ -35,7 +36,7 @@ class Example(NamedTuple):
     explained: str
 
     def parsed(self) -> PolicyFile:
-        machine = self.path.startswith("/etc/")
+        machine = self.path == FLEET
         layer = Layer.MACHINE if machine else Layer.USER if "~" in self.path else Layer.PROJECT
         path = "/home/me/project/integrity.toml" if layer is Layer.PROJECT else self.path
         return toml_file.parse(self.text.encode(), path, layer)
@@ -50,7 +51,7 @@ def examples(name: str) -> list[Example]:
 
 
 def policies() -> list[Example]:
-    return [*examples("policy.toml"), *examples("integrity.toml")]
+    return [*examples("policy.toml"), *examples("integrity.toml"), *examples(FLEET)]
 
 
 def by_path(path: str) -> Example:
@@ -60,8 +61,8 @@ def by_path(path: str) -> Example:
 def test_there_are_three_policies() -> None:
     assert [example.path for example in policies()] == [
         "~/.config/keras-integrity/policy.toml",
-        "/etc/keras-integrity/policy.toml",
         "integrity.toml",
+        FLEET,
     ]
 
 
@@ -80,7 +81,7 @@ def test_every_line_is_explained(example: Example) -> None:
 
 
 def test_the_fleet_cannot_be_talked_out_of_it() -> None:
-    policy = by_path("/etc/").parsed()
+    policy = by_path(FLEET).parsed()
     # What an attacker who owns the service's account would set.
     mine = toml_file.parse(
         b'mode = "off"\nrequire = "nothing"\nallow_override = true\ndownloads = "encrypted"\n'
@@ -147,12 +148,15 @@ def test_every_threat_in_the_table_has_its_tests_in_order() -> None:
 
 
 @pytest.mark.parametrize("page", sorted(PAGE.parent.glob("*.md")), ids=lambda page: page.name)
-def test_every_block_of_toml_and_json_is_well_formed(page: Path) -> None:
-    blocks = re.findall(r"^( *)```(toml|json)\n(.*?)^ *```", page.read_text(), re.M | re.S)
+def test_every_block_of_toml_json_and_yaml_is_well_formed(page: Path) -> None:
+    blocks = re.findall(r"^( *)```(toml|json|yaml)\n(.*?)^ *```", page.read_text(), re.M | re.S)
     for indent, kind, block in blocks:
         text = re.sub(f"^{indent}", "", block, flags=re.M)
         if kind == "toml":
             tomllib.loads(text)
+            continue
+        if kind == "yaml":
+            pytest.importorskip("yaml").safe_load(text)
             continue
         whole = text.strip().startswith("{\n")
         for document in [text] if whole else text.splitlines():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,9 +96,27 @@ def test_a_file_with_too_many_entries_is_refused() -> None:
     assert "entries" in refused(text)
 
 
-def test_a_day_is_its_beginning_in_utc() -> None:
-    (key,) = trust_file.parse((KEY + "not_after = 2027-01-31\n").encode(), "x").keys
-    assert key.not_after == datetime(2027, 1, 31, tzinfo=UTC)
+def test_a_period_of_days_is_from_the_beginning_of_the_first_to_the_end_of_the_last() -> None:
+    text = KEY + "not_before = 2027-01-30\nnot_after = 2027-01-31\n"
+    (key,) = trust_file.parse(text.encode(), "x").keys
+    midnight, moment = datetime(2027, 1, 30, tzinfo=UTC), timedelta(microseconds=1)
+    assert key.counts_at(midnight)
+    assert not key.counts_at(midnight - moment)
+    assert key.counts_at(midnight + timedelta(days=2) - moment)
+    assert not key.counts_at(midnight + timedelta(days=2))
+
+
+def test_the_last_day_of_a_certificate_and_of_an_identity_counts_as_well() -> None:
+    text = (
+        '[[certificates]]\nname = "a"\npem = "PEM"\nnot_after = 2027-01-31\n'
+        '[[sigstore]]\nname = "b"\ntrusted_root = "/root.json"\nidentity = "i"\nissuer = "s"\n'
+        "not_after = 2027-01-31\n"
+    )
+    found = trust_file.parse(text.encode(), "x")
+    [certificate], [identity] = found.certificates, found.identities
+    for counts_at in (certificate.counts_at, identity.counts_at):
+        assert counts_at(datetime(2027, 1, 31, 23, 59, 59, tzinfo=UTC))
+        assert not counts_at(datetime(2027, 2, 1, tzinfo=UTC))
 
 
 # Whose word counts
