@@ -21,6 +21,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.files import confinement
+from keras_integrity_hook.fleet import passed_over
 from keras_integrity_hook.fleet.discovery import Found, Role, model_files
 from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.sealing.tree import ALGORITHMS
@@ -73,7 +74,11 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 
 @click.command()
 @paths_argument
-@click.option("--dry-run", is_flag=True, help="Say what would be sealed; change nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be sealed, and why the rest is passed over; change nothing.",
+)
 @click.option(
     "--algorithm",
     type=click.Choice(list(ALGORITHMS)),
@@ -91,6 +96,10 @@ def seal(
     Do this to models whose origin you trust. Each file is replaced atomically; files that have a
     seal, valid or not, are left alone, and so are symbolic links met in a directory, and the
     parts of a model of several files, which has one seal for all of them.
+
+    In a directory only what is recognisably a Keras model is sealed. HDF5 files of other
+    programs, virtual environments, installed packages, version control and caches are passed
+    over and counted; a path that is named itself is not.
     """
     store = "sidecar" if sidecar else None
 
@@ -103,7 +112,7 @@ def seal(
         except AlreadySealedError:
             return Result(path, "already-sealed", api.inspect(path))
 
-    run("seal", paths, put, as_json=as_json)
+    run("seal", paths, put, as_json=as_json, tell_all=dry_run)
 
 
 @click.command()
@@ -142,25 +151,30 @@ def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
     run("inspect", paths, read, as_json=as_json, show=_show_seal)
 
 
-def run(
+def run(  # noqa: PLR0913 - what differs between the commands
     command: str,
     paths: tuple[str, ...],
     act: Callable[[str], Result],
     *,
     as_json: bool,
     show: Callable[[Result], None] = output.show,
+    tell_all: bool = False,
 ) -> NoReturn:
     """Do ``act`` to every model that is found, whatever happens to the others, and exit.
 
     A command that writes leaves alone what it meets below a directory that is a link, or a part of
     a set: the file may be anybody's, or the set's seal would break.
+
+    Args:
+        tell_all: show each thing that was passed over, with the reason, instead of their number.
     """
     alters = command in _ALTERING
     try:
         settings.at()
     except IntegrityError as error:
         output.misconfigured(command, error, as_json=as_json)
-    models = [(found, _reason_to_skip(found, alters=alters)) for found in model_files(paths)]
+    found_there = model_files(paths, to_change=alters)
+    models = [(found, _reason_to_skip(found, alters=alters)) for found in found_there]
     work = [found.path for found, reason in models if found.error is None and not reason]
     results = []
     with output.progress(work, command, quiet=as_json) as done:
@@ -174,13 +188,25 @@ def run(
                     result = _attempt(found.path, act)
                 done(found.path)
             results.append(result)
-            if not as_json:
+            if not as_json and (tell_all or found.kind is None):
                 show(result)
+    if not as_json:
+        _count_passed_over([found.kind for found, _ in models if found.kind is not None])
     output.finish(command, results, as_json=as_json)
+
+
+def _count_passed_over(kinds: list[passed_over.Kind]) -> None:
+    if kinds:
+        output.state("passed over", passed_over.summary(kinds))
+        output.detail(
+            "'seal --dry-run' says what and why. A path that is named itself is never passed over."
+        )
 
 
 def _reason_to_skip(found: Found, *, alters: bool) -> str:
     """Why nothing is done to what was found, a sentence; empty where something is."""
+    if found.role is Role.PASSED_OVER:
+        return found.reason
     if found.role is Role.LINKED_DIRECTORY:
         return "A link to another directory: name it to have that one looked into."
     if alters and found.role is Role.LINK:

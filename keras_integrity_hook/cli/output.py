@@ -89,6 +89,7 @@ class Result:
             "state": self.state,
             "report": self.report.to_dict() if self.report else None,
             "error": self.error.to_dict() if self.error else None,
+            "reason": self.note if self.state == "skipped" else None,
         }
 
     @classmethod

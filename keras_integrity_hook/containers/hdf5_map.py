@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS
@@ -22,7 +23,7 @@ from keras_integrity_hook.sealing.statement import Region
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF
 _MAX_NAME = 255
 _SOFT_LINK = 2
-_LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x0008, 0x0010, 0x0011
+_LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOL_TABLE = 0x0008, 0x000C, 0x0010, 0x0011
 
 
 class Budget:
@@ -53,20 +54,50 @@ class Budget:
             raise LimitExceededError("the HDF5 metadata is larger than any Keras writes")
 
 
+class Node(NamedTuple):
+    """A group or anything else that has a name in an HDF5 file.
+
+    Attributes:
+        path: names joined by slashes; empty for the root.
+        is_group: whether others may lie below it.
+        data: where the bytes of a contiguous dataset begin in the file, and how many they are.
+        attributes: names of its attributes; bytes, since the file says what they are.
+    """
+
+    path: str
+    is_group: bool
+    data: tuple[int, int] | None
+    attributes: tuple[bytes, ...]
+
+
+def nodes(content: Content, start: int, size: int, budget: Budget) -> Iterator[Node]:
+    """What is in the HDF5 file at ``start`` (``size`` bytes) of ``content``, the root first.
+
+    Nothing where the file has another version of the format than the one that is read here.
+
+    Raises:
+        LimitExceededError: the budget is spent, or metadata lies outside the file.
+        struct.error: metadata is cut short.
+    """
+    return _Walker(content, start, size, budget).walk()
+
+
 def datasets(content: Content, start: int, size: int, budget: Budget) -> tuple[Region, ...]:
     """The contiguous datasets of the HDF5 file at ``start`` (``size`` bytes) of ``content``.
 
     Offsets are those of ``content``. Returns what could be understood; never raises for the
     file's structure.
     """
-    walker = _Walker(content, start, size, budget)
     regions: list[Region] = []
     try:
-        for name, offset, length in walker.walk():
+        for node in nodes(content, start, size, budget):
+            if node.data is None:
+                continue
             if budget.regions <= 0:
                 break
             budget.regions -= 1
-            regions.append(Region(name, start + offset, length))
+            offset, length = node.data
+            regions.append(Region(node.path, start + offset, length))
     except (struct.error, IntegrityError, ValueError):
         pass
     return tuple(regions)
@@ -77,7 +108,7 @@ class _Walker:
         self._content, self._start, self._size = content, start, size
         self._budget = budget
 
-    def walk(self) -> Iterator[tuple[str, int, int]]:
+    def walk(self) -> Iterator[Node]:
         super_block = self._read(0, 96)
         if super_block[8] != 0 or super_block[13:15] != b"\x08\x08":
             return
@@ -86,9 +117,8 @@ class _Walker:
         pending = [("", root, 0)]
         while pending:
             path, address, depth = pending.pop()
-            data, table = self._header(address)
-            if data is not None:
-                yield path, *data
+            data, table, attributes = self._header(address)
+            yield Node(path, table is not None, data, attributes)
             if table is None or depth > LIMITS.hdf5_depth:
                 continue
             for name, child in self._children(*table):
@@ -104,13 +134,17 @@ class _Walker:
         self._budget.spend(metadata=size)
         return self._content.read(self._start + address, size)
 
-    def _header(self, address: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-        """Data range of a dataset, and B-tree and heap addresses of a group, at one header."""
+    def _header(
+        self, address: int
+    ) -> tuple[tuple[int, int] | None, tuple[int, int] | None, tuple[bytes, ...]]:
+        """At one header: data range of a dataset, B-tree and heap addresses of a group, and the
+        names of attributes."""
         prefix = self._read(address, 16)
         self._budget.spend(steps=1)
         data = table = None
+        attributes = []
         if prefix[0] != 1:
-            return None, None
+            return None, None, ()
         for kind, message in self._messages(address + 16, *struct.unpack_from("<I", prefix, 8)):
             if kind == _SYMBOL_TABLE:
                 table = struct.unpack_from("<QQ", message)
@@ -118,7 +152,9 @@ class _Walker:
                 start, extent = struct.unpack_from("<QQ", message, 2)
                 if start != _UNDEFINED and start + extent <= self._size:
                     data = start, extent
-        return data, table
+            elif kind == _ATTRIBUTE:
+                attributes.append(_attribute_name(message))
+        return data, table, tuple(attributes)
 
     def _messages(self, address: int, length: int) -> Iterator[tuple[int, bytes]]:
         """Type and data of every message of an object header, in all its blocks."""
@@ -183,3 +219,10 @@ class _Walker:
                     yield child
                 else:
                     pending.append(child)
+
+
+def _attribute_name(message: bytes) -> bytes:
+    """The name in an attribute message, which is padded with zeros: section IV.A.2.m."""
+    version, _, length = struct.unpack_from("<BBH", message)
+    begin = 9 if version == 3 else 8  # the third version says in one more byte how it is encoded
+    return message[begin : begin + min(length, _MAX_NAME)].rstrip(b"\0")

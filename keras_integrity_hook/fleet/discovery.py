@@ -3,7 +3,8 @@
 
 Nothing that lies in a directory can hide a model from a command: a set takes the files that are
 its own, and everything else in and below its directory is visited too. So is a file of a set that
-has a seal of its own: whoever saved it vouched for it by itself.
+has a seal of its own: whoever saved it vouched for it by itself. Commands that write ask for less:
+what ``passed_over`` names is told to them, and is not theirs to change.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.files.atomic import is_ours
 from keras_integrity_hook.files.target import real_path
+from keras_integrity_hook.fleet import passed_over
+from keras_integrity_hook.fleet.passed_over import Kind
 from keras_integrity_hook.limits import LIMITS
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -38,6 +41,7 @@ class Role(Enum):
     LINK = auto()  # a symbolic link met below a directory, to a model
     PART = auto()  # a file of a set, with a seal of its own: to change it would break the set's
     LINKED_DIRECTORY = auto()  # not looked into: it may lead anywhere, or round in a circle
+    PASSED_OVER = auto()  # not a model, or not for us to change
 
 
 class Found(NamedTuple):
@@ -49,6 +53,8 @@ class Found(NamedTuple):
         error: why there is nothing to work on at ``path``, or None.
         whole: the set that a ``PART`` belongs to.
         place: where it lies, an absolute path without links; empty for what was named itself.
+        kind: what was ``PASSED_OVER``, or None.
+        reason: why it was, a sentence.
     """
 
     path: str
@@ -56,6 +62,8 @@ class Found(NamedTuple):
     error: IntegrityError | None = None
     whole: str = ""
     place: str = ""
+    kind: Kind | None = None
+    reason: str = ""
 
 
 class _Folder(NamedTuple):
@@ -74,25 +82,30 @@ class _Scope(NamedTuple):
     sealed: bool
 
 
-def model_files(paths: Iterable[str]) -> Iterator[Found]:
+def model_files(paths: Iterable[str], *, to_change: bool = False) -> Iterator[Found]:
     """The models to work on, in a stable order; a named file is taken whatever its suffix.
 
     A directory is searched without following the links in it to other directories; one that is
     named may be a link. What cannot be searched, and a directory without any model, comes out as
     an error in its place: a check that looked at nothing must not pass.
+
+    Args:
+        to_change: they are going to be written to: pass over what is not named itself and is not
+            recognisably a Keras model, or lies where another program counts on its files.
     """
     for path in paths:
         if os.path.isdir(path):
             top = real_path(path)
-            for found in _tree(path):
+            for found in _tree(path, to_change=to_change):
                 below = found.path[len(path) :].lstrip(os.sep)
                 yield found._replace(place=os.path.join(top, below) if below else top)
         else:
             yield Found(path)
 
 
-def _tree(top: str) -> Iterator[Found]:
+def _tree(top: str, *, to_change: bool) -> Iterator[Found]:
     found_one = False
+    passed: list[Kind] = []
     entries = 0
     pending: list[tuple[str, tuple[_Scope, ...]]] = [(top, ())]
     while pending:
@@ -110,22 +123,51 @@ def _tree(top: str) -> Iterator[Found]:
             return
         sets, scopes = _whole_directories(path, scopes)
         for found in (*sets, *_files(path, folder, scopes)):
-            found_one = True
-            yield found
+            told = _if_keras(found) if to_change else found
+            if told.kind is None:
+                found_one = True
+            else:
+                passed.append(told.kind)
+            yield told
+        skipped = set(folder.links)
         for name in folder.folders:
             if name in folder.links:
                 linked = _linked(os.path.join(path, name))
                 found_one |= linked.role is Role.LINK
                 yield linked
+            elif to_change and (kind := passed_over.directory_kind(os.path.join(path, name))):
+                passed.append(kind)
+                skipped.add(name)
+                yield _passed_over(os.path.join(path, name), kind, kind.reason)
         # The last one comes first: what is below a directory follows it at once.
         for name in reversed(folder.folders):
             below = os.path.join(path, name)
             # What a save that is going on, or was killed, has there for a moment.
-            if name not in folder.links and not is_ours(below):
+            if name not in skipped and not is_ours(below):
                 pending.append((below, scopes))
     if not found_one:
+        yield Found(top, error=_nothing_in(top, passed))
+
+
+def _if_keras(found: Found) -> Found:
+    """What was found, unless it is a single file that is not recognisably a Keras model."""
+    if found.error is not None or recognition.recognise(found.path) is not None:
+        return found
+    reason = passed_over.why_not_keras(found.path)
+    return _passed_over(found.path, Kind.FILE, reason) if reason else found
+
+
+def _passed_over(path: str, kind: Kind, reason: str) -> Found:
+    return Found(path, Role.PASSED_OVER, kind=kind, reason=reason)
+
+
+def _nothing_in(top: str, passed: list[Kind]) -> NotAModelError:
+    if not passed:
         cause = f"no {', '.join(SUFFIXES)} file and no other model in this directory"
-        yield Found(top, error=NotAModelError(cause, path=top))
+        return NotAModelError(cause, path=top)
+    cause = f"no Keras model in this directory, only {passed_over.summary(passed)}"
+    remedy = "Name what is to be changed all the same; --dry-run of 'seal' says what this was."
+    return NotAModelError(cause, path=top, remedy=remedy)
 
 
 def _listed(path: str) -> _Folder:
