@@ -11,10 +11,10 @@ import json
 import os
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -60,6 +60,27 @@ json_option = click.option(
 )
 
 
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="Print nothing; the exit status tells."
+)
+
+
+class Listing(Enum):
+    """Which results are printed for people."""
+
+    ALL = auto()
+    REFUSED = auto()
+    NOTHING = auto()
+
+    @classmethod
+    def of(cls, *, quiet: bool, only_refused: bool = False) -> Listing:
+        """What the options of the same names ask for."""
+        return cls.NOTHING if quiet else cls.REFUSED if only_refused else cls.ALL
+
+    def shows(self, result: Result) -> bool:
+        return self is Listing.ALL or (self is Listing.REFUSED and not result.ok)
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of one path.
@@ -69,7 +90,9 @@ class Result:
         state: one word for people and machines: ``sealed``, ``unsealed``, ``damaged``, ...
         report: the API's report, where there is one.
         error: why the path was refused, or None.
-        note: a sentence for people, when the state alone does not say what to do.
+        note: a sentence for people about this path, when the state alone does not say enough.
+        advice: what to do about all paths that are in this state.
+        said: what was said of earlier paths, and is not said again; shared by all results.
     """
 
     path: str
@@ -77,6 +100,8 @@ class Result:
     report: Report | None = None
     error: IntegrityError | None = None
     note: str = ""
+    advice: str = ""
+    said: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -105,14 +130,25 @@ def show(result: Result) -> None:
     """Print one result: state and path, then what is wrong and what to do about it."""
     state(result.state, result.path, good=result.ok)
     if result.error is not None:
-        detail(_cause(result.error, result.path))
+        _say_once(result, _cause(result.error, result.path))
         # The cause names the first few damaged parts itself.
         parts = getattr(result.error, "parts", ())
         for part in _summary([part for part in parts if part not in result.error.cause]):
             detail(f"  also {part}")
-        detail(result.error.remedy())
-    elif result.note:
+        _say_once(result, result.error.remedy())
+        return
+    if result.note:
         detail(result.note)
+    if result.advice:
+        _say_once(result, result.advice)
+
+
+def _say_once(result: Result, text: str) -> None:
+    """Print what is the same for many paths under the first of them only."""
+    kind = text.replace(result.path, "PATH")
+    if kind not in result.said:
+        result.said.add(kind)
+        detail(text)
 
 
 def state(word: str, what: str, *, good: bool = True) -> None:
@@ -151,6 +187,11 @@ def _lines(text: str, indent: int) -> list[str]:
     ) or [""]
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 model``, ``2 models``; for nouns that take an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def states(rows: Sequence[tuple[str, str, str]]) -> None:
     """Print a word and what it is about in two columns, escaped.
 
@@ -169,18 +210,6 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         detail(f"{name:<{width}}  {value}", indent=width + 2)
-
-
-def finish(command: str, results: Sequence[Result], *, as_json: bool) -> NoReturn:
-    """End the command: the JSON document or a line of totals, and the exit status."""
-    refused = any(not result.ok for result in results)
-    mistaken = any(isinstance(result.error, ConfigurationError) for result in results)
-    if as_json:
-        emit(command, ok=not refused, results=[result.to_dict() for result in results])
-    elif len(results) > 1:
-        counts = Counter(result.state for result in results)
-        click.echo(f"{len(results)} files: " + ", ".join(f"{n} {s}" for s, n in counts.items()))
-    sys.exit(USAGE if mistaken else REFUSED if refused else OK)
 
 
 def emit(command: str, *, ok: bool, **fields: Any) -> None:
@@ -206,28 +235,34 @@ def failed(
     sys.exit(by_kind if status is None else status)
 
 
+def read_sizes(command: str, paths: Sequence[str]) -> dict[str, int] | None:
+    """How many bytes ``command`` is going to read for each path; None where it reads no content."""
+    return {path: _size(path) for path in paths} if command in _READERS else None
+
+
 @contextmanager
-def progress(paths: Sequence[str], command: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+def progress(
+    command: str, paths: Sequence[str], sizes: Mapping[str, int] | None, *, quiet: bool
+) -> Iterator[Callable[[str], None]]:
     """A bar on standard error while long work is done on a terminal; else nothing.
 
-    Meanwhile :func:`show` and its kin print above the bar.
+    Meanwhile :func:`show` and its kin print above the bar. There is none where standard output is
+    piped: whoever does that does not watch, and its lines would get into a common log.
 
     Args:
         paths: what will be worked on; one that is named twice counts twice.
+        sizes: bytes of each of them, None where none are read.
 
     Yields:
         A function to call with each path when it is done.
     """
     global _bar  # noqa: PLW0603 - a process has one terminal
-    doing = _READERS.get(command)
-    sizes: dict[str, int] = {}
-    if not quiet and doing is not None and can_be_shown(sys.stderr):
-        sizes = {path: _size(path) for path in paths}
-    total = sum(sizes.get(path, 0) for path in paths)
-    if doing is None or total < _LONG_WORK:
+    is_watched = can_be_shown(sys.stderr) and is_terminal(sys.stdout)
+    total = sum(sizes[path] for path in paths) if sizes else 0
+    if quiet or not is_watched or sizes is None or total < _LONG_WORK:
         yield lambda path: None
         return
-    with Bar(sys.stderr, doing, total).shown() as bar:
+    with Bar(sys.stderr, _READERS[command], total).shown() as bar:
         _bar = bar
         try:
             yield lambda path: bar.advance(sizes[path])
@@ -247,8 +282,7 @@ def _cause(error: IntegrityError, path: str) -> str:
 
 
 def _say(line: str) -> None:
-    if _bar is None or not is_terminal(sys.stdout):
-        # Piped output must arrive where it was sent.
+    if _bar is None:
         click.echo(line)
         return
     with _bar.set_aside():
