@@ -323,7 +323,7 @@ def test_sdist_can_be_tested(sdist: Path, source: Path) -> None:
 
 def test_metadata_is_complete(metadata: Message) -> None:
     assert metadata["Name"] == "keras-integrity-hook"
-    assert metadata["Version"] == "0.1.0"
+    assert metadata["Version"] == "0.2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     assert "Apache-2.0" in (metadata["License"], metadata["License-Expression"])
     kept_elsewhere = {"aws", "azure", "gcp", "hsm", "vault"}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,6 +64,8 @@ def test_a_page_can_be_followed_from_top_to_bottom(page: str, reader: MakeReader
     for block in in_order(page):
         if private_mounts() is None and any(words in block.text for words in _ADMINISTERS):
             pytest.skip(f"{block.place} needs root and private mounts (unshare -m)")
+        if "jq " in block.text and not found("jq"):
+            pytest.skip(f"{block.place} needs jq")
         if block.begins_anew:
             somebody = reader()
         try:
@@ -82,7 +85,16 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.mark.parametrize("block", BY_THEMSELVES, ids=lambda block: block.place)
 @pytest.mark.usefixtures("index")
 def test_what_installs_packages_works_by_itself(block: Block, reader: MakeReader) -> None:
-    reader().follow(block)
+    somebody = reader()
+    missing = [tool for tool in ("uv", "pipx") if f"{tool} " in block.text and not found(tool)]
+    if missing:
+        pytest.skip(f"needs {missing[0]}")
+    somebody.follow(block)
+
+
+def found(tool: str) -> str | None:
+    """Where the command is: in the environment that runs the tests, or on the path."""
+    return shutil.which(tool, path=str(Path(sys.executable).parent)) or shutil.which(tool)
 
 
 @pytest.mark.parametrize("page", pages())

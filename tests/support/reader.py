@@ -126,6 +126,10 @@ class Reader:
         _check(sys.executable, "-m", "venv", "--without-pip", self._venv)
         python = self._venv / "bin" / "python"
         _check(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel)
+        # Never the pip of the environment that runs the tests.
+        pip = self._venv / "bin" / "pip"
+        pip.write_text(f'#!/bin/sh\nexec "{python}" -m pip "$@"\n')
+        pip.chmod(0o755)
         [site] = self._venv.glob("lib/python3*/site-packages")
         (site / "lent.pth").write_text(f"{lent}\n")
 
@@ -169,6 +173,8 @@ class Reader:
         elif block.language == "console":
             for command, expected in sessions(block.text):
                 self._type(command, expected, block.status)
+        elif block.language == "dockerfile":
+            self.must_pass(self._bash(_as_shell(block.text)))
         elif block.language == "python":
             (self.work / ".block.py").write_text(self._filled_in(block.text))
             self.must_pass(self._bash(f"{self._python()} {self.work / '.block.py'}"))
@@ -200,8 +206,9 @@ class Reader:
         return done.stdout
 
     def environment(self, **extra: str) -> dict[str, str]:
-        kept = ("LANG", "LC_ALL", "TMPDIR", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "SSL_CERT_FILE")
-        inherited = {name: os.environ[name] for name in kept if name in os.environ}
+        # Where packages come from is set up by the machine, in whatever way it needs.
+        kept = ("LANG", "LC_", "TMPDIR", "PIP_", "UV_", "SSL_")
+        inherited = {name: value for name, value in os.environ.items() if name.startswith(kept)}
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TERM": "xterm"}
         path = f"{self._venv / 'bin'}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
         # Commands of other packages, which his environment is lent.
@@ -248,6 +255,19 @@ def sessions(text: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
+
+
+def _as_shell(image: str) -> str:
+    """What building the image would do, in the place of the one who reads."""
+    commands = []
+    for line in image.replace("\\\n", " ").splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "COPY":
+            *sources, target = rest.split()
+            commands.append(f"mkdir -p {target} && cp -r {' '.join(sources)} {target}")
+        elif word in ("RUN", "ENV"):
+            commands.append(rest if word == "RUN" else f"export {rest}")
+    return "\n".join(commands)
 
 
 def _whose(path: str) -> str:
