@@ -161,7 +161,7 @@ def run(  # noqa: PLR0913 - what differs between the commands
     work = [found.path for found, reason in models if found.error is None and not reason]
     sizes = output.read_sizes(command, work)
     results = []
-    said: set[str] = set()
+    said = {_NO_SEAL} if len(models) > 1 else set()  # the summary says it of several
     silent = as_json or listing is Listing.NOTHING
     with output.progress(command, work, sizes, quiet=silent) as done:
         for found, reason in models:
