@@ -84,7 +84,7 @@ def _section(place: click.Context) -> list[str]:
     command = place.command
     path = place.command_path.removeprefix(f"{_NAME} ")
     usage = " ".join(command.collect_usage_pieces(place))
-    lines = [f".SS {_roff(path)}", f".B {_roff(path)}", _roff(usage)]
+    lines = [f".SS {_roff(path)}", f".B {_roff(place.command_path)}", _roff(usage)]
     for paragraph in (command.help or "").split("\n\n"):
         lines += [".PP", *_paragraph(paragraph)]
     options = [one for one in command.params if isinstance(one, click.Option)]

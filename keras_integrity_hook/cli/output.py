@@ -164,18 +164,29 @@ def detail(text: str, *, indent: int = 0) -> None:
     Args:
         indent: further columns by which the second line and those after it are indented.
     """
-    for line in _lines(printable(text), indent):
-        _say(f"{_INDENT}{line}")
+    for broken in wrapped(printable(text), sys.stdout, margin=len(_INDENT), indent=indent):
+        _say(f"{_INDENT}{broken}")
 
 
-def _lines(text: str, indent: int) -> list[str]:
+def line(text: str, *, indent: int = 4) -> None:
+    """Print one line from the left edge, escaped, and broken as :func:`detail` does."""
+    for broken in wrapped(printable(text), sys.stdout, indent=indent):
+        _say(broken)
+
+
+def wrapped(text: str, stream: IO[str] | None, *, margin: int = 0, indent: int = 0) -> list[str]:
     """``text``, broken between words for a terminal; one line for everything else, which is going
-    to be searched and cut by programs."""
-    if not is_terminal(sys.stdout):
+    to be searched and cut by programs.
+
+    Args:
+        margin: columns that the caller puts before each line.
+        indent: further columns before the second line and those after it.
+    """
+    if not is_terminal(stream):
         return [text]
     import textwrap
 
-    columns = min(shutil.get_terminal_size().columns, _COLUMNS_AT_MOST) - len(_INDENT)
+    columns = min(shutil.get_terminal_size().columns, _COLUMNS_AT_MOST) - margin
     begun = text[: len(text) - len(text.lstrip())]  # what is indented already stays so
     return textwrap.wrap(
         text.lstrip(),
@@ -230,7 +241,8 @@ def failed(
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
-        click.echo(f"Error: {printable(str(error))}", err=True)
+        for broken in wrapped(f"Error: {printable(str(error))}", sys.stderr, indent=7):
+            click.echo(broken, err=True)
     by_kind = USAGE if isinstance(error, ConfigurationError) else REFUSED
     sys.exit(by_kind if status is None else status)
 

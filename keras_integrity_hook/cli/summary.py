@@ -9,8 +9,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import click
-
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import OK, REFUSED, USAGE, Listing, Result, plural
 from keras_integrity_hook.errors import ConfigurationError
@@ -77,7 +75,7 @@ def finish(outcome: Outcome, *, as_json: bool, listing: Listing) -> NoReturn:
 def _print(outcome: Outcome, listing: Listing) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in outcome.states().items())
     work = "" if outcome.size is None else f"; {_spelt(outcome.size)} {_time(outcome.seconds)}"
-    click.echo(f"{plural(len(outcome.results), 'model')}: {counts}{work}")
+    output.line(f"{plural(len(outcome.results), 'model')}: {counts}{work}")
     if refused := len(outcome.refused):
         where = "it" if refused == 1 else "the first of each kind"
         output.detail(f"{refused:,} refused. What to do is said under {where}.")

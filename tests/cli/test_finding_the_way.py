@@ -140,7 +140,7 @@ class TestManPage:
         if groff is None:
             pytest.skip("there is no groff")
         done = subprocess.run(
-            [groff, "-man", "-Tutf8", "-ww", "-b"],
+            [groff, "-man", "-Tutf8", "-ww", "-W", "break"],
             input=manual.page(),
             capture_output=True,
             text=True,

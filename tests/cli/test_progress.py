@@ -143,6 +143,6 @@ def test_no_bar_where_nothing_is_long(long_work: list[Path]) -> None:
 
 def test_no_bar_on_a_terminal_that_cannot_redraw(long_work: list[Path]) -> None:
     written = in_terminal("verify", long_work[0].parent, TERM="dumb")
-    assert "MB" not in written
+    assert "Verifying" not in written
     assert words(screen(written)) == words(lines_about(long_work))
     assert "\r\n\r\n" not in written
