@@ -9,7 +9,13 @@ that they could catch would be a refusal that nobody sees.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from keras_integrity_hook import texts
+from keras_integrity_hook.texts import printable as printable  # noqa: PLC0414 - others' home of it
+
+_REPR = 100  # characters
 
 
 class DamagedRange(NamedTuple):
@@ -38,11 +44,15 @@ class IntegrityError(Exception):
 
     Attributes:
         is_told: it was recorded already that it refuses a load.
+        sealed: what the model's seal says of itself, where it could be read: ``"created"`` and, if
+            they are known, ``"by"``, ``"name"`` and ``"version"``; printable.
     """
 
     code = "integrity-error"
     default_remedy = "Restore the file from a trusted copy."
-    _remedy: str | None = None  # errors that an older version pickled have none
+    # Errors that an older version pickled have neither.
+    _remedy: str | None = None
+    sealed: Mapping[str, str] | None = None
 
     def __init__(self, cause: str, *, path: str | None = None, remedy: str | None = None) -> None:
         self.cause = printable(cause)
@@ -53,26 +63,59 @@ class IntegrityError(Exception):
             self._remedy = printable(remedy)
 
     def remedy(self) -> str:
-        """What a person can do about it, in one or two sentences."""
-        return self._remedy or self.default_remedy
+        """What a person can do about it, in one or two sentences; with the path, if it is known."""
+        return texts.with_path(self._remedy or self.default_remedy, self.path)
 
     def evidence(self) -> dict[str, Any]:
         """The typed evidence as JSON-able values; empty where there is none."""
         return {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The error for machines: ``code``, ``message``, ``path``, ``remedy``, ``evidence``."""
+        """The error for machines: ``code``, ``message``, ``path``, ``remedy``, ``evidence``, and
+        ``sealed``."""
         return {
             "code": self.code,
             "message": self.cause,
             "path": self.path,
             "remedy": self.remedy(),
             "evidence": self.evidence(),
+            "sealed": dict(self.sealed) if self.sealed else None,
         }
 
-    def __str__(self) -> str:
+    def facts(self) -> tuple[str, ...]:
+        """What happened, what the seal says of itself, and what to do: printable sentences."""
         where = f"{printable(self.path)}: " if self.path else ""
-        return f"{where}{self.cause}. {self.remedy()}"
+        return tuple(filter(None, (f"{where}{self.cause}.", self._seal_says(), self.remedy())))
+
+    def in_one_line(self) -> str:
+        """For logs, and wherever a line is a record."""
+        return " ".join(self.facts())
+
+    def _seal_says(self) -> str:
+        if not self.sealed:
+            return ""
+        named = [self.sealed[key] for key in ("name", "version") if key in self.sealed]
+        what = f"this is '{' '.join(named)}', " if named else ""
+        by = f" by {self.sealed['by']}" if "by" in self.sealed else ""
+        return f"Its seal says: {what}sealed at {self.sealed['created']}{by}."
+
+    def __str__(self) -> str:
+        """One fact a line, as whoever prints a traceback shows it; see :meth:`in_one_line`."""
+        kind = type(self)
+        return texts.laid_out(self.facts(), after=len(f"{kind.__module__}.{kind.__qualname__}: "))
+
+    def __repr__(self) -> str:
+        text = self.facts()[0]
+        text = text if len(text) <= _REPR else f"{text[: _REPR - 1]}…"
+        return f"{type(self).__name__}({text!r})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from html import escape
+
+        first, *rest = map(escape, self.facts())
+        lines = "".join(f"<br>{line}" for line in rest)
+        return f"<div><b>{type(self).__name__}</b>: {first}{lines}</div>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process boundaries (Ray, joblib, multiprocessing): keep evidence and type.
@@ -399,16 +442,6 @@ class FallbackWarning(IntegrityWarning):
 
 class UnverifiedDownloadWarning(IntegrityWarning):
     """A model file is downloaded without a hash to compare it with; shown once per URL."""
-
-
-def printable(text: str) -> str:
-    """``text`` with control characters escaped, so that a file name cannot forge a log line.
-
-    What it gives is printable and is left as it is when it gets here again.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _rebuild(kind: type[IntegrityError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:

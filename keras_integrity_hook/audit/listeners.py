@@ -164,7 +164,7 @@ def _word(event: _Event, word: str) -> object:
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    """As ``str()`` of the error itself."""
+    """What happened and what to do, in one line."""
     where = f"{error['path']}: " if error.get("path") else ""
     remedy = f". {error['remedy']}" if error.get("remedy") else ""
     return f"{where}{error['message']}{remedy}"

@@ -57,7 +57,7 @@ def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
         now = settings.at()
     except IntegrityError as error:
         if not facts["policy"]["error"]:  # else it is told with the policy
-            yield Finding(True, f"{error}")
+            yield Finding(True, error.in_one_line())
         return
     if facts.get("missing"):
         yield Finding(False, "Keras is not installed here; there is nothing to protect yet.")

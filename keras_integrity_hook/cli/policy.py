@@ -70,7 +70,7 @@ def check(file: str, layer: str | None, as_json: bool) -> None:
         if as_json:
             output.emit("policy check", ok=False, error=error.to_dict())
         else:
-            click.echo(f"{printable(str(error))}")
+            click.echo(str(error))
         sys.exit(output.REFUSED)
     notes = list(advice.on(parsed))
     if as_json:

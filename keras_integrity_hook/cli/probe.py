@@ -90,10 +90,13 @@ def with_keras() -> dict[str, Any]:
     try:
         import keras
     except BaseException as error:
+        from keras_integrity_hook.errors import IntegrityError
+
+        text = error.in_one_line() if isinstance(error, IntegrityError) else str(error)
         return {
             "keras": None,
             "missing": isinstance(error, ModuleNotFoundError) and error.name == "keras",
-            "error": f"{type(error).__name__}: {error}",
+            "error": f"{type(error).__name__}: {text}",
         }
     return {
         "keras": keras.__version__,

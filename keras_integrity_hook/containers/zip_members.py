@@ -64,7 +64,7 @@ def check_members(fd: int, directory: bytes, count: int, end: int) -> tuple[Regi
         DamagedFileError: any two readers could read it differently, or it is cut short.
         LimitExceededError: a name is nested deeper than any directory of ours.
     """
-    entries = sorted(_entries(directory, count), key=lambda entry: entry.offset)
+    entries = sorted(entries_of(directory, count), key=lambda entry: entry.offset)
     _refuse_same_names(entries)
     regions = []
     expected = 0
@@ -81,7 +81,8 @@ def check_members(fd: int, directory: bytes, count: int, end: int) -> tuple[Regi
     return tuple(regions)
 
 
-def _entries(data: bytes, count: int) -> Iterator[Entry]:
+def entries_of(data: bytes, count: int) -> Iterator[Entry]:
+    """What a central directory of ``count`` entries says; raises as :func:`check_members`."""
     at = 0
     for _ in range(count):
         if at + _CENTRAL.size > len(data) or data[at : at + 4] != b"PK\x01\x02":

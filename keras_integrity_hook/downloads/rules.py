@@ -75,7 +75,7 @@ class Download:
             raise error
         self._settled = self._recorded = True
         audit.record("download", self._urls[0], outcome="warned", error=error)
-        notices.warn(str(error))
+        notices.warn(error.in_one_line())
 
     def _record(self) -> None:
         # Once: where it is redirected to later makes no difference, or ends in a refusal.

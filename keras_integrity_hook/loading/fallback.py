@@ -98,7 +98,7 @@ def _fallen_back(
 
 def _called(path: str, error: IntegrityError, name: str) -> Any:
     function = _function(path, error, name)
-    message = f"{printable(name)} is called, because of: {error}"
+    message = f"{printable(name)} is called, because of: {error.in_one_line()}"
     audit.record("fallback", path, outcome="called", why=message, call=name, error=error)
     return function(error)
 

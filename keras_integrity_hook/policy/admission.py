@@ -59,6 +59,8 @@ def admit(model: ModelFile, *named: str) -> Admitted:
             admitted = _both(model, admitted, _admitted(model, demands))
         except IntegrityError as error:
             error.path = error.path or model.path
+            if model.seal is not None:
+                error.sealed = error.sealed or model.seal.statement.origin()
             raise
     return admitted
 
@@ -114,7 +116,7 @@ def warn_unsealed(path: str, *also: str) -> None:
         also: paths of its files, which need no warning of their own.
     """
     error = UnsealedModelError("the model has no seal; nothing vouches for its bytes", path=path)
-    notices.warn(str(error), UnsealedModelWarning, once=path, covers=also)
+    notices.warn(error.in_one_line(), UnsealedModelWarning, once=path, covers=also)
 
 
 def refuse_unsealed(path: str, what: str = "the model") -> None:

@@ -133,6 +133,6 @@ def refuse_to_vouch(seal: Seal, path: str) -> None:
 
 def _tell(path: str | None, error: IntegrityError) -> None:
     audit.record("sign", path, outcome="failed", error=error)
-    message = f"save {printable(path or 'model')}: not signed: {error}"
+    message = f"save {printable(path or 'model')}: not signed: {error.in_one_line()}"
     _log.error("%s", message)
     notices.warn(message)

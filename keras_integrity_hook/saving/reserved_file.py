@@ -13,7 +13,8 @@ from pathlib import Path
 from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.files.atomic import PrivateFile, Target
-from keras_integrity_hook.saving import seal_writer, sidecars
+from keras_integrity_hook.saving import reproducible, seal_writer, sidecars
+from keras_integrity_hook.saving.statement import source_date
 from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
 from keras_integrity_hook.settings import Store
 
@@ -49,6 +50,7 @@ class ReservedFile(Reserved):
     def seal(self, requested: Requested) -> Outcome:
         """Seal it in itself, or beside itself where the settings want that."""
         self.made.take_final_name()
+        self._settle_dates()
         if requested.demands.store is Store.SIDECAR:
             return sidecars.seal_beside(self.made, requested.path)
         fd = self.made.open_written()
@@ -59,6 +61,16 @@ class ReservedFile(Reserved):
         except IntegrityError as error:
             seal_writer.give_back_room(fd)
             return error
+        finally:
+            os.close(fd)
+
+    def _settle_dates(self) -> None:
+        if source_date() is None:
+            return
+        fd = self.made.open_written()
+        try:
+            with contextlib.suppress(IntegrityError):  # which is met again where it is sealed
+                reproducible.settle_dates(fd)
         finally:
             os.close(fd)
 

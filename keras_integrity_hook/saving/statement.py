@@ -81,9 +81,16 @@ def seal_of(
     return NewSeal(made, envelope.encode(signed), table)
 
 
-def _now() -> datetime:
-    # SOURCE_DATE_EPOCH makes a save reproducible (reproducible-builds.org/specs).
+def source_date() -> datetime | None:
+    """The moment that ``SOURCE_DATE_EPOCH`` gives in place of now, or None.
+
+    It makes a save reproducible (reproducible-builds.org/specs).
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if re.fullmatch("[0-9]{1,11}", epoch):  # up to the year 5138
         return datetime.fromtimestamp(int(epoch), UTC)
-    return datetime.fromtimestamp(int(time.time()), UTC)
+    return None
+
+
+def _now() -> datetime:
+    return source_date() or datetime.fromtimestamp(int(time.time()), UTC)

@@ -101,6 +101,15 @@ class Statement:
     datasets: Mapping[str, str] = field(default_factory=dict)
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
+    def origin(self) -> dict[str, str]:
+        """When the model was sealed, by whom and as what, for people; printable.
+
+        ``"created"``, and where the seal says it ``"by"``, ``"name"`` and ``"version"``.
+        """
+        who = [self.provenance[key] for key in ("user", "host") if key in self.provenance]
+        facts = {"created": self.created, "by": " on ".join(who), **self.model}
+        return {name: text.escaped(fact) for name, fact in facts.items() if fact}
+
 
 _KNOWN = frozenset(
     {

@@ -120,7 +120,7 @@ def for_save(path: str | None) -> Settings:
     try:
         return at(path)
     except IntegrityError as error:
-        message = f"saved without regard to settings that have a mistake: {error}"
+        message = f"saved without regard to settings that have a mistake: {error.in_one_line()}"
         notices.logger().error("%s", message)
         notices.warn(message)
         return of_machine(path)

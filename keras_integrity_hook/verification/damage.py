@@ -33,13 +33,15 @@ def mismatch(model: SealedModel, chunks: list[int]) -> ChecksumMismatchError:
     """The error for the damaged ``chunks`` (indexes, ascending) of ``model``."""
     statement = model.seal.statement
     parts = _damaged_parts(model, chunks)
-    return ChecksumMismatchError(
+    error = ChecksumMismatchError(
         f"the content does not match its seal{_sidecar(model)}; damaged: {_sentence(parts)}",
         path=model.path,
         container=model.container,
         damaged=tuple(_ranges(chunks, statement.chunk_size, statement.size)),
         parts=parts,
     )
+    error.sealed = statement.origin()
+    return error
 
 
 def size_mismatch(model: SealedModel) -> ChecksumMismatchError:
@@ -53,13 +55,15 @@ def size_mismatch(model: SealedModel) -> ChecksumMismatchError:
     cut_off = [r for r in regions if r.offset + r.size > actual and r.name not in holders]
     lost = tuple(dict.fromkeys(_readable(model, region.name) for region in cut_off))
     cut = f"; cut off: {_sentence(lost)}" if lost else ""
-    return ChecksumMismatchError(
+    error = ChecksumMismatchError(
         f"the content is {difference} than its seal{_sidecar(model)} says{cut}",
         path=model.path,
         container=model.container,
         damaged=(DamagedRange(min(stated, actual), max(stated, actual)),),
         parts=lost,
     )
+    error.sealed = model.seal.statement.origin()
+    return error
 
 
 def _sidecar(model: SealedModel) -> str:

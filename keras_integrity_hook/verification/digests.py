@@ -44,6 +44,8 @@ def check_members(model: ModelFile) -> None:
     """
     if model.files is not None and model.files.mismatch is not None:
         model.files.mismatch.path = model.path
+        if model.seal is not None:
+            model.files.mismatch.sealed = model.seal.statement.origin()
         raise model.files.mismatch
 
 

@@ -140,7 +140,7 @@ def test_threads_and_tasks_state_their_own(tmp_path: Path) -> None:
 def test_what_cannot_be_stated_is_refused_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(kih.ConfigurationError) as caught, kih.provenance(**wrong):
         pytest.fail("the block was entered")
-    assert str(caught.value).isprintable()
+    assert caught.value.in_one_line().isprintable()
     assert "nothing was written" in str(caught.value)
 
 

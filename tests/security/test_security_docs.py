@@ -148,12 +148,15 @@ def test_every_threat_in_the_table_has_its_tests_in_order() -> None:
 
 
 @pytest.mark.parametrize("page", sorted(PAGE.parent.glob("*.md")), ids=lambda page: page.name)
-def test_every_block_of_toml_and_json_is_well_formed(page: Path) -> None:
-    blocks = re.findall(r"^( *)```(toml|json)\n(.*?)^ *```", page.read_text(), re.M | re.S)
+def test_every_block_of_toml_json_and_yaml_is_well_formed(page: Path) -> None:
+    blocks = re.findall(r"^( *)```(toml|json|yaml)\n(.*?)^ *```", page.read_text(), re.M | re.S)
     for indent, kind, block in blocks:
         text = re.sub(f"^{indent}", "", block, flags=re.M)
         if kind == "toml":
             tomllib.loads(text)
+            continue
+        if kind == "yaml":
+            pytest.importorskip("yaml").safe_load(text)
             continue
         whole = text.strip().startswith("{\n")
         for document in [text] if whole else text.splitlines():

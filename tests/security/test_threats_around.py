@@ -327,7 +327,9 @@ def test_log_injection_forges_no_line_and_no_message(
     assert text.count("\n") == 1
     assert json.loads(text)["outcome"] == "refused"
     assert text[:-1].isprintable()
-    assert str(error).isprintable()
+    first, *others = str(error).split("\n")
+    assert first.isprintable()
+    assert all(line.isprintable() and line.startswith("    ") for line in others)
     assert caplog.records
     assert all(record.getMessage().isprintable() for record in caplog.records)
     is_shown = printable(FORGED.replace("/", ""))[:20] in str(error)

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # What is not meant to be run: output, data and drawings.
-SHOWN = ("text", "json", "mermaid")
+SHOWN = ("text", "json", "yaml", "mermaid")
 
 _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL

@@ -37,7 +37,7 @@ class DamagedBackupError(OSError):
     """
 
     def __init__(self, refusal: IntegrityError) -> None:
-        super().__init__(str(refusal))
+        super().__init__(refusal.in_one_line())
         self.refusal = refusal
 
 
@@ -90,7 +90,7 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         earlier = instance._prev_training_metadata_path
         metadata = instance._training_metadata_path
         audit.record("fallback", metadata, outcome="retried", instead=earlier, error=error)
-        notices.warn(f"trying the backup before: {error}")
+        notices.warn(f"trying the backup before: {error.in_one_line()}")
         raise DamagedBackupError(error) from error
     except OSError:
         if os.path.exists(instance._prev_weights_path):

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How text is shown: escaped, quoted for a shell, and laid out for a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+INDENT = 4  # columns, of every line but the first
+_COMMAND = "keras-integrity"
+_HELD = "\0"  # no printable text has it
+_NARROWEST = 40  # columns; a terminal that says it has fewer is not believed
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters escaped, so that a file name cannot forge a log line.
+
+    What it gives is printable and is left as it is when it gets here again.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def for_shell(path: str) -> str:
+    """``path`` as a person can paste it into a shell; printable, and never an option."""
+    path = f"./{path}" if path.startswith("-") else path
+    if path.isprintable():
+        from shlex import quote
+
+        return quote(path)
+    # POSIX 2024 has this quoting; bash, zsh and ksh have had it for long.
+    return "$'" + "".join(map(_for_shell, path)) + "'"
+
+
+def _for_shell(character: str) -> str:
+    if character in "'\\":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+
+def with_path(text: str, path: str | None) -> str:
+    """``text``, a remedy, with ``path`` for the word PATH in the commands that it recommends."""
+    if path is None or "PATH" not in text:
+        return text
+    quoted = for_shell(path)
+    if "'" not in quoted:
+        return text.replace("PATH", quoted)
+    # Quotes within quotes could not be told apart.
+    pieces = text.split("'")
+    for number, piece in enumerate(pieces[1::2]):
+        pieces[2 * number + 1] = f"`{piece.replace('PATH', quoted)}`"
+    return "".join(pieces)
+
+
+def laid_out(facts: Sequence[str], *, after: int = 0) -> str:
+    """One fact a line, all but the first indented; wrapped if standard error is a terminal.
+
+    Args:
+        facts: printable; no line of the result begins with text of theirs but the first.
+        after: columns that the first line is printed behind.
+    """
+    columns = _columns()
+    if columns is None:
+        return ("\n" + " " * INDENT).join(facts)
+    import textwrap
+
+    wrapped: list[str] = []
+    for number, fact in enumerate(facts):
+        first = " " * (after if number == 0 else INDENT)
+        lines = textwrap.wrap(
+            _with_whole_commands(fact),
+            columns,
+            initial_indent=first,
+            subsequent_indent=" " * (INDENT if number == 0 else 2 * INDENT),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        wrapped += [lines[0][after:], *lines[1:]] if number == 0 else lines
+    return "\n".join(wrapped).replace(_HELD, " ")
+
+
+def _with_whole_commands(fact: str) -> str:
+    """``fact`` with the spaces in commands replaced: a command is copied from one line."""
+    for quote in "'`":
+        pieces = fact.split(f"{quote}{_COMMAND} ")
+        for number, piece in enumerate(pieces[1:], 1):
+            command, end, rest = piece.partition(quote)
+            pieces[number] = command.replace(" ", _HELD) + end + rest
+        fact = f"{quote}{_COMMAND}{_HELD}".join(pieces)
+    return fact
+
+
+def _columns() -> int | None:
+    """The width of the terminal that standard error is, None if it is none."""
+    try:
+        if not sys.stderr.isatty():
+            return None
+        return max(_NARROWEST, os.get_terminal_size(sys.stderr.fileno()).columns)
+    except (AttributeError, OSError, ValueError):  # closed, or replaced by something else
+        return None
