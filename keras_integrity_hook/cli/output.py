@@ -241,12 +241,11 @@ def failed(
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
-<<<<<<< HEAD
-        for broken in wrapped(f"Error: {printable(str(error))}", sys.stderr, indent=7):
-            click.echo(broken, err=True)
-=======
-        click.echo(f"Error: {error}", err=True)
->>>>>>> main
+        mark = "Error: "
+        for fact in error.facts():
+            lines = wrapped(fact, sys.stderr, margin=len(mark))
+            click.echo(mark + f"\n{' ' * len(mark)}".join(lines), err=True)
+            mark = " " * len(mark)
     by_kind = USAGE if isinstance(error, ConfigurationError) else REFUSED
     sys.exit(by_kind if status is None else status)
 
