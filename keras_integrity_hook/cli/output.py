@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,7 +136,8 @@ def show(result: Result) -> None:
         parts = getattr(result.error, "parts", ())
         for part in _summary([part for part in parts if part not in result.error.cause]):
             detail(f"  also {part}")
-        _say_once(result, result.error.remedy())
+        for fact in result.error.facts()[1:]:  # what the seal says of itself, and what to do
+            _say_once(result, fact)
         return
     if result.note:
         detail(result.note)
@@ -145,7 +147,7 @@ def show(result: Result) -> None:
 
 def _say_once(result: Result, text: str) -> None:
     """Print what is the same for many paths under the first of them only."""
-    kind = text.replace(result.path, "PATH")
+    kind = text.replace(shlex.quote(result.path), "PATH").replace(result.path, "PATH")
     if kind not in result.said:
         result.said.add(kind)
         detail(text)
