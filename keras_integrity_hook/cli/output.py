@@ -53,7 +53,7 @@ _READERS = {
 _NOTABLE = ("unsealed", "overridden")  # neither refused nor as it should be
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
-_COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 24, 100
+_COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 20, 100
 _bar: Bar | None = None
 
 json_option = click.option(
@@ -188,7 +188,7 @@ def wrapped(text: str, stream: IO[str] | None, *, margin: int = 0, indent: int =
         return [text]
     import textwrap
 
-    columns = min(shutil.get_terminal_size().columns, _COLUMNS_AT_MOST) - margin
+    columns = min(shutil.get_terminal_size().columns - 1, _COLUMNS_AT_MOST) - margin
     begun = text[: len(text) - len(text.lstrip())]  # what is indented already stays so
     return textwrap.wrap(
         text.lstrip(),

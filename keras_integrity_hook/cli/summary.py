@@ -81,8 +81,7 @@ def _print(outcome: Outcome, listing: Listing) -> None:
         output.detail(f"{refused:,} refused. What to do is said under {where}.")
         if listing is Listing.ALL and outcome.command == "verify" and len(outcome.results) > _MANY:
             output.detail("Show only what was refused: --only-refused.")
-    unsealed = sum(result.ok and result.state == "unsealed" for result in outcome.results)
-    if unsealed and outcome.command == "verify":
+    if unsealed := sum(bool(result.advice) for result in outcome.results):
         has = "has" if unsealed == 1 else "have"
         output.detail(
             f"{unsealed:,} {has} no seal, so a change would go unnoticed. Seal what you trust: "

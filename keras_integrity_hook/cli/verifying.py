@@ -73,7 +73,8 @@ def _result(path: str, report: Report, reason: str | None) -> Result:
     if report.state == "overridden":
         return Result(path, report.state, report, note=f"By override: {reason}")
     signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
-    return Result(path, report.state, report, note=signed, advice=files.hint(report))
+    advice = "" if signed else files.hint(report)  # a detached signature needs no seal
+    return Result(path, report.state, report, note=signed, advice=advice)
 
 
 def _check_targets(wanted: dict[str, str], *, as_json: bool) -> None:
