@@ -26,3 +26,15 @@ def current() -> Destination:
     except IntegrityError:
         in_force = settings.of_machine()
     return Destination(in_force.audit_log, in_force.audit_required)
+
+
+def try_out(target: str) -> None:
+    """Find out whether events can be recorded in ``target``; none is.
+
+    Raises:
+        OSError: they cannot be, or that could not be told within two seconds.
+    """
+    from keras_integrity_hook.audit import log_file, syslog, timeouts
+
+    try_it = syslog.try_out if target.startswith(syslog.SCHEME) else log_file.try_out
+    timeouts.call(target, try_it, target)

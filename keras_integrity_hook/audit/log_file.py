@@ -25,6 +25,39 @@ def write(path: str, event: Mapping[str, object]) -> None:
     append(path, line(event), limit=LIMITS.audit_file, kept=LIMITS.audit_kept)
 
 
+def try_out(path: str) -> None:
+    """Find out whether a line could be appended to the log; nothing is written or made.
+
+    Raises:
+        OSError: it could not.
+    """
+    try:
+        fd = os.open(path, (_FLAGS & ~os.O_CREAT) | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _try_directory(os.path.dirname(path) or ".")
+    try:
+        if stat.S_ISREG(_kind(fd, path)):
+            _refuse_full(os.fstatvfs(fd))
+    finally:
+        os.close(fd)
+    return None
+
+
+def _try_directory(directory: str) -> None:
+    """Whether the log could be made in there. Raises OSError."""
+    if not stat.S_ISDIR(os.stat(directory).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
+    by_effective_user = os.access in os.supports_effective_ids
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=by_effective_user):
+        raise PermissionError(errno.EACCES, "its directory cannot be written", directory)
+    _refuse_full(os.statvfs(directory))
+
+
+def _refuse_full(system: os.statvfs_result) -> None:
+    if system.f_blocks and not system.f_bfree:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def append(path: str, data: bytes, *, limit: int, kept: int) -> None:
     """Append one line in one write, so that lines of several processes never mix.
 

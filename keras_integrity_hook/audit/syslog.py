@@ -28,4 +28,14 @@ def send(target: str, event: Mapping[str, object]) -> None:
     priority = _AUTHPRIV | _SEVERITIES.get(str(event["outcome"]), _WARNING)
     head = f"<{priority}>keras-integrity[{os.getpid()}]: ".encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
-        sender.sendto(head + line(event).rstrip(b"\n"), target.removeprefix(SCHEME) or _SOCKET)
+        sender.sendto(head + line(event).rstrip(b"\n"), _address(target))
+
+
+def try_out(target: str) -> None:
+    """Find out whether somebody listens at ``target``; nothing is sent. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+        sender.connect(_address(target))
+
+
+def _address(target: str) -> str:
+    return target.removeprefix(SCHEME) or _SOCKET

@@ -4,43 +4,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any
 
 from keras_integrity_hook import settings
+from keras_integrity_hook.cli.finding import Finding, Level, note, problem, unprotected
 from keras_integrity_hook.errors import IntegrityError
 
 _PACKAGE = "keras_integrity_hook"
+# What Keras 3 computes with. One of them has to be there, and Keras installs none.
+_BACKENDS = ("tensorflow", "jax", "torch", "openvino")
 
 
-class Finding(NamedTuple):
-    """Something that is wrong (``fatal``) or worth knowing, in a sentence or two."""
+class Verdict(StrEnum):
+    """What became of the question."""
 
-    fatal: bool
-    text: str
+    PROTECTED = "protected"
+    ARMED = "armed"  # as soon as Keras can be imported
+    UNPROTECTED = "unprotected"
+
+
+def verdict(facts: dict[str, Any], findings: Sequence[Finding]) -> Verdict:
+    """What the facts of a fresh interpreter and what was found in them come to."""
+    if any(found.level is Level.UNPROTECTED for found in findings):
+        return Verdict.UNPROTECTED
+    return Verdict.PROTECTED if facts.get("keras") else Verdict.ARMED
 
 
 def diagnose(facts: dict[str, Any]) -> Iterator[Finding]:
     """What the facts of a fresh interpreter mean."""
     files, copies = facts.get("startup_files", []), facts.get("copies", [])
     if "armed" not in facts:
-        yield Finding(True, "The fresh interpreter did not get as far as running our question.")
+        yield unprotected("The fresh interpreter did not get as far as running our question.")
     elif not facts["armed"]:
-        yield Finding(True, f"The hook is not armed when Python starts. {_why_unarmed(facts)}")
+        yield unprotected(f"The hook is not armed when Python starts. {_why_unarmed(facts)}")
     elif facts["keras_loaded"]:
-        yield Finding(
-            True, "Keras is imported by another start-up file; ours may have come too late."
+        yield unprotected(
+            "Keras is imported by another start-up file; ours may have come too late."
         )
     if len({file.rpartition(".")[0] for file in files}) > 1:
-        yield Finding(False, "There is more than one start-up file; uninstall all but one copy.")
+        yield note("There is more than one start-up file; uninstall all but one copy.")
     if len(facts.get("distributions", [])) > 1:
-        yield Finding(False, "The package is installed more than once on this interpreter's path.")
+        yield note("The package is installed more than once on this interpreter's path.")
     if loaded := facts.get("loaded_from"):
         home = os.path.dirname(os.path.dirname(os.path.realpath(loaded)))
         others = [place for place in copies if place != home]
         if others:
-            yield Finding(
-                False,
+            yield note(
                 f"Another directory called {_PACKAGE} is importable too, in {', '.join(others)}; "
                 "the package in use is named above.",
             )
@@ -49,7 +60,7 @@ def diagnose(facts: dict[str, Any]) -> Iterator[Finding]:
     yield from _diagnose_sitecustomize(facts)
     if facts.get("exit_status"):
         last = (facts.get("stderr") or ["no message"])[-1]
-        yield Finding(True, f"The interpreter ended with status {facts['exit_status']}: {last}")
+        yield problem(f"The interpreter ended with status {facts['exit_status']}: {last}")
 
 
 def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -57,21 +68,39 @@ def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
         now = settings.at()
     except IntegrityError as error:
         if not facts["policy"]["error"]:  # else it is told with the policy
-            yield Finding(True, error.in_one_line())
+            yield problem(error.in_one_line())
         return
-    if facts.get("missing"):
-        yield Finding(False, "Keras is not installed here; there is nothing to protect yet.")
-    elif facts.get("error"):
-        yield Finding(True, f"Importing Keras failed: {facts['error']}")
-    elif now.mode is settings.Mode.OFF:
-        where = now.origins["mode"]
-        yield Finding(True, f"The mode is off ({where}): you have opted out of protection.")
-    elif "keras" in facts:
+    where = now.origins["mode"]
+    if now.mode is settings.Mode.OFF:
+        yield unprotected(f"The mode is off ({where}): you have opted out of protection.")
+    elif now.mode is settings.Mode.WARN:
+        yield note(f"The mode is warn ({where}): a damaged model is loaded, with a warning.")
+    if "error" in facts:
+        yield _about_import(facts)
+    elif "keras" in facts and now.mode is not settings.Mode.OFF:
         targets = facts["targets"]
         naked = [name for name, state in targets if not _is_accounted_for(name, state)]
         naked += [name for name, wrapped in facts["public"].items() if wrapped is False]
         if naked or not targets:
-            yield Finding(True, f"Not guarded: {', '.join(naked) or 'all of Keras'}.")
+            yield unprotected(f"Not guarded: {', '.join(naked) or 'all of Keras'}.")
+
+
+def _about_import(facts: dict[str, Any]) -> Finding:
+    """Why Keras could not be imported: something is missing, or something is wrong."""
+    absent = facts["absent"]
+    if absent == "keras":
+        return note("Keras is not installed here; there is nothing to protect yet.")
+    if absent in _BACKENDS:
+        return note(
+            f"Keras is installed and the backend that it is set to use, {absent}, is not: install "
+            f"it ('pip install {absent}'), or name another one in the variable KERAS_BACKEND."
+        )
+    if absent:
+        return note(
+            f"Keras cannot be imported: the module {absent} is not installed. Install what needs "
+            "it again."
+        )
+    return problem(f"Importing Keras failed: {facts['error']}")
 
 
 def _is_accounted_for(name: str, state: str) -> bool:
@@ -100,23 +129,20 @@ def _diagnose_policy(facts: dict[str, Any]) -> Iterator[Finding]:
     path, error = policy["path"], policy["error"]
     if policy["state"] == "hidden":
         found = error["evidence"]["found"]
-        yield Finding(
-            False,
+        yield note(
             f"Whether there is a policy {path} cannot be told: {error['message']}. Until it can, "
             "KERAS_INTEGRITY=off has no effect and models without a seal are refused. In a "
             f"container or a user namespace, let {found} belong to the root that it has.",
         )
     elif policy["state"] == "insecure":
         found = error["evidence"]["found"] or path
-        yield Finding(
-            True,
+        yield problem(
             f"The machine's policy {path} is insecure: {error['message']}. No model is loaded "
             f"until that is mended: read what it says, then, as root, 'chown root:root {found}' "
             f"and 'chmod go-w {found}'.",
         )
     elif error:
-        yield Finding(
-            True,
+        yield problem(
             f"The machine's policy {path} cannot be used: {error['message']}. No model is loaded "
             f"until root has corrected it; 'keras-integrity policy check {path}' tells more.",
         )
@@ -127,8 +153,7 @@ def _diagnose_policy(facts: dict[str, Any]) -> Iterator[Finding]:
 def _about_lock(path: str) -> Iterator[Finding]:
     asked = os.environ.get(settings.MODE_VARIABLE, "").lower()
     if asked in ("off", "warn"):
-        yield Finding(
-            False,
+        yield note(
             f"{settings.MODE_VARIABLE}={asked} is set and has no effect here: {path} locks the "
             "mode. A program that tries is recorded in the audit log.",
         )
@@ -140,14 +165,12 @@ def _diagnose_sitecustomize(facts: dict[str, Any]) -> Iterator[Finding]:
     if not clean or not here:
         return
     if clean["block"] in ("outdated", "broken"):
-        yield Finding(
-            False,
+        yield note(
             f"The block in {clean['path']} is {clean['block']}; as root, 'keras-integrity site "
             "install' renews it, and tells what is wrong with one that was edited.",
         )
     if here["path"] != clean["path"] and clean["block"] != "absent" and here["block"] != "current":
-        yield Finding(
-            False,
+        yield note(
             f"{here['path']} hides {clean['path']} here, which would arm the hook: PYTHONPATH or "
             "the user's own site directory comes first.",
         )

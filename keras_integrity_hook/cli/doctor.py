@@ -6,15 +6,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections import Counter
 from typing import Any
 
 import click
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.cli import output
-from keras_integrity_hook.cli.diagnosis import Finding, diagnose
+from keras_integrity_hook.cli import finding, output, trials
+from keras_integrity_hook.cli.diagnosis import Verdict, diagnose, verdict
+from keras_integrity_hook.cli.finding import Finding, Level
 from keras_integrity_hook.cli.output import json_option
-from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.settings import layers
 
 _SECONDS = 300
 
@@ -22,50 +25,101 @@ _SECONDS = 300
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show whether this very process is protected, and the mode."""
+    """Show whether this very process is protected, what is in force here, and whether that works.
+
+    Exit status 1 where it is not protected, or a log, a key or a signer that is named is not to be
+    had.
+    """
     from keras_integrity_hook.activation.state import status as current
 
     try:
-        in_force = settings.at()
+        in_force, findings = _in_force()
         now = current()
     except IntegrityError as error:
         output.misconfigured("status", error, as_json=as_json)
-    mode, unsealed, origins = in_force.mode, in_force.unsealed, in_force.origins
-    ok = now.armed and mode is not settings.Mode.OFF
+    guarded = now.armed and in_force.mode is not settings.Mode.OFF
+    ok = guarded and not any(found.fatal for found in findings)
     installed = _keras_version()
     if as_json:
-        fields = {"armed": now.armed, "mode": mode.value, "unsealed": unsealed.value}
-        output.emit("status", ok=ok, **fields, keras=installed, python=sys.executable)
+        fields = {"armed": now.armed, "mode": in_force.mode, "unsealed": in_force.unsealed}
+        fields |= {"keras": installed, "python": sys.executable, **trials.facts(in_force)}
+        found = [one.to_dict() for one in findings]
+        output.emit("status", ok=ok, **fields, findings=found)
     else:
-        click.secho("protected" if ok else "NOT PROTECTED", fg="green" if ok else "red", bold=True)
+        finding.verdict(_said_of_process(guarded, findings), good=ok)
         output.facts(
             [
                 ("finder", "armed" if now.armed else "not armed: see 'keras-integrity doctor'"),
-                ("mode", f"{mode.value}  ({origins['mode']})"),
-                ("unsealed files", f"{unsealed.value}  ({origins['unsealed']})"),
+                *trials.rows(in_force),
                 ("Keras", installed or "not installed"),
                 ("Python", sys.executable),
             ]
         )
+        finding.show(findings)
     sys.exit(output.OK if ok else output.REFUSED)
 
 
 @click.command()
+@click.option("-v", "--verbose", is_flag=True, help="List every function that is guarded, or not.")
 @json_option
-def doctor(as_json: bool) -> None:
-    """Find out whether a fresh Python is protected.
+def doctor(verbose: bool, as_json: bool) -> None:
+    """Find out whether a fresh Python is protected, and whether what is in force works.
 
     A new interpreter is started and imports Keras. What it looked like before and after decides.
+    Each log, key, file and signer that a policy names is tried out.
     """
     facts = {**_examine(), **_set_up()}
     findings = list(diagnose(facts))
-    ok = not any(finding.fatal for finding in findings)
+    in_force = None
+    with contextlib.suppress(IntegrityError):  # told by diagnose
+        in_force, more = _in_force()
+        findings += more
+    told = verdict(facts, findings)
+    ok = not any(found.fatal for found in findings)
     if as_json:
-        found = [finding._asdict() for finding in findings]
-        output.emit("doctor", ok=ok, findings=found, facts=facts)
+        if in_force is not None:
+            facts |= trials.facts(in_force)
+        found = [one.to_dict() for one in findings]
+        output.emit("doctor", ok=ok, verdict=told, findings=found, facts=facts)
     else:
-        _print_examination(ok, findings, facts)
+        sentence = _said(told, findings)
+        finding.verdict(sentence, good=ok)
+        _print_examination(facts, trials.rows(in_force) if in_force else [], verbose=verbose)
+        finding.show(findings)
+        finding.verdict(sentence, good=ok)
     sys.exit(output.OK if ok else output.REFUSED)
+
+
+def _in_force() -> tuple[settings.Settings, list[Finding]]:
+    """The settings of the process, and what of them does not work here.
+
+    Raises:
+        IntegrityError: a setting or a policy file cannot be relied on.
+    """
+    found = layers.current()
+    in_force = layers.resolve(found, None)
+    return in_force, list(trials.of_process(found, in_force))
+
+
+def _said(told: Verdict, findings: list[Finding]) -> str:
+    if told is Verdict.UNPROTECTED:
+        return "A fresh Python is NOT protected."
+    if told is Verdict.PROTECTED:
+        return f"A fresh Python is protected{_but(findings)}."
+    return f"A fresh Python is armed; Keras cannot be imported here yet{_but(findings)}."
+
+
+def _said_of_process(guarded: bool, findings: list[Finding]) -> str:
+    return f"protected{_but(findings)}" if guarded else "NOT PROTECTED"
+
+
+def _but(findings: list[Finding]) -> str:
+    problems = sum(found.level is Level.PROBLEM for found in findings)
+    return f", but there {_is(problems)} {output.plural(problems, 'problem')}" if problems else ""
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _examine() -> dict[str, Any]:
@@ -114,35 +168,47 @@ def _set_up() -> dict[str, Any]:
     return facts
 
 
-def _print_examination(ok: bool, findings: list[Finding], facts: dict[str, Any]) -> None:
+def _print_examination(
+    facts: dict[str, Any], in_force: list[tuple[str, str]], *, verbose: bool
+) -> None:
     from keras_integrity_hook.cli.site import describe_customization, describe_policy
 
-    verdict = "A fresh Python is protected." if ok else "A fresh Python is NOT protected."
-    click.secho(verdict, fg="green" if ok else "red", bold=True)
-    armed = "armed before Keras" if facts.get("armed") else "not armed"
     files = facts.get("startup_files", [])
+    targets = facts.get("targets", [])
     output.facts(
         [
             ("Python", f"{facts.get('python', '?')}  {facts.get('executable', sys.executable)}"),
-            ("finder", armed),
+            ("finder", "armed before Keras" if facts.get("armed") else "not armed"),
             *[("start-up file", f"{file}{_role(file, facts)}") for file in files],
             ("package", facts.get("loaded_from") or "not loaded at start"),
-            ("Keras", facts.get("keras") or "not imported"),
+            ("Keras", facts.get("keras") or _not_imported()),
+            *([("functions", _counted(targets))] if targets else []),
             ("machine's policy", describe_policy(facts["policy"])),
             ("sitecustomize", describe_customization(facts.get("sitecustomize_here"))),
+            *in_force,
         ]
     )
-    for finding in findings:
-        mark = "problem:" if finding.fatal else "note:"
-        click.secho(f"{mark:<15} ", fg="red" if finding.fatal else "yellow", nl=False)
-        click.echo(printable(finding.text))
-    if targets := facts.get("targets"):
-        colours = {"wrapped": "green", "absent": "bright_black", "not loaded": "bright_black"}
-        rows = [(state, name, colours.get(state, "red")) for name, state in targets]
-        rows += [
-            ("not supported", f"{what}: {why}", "bright_black")
-            for what, why in facts.get("not_supported", [])
-        ]
+    if verbose:
+        _print_targets(targets, facts.get("not_supported", []))
+
+
+def _not_imported() -> str:
+    installed = _keras_version()
+    return f"{installed}, not imported" if installed else "not installed"
+
+
+def _counted(targets: list[list[str]]) -> str:
+    counts = Counter(state for _, state in targets)
+    return ", ".join(f"{count} {state}" for state, count in counts.most_common()) + (
+        " (--verbose lists them)"
+    )
+
+
+def _print_targets(targets: list[list[str]], not_supported: list[list[str]]) -> None:
+    colours = {"wrapped": "green", "absent": "bright_black", "not loaded": "bright_black"}
+    rows = [(state, name, colours.get(state, "red")) for name, state in targets]
+    rows += [("not supported", f"{what}: {why}", "bright_black") for what, why in not_supported]
+    if rows:
         output.states(rows)
 
 

@@ -205,6 +205,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def marked(word: str, text: str, *, colour: str) -> None:
+    """Print ``text``, escaped and wrapped as by :func:`detail`, behind a word that says what it
+    is."""
+    first, *rest = wrapped(printable(text), sys.stdout, margin=len(_INDENT))
+    _say(f"{click.style(f'{word:<15}', fg=colour)} {first}")
+    for line in rest:
+        _say(f"{_INDENT}{line}")
+
+
 def states(rows: Sequence[tuple[str, str, str]]) -> None:
     """Print a word and what it is about in two columns, escaped.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli import output, trials
 from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError, printable
@@ -63,7 +63,11 @@ def show(path: str | None, as_json: bool) -> None:
 )
 @json_option
 def check(file: str, layer: str | None, as_json: bool) -> None:
-    """Check a policy file before it is put in place."""
+    """Check a policy file before it is put in place.
+
+    Exit status 1 where it has a mistake. What is named in it and does not work on this machine, for
+    this user, is told after "here": it may be different where the policy is going to be.
+    """
     try:
         parsed = _parsed(file, layer)
     except IntegrityError as error:
@@ -72,17 +76,22 @@ def check(file: str, layer: str | None, as_json: bool) -> None:
         else:
             click.echo(str(error))
         sys.exit(output.REFUSED)
-    notes = list(advice.on(parsed))
+    notes, problems = list(advice.on(parsed)), list(trials.of_file(parsed))
     if as_json:
         counts = {"settings": len(parsed.entries), "rules": len(parsed.rules)}
-        locked = sorted(parsed.locked)
-        output.emit("policy check", ok=True, file=file, **counts, locked=locked, notes=notes)
+        locked, here = sorted(parsed.locked), [one.to_dict() for one in problems]
+        fields = {"file": file, **counts, "locked": locked, "notes": notes, "here": here}
+        output.emit("policy check", ok=True, **fields)
         return
-    click.echo(f"in order: {len(parsed.entries)} settings, {len(parsed.rules)} rules")
+    settings, rules = len(parsed.entries), len(parsed.rules)
+    counted = f"{output.plural(settings, 'setting')}, {output.plural(rules, 'rule')}"
+    output.state("in order", counted)
     if parsed.locked:
-        click.echo(f"locks:    {', '.join(sorted(parsed.locked))}")
-    for note in notes:
-        click.echo(f"note:     {printable(note)}")
+        output.marked("locks", ", ".join(sorted(parsed.locked)), colour="green")
+    for remark in notes:
+        output.marked("note", remark, colour="yellow")
+    for found in problems:
+        output.marked("here", found.text, colour="yellow")
 
 
 def _parsed(file: str, layer: str | None) -> PolicyFile:

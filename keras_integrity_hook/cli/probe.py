@@ -90,13 +90,12 @@ def with_keras() -> dict[str, Any]:
     try:
         import keras
     except BaseException as error:
-        from keras_integrity_hook.errors import IntegrityError
-
-        text = error.in_one_line() if isinstance(error, IntegrityError) else str(error)
+        # Ours is one fact a line, and has a form that is not.
+        text = getattr(error, "in_one_line", error.__str__)()
         return {
             "keras": None,
-            "missing": isinstance(error, ModuleNotFoundError) and error.name == "keras",
-            "error": f"{type(error).__name__}: {text}",
+            "absent": error.name if isinstance(error, ModuleNotFoundError) else None,
+            "error": f"{type(error).__name__}: {' '.join(text.split())}",
         }
     return {
         "keras": keras.__version__,

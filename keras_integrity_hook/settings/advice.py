@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from keras_integrity_hook.settings import shadowing
 from keras_integrity_hook.settings.choices import Mode, OnFailure, Require
 from keras_integrity_hook.settings.toml_file import Entry, PolicyFile
 
@@ -23,11 +24,21 @@ def on(policy: PolicyFile) -> Iterator[str]:
         yield "Users may override single refusals; lock allow_override = false if they must not."
     for where, entries in _tables(policy):
         yield from _on_table(where, entries, policy)
-    seen: set[str] = set()
-    for rule in policy.rules:
-        if rule.pattern in seen:
-            yield f"The rule of {rule.origin} is never used: one before has the same path."
-        seen.add(rule.pattern)
+    yield from on_order([policy])
+
+
+def on_order(files: Sequence[PolicyFile]) -> Iterator[str]:
+    """Remarks on rules that others stand in front of, a sentence or two each.
+
+    Args:
+        files: those that are in force together, the nearest first.
+    """
+    for rule, first in shadowing.shadowed(files):
+        yield (
+            f"The rule for {rule.pattern} ({rule.origin}) is never used: the rule for "
+            f"{first.pattern} ({first.origin}) comes before it and is for all of its files. The "
+            "first rule for a path decides: put the narrower one first."
+        )
 
 
 def _tables(policy: PolicyFile) -> Iterator[tuple[str, Mapping[str, Entry]]]:

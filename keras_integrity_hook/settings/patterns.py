@@ -32,14 +32,21 @@ def matches(pattern: str, path: str) -> bool:
         path: absolute, or a URL: one of :func:`names`.
     """
     if "/" not in pattern:
-        return _fits(_pieces(pattern), path.rpartition("/")[2])
-    # As it is written too: of the names of a path only the last has no link in it.
-    return any(_fits(_pieces(one), path) for one in {pattern, _resolved_pattern(pattern)})
+        return _fits(pieces(pattern), path.rpartition("/")[2])
+    return any(_fits(pieces(one), path) for one in forms(pattern))
+
+
+def forms(pattern: str) -> set[str]:
+    """``pattern`` as it is written and with its links followed, one of which has to match.
+
+    As it is written too: of the names of a path only the last has no link in it.
+    """
+    return {pattern, _resolved_pattern(pattern)} if "/" in pattern else {pattern}
 
 
 def check(pattern: str) -> None:
     """Raise ValueError, with the reason, for a pattern that cannot be understood."""
-    _pieces(pattern)
+    pieces(pattern)
 
 
 def names(path: str) -> tuple[str, ...]:
@@ -90,18 +97,19 @@ def _resolved_pattern(pattern: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _pieces(pattern: str) -> tuple[str, ...]:
-    pieces = tuple(piece for piece in _PIECES.split(pattern) if piece)
-    for piece in pieces:
+def pieces(pattern: str) -> tuple[str, ...]:
+    """The wildcards of ``pattern`` and the texts between them."""
+    found = tuple(piece for piece in _PIECES.split(pattern) if piece)
+    for piece in found:
         if _is_class(piece):
             _class(piece)
-    return pieces
+    return found
 
 
-def _fits(pieces: tuple[str, ...], path: str) -> bool:
+def _fits(parts: tuple[str, ...], path: str) -> bool:
     """Whether all of ``path`` fits: kept is every place that a match may have come to."""
     places = {0}
-    for piece in pieces:
+    for piece in parts:
         places = _after(piece, path, places)
         if not places:
             return False
@@ -118,8 +126,8 @@ def _after(piece: str, path: str, places: set[int]) -> set[int]:
         return places | {at + 1 for at in range(min(places), size) if path[at] == "/"}
     if piece == "*":
         return _within_directory(path, places)
-    if piece == "?" or _is_class(piece):
-        return {at + 1 for at in places if at < size and _is_one(piece, path[at])}
+    if is_one_character(piece):
+        return {at + 1 for at in places if at < size and is_one(piece, path[at])}
     return {at + len(piece) for at in places if path.startswith(piece, at)}
 
 
@@ -132,11 +140,22 @@ def _within_directory(path: str, places: set[int]) -> set[int]:
     return found
 
 
+def is_wild(piece: str) -> bool:
+    """Whether a piece stands for more than itself."""
+    return piece in ("*", "**", "**/", "/**") or is_one_character(piece)
+
+
+def is_one_character(piece: str) -> bool:
+    """Whether a piece stands for one character of several."""
+    return piece == "?" or _is_class(piece)
+
+
 def _is_class(piece: str) -> bool:
     return len(piece) > 1 and piece.startswith("[") and piece.endswith("]")
 
 
-def _is_one(piece: str, character: str) -> bool:
+def is_one(piece: str, character: str) -> bool:
+    """Whether ``character`` is one of those that the piece stands for."""
     return character != "/" and (piece == "?" or _class(piece).match(character) is not None)
 
 

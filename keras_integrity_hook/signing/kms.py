@@ -55,6 +55,14 @@ def from_uri(uri: str, ask: Ask) -> SigningKey:
     return SigningKey(public, lambda data: bytes.fromhex(signer.sign(data).signature))
 
 
+def refuse_without_library(uri: str) -> None:
+    """Raise SigningError where what speaks to devices and services is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("securesystemslib") is None:
+        raise SigningError(_NEEDED.format(EXTRAS[scheme_of(uri)]), path=uri)
+
+
 def imported(uri: str, ask: Ask) -> PublicKey:
     """The public key, asked of the device or service; raises as :func:`from_uri`."""
     found = _import(uri, ask)

@@ -78,7 +78,7 @@ def find(reference: str, ask: Ask | None = None) -> SigningKey:
         )
     secrets = ask if isinstance(ask, Secrets) else Secrets(ask)
     with _as_signing_errors(reference, secrets):
-        found = _maker(reference)(reference, secrets)
+        found = maker(reference)(reference, secrets)
         if not isinstance(found, SigningKey):
             raise SigningError("the plug-in for this signer returned no SigningKey")
         return found
@@ -113,13 +113,15 @@ def scheme_of(reference: str) -> str:
     return found.group(1) if found else "file"
 
 
-def _maker(reference: str) -> Callable[[str, Ask], Any]:
+def maker(reference: str) -> Callable[[str, Ask], Any]:
+    """The function that finds the key, without calling it. Raises SigningError where no signer is
+    known for the scheme, and whatever the import of a plug-in does."""
     scheme = scheme_of(reference)
     home = BUILT_IN.get(scheme)
     if home is not None:
         module, _, name = home.partition(":")
-        maker: Callable[[str, Ask], Any] = getattr(import_module(module), name)
-        return maker
+        built_in: Callable[[str, Ask], Any] = getattr(import_module(module), name)
+        return built_in
     from importlib_metadata import entry_points
 
     for plugin in entry_points(group=GROUP, name=scheme):

@@ -82,6 +82,12 @@ def user_file() -> str:
     return owned.user_file("trust.toml")
 
 
+def present() -> tuple[str, ...]:
+    """The paths of the trust files that are there, the machine's first."""
+    candidates = (MACHINE, user_file(), os.environ.get(VARIABLE, ""))
+    return tuple(path for path in candidates if path and os.path.lexists(path))
+
+
 def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
     """The trust store as the files are now; a few ``stat`` calls when none has changed.
 

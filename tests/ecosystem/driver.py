@@ -31,7 +31,7 @@ def main(name: str, where: Path) -> None:
     if os.environ.get("KERAS_INTEGRITY") == "off":  # what Keras makes of damage is its affair
         print(json.dumps(told), flush=True)
         return
-    told["damaged"] = [str(path.relative_to(where)) for path in damage(where, needle)]
+    told["damaged"] = [str(path.relative_to(where)) for path in damage(where, needle, script)]
     print(json.dumps(told), flush=True)
     script.load(where)
     print("loaded all the same", flush=True)
@@ -58,10 +58,12 @@ def models_below(where: Path) -> list[Path]:
     return files + [path.parent for path in where.rglob("saved_model.pb")]
 
 
-def damage(where: Path, needle: bytes) -> list[Path]:
-    """Flip a bit of a weight in every file that holds ``needle``."""
+def damage(where: Path, needle: bytes, script: Any) -> list[Path]:
+    """Flip a bit of a weight in every file that holds ``needle``, pickles spared."""
     hit = []
     for path in (path for path in where.rglob("*") if path.is_file() and not path.is_symlink()):
+        if path.suffix in getattr(script, "NOT_OURS", ()):
+            continue
         data = path.read_bytes()
         at = data.find(needle)
         if at >= 0:

@@ -458,7 +458,7 @@ def test_the_built_in_signers_are_registered_as_a_plug_in_would_be() -> None:
     registered = dict(line.split(" = ") for line in lines if line)
     assert registered == signers.BUILT_IN
     for reference in ("k", "env:A"):
-        assert callable(signers._maker(reference))
+        assert callable(signers.maker(reference))
 
 
 def test_a_signer_can_be_a_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """scikeras: an estimator kept with joblib, with the model in a file of Keras's beside it.
 
-A pickle of the estimator holds the model in memory, through a temporary file of scikeras.
+The pickle holds the model as bytes, which have no seal of ours.
 """
 
 from pathlib import Path
 from typing import Any
 
 USES = ["scikeras", "joblib"]
+NOT_OURS = (".joblib",)
 
 
 def save(model: Any, data: Any, where: Path) -> None:

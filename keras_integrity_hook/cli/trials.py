@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does what a policy names work here? Each setting that names something outside of itself (a log, a
+key, people, a file, a function) is tried out, and nothing is changed by that."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from keras_integrity_hook.audit import destination
+from keras_integrity_hook.cli.finding import Finding, note, problem
+from keras_integrity_hook.cli.output import plural
+from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.sealing import tree
+from keras_integrity_hook.settings import Require, Settings, advice, shadowing
+from keras_integrity_hook.settings.layers import Layers
+from keras_integrity_hook.settings.schema import KEYS
+from keras_integrity_hook.settings.toml_file import Entry, PolicyFile, Rule
+from keras_integrity_hook.signing import readiness, seal_signers, trust_store
+from keras_integrity_hook.signing.trust_file import TrustedIdentity, TrustedRoot
+from keras_integrity_hook.signing.trust_store import TrustStore
+
+_SOON = timedelta(days=30)
+
+
+class _Table(NamedTuple):
+    """The settings that are in force together in one place: at the top, or where a rule is."""
+
+    entries: Mapping[str, Entry]
+
+    def value(self, name: str) -> Any:
+        return self.entries[name].value if name in self.entries else KEYS[name].default
+
+    def named(self, name: str) -> str:
+        """The setting and where it is from, for the beginning of a sentence."""
+        origin = self.entries[name].origin if name in self.entries else "default"
+        return f"{name} ({origin})"
+
+
+def of_process(found: Layers, in_force: Settings) -> Iterator[Finding]:
+    """What of the settings in force does not work here, those of rules included."""
+    top = {name: Entry(getattr(in_force, name), in_force.origins[name]) for name in KEYS}
+    tables = [top]
+    for file in found.files:
+        ignored = frozenset() if file is found.machine else found.locked
+        for rule in _used_rules(found.files, file):
+            own = {name: entry for name, entry in rule.entries.items() if name not in ignored}
+            tables.append({**top, **own})
+    yield from _tried(map(_Table, tables), found.locked)
+    for remark in advice.on_order(found.files):
+        yield note(remark)
+
+
+def of_file(policy: PolicyFile) -> Iterator[Finding]:
+    """What a policy file names that would not work here, for this user."""
+    used = [rule.entries for rule in _used_rules([policy], policy)]
+    tables = [_Table({**policy.entries, **own}) for own in ({}, *used)]
+    yield from _tried(tables, policy.locked)
+
+
+def _used_rules(files: Sequence[PolicyFile], file: PolicyFile) -> list[Rule]:
+    """The rules of ``file``, one of ``files``, but for those that nothing ever gets to."""
+    unused = [rule.origin for rule, _ in shadowing.shadowed(files)]
+    return [rule for rule in file.rules if rule.origin not in unused]
+
+
+def rows(in_force: Settings) -> list[tuple[str, str]]:
+    """What is in force, as names and values for people; what is not set is left out."""
+    shown = ["mode", "unsealed", "require"]
+    shown += ["signers", "threshold"] if in_force.needs_signatures else []
+    shown += [name for name in ("key", "audit_log") if getattr(in_force, name) is not None]
+    shown += ["audit_required"] if in_force.audit_required else []
+    found = [(_title(name), _spoken(in_force, name)) for name in shown]
+    found += [("policy file", path) for path in in_force.files or ("none",)]
+    return found + [("trust file", path) for path in trust_store.present() or ("none",)]
+
+
+def facts(in_force: Settings) -> dict[str, Any]:
+    """The same for machines."""
+    names = ["mode", "unsealed", "require", "signers", "threshold", "permissions"]
+    names += ["key", "audit_log", "audit_required"]
+    return {
+        "settings": {
+            name: {
+                "value": getattr(in_force, name),
+                "origin": in_force.origins[name],
+                "locked": name in in_force.locked,
+            }
+            for name in names
+        },
+        "policy_files": list(in_force.files),
+        "trust_files": list(trust_store.present()),
+    }
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _spoken(in_force: Settings, name: str) -> str:
+    value = getattr(in_force, name)
+    text = (", ".join(value) or "any that are trusted") if isinstance(value, tuple) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else text
+    lock = ", locked" if name in in_force.locked else ""
+    return f"{text}  ({in_force.origins[name]}{lock})"
+
+
+def _tried(tables: Iterable[_Table], locked: Collection[str]) -> Iterator[Finding]:
+    """The findings on all tables, each once: most of a rule's settings are those of the top."""
+    found = (one for table in tables for one in _of_table(table, locked))
+    yield from dict.fromkeys(found)
+
+
+def _of_table(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
+    yield from _audit_log(table)
+    yield from _key(table)
+    yield from _algorithm(table)
+    yield from _answers(table)
+    yield from _signers(table, locked)
+
+
+def _audit_log(table: _Table) -> Iterator[Finding]:
+    target, required = table.value("audit_log"), table.value("audit_required")
+    if target is None:
+        if required:
+            yield problem(
+                f"{table.named('audit_required')}, and there is no audit_log: nothing is loaded or "
+                "saved. Set audit_log."
+            )
+        return
+    try:
+        destination.try_out(target)
+    except OSError as error:
+        why = error.strerror or error
+        cost = "nothing is loaded or saved" if required else "events are lost"
+        yield problem(
+            f"{table.named('audit_log')}: {target} cannot be written ({why}), so that {cost}. "
+            f"{_about_log(target)}"
+        )
+
+
+def _about_log(target: str) -> str:
+    if target.startswith("syslog:"):
+        return (
+            "No log daemon listens there, as in most containers: mount its socket, name it as "
+            "'syslog:/path', or log to a file."
+        )
+    folder = shlex.quote(os.path.dirname(target) or ".")
+    return f"Make the directory ('mkdir -p {folder}') or let this user write it."
+
+
+def _key(table: _Table) -> Iterator[Finding]:
+    reference = table.value("key")
+    if reference is None:
+        return
+    try:
+        readiness.try_out(reference)
+    except IntegrityError as error:
+        yield problem(
+            f"{table.named('key')}: {reference} cannot sign: {error.cause}. Until it can, what is "
+            f"saved has no signature, and nothing is saved where one is required. {error.remedy()}"
+        )
+
+
+def _algorithm(table: _Table) -> Iterator[Finding]:
+    name = table.value("algorithm")
+    if not tree.is_available(name):
+        yield problem(
+            f"{table.named('algorithm')}: {name} is not installed, so that nothing can be sealed "
+            f"with it. 'pip install {name}' adds it."
+        )
+
+
+def _answers(table: _Table) -> Iterator[Finding]:
+    """The model or the function that answers for a refused model."""
+    fallback, function = table.value("fallback"), table.value("call")
+    if fallback is not None and "://" not in fallback and not os.path.exists(fallback):
+        yield problem(
+            f"{table.named('fallback')}: {fallback} is not there, so that no model takes the place "
+            "of one that is refused."
+        )
+    if function is not None and not _is_importable(function.partition(":")[0]):
+        yield problem(
+            f"{table.named('call')}: the module of {function} cannot be found by this Python."
+        )
+
+
+def _is_importable(module: str) -> bool:
+    from importlib.util import find_spec
+
+    try:  # only the outermost package: to look into it would run its code
+        return find_spec(module.partition(".")[0]) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _signers(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
+    """Whether those who have to sign are trusted here, and enough of them still count."""
+    if table.value("require") is not Require.SIGNED:
+        return
+    by_machine = seal_signers.only_machine_counts(locked)
+    try:
+        store = trust_store.store(machine_only=by_machine)
+        known = list(_trusted(store))
+        everybody = {name for one in _trusted(trust_store.store()) for name in one.names}
+    except IntegrityError as error:
+        where = f"{error.path}: " if error.path else ""
+        yield problem(f"Whom to trust cannot be told: {where}{error.cause}. {error.remedy()}")
+        return
+    wanted = table.value("signers")
+    asked = "signers" if wanted else "require"
+    for name in wanted:
+        if not any(name in one.names for one in known):
+            yield problem(f"{table.named('signers')}: {_about_stranger(name, everybody)}")
+    named = [one for one in known if not wanted or one.names & set(wanted)]
+    for one in named:
+        if one.fault:
+            yield note(f"{table.named(asked)}: {one.fault}.")
+        elif one.ends is not None and one.ends - datetime.now(UTC) < _SOON:
+            yield note(f"The signatures of {one.name} count until {one.ends:%Y-%m-%d} only.")
+    yield from _too_few(table, asked, len({one.who for one in named if not one.fault}), by_machine)
+
+
+def _about_stranger(name: str, everybody: Collection[str]) -> str:
+    if name in everybody:
+        return (
+            f"{name} is trusted by a file of this user or project, and the machine's policy fixes "
+            f"who has to sign, so that only {trust_store.MACHINE} counts. As root, "
+            f"'keras-integrity trust add --machine {shlex.quote(name)} PUBLIC-KEY' adds it."
+        )
+    return (
+        f"{name} is in no trust file that counts here. "
+        f"'keras-integrity trust add {shlex.quote(name)} PUBLIC-KEY' adds it, 'keras-integrity "
+        "trust list' shows who is there."
+    )
+
+
+def _too_few(table: _Table, asked: str, count: int, by_machine: bool) -> Iterator[Finding]:
+    needed = table.value("threshold")
+    if count >= needed:
+        return
+    there = f"only {count} of them" if count else "nobody"
+    where = f" in {trust_store.MACHINE}" if by_machine else ""
+    yield problem(
+        f"{table.named(asked)}: {plural(needed, 'good signature')} must be there, and {there} "
+        f"trusted{where} can give one: no model is loaded."
+    )
+
+
+class _Trusted(NamedTuple):
+    """Somebody in a trust file.
+
+    Attributes:
+        who: the key id, or the name: a key with two names is one signer.
+        names: all that stands for him in a policy.
+        fault: why his signatures do not count now, a clause, or "".
+        ends: when they cease to.
+    """
+
+    name: str
+    who: str
+    names: frozenset[str]
+    fault: str
+    ends: datetime | None
+
+
+def _trusted(store: TrustStore) -> Iterator[_Trusted]:
+    for key in store.keys:
+        revoked = store.revocation_of(key)
+        fault = _fault_of_dates(key.name, key.not_before, key.not_after)
+        if revoked is not None:
+            since = f" since {revoked.since:%Y-%m-%d}" if revoked.since else ""
+            fault = f"the key {key.name} is revoked{since} ({revoked.reason or 'no reason given'})"
+        yield _Trusted(key.name, key.keyid, frozenset((key.name, key.keyid)), fault, key.not_after)
+    others: list[TrustedRoot | TrustedIdentity] = [*store.certificates, *store.identities]
+    for one in others:
+        fault = _fault_of_dates(one.name, one.not_before, one.not_after)
+        yield _Trusted(one.name, one.name, frozenset((one.name,)), fault, one.not_after)
+
+
+def _fault_of_dates(name: str, first: datetime | None, last: datetime | None) -> str:
+    now = datetime.now(UTC)
+    if first is not None and now < first:
+        return f"signatures of {name} count from {first:%Y-%m-%d} on"
+    if last is not None and now > last:
+        return f"signatures of {name} counted until {last:%Y-%m-%d}"
+    return ""
