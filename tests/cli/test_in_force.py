@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -318,7 +319,7 @@ def test_status_wraps_on_a_narrow_terminal_and_nowhere_else(policy: Any) -> None
         )
     except FileNotFoundError:
         pytest.skip("needs script (util-linux)")
-    problems = done.stdout.replace("\r", "").partition("problem")[2].splitlines()
+    problems = click.unstyle(done.stdout).replace("\r", "").partition("\nproblem ")[2].splitlines()
     assert len(problems) > 1
     # What is to be copied is not broken, and a path may be longer than a line.
     assert all(len(line) <= width or " " not in line.strip() for line in problems[1:])
