@@ -350,8 +350,8 @@ class TestDebian:
         machine, environment = debian
 
         def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-            command = (environment.python, "-m", "keras_integrity_hook.cli", "site", *arguments)
-            return machine.run(*command, env=Environment.env())
+            cli = ("-m", "keras_integrity_hook.cli", "site")
+            return machine.run(environment.python, *cli, *arguments, env=Environment.env())
 
         [file] = machine.etc.rglob("sitecustomize.py")
         before = file.read_bytes()

@@ -311,7 +311,7 @@ def test_status_says_who_set_what(policy: Any, home: Path, tmp_path: Path) -> No
 def test_status_wraps_on_a_narrow_terminal_and_nowhere_else(policy: Any) -> None:
     policy('require = "signed"\n')
     width = 60
-    shell = f"stty cols {width}; {sys.executable} -m keras_integrity_hook.cli status"
+    shell = f"unset COLUMNS; stty cols {width}; {sys.executable} -m keras_integrity_hook.cli status"
     command = ["script", "-qec", shell, "/dev/null"]
     try:
         done = subprocess.run(
