@@ -22,6 +22,7 @@ _COMMANDS = {
     "seal": "files",
     "unseal": "files",
     "inspect": "files",
+    "diff": "diff",
     "sign": "signing",
     "keygen": "signing",
     "trust": "trust",
