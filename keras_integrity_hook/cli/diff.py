@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import click
 
@@ -77,7 +78,8 @@ def _print_one(one: Difference) -> None:
     if one.not_finite:
         output.detail(f"  {_count(one.not_finite, 'number')} became infinite or no number")
     if one.first is not None and one.kind == "changed":
-        output.detail(f"  first at byte {one.first:,} of the content")
+        where = f"{one.at:,} of the file" if one.at is not None else f"{one.first:,} of the content"
+        output.detail(f"  first at byte {where}")
 
 
 def _described(one: Difference) -> str:
@@ -108,13 +110,13 @@ def _total(found: Comparison) -> str:
     compared = f"{_count(found.parts, 'part')} and {_count(found.bytes, 'byte')} compared"
     if not found.differences:
         return f"{compared}: the same."
-    hit = sum(one.name != STRUCTURE for one in found.differences)
+    kinds = Counter(one.kind for one in found.differences if one.name != STRUCTURE)
+    told = [f"{_count(number, 'part')} {kind}" for kind, number in kinds.items()]
     wrong = sum(one.bytes for one in found.differences)
     bits = sum(one.bits for one in found.differences)
-    return (
-        f"{compared}: {_count(hit, 'part')} with {_count(wrong, 'byte')} ({_count(bits, 'bit')}) "
-        "that differ."
-    )
+    if wrong:
+        told.append(f"{_count(wrong, 'byte')} ({_count(bits, 'bit')}) differ")
+    return f"{compared}: {', '.join(told) or 'the structure differs'}."
 
 
 def _count(number: int, noun: str) -> str:

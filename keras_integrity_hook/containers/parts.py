@@ -48,10 +48,13 @@ def parts_of(model: ModelFile) -> tuple[Part, ...]:
     return tuple(sorted(_parts(model), key=lambda part: (part.offset, part.size)))
 
 
-def file_offset(model: ModelFile, offset: int) -> int:
-    """Where the byte at ``offset`` of the content is in the model's single file."""
+def file_offset(model: ModelFile, offset: int | None) -> int | None:
+    """Where the byte at ``offset`` of the content is in the model's file; None where it is in none,
+    as a ZIP's directory that was moved back, or the model has several."""
     content = model.content
-    return offset + content.start if isinstance(content, FileContent) else offset
+    if offset is None or not isinstance(content, FileContent) or offset >= content.length:
+        return None
+    return offset + content.start
 
 
 def _parts(model: ModelFile) -> Iterator[Part]:

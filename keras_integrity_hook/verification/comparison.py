@@ -62,6 +62,7 @@ class Difference:
         other: as it is in the second model, where that is not the same.
         bits, bytes, values: how many differ; ``values`` only of plain numbers.
         first: offset of the first byte that differs, in bytes of the second model's content.
+        at: the same as an offset in the second model's file, where that is one and has it.
         largest: the number that moved furthest; None where none is both before and after finite.
         not_finite: how many numbers have become infinite or not a number.
     """
@@ -74,6 +75,7 @@ class Difference:
     bytes: int = 0
     values: int = 0
     first: int | None = None
+    at: int | None = None
     largest: Change | None = None
     not_finite: int = 0
 
@@ -116,19 +118,22 @@ def compare_paths(first: str, second: str) -> Comparison:
                 raise
             return _compared_raw(model, second, error)
         with other, opening.errors_of(second):
-            return compare(model, other)
+            found = compare(model, other)
+            placed = tuple(
+                replace(one, at=parts.file_offset(other, one.first)) for one in found.differences
+            )
+            return replace(found, differences=placed)
 
 
 def _compared_raw(model: ModelFile, path: str, error: IntegrityError) -> Comparison:
     """Compare all bytes of the file ``model`` with those at ``path``, where ``error`` was found."""
     with contextlib.closing(Descriptor(reading.open_regular(path))) as broken:
+        start = parts.file_offset(model, 0) or 0
         contents = [FileContent(fd, 0, os.fstat(fd).st_size) for fd in (model.fd, broken.fd)]
-        named = tuple(
-            part._replace(offset=parts.file_offset(model, part.offset))
-            for part in parts.parts_of(model)
-        )
+        named = tuple(part._replace(offset=part.offset + start) for part in parts.parts_of(model))
         found = _alike(contents[0], contents[1], named)
-        return replace(found, damage=error.cause)
+        placed = tuple(replace(one, at=one.first) for one in found.differences)
+        return replace(found, differences=placed, damage=error.cause)
 
 
 def compare(first: ModelFile, second: ModelFile) -> Comparison:
@@ -300,6 +305,7 @@ def to_dict(found: Difference) -> dict[str, Any]:
         "values": found.values if found.part.dtype else None,
         "not_finite": found.not_finite,
         "first": found.first,
+        "at": found.at,
         "largest": None
         if largest is None
         else {
