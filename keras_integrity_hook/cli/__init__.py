@@ -22,7 +22,7 @@ _COMMANDS = {
     "verify": "verifying",
     "seal": "files",
     "unseal": "files",
-    "inspect": "files",
+    "inspect": "inspection",
     "diff": "diff",
     "sign": "signing",
     "keygen": "signing",

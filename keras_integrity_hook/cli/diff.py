@@ -9,7 +9,8 @@ from collections import Counter
 import click
 
 from keras_integrity_hook.cli import output
-from keras_integrity_hook.cli.output import json_option
+from keras_integrity_hook.cli.inspection import shape_of
+from keras_integrity_hook.cli.output import json_option, plural
 from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.verification.comparison import (
     STRUCTURE,
@@ -76,7 +77,7 @@ def _print_one(one: Difference) -> None:
         before, after = one.largest.before, one.largest.after
         output.detail(f"  largest change at [{index}]: {before:.6g} became {after:.6g}", indent=2)
     if one.not_finite:
-        output.detail(f"  {_count(one.not_finite, 'number')} became infinite or no number")
+        output.detail(f"  {plural(one.not_finite, 'number')} became infinite or no number")
     if one.first is not None and one.kind == "changed":
         where = f"{one.at:,} of the file" if one.at is not None else f"{one.first:,} of the content"
         output.detail(f"  first at byte {where}")
@@ -85,39 +86,31 @@ def _print_one(one: Difference) -> None:
 def _described(one: Difference) -> str:
     if one.part.shape is None or not one.part.dtype:
         return ""
-    return f" {_shape(one.part.shape)} {one.part.dtype}"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+    return f" {shape_of(one.part)} {one.part.dtype}"
 
 
 def _how(one: Difference) -> str:
     if one.kind == "reshaped" and one.other is not None:
         new = _described(Difference(one.name, one.kind, one.other)).strip()
-        return f"is {new or _count(one.other.size, 'byte')} now"
+        return f"is {new or plural(one.other.size, 'byte')} now"
     if one.kind in ("missing", "added", "cut off", "longer") and not one.bytes:
         return one.kind
-    counts = f"{_count(one.bytes, 'byte')}, {_count(one.bits, 'bit')}"
+    counts = f"{plural(one.bytes, 'byte')}, {plural(one.bits, 'bit')}"
     if one.part.dtype:
-        counts = f"{one.values:,} of {_count(one.part.numbers, 'value')}; {counts}"
+        counts = f"{one.values:,} of {plural(one.part.numbers, 'value')}; {counts}"
     if one.name == STRUCTURE:
         counts += " outside of all parts"
     return counts if one.kind == "changed" else f"{one.kind}; {counts}"
 
 
 def _total(found: Comparison) -> str:
-    compared = f"{_count(found.parts, 'part')} and {_count(found.bytes, 'byte')} compared"
+    compared = f"{plural(found.parts, 'part')} and {plural(found.bytes, 'byte')} compared"
     if not found.differences:
         return f"{compared}: the same."
     kinds = Counter(one.kind for one in found.differences if one.name != STRUCTURE)
-    told = [f"{_count(number, 'part')} {kind}" for kind, number in kinds.items()]
+    told = [f"{plural(number, 'part')} {kind}" for kind, number in kinds.items()]
     wrong = sum(one.bytes for one in found.differences)
     bits = sum(one.bits for one in found.differences)
     if wrong:
-        told.append(f"{_count(wrong, 'byte')} ({_count(bits, 'bit')}) differ")
+        told.append(f"{plural(wrong, 'byte')} ({plural(bits, 'bit')}) differ")
     return f"{compared}: {', '.join(told) or 'the structure differs'}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
