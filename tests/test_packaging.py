@@ -333,7 +333,7 @@ def test_metadata_is_complete(metadata: Message) -> None:
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     required = {line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line}
     assert required == {
-        "wrapt>=1.16",
+        "wrapt>=1.14",
         "importlib-metadata>=6",
         "click>=8.1",
         "cryptography>=45",
