@@ -14,6 +14,7 @@ from keras_integrity_hook.activation import machine_policy, sitecustomize
 from keras_integrity_hook.activation.machine_policy import MachinePolicy
 from keras_integrity_hook.activation.sitecustomize import Customization
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, printable
 
@@ -24,7 +25,7 @@ _force = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def site() -> None:
     """Protect everybody who uses this Python.
 
