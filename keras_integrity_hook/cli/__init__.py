@@ -70,3 +70,10 @@ def main() -> None:
     Exit status: 0 all is well; 1 something was refused;
                  2 the command line or a setting is wrong.
     """
+    from keras_integrity_hook.errors import UnsupportedPlatformError
+    from keras_integrity_hook.files import portable
+
+    try:
+        portable.require()
+    except UnsupportedPlatformError as error:
+        raise click.ClickException(str(error)) from None
