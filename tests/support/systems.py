@@ -55,7 +55,7 @@ def run_like(
     The finder is armed by hand: start-up files would run before anything is gone.
     """
     body = f"{system}\n{_ARM}\n{script}"
-    environment = {**os.environ, "KERAS_BACKEND": "numpy", **(env or {})}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(env or {})}
     return subprocess.run(
         [sys.executable, "-S", "-c", _with_path(body), *arguments],
         env=environment,
@@ -68,8 +68,8 @@ def run_like(
 def run_where_etc_is_a_link(
     top: Path, script: str, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``script`` like on macOS, where there is no ``/proc`` and ``/etc`` is a link into
-    ``/private``: in a root directory of its own, with everything else mounted from here.
+    """Run ``script`` like on macOS, where no descriptors are in ``/proc`` and ``/etc`` is a link
+    into ``/private``: in a root directory of its own, with everything else mounted from here.
 
     Skips where mounts are not to be had. ``top`` is to be a directory that is root's all the way
     up, or the machine's policy cannot be relied on in there.
@@ -85,12 +85,15 @@ def run_where_etc_is_a_link(
             lines.append(f"ln -sfn {os.readlink(place)} {name}")
         else:
             lines.append(f"mkdir -p {name} && mount --rbind /{name} {name}")
-    lines += ["ln -s private/etc etc", "cp -a /etc private/etc", 'exec chroot . "$@"']
+    lines += ["ln -s private/etc etc", "cp -a /etc private/etc"]
+    # TensorFlow, as it is built for Linux, ends the process where it cannot read these two.
+    lines += ["mkdir -p proc/self", f"ln -s {sys.executable} proc/self/exe"]
+    lines += ["printf python > proc/self/cmdline", 'exec chroot . "$@"']
     body = _with_path(f"{LIKE_MACOS}\n{_ARM}\n{script}")
     inside = [sys.executable, "-S", "-c", body, *arguments]
     return subprocess.run(
         ["unshare", "-m", "sh", "-c", "\n".join(lines), "sh", *inside],
-        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,
