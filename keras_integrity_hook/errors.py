@@ -306,6 +306,8 @@ class NotSignedError(IntegrityError):
     Args:
         signers: names of the signers whose valid signatures were found.
         needed: how many are required, or 0.
+        signatures: those that are there and what each is worth, as JSON-able values: ``keyid``,
+            ``names``, ``state``, ``since``, ``reason``.
     """
 
     code = "not-signed"
@@ -314,21 +316,29 @@ class NotSignedError(IntegrityError):
         "'keras-integrity sign PATH'; 'keras-integrity trust list' shows whom this machine trusts."
     )
 
-    def __init__(
+    signatures: tuple[Mapping[str, object], ...] = ()  # those of an older version have none
+
+    def __init__(  # noqa: PLR0913
         self,
         cause: str,
         *,
         path: str | None = None,
         signers: tuple[str, ...] = (),
         needed: int = 0,
+        signatures: tuple[Mapping[str, object], ...] = (),
         remedy: str | None = None,
     ) -> None:
         super().__init__(cause, path=path, remedy=remedy)
         self.signers = signers
         self.needed = needed
+        self.signatures = signatures
 
     def evidence(self) -> dict[str, Any]:
-        return {"signers": list(self.signers), "needed": self.needed}
+        return {
+            "signers": list(self.signers),
+            "needed": self.needed,
+            "signatures": [dict(one) for one in self.signatures],
+        }
 
 
 class RevokedModelError(IntegrityError):

@@ -126,7 +126,7 @@ def test_an_error_pickled_by_an_older_version_is_understood() -> None:
 
 def test_a_caller_may_still_name_evidence() -> None:
     error = NotSignedError("two are needed", signers=("alice",), needed=2, remedy="Ask bob.")
-    assert error.evidence() == {"signers": ["alice"], "needed": 2}
+    assert error.evidence() == {"signers": ["alice"], "needed": 2, "signatures": []}
 
 
 def test_a_remedy_names_the_real_path_as_a_shell_takes_it() -> None:

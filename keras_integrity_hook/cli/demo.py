@@ -164,14 +164,21 @@ def _without_hook(folder: Path) -> Step:
 
 def _with_hook(folder: Path) -> Step:
     done = _python(folder, "evaluate.py")
-    errors = [line for line in done.stderr.splitlines() if "ChecksumMismatchError" in line]
-    refused = done.returncode != 0 and bool(errors) and "/vars/" in errors[-1]
+    error = _error_in(done.stderr)
+    refused = done.returncode != 0 and bool(error) and "/vars/" in error[0]
     return Step(
         "The same script with the hook: refused, and told what is damaged.",
         "python evaluate.py",
-        (*(errors[-1:] or _told(done)), f"exit status {done.returncode}"),
+        (*(error or _told(done)), f"exit status {done.returncode}"),
         "" if refused else "the load should be refused, naming the damaged layer",
     )
+
+
+def _error_in(text: str) -> list[str]:
+    """The lines of the error at the end of what Python said, without the traceback."""
+    lines = text.rstrip().splitlines()
+    starts = [at for at, line in enumerate(lines) if "ChecksumMismatchError" in line]
+    return lines[starts[-1] :] if starts else []
 
 
 def _python(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:

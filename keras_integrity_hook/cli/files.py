@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``verify``, ``seal``, ``unseal`` and ``inspect``: commands over files and trees of files."""
+"""``seal``, ``unseal`` and ``inspect``, and what all commands over files and trees of files do."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.cli import output
-from keras_integrity_hook.cli.output import Result, json_option
+from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_option
+from keras_integrity_hook.cli.summary import Outcome, finish
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     IntegrityError,
-    OverrideWarning,
     UnreadableFileError,
     UnsealedModelError,
 )
@@ -46,35 +46,6 @@ paths_argument = click.argument(
 @click.command()
 @paths_argument
 @click.option(
-    "--override",
-    "root",
-    metavar="DIGEST",
-    help="Let the content of this digest pass, whatever is wrong with it; needs --reason.",
-)
-@click.option("--reason", metavar="TEXT", help="Why it is to pass; it is recorded.")
-@json_option
-def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json: bool) -> None:
-    """Check files, or all models in directories, against their seals.
-
-    Whatever a model of several files does not cover is looked at by itself.
-    """
-    if (root is None) is not (reason is None):
-        raise click.UsageError("--override and --reason belong together")
-
-    def check(path: str) -> Result:
-        with _overriding(root, reason):
-            report = api.verify(path)
-        if report.state == "overridden":
-            return Result(path, report.state, report, note=f"By override: {reason}")
-        signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
-        return Result(path, report.state, report, note=signed or _hint(report))
-
-    run("verify", paths, check, as_json=as_json)
-
-
-@click.command()
-@paths_argument
-@click.option(
     "--dry-run",
     is_flag=True,
     help="Say what would be sealed, and why the rest is passed over; change nothing.",
@@ -87,9 +58,15 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 @click.option(
     "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."
 )
+@quiet_option
 @json_option
-def seal(
-    paths: tuple[str, ...], dry_run: bool, algorithm: str | None, sidecar: bool, as_json: bool
+def seal(  # noqa: PLR0913, PLR0917 - one argument for each option
+    paths: tuple[str, ...],
+    dry_run: bool,
+    algorithm: str | None,
+    sidecar: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Seal files, or all models in directories, as they are now.
 
@@ -112,13 +89,14 @@ def seal(
         except AlreadySealedError:
             return Result(path, "already-sealed", api.inspect(path))
 
-    run("seal", paths, put, as_json=as_json, tell_all=dry_run)
+    run("seal", paths, put, as_json=as_json, tell_all=dry_run, listing=Listing.of(quiet=quiet))
 
 
 @click.command()
 @paths_argument
+@quiet_option
 @json_option
-def unseal(paths: tuple[str, ...], as_json: bool) -> None:
+def unseal(paths: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Remove seals from files, or all models in directories.
 
     Each file becomes again, byte for byte, what Keras wrote. Files without a seal are left
@@ -131,7 +109,7 @@ def unseal(paths: tuple[str, ...], as_json: bool) -> None:
         except UnsealedModelError:
             return Result(path, "unsealed", note="There was no seal.")
 
-    run("unseal", paths, remove, as_json=as_json)
+    run("unseal", paths, remove, as_json=as_json, listing=Listing.of(quiet=quiet))
 
 
 @click.command()
@@ -146,7 +124,7 @@ def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
 
     def read(path: str) -> Result:
         report = api.inspect(path, digest=digest)
-        return Result(path, report.state, report, note=_hint(report))
+        return Result(path, report.state, report, note=hint(report))
 
     run("inspect", paths, read, as_json=as_json, show=_show_seal)
 
@@ -159,6 +137,8 @@ def run(  # noqa: PLR0913 - what differs between the commands
     as_json: bool,
     show: Callable[[Result], None] = output.show,
     tell_all: bool = False,
+    listing: Listing = Listing.ALL,
+    then: Callable[[Outcome], None] = lambda outcome: None,
 ) -> NoReturn:
     """Do ``act`` to every model that is found, whatever happens to the others, and exit.
 
@@ -167,7 +147,10 @@ def run(  # noqa: PLR0913 - what differs between the commands
 
     Args:
         tell_all: show each thing that was passed over, with the reason, instead of their number.
+        listing: which results are shown.
+        then: called with the outcome before the command ends.
     """
+    begun = time.monotonic()
     alters = command in _ALTERING
     try:
         settings.at()
@@ -176,8 +159,11 @@ def run(  # noqa: PLR0913 - what differs between the commands
     found_there = model_files(paths, to_change=alters)
     models = [(found, _reason_to_skip(found, alters=alters)) for found in found_there]
     work = [found.path for found, reason in models if found.error is None and not reason]
+    sizes = output.read_sizes(command, work)
     results = []
-    with output.progress(work, command, quiet=as_json) as done:
+    said = {_NO_SEAL} if len(models) > 1 else set()  # the summary says it of several
+    silent = as_json or listing is Listing.NOTHING
+    with output.progress(command, work, sizes, quiet=silent) as done:
         for found, reason in models:
             if found.error is not None:
                 result = Result.refused(found.path, found.error)
@@ -188,11 +174,14 @@ def run(  # noqa: PLR0913 - what differs between the commands
                     result = _attempt(found.path, act)
                 done(found.path)
             results.append(result)
-            if not as_json and (tell_all or found.kind is None):
-                show(result)
-    if not as_json:
+            if not as_json and listing.shows(result) and (tell_all or found.kind is None):
+                show(replace(result, said=said))
+    if not silent:
         _count_passed_over([found.kind for found, _ in models if found.kind is not None])
-    output.finish(command, results, as_json=as_json)
+    size = None if sizes is None else sum(sizes[path] for path in work)
+    outcome = Outcome(command, paths, tuple(results), size, time.monotonic() - begun)
+    then(outcome)
+    finish(outcome, as_json=as_json, listing=listing)
 
 
 def _count_passed_over(kinds: list[passed_over.Kind]) -> None:
@@ -216,7 +205,8 @@ def _reason_to_skip(found: Found, *, alters: bool) -> str:
     return ""
 
 
-def _hint(report: Report) -> str:
+def hint(report: Report) -> str:
+    """What to do about a model without a seal; empty for one that has one."""
     return "" if report.seal else _NO_SEAL
 
 
@@ -296,16 +286,3 @@ def _provenance(seal: SealInfo) -> tuple[str, list[tuple[str, str]]]:
     said = seal.provenance.items()
     versions = ", ".join(f"{key} {text}" for key, text in said if key in VERSIONS)
     return versions, [(key, text) for key, text in said if key not in VERSIONS]
-
-
-@contextmanager
-def _overriding(root: str | None, reason: str | None) -> Iterator[None]:
-    """Let the content ``root`` pass; what is otherwise warned of is said in the result."""
-    if root is None or reason is None:
-        yield
-        return
-    from keras_integrity_hook.loading.override import override
-
-    with override(root=root, reason=reason), warnings.catch_warnings():
-        warnings.simplefilter("ignore", OverrideWarning)
-        yield

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from keras_integrity_hook.cli import output, trials
+from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError, printable
 from keras_integrity_hook.files import owned
@@ -22,7 +23,7 @@ from keras_integrity_hook.settings.toml_file import Layer, PolicyFile
 _LAYERS = [layer.value for layer in Layer]
 
 
-@click.group()
+@click.group(cls=Group)
 def policy() -> None:
     """Show the settings in force, or check a policy file."""
 

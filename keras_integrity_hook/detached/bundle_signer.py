@@ -16,7 +16,7 @@ from keras_integrity_hook.detached import certificates
 from keras_integrity_hook.detached.bundle import Bundle, Method, Verified
 from keras_integrity_hook.errors import NotSignedError, SigningError
 from keras_integrity_hook.sealing import envelope
-from keras_integrity_hook.signing import keys, trust_store
+from keras_integrity_hook.signing import keys, trust_store, verdicts
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.seal_signers import Signer
 from keras_integrity_hook.signing.trust_file import TrustedKey
@@ -64,13 +64,14 @@ def _by_key(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
         key for key in candidates if keys.is_valid(trust_store.checked(key), bundle.signature, data)
     ]
     for key in signed:
-        _refuse_revoked(key, store)
+        if store.revocation_of(key) is not None:
+            raise _not_counted(key, store, at)
     counted = [key for key in signed if key.counts_at(at)]
     if counted:
         names = tuple(dict.fromkeys(key.name for key in counted))
         return Signer(names[0], counted[0].keyid, names)
     if signed:
-        raise NotSignedError(f"it is signed with the key '{signed[0].name}', which is out of date")
+        raise _not_counted(signed[0], store, at)
     if candidates:
         raise NotSignedError("nobody trusted signed it; it is damaged, or by another key")
     hint = f" (its PEM has the SHA-256 {bundle.hint})" if bundle.hint else ""
@@ -83,11 +84,10 @@ def _candidates(bundle: Bundle, store: TrustStore) -> list[TrustedKey]:
     return [key for key in usable if bundle.hint in ("", hint_of(trust_store.checked(key)))]
 
 
-def _refuse_revoked(key: TrustedKey, store: TrustStore) -> None:
-    revoked = store.revocation_of(key)
-    if revoked is not None:
-        why = f" ({revoked.reason})" if revoked.reason else ""
-        raise NotSignedError(f"it is signed with the key '{key.name}', which is revoked{why}")
+def _not_counted(key: TrustedKey, store: TrustStore, at: datetime) -> NotSignedError:
+    verdict = verdicts.on_key(key, store, at)
+    cause = f"it is that of {verdict.key} and {verdict.clause()}"
+    return NotSignedError(cause, signatures=(verdict.to_dict(),))
 
 
 def _by_certificate(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
@@ -125,5 +125,7 @@ def _key_of(leaf: Certificate) -> PublicKey:
 def _refuse_bad_signature(public: PublicKey, bundle: Bundle, store: TrustStore) -> None:
     if not keys.is_valid(public, bundle.signature, envelope.pae(bundle.payload)):
         raise NotSignedError("the signature is not that of its certificate")
-    if store.revoked_keys.keys() & keys.all_key_ids(public.pem):
-        raise NotSignedError("it is signed with a certificate whose key is revoked")
+    for keyid in store.revoked_keys.keys() & keys.all_key_ids(public.pem):
+        verdict = verdicts.revoked(keyid, (), store.revoked_keys[keyid])
+        cause = f"it is that of a certificate's {verdict.key} and {verdict.clause()}"
+        raise NotSignedError(cause, signatures=(verdict.to_dict(),))

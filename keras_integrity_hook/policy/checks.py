@@ -21,6 +21,7 @@ from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.settings.schema import Settings
 
 _CLOCK_SKEW = timedelta(days=1)
+_TOLD_AT_MOST = 4  # signatures
 
 
 class Signer(Protocol):
@@ -35,6 +36,23 @@ class Signer(Protocol):
         """All that may stand for this signer in a policy."""
 
 
+class Verdict(Protocol):
+    """What a signature is worth here."""
+
+    def counts_for(self, names: Sequence[str]) -> bool:
+        """Whether it is a good one, of one of these."""
+
+    def sentence(self) -> str:
+        """A clause about it, printable."""
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able values."""
+
+
+def _no_verdicts() -> Sequence[Verdict]:
+    return ()
+
+
 class Evidence(NamedTuple):
     """What is known about a sealed model before its content is read.
 
@@ -44,12 +62,14 @@ class Evidence(NamedTuple):
         signers: tells which trusted signers have signed; asked only where it matters, since it
             costs imports.
         revocation: tells why the model with this root was recalled, or None.
+        verdicts: tells what each signature in the seal is worth; asked only for a refusal.
     """
 
     statement: Statement
     now: datetime
     signers: Callable[[], Sequence[Signer]]
     revocation: Callable[[], str | None]
+    verdicts: Callable[[], Sequence[Verdict]] = _no_verdicts
 
 
 class Check(Protocol):
@@ -160,7 +180,13 @@ class SignedBy(NamedTuple):
         signers = evidence.signers()
         if not self.is_met_by(signers):
             found = tuple(signer.name for signer in self._counted(signers))
-            raise NotSignedError(self._cause(found), signers=found, needed=self.threshold)
+            verdicts = evidence.verdicts()
+            raise NotSignedError(
+                self._cause(found, verdicts),
+                signers=found,
+                needed=self.threshold,
+                signatures=tuple(one.to_dict() for one in verdicts),
+            )
 
     def is_met_by(self, signers: Sequence[Signer]) -> bool:
         """Whether enough of ``signers`` count."""
@@ -170,14 +196,17 @@ class SignedBy(NamedTuple):
         wanted = frozenset(self.named)
         return [one for one in signers if not wanted or one.known_as & wanted]
 
-    def _cause(self, found: tuple[str, ...]) -> str:
+    def _cause(self, found: tuple[str, ...], verdicts: Sequence[Verdict]) -> str:
         whom = ", ".join(self.named) if self.named else "anybody who is trusted here"
         needed = (
             "a valid signature" if self.threshold == 1 else f"{self.threshold} valid signatures"
         )
         among = "by" if len(self.named) < 2 else "by some of"
         there = f"only that of {', '.join(found)}" if found else "none"
-        return printable(f"{needed} {among} {whom} is required, and {there} was found")
+        told = [one.sentence() for one in verdicts if not one.counts_for(found)]
+        rest = f"; and {len(told) - _TOLD_AT_MOST} more" if len(told) > _TOLD_AT_MOST else ""
+        why = f": {'; '.join(told[:_TOLD_AT_MOST])}{rest}" if told else ""
+        return printable(f"{needed} {among} {whom} is required, and {there} was found{why}")
 
 
 def from_settings(settings: Settings) -> AllOf:

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import NotSignedError, UnsealedModelError, printable
 from keras_integrity_hook.policy import checks
-from keras_integrity_hook.policy.checks import Evidence
+from keras_integrity_hook.policy.checks import Evidence, Verdict
 from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.settings import Settings
 
@@ -37,6 +37,17 @@ def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
     )
 
 
+def _verdicts_on(seal: Seal, demands: Settings) -> Sequence[Verdict]:
+    """What each signature in ``seal`` is worth; raises as :func:`signers_of`."""
+    if not seal.envelope.signatures:
+        return ()
+    from keras_integrity_hook.signing import verdicts
+
+    return verdicts.on(
+        seal.envelope, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
+    )
+
+
 def evidence(seal: Seal, demands: Settings) -> Evidence:
     """What the checks of a policy need to know of ``seal``."""
     return Evidence(
@@ -44,6 +55,7 @@ def evidence(seal: Seal, demands: Settings) -> Evidence:
         now=datetime.now(UTC),
         signers=lambda: signers_of(seal, demands),
         revocation=lambda: _recalled((seal.statement.root,)),
+        verdicts=lambda: _verdicts_on(seal, demands),
     )
 
 
@@ -76,7 +88,8 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
         if model.seal is None:
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
-        _verify(demands, model.seal.statement, signers)  # raises: too few have signed
+        # Raises: too few have signed.
+        _verify(demands, model.seal.statement, signers, in_seal=model.seal)
         return model, ()
     _refuse_unvouched(model, attestation, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
@@ -104,10 +117,23 @@ def _verify(
     statement: Statement,
     signers: tuple[Signer, ...],
     roots: tuple[str, ...] = (),
+    *,
+    in_seal: Seal | None = None,
 ) -> None:
-    """Hold what is known against ``demands``; ``roots`` are all that it may be recalled by."""
+    """Hold what is known against ``demands``.
+
+    Args:
+        roots: all that it may be recalled by.
+        in_seal: the seal that ``signers`` have signed, where it is that.
+    """
     roots = roots or (statement.root,)
-    found = Evidence(statement, datetime.now(UTC), lambda: signers, lambda: _recalled(roots))
+    found = Evidence(
+        statement,
+        datetime.now(UTC),
+        lambda: signers,
+        lambda: _recalled(roots),
+        lambda: () if in_seal is None else _verdicts_on(in_seal, demands),
+    )
     checks.from_settings(demands).verify(found)
 
 

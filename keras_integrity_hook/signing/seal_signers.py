@@ -83,13 +83,14 @@ def verified_signers(
 def _note(found: dict[str, Signer], key: TrustedKey, signature: Signature, data: bytes) -> None:
     """Add the signer, or another name of it, to ``found`` (by public key) if it has signed."""
     public = trust_store.checked(key)
-    if keys.is_valid(public, _raw(signature), data):
+    if keys.is_valid(public, raw(signature), data):
         known = found.get(public.pem, Signer(key.name, key.keyid, ()))
         names = dict.fromkeys((*known.names, key.name))
         found[public.pem] = known._replace(names=tuple(names))
 
 
-def _raw(signature: Signature) -> bytes:
+def raw(signature: Signature) -> bytes:
+    """The bytes of ``signature``."""
     try:
         return base64.b64decode(signature.sig, validate=True)
     except (binascii.Error, ValueError):

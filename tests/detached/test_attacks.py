@@ -192,8 +192,8 @@ def test_hint_of_a_trusted_key_helps_nobody(
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"not_after": "2020-01-01"}, "out of date"),
-        ({"not_before": "2199-01-01"}, "out of date"),
+        ({"not_after": "2020-01-01"}, "expired on 2020-01-01"),
+        ({"not_before": "2199-01-01"}, "becomes valid on 2199-01-01"),
     ],
 )
 def test_key_out_of_its_time_is_refused(
