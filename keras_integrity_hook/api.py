@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace as replaced
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers import recognition
@@ -21,6 +22,7 @@ from keras_integrity_hook.containers.opening import (
     open_archive_around_seal,
     open_set,
 )
+from keras_integrity_hook.containers.parts import parts_of
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
@@ -40,6 +42,11 @@ from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Store
 from keras_integrity_hook.tracebacks import left_out
 from keras_integrity_hook.verification import digests, pinning
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.verification.comparison import Comparison
+else:  # for those who look annotations up at run time
+    Comparison = object
 
 Location = str | os.PathLike[str]
 
@@ -104,11 +111,31 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
     portable.require()
     name = os.fsdecode(path)
     with opened(name) as model:
-        report = report_on(model)
+        report = replaced(report_on(model), parts=parts_of(model))
     if not digest:
         return report
-    with pinning.open_as_it_is(name, recognition.recognise(name)) as found:
-        return replaced(report, digest=pinning.content_digest(found.seal))
+    algorithm = "sha256" if report.seal is None else report.seal.algorithm
+    with pinning.open_as_it_is(name, recognition.recognise(name), algorithm) as found:
+        actual = pinning.content_digest(found.seal)
+    if report.seal is None:
+        return replaced(report, digest=actual)
+    stated = pinning.spelled_digest(report.seal.root, algorithm, report.seal.files)
+    return replaced(report, digest=actual, is_intact=actual == stated)
+
+
+@left_out
+def diff(good: Location, bad: Location) -> Comparison:
+    """Where the model at ``bad`` differs from ``good``, a copy of it that is in order.
+
+    Seals are not compared. Read piece by piece, without Keras; both may be any kind of model.
+
+    Raises:
+        IntegrityError: one of its kinds; there is no model to be read at a path. ``bad`` may be a
+            single file that is broken in any way.
+    """
+    from keras_integrity_hook.verification.comparison import compare_paths
+
+    return compare_paths(os.fsdecode(good), os.fsdecode(bad))
 
 
 @left_out

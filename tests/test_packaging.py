@@ -303,10 +303,12 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
         record = archive.read(next(one for one in names if one.endswith("/RECORD"))).decode()
     roots = {name.partition("/")[0] for name in names}
-    assert {root for root in roots if not root.endswith(".dist-info")} == {
+    assert {root for root in roots if not root.endswith((".dist-info", ".data"))} == {
         "keras_integrity_hook",
         *STARTUP_FILES,
     }
+    (manual,) = (name for name in names if ".data/" in name)
+    assert manual.endswith(".data/data/share/man/man1/keras-integrity.1")
     assert "keras_integrity_hook/py.typed" in names
     assert any("LICENSE" in name for name in names)
     for name in STARTUP_FILES:
@@ -338,6 +340,11 @@ def test_metadata_is_complete(metadata: Message) -> None:
         "tomlkit>=0.12",
         "packaging>=22",
     }
+
+
+def test_man_page_lies_where_man_looks_for_it(from_wheel: Venv) -> None:
+    page = from_wheel.where / "share" / "man" / "man1" / "keras-integrity.1"
+    assert page.read_text() == (ROOT / "man" / page.name).read_text()
 
 
 def test_console_script_is_installed(from_wheel: Venv) -> None:

@@ -16,11 +16,12 @@ from keras_integrity_hook.activation import finder
 from keras_integrity_hook.errors import IntegrityError, NotActiveError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.hooks.table import TargetState
+from keras_integrity_hook.report import html_table, short_repr
 
 _late = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Status:
     """What is known about the protection of this process.
 
@@ -46,6 +47,25 @@ class Status:
     def active(self) -> bool:
         """Whether models are checked here: now, or as soon as Keras is imported."""
         return self.why_not_active() is None
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Name and value of what is worth a line, for people."""
+        why = self.why_not_active()
+        count = sum(target.state == "wrapped" for target in self.targets)
+        return [
+            ("models are checked", "yes" if why is None else f"no: {why}"),
+            ("mode", self.mode),
+            ("Keras", self.keras_version or "not imported yet"),
+            ("guarded functions", str(count)),
+        ]
+
+    def __repr__(self) -> str:
+        why = self.why_not_active()
+        state = "active" if why is None else f"not active: {why}"
+        return short_repr(self, state, f"mode {self.mode}")
+
+    def _repr_html_(self) -> str:
+        return html_table("keras-integrity-hook", self.facts())
 
     def why_not_active(self) -> str | None:
         """The reason why models are not checked, a clause without a final stop, or None."""

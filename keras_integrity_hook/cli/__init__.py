@@ -22,7 +22,8 @@ _COMMANDS = {
     "verify": "verifying",
     "seal": "files",
     "unseal": "files",
-    "inspect": "files",
+    "inspect": "inspection",
+    "diff": "diff",
     "sign": "signing",
     "keygen": "signing",
     "trust": "trust",
@@ -73,7 +74,8 @@ class _LazyGroup(Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keras-integrity")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Seal Keras model files and find out whether they were changed since.
 
     \b
@@ -81,6 +83,8 @@ def main() -> None:
                  2 the command line or a setting is wrong;
                  130 interrupted.
     """
+    if os.environ.get("NO_COLOR"):  # https://no-color.org; click does not ask for it
+        ctx.color = False
     from keras_integrity_hook.errors import UnsupportedPlatformError
     from keras_integrity_hook.files import portable
 

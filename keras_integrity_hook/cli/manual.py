@@ -27,7 +27,7 @@ _ENVIRONMENT = (
     ("KERAS_INTEGRITY_KEY", "The key that saves are signed with: a path, env:NAME or signer URI."),
     ("KERAS_INTEGRITY_KEY_PASSPHRASE_FILE", "A file of mode 0600 with the key's passphrase."),
     ("KERAS_INTEGRITY_TRUST", "The trust file."),
-    ("NO_COLOR", "No colours, whatever its value."),
+    ("NO_COLOR", "No colours, where it is not empty."),
 )
 _FURTHER = (
     "Every setting NAME of a policy is also the environment variable KERAS_INTEGRITY_NAME; "

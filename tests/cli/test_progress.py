@@ -147,3 +147,23 @@ def test_no_bar_on_a_terminal_that_cannot_redraw(long_work: list[Path]) -> None:
     assert "Verifying" not in written
     assert words(screen(written)) == words(lines_about(long_work))
     assert "\r\n\r\n" not in written
+
+
+@pytest.mark.parametrize(("value", "coloured"), [("1", False), ("", True)])
+def test_colours_can_be_taken_away(tmp_path: Path, value: str, coloured: bool) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(hdf5_bytes())
+    written = in_terminal("verify", path, NO_COLOR=value)
+    assert "unsealed" in written
+    assert ("\x1b" in written) is coloured
+
+
+def test_a_terminal_gets_lines_that_fit_and_a_pipe_gets_them_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(hdf5_bytes())
+    for columns in (80, 120):
+        lines = screen(in_terminal("verify", path, path, columns=columns, NO_COLOR="1"))
+        assert all(len(line) <= columns for line in lines if str(path) not in line)
+    piped = tmp_path / "piped"
+    in_terminal("verify", path, path, columns=40, piped=piped)
+    assert len(piped.read_text().splitlines()) == 4
