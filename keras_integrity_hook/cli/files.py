@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``seal``, ``unseal`` and ``inspect``, and what all commands over files and trees of files do."""
+"""``seal`` and ``unseal``, and what all commands over files and trees of files do."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -23,17 +23,14 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.files import confinement
 from keras_integrity_hook.fleet import passed_over
 from keras_integrity_hook.fleet.discovery import Found, Role, model_files
-from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.report import Report, SealInfo
+    from keras_integrity_hook.report import Report
 else:  # for those who look annotations up at run time
-    Report = SealInfo = object
+    Report = object
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
-_VALUE_SHOWN = 200  # characters
-_REGIONS_SHOWN = 12
 _ALTERING = ("seal", "unseal", "reseal", "sign")
 
 # Existence is not checked here: a missing file is one refused path among others, and the rest
@@ -112,23 +109,6 @@ def unseal(paths: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     run("unseal", paths, remove, as_json=as_json, listing=Listing.of(quiet=quiet))
 
 
-@click.command()
-@paths_argument
-@click.option("--digest", is_flag=True, help="Compute the digest of the content as it is, too.")
-@json_option
-def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
-    """Show what seals say, without checking the content.
-
-    Whether the content matches is for verify to tell.
-    """
-
-    def read(path: str) -> Result:
-        report = api.inspect(path, digest=digest)
-        return Result(path, report.state, report, note=hint(report))
-
-    run("inspect", paths, read, as_json=as_json, show=_show_seal)
-
-
 def run(  # noqa: PLR0913 - what differs between the commands
     command: str,
     paths: tuple[str, ...],
@@ -177,19 +157,24 @@ def run(  # noqa: PLR0913 - what differs between the commands
             if not as_json and listing.shows(result) and (tell_all or found.kind is None):
                 show(replace(result, said=said))
     if not silent:
-        _count_passed_over([found.kind for found, _ in models if found.kind is not None])
+        _count_passed_over(models, hint=not tell_all)
+    if not as_json:  # what is no model is counted by itself
+        pairs = zip(results, models, strict=True)
+        results = [result for result, (found, _) in pairs if found.kind is None]
     size = None if sizes is None else sum(sizes[path] for path in work)
     outcome = Outcome(command, paths, tuple(results), size, time.monotonic() - begun)
     then(outcome)
     finish(outcome, as_json=as_json, listing=listing)
 
 
-def _count_passed_over(kinds: list[passed_over.Kind]) -> None:
-    if kinds:
-        output.state("passed over", passed_over.summary(kinds))
-        output.detail(
-            "'seal --dry-run' says what and why. A path that is named itself is never passed over."
-        )
+def _count_passed_over(models: list[tuple[Found, str]], *, hint: bool) -> None:
+    kinds = [found.kind for found, _ in models if found.kind is not None]
+    if not kinds:
+        return
+    output.state("passed over", f"{len(kinds):,} of other programs")
+    output.detail(f"{passed_over.summary(kinds)}.")
+    if hint:
+        output.detail("'seal --dry-run' says why. What is named itself is never passed over.")
 
 
 def _reason_to_skip(found: Found, *, alters: bool) -> str:
@@ -217,72 +202,3 @@ def _attempt(path: str, act: Callable[[str], Result]) -> Result:
         return Result.refused(path, error)
     except OSError as error:  # a disk that fails half-way must not hide the other files
         return Result.refused(path, UnreadableFileError(error.strerror or str(error), path=path))
-
-
-def _spelt(value: Any) -> str:
-    """A JSON value of a field that this version does not know, on one line."""
-    import json
-
-    text = json.dumps(value)
-    return text if len(text) <= _VALUE_SHOWN else f"{text[:_VALUE_SHOWN]} ... (--json shows all)"
-
-
-def _show_seal(result: Result) -> None:
-    output.show(result)
-    if result.report is None:
-        return
-    if result.report.digest:
-        output.facts([("content is", result.report.digest)])
-    if result.report.seal is None:
-        return
-    seal = result.report.seal
-    versions, facts = _provenance(seal)
-    output.facts(
-        [
-            ("container", seal.container),
-            *([("files", len(seal.files))] if seal.files else []),
-            *([("not covered", ", ".join(result.report.others))] if result.report.others else []),
-            ("sealed as", seal.subject),
-            *([("model", _named(seal))] if seal.model or seal.model_version else []),
-            ("created", seal.created),
-            *([("expires", seal.expires)] if seal.expires else []),
-            ("assurance", result.report.assurance),
-            ("signatures", seal.signatures or "none"),
-            *(
-                [("trusted", ", ".join(result.report.signers) or "none of them")]
-                if seal.signatures
-                else []
-            ),
-            ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
-            ("root", f"{seal.algorithm}:{seal.root}"),
-            ("seal block", f"{seal.block_size:,} bytes {_where(seal)}"),
-            ("written by", versions or "unknown"),
-            *facts,
-            *((f"data {name}", digest) for name, digest in seal.datasets.items()),
-            *((f"field {escaped(name)}", _spelt(value)) for name, value in seal.extensions.items()),
-            ("parts", f"{len(seal.regions)} named byte ranges"),
-        ]
-    )
-    for region in seal.regions[:_REGIONS_SHOWN]:
-        output.detail(f"  {region.name}  {region.size:,} bytes at {region.offset:,}")
-    if len(seal.regions) > _REGIONS_SHOWN:
-        output.detail(f"  and {len(seal.regions) - _REGIONS_SHOWN} more (--json lists all)")
-
-
-def _where(seal: SealInfo) -> str:
-    if seal.store == "embedded":
-        return f"at offset {seal.block_offset:,}"
-    return "in a file beside it" if seal.store == "sidecar" else "in a file of its own"
-
-
-def _named(seal: SealInfo) -> str:
-    return " ".join(filter(None, (seal.model or "(no name)", seal.model_version)))
-
-
-def _provenance(seal: SealInfo) -> tuple[str, list[tuple[str, str]]]:
-    """The versions of what wrote the seal, in words, and the rest that it says."""
-    from keras_integrity_hook.saving.provenance import VERSIONS
-
-    said = seal.provenance.items()
-    versions = ", ".join(f"{key} {text}" for key, text in said if key in VERSIONS)
-    return versions, [(key, text) for key, text in said if key not in VERSIONS]
