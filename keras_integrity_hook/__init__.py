@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
     from keras_integrity_hook.errors import UnsealedModelWarning as UnsealedModelWarning
     from keras_integrity_hook.errors import UnsupportedKerasError as UnsupportedKerasError
+    from keras_integrity_hook.errors import UnsupportedPlatformError as UnsupportedPlatformError
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
@@ -93,6 +94,7 @@ _HOMES = {
         "UnsealedModelError",
         "UnsealedModelWarning",
         "UnsupportedKerasError",
+        "UnsupportedPlatformError",
         "UnverifiedDownloadWarning",
         "WeakAlgorithmError",
         "WrongModelError",

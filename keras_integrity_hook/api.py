@@ -33,7 +33,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.files import atomic, confinement
+from keras_integrity_hook.files import atomic, confinement, portable
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
@@ -70,6 +70,7 @@ def verify(path: Location) -> Report:
         >>> keras_integrity_hook.verify("model.keras").assurance  # doctest: +SKIP
         'integrity only'
     """
+    portable.require()
     name = os.fsdecode(path)
     report = _verified(name, recognition.recognise(name))
     others = recognition.sets_in_directory(name)[1:] if os.path.isdir(name) else []
@@ -107,6 +108,7 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         path: as in :func:`verify`.
         digest: compute that of the content as it is, too, which reads all of it.
     """
+    portable.require()
     name = os.fsdecode(path)
     with opened(name) as model:
         report = replaced(report_on(model), parts=parts_of(model))
@@ -153,6 +155,7 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
         AuditError: the policy wants it recorded and it cannot be; the file is as it was.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
+    portable.require()
     from keras_integrity_hook.saving import rewrite
 
     with opened(path) as model:
@@ -184,6 +187,7 @@ def reseal(path: Location, *, reason: str) -> Report:
         SealWriteError: the new seal could not be written; the file is as it was.
         ConfigurationError: the reason is empty, too long or not one line.
     """
+    portable.require()
     from keras_integrity_hook.saving import provenance, rewrite
 
     with _opened_to_mend(path) as model:
@@ -209,6 +213,7 @@ def unseal(path: Location) -> Report:
         SealWriteError: the copy could not be written; the file is as it was.
         AuditError: as for :func:`seal`.
     """
+    portable.require()
     from keras_integrity_hook.saving import rewrite
 
     with _opened_to_mend(path) as model:
@@ -240,6 +245,7 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
         SealWriteError: the new file could not be written; the one there is as it was.
         ChecksumMismatchError and the rest: as :func:`verify`.
     """
+    portable.require()
     from keras_integrity_hook.saving import resign, rewrite
 
     with opened(path) as model:

@@ -233,6 +233,12 @@ def _as_written(fullname: str, path: "Any") -> "ModuleSpec | None":
 
 
 def _wrap(module: "ModuleType") -> None:
+    from keras_integrity_hook.files import portable
+
+    if portable.missing():
+        if portable.is_opted_out():
+            return
+        portable.require()
     from keras_integrity_hook.hooks import wrap_module
 
     wrap_module(module)

@@ -85,3 +85,10 @@ def main(ctx: click.Context) -> None:
     """
     if os.environ.get("NO_COLOR"):  # https://no-color.org; click does not ask for it
         ctx.color = False
+    from keras_integrity_hook.errors import UnsupportedPlatformError
+    from keras_integrity_hook.files import portable
+
+    try:
+        portable.require()
+    except UnsupportedPlatformError as error:
+        raise click.ClickException(str(error)) from None
