@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.activation.state import assert_active as assert_active
     from keras_integrity_hook.activation.state import deactivate as deactivate
     from keras_integrity_hook.activation.state import status as status
+    from keras_integrity_hook.api import diff as diff
     from keras_integrity_hook.api import inspect as inspect
     from keras_integrity_hook.api import reseal as reseal
     from keras_integrity_hook.api import seal as seal
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
     from keras_integrity_hook.errors import UnsealedModelWarning as UnsealedModelWarning
     from keras_integrity_hook.errors import UnsupportedKerasError as UnsupportedKerasError
+    from keras_integrity_hook.errors import UnsupportedPlatformError as UnsupportedPlatformError
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "_version": ("__version__",),
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("inspect", "reseal", "seal", "sign", "unseal", "verify"),
+    "api": ("diff", "inspect", "reseal", "seal", "sign", "unseal", "verify"),
     "report": ("Report", "SealInfo"),
     "errors": (
         "AlreadySealedError",
@@ -92,6 +94,7 @@ _HOMES = {
         "UnsealedModelError",
         "UnsealedModelWarning",
         "UnsupportedKerasError",
+        "UnsupportedPlatformError",
         "UnverifiedDownloadWarning",
         "WeakAlgorithmError",
         "WrongModelError",

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace as replaced
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers import recognition
@@ -21,6 +22,7 @@ from keras_integrity_hook.containers.opening import (
     open_archive_around_seal,
     open_set,
 )
+from keras_integrity_hook.containers.parts import parts_of
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
@@ -31,7 +33,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.files import atomic, confinement
+from keras_integrity_hook.files import atomic, confinement, portable
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import Report, report_on, report_on_overridden
@@ -40,6 +42,11 @@ from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Store
 from keras_integrity_hook.tracebacks import left_out
 from keras_integrity_hook.verification import digests, pinning
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.verification.comparison import Comparison
+else:  # for those who look annotations up at run time
+    Comparison = object
 
 Location = str | os.PathLike[str]
 
@@ -63,6 +70,7 @@ def verify(path: Location) -> Report:
         >>> keras_integrity_hook.verify("model.keras").assurance  # doctest: +SKIP
         'integrity only'
     """
+    portable.require()
     name = os.fsdecode(path)
     report = _verified(name, recognition.recognise(name))
     others = recognition.sets_in_directory(name)[1:] if os.path.isdir(name) else []
@@ -100,13 +108,34 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         path: as in :func:`verify`.
         digest: compute that of the content as it is, too, which reads all of it.
     """
+    portable.require()
     name = os.fsdecode(path)
     with opened(name) as model:
-        report = report_on(model)
+        report = replaced(report_on(model), parts=parts_of(model))
     if not digest:
         return report
-    with pinning.open_as_it_is(name, recognition.recognise(name)) as found:
-        return replaced(report, digest=pinning.content_digest(found.seal))
+    algorithm = "sha256" if report.seal is None else report.seal.algorithm
+    with pinning.open_as_it_is(name, recognition.recognise(name), algorithm) as found:
+        actual = pinning.content_digest(found.seal)
+    if report.seal is None:
+        return replaced(report, digest=actual)
+    stated = pinning.spelled_digest(report.seal.root, algorithm, report.seal.files)
+    return replaced(report, digest=actual, is_intact=actual == stated)
+
+
+@left_out
+def diff(good: Location, bad: Location) -> Comparison:
+    """Where the model at ``bad`` differs from ``good``, a copy of it that is in order.
+
+    Seals are not compared. Read piece by piece, without Keras; both may be any kind of model.
+
+    Raises:
+        IntegrityError: one of its kinds; there is no model to be read at a path. ``bad`` may be a
+            single file that is broken in any way.
+    """
+    from keras_integrity_hook.verification.comparison import compare_paths
+
+    return compare_paths(os.fsdecode(good), os.fsdecode(bad))
 
 
 @left_out
@@ -126,6 +155,7 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
         AuditError: the policy wants it recorded and it cannot be; the file is as it was.
         DamagedFileError, NotAModelError, UnreadableFileError, ConfigurationError: see ``verify``.
     """
+    portable.require()
     from keras_integrity_hook.saving import rewrite
 
     with opened(path) as model:
@@ -157,6 +187,7 @@ def reseal(path: Location, *, reason: str) -> Report:
         SealWriteError: the new seal could not be written; the file is as it was.
         ConfigurationError: the reason is empty, too long or not one line.
     """
+    portable.require()
     from keras_integrity_hook.saving import provenance, rewrite
 
     with _opened_to_mend(path) as model:
@@ -182,6 +213,7 @@ def unseal(path: Location) -> Report:
         SealWriteError: the copy could not be written; the file is as it was.
         AuditError: as for :func:`seal`.
     """
+    portable.require()
     from keras_integrity_hook.saving import rewrite
 
     with _opened_to_mend(path) as model:
@@ -213,6 +245,7 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
         SealWriteError: the new file could not be written; the one there is as it was.
         ChecksumMismatchError and the rest: as :func:`verify`.
     """
+    portable.require()
     from keras_integrity_hook.saving import resign, rewrite
 
     with opened(path) as model:

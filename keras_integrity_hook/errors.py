@@ -259,6 +259,17 @@ class UnsupportedKerasError(IntegrityError):
     )
 
 
+class UnsupportedPlatformError(IntegrityError):
+    """This system cannot be guarded: it lacks what every check and every save here relies on."""
+
+    code = "unsupported-platform"
+    default_remedy = (
+        "Use Keras on Linux or macOS (on Windows: in WSL or a container), uninstall "
+        "keras-integrity-hook here, or set the environment variable KERAS_INTEGRITY=off to work "
+        "without the guard."
+    )
+
+
 class InsecureDownloadError(IntegrityError):
     """A model file would be downloaded over a connection that is not encrypted, or without the hash
     that the policy asks for.

@@ -26,6 +26,7 @@ class Limits(NamedTuple):
     central_directory: int = 8 * MIB
     zip_members: int = 20_000
     hdf5_depth: int = 64
+    hdf5_rank: int = 32  # dimensions; what the format allows
     hdf5_metadata: int = 64 * MIB  # to read on the walk through one model
     hdf5_read: int = 8 * MIB  # at once: an object header, the names of a group
     hdf5_steps: int = 400_000  # objects, messages, links and tree nodes

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from keras_integrity_hook import texts
 from keras_integrity_hook.errors import IntegrityWarning, printable
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ else:  # for those who look annotations up at run time
     Logger = object
 
 LOGGER = "keras_integrity_hook"
+_FIRST, _REST = object(), object()
+_EACH = frozenset({"error", "always", "all"})  # what a filter may do
 
 # Frames between the user's line and ours, by the package of their module.
 _BETWEEN = frozenset(
@@ -41,34 +44,68 @@ _seen: dict[Hashable, object] = {}
 
 
 def warn(
-    message: str,
+    message: str | Sequence[str],
     category: type[IntegrityWarning] = IntegrityWarning,
     *,
     once: Hashable = None,
     covers: Iterable[Hashable] = (),
+    rest: str | None = None,
 ) -> None:
     """Warn at the user's line: the innermost frame outside this package and the libraries we wrap.
 
     Args:
-        message: shown with its control characters escaped.
+        message: one fact, or several, which are shown one a line; control characters are escaped.
         once: a key, such as a path. In one process a category warns once for each key; None warns
             each time, as far as the program's filters let it.
         covers: further keys that this warning speaks for, such as the files of a set.
+        rest: said once in place of the second and all later warnings of this category. Where the
+            program's filters show each, or make it an error, each says its own.
 
     Raises:
         IntegrityWarning: the program's filters make it an error. The key is then forgotten, so
             that trying again raises again.
     """
-    key = (category, once)
+    key, first = (category, once), (category, _FIRST)
     if once is not None and not first_time(key):
         return
+    facts = [message] if isinstance(message, str) else message
+    frame = _users_frame()
+    is_later = rest is not None and not first_time(first)
     try:
-        _warn_at(_users_frame(), printable(message), category)
+        if rest is None or not is_later or _is_each_shown(frame, facts[0], category):
+            _warn_at(frame, facts, category)
+        elif first_time((category, _REST)):
+            _warn_at(frame, [rest], category)
     except BaseException:
         _seen.pop(key, None)
+        if not is_later:
+            _seen.pop(first, None)
         raise
     for other in covers:
         first_time((category, other))
+
+
+def _is_each_shown(frame: FrameType, text: str, category: type[Warning]) -> bool:
+    """Whether the program's filters show every such warning, or raise it."""
+    module = str(frame.f_globals.get("__name__", ""))
+    # Python 3.14 has filters for a context as well.
+    filters = getattr(warnings, "_get_filters", lambda: warnings.filters)()
+    for action, message, kind, where, line in filters:
+        if (
+            issubclass(category, kind)
+            and _is_meant(message, text)
+            and _is_meant(where, module)
+            and line in (0, frame.f_lineno)
+        ):
+            return action in _EACH
+    return getattr(warnings, "defaultaction", "default") in _EACH
+
+
+def _is_meant(pattern: Any, text: str) -> bool:
+    """Whether a part of a filter is for ``text``: None for any, a regular expression, a text."""
+    if pattern is None or isinstance(pattern, str):
+        return pattern in (None, text)
+    return bool(pattern.match(text))
 
 
 def trouble(text: str) -> None:
@@ -134,12 +171,13 @@ def _is_between(frame: FrameType) -> bool:
     return isinstance(module, str) and module.partition(".")[0] in _BETWEEN
 
 
-def _warn_at(frame: FrameType, message: str, category: type[Warning]) -> None:
+def _warn_at(frame: FrameType, facts: Sequence[str], category: type[Warning]) -> None:
     # Not warnings.warn with a stack level: it counts frames otherwise than they are stacked where
     # an import is among them.
     variables = frame.f_globals
+    before = f"{frame.f_code.co_filename}:{frame.f_lineno}: {category.__name__}: "
     warnings.warn_explicit(
-        message,
+        texts.laid_out([*map(printable, facts)], after=len(before)),
         category,
         filename=frame.f_code.co_filename,
         lineno=frame.f_lineno,

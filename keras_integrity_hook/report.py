@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
+from keras_integrity_hook.containers.parts import Part
+from keras_integrity_hook.errors import printable
 from keras_integrity_hook.policy import evidence
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region
 from keras_integrity_hook.verification import pinning
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SealInfo:
     """What a seal says. Sizes and offsets are in bytes; ``root`` is hex; times are UTC.
 
@@ -48,8 +50,25 @@ class SealInfo:
     datasets: Mapping[str, str] = field(default_factory=dict)
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
+    def facts(self) -> list[tuple[str, str]]:
+        """Name and value of what is worth a line, for people; not escaped."""
+        named = " ".join(filter(None, (self.model, self.model_version)))
+        return [
+            *([("model", named)] if named else []),
+            ("sealed", self.created),
+            ("content", f"{self.size:,} bytes"),
+            ("root", f"{self.algorithm}:{self.root}"),
+        ]
 
-@dataclass(frozen=True)
+    def __repr__(self) -> str:
+        signed = f"{self.signatures} signature{'' if self.signatures == 1 else 's'}"
+        return short_repr(self, f"{self.algorithm}:{self.root[:12]}…", self.created, signed)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.subject, self.facts())
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """The state of one model, a file or a set of files.
 
@@ -66,6 +85,9 @@ class Report:
         others: files beside those of a set that its seal does not cover and no loader reads.
         signers: names of the trusted keys whose signatures on the seal are good now.
         digest: that of the content as it is, ``"sha256:<hex>"``, where it was asked for.
+        is_intact: whether that is the digest the seal states; None where it was not asked for, or
+            there is no seal.
+        parts: the variables and files of the model, in the order of its content; of ``inspect``.
     """
 
     path: str
@@ -76,10 +98,45 @@ class Report:
     others: tuple[str, ...] = ()
     signers: tuple[str, ...] = ()
     digest: str | None = None
+    is_intact: bool | None = None
+    parts: tuple[Part, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        return asdict(self)
+        return {**asdict(self), "parts": [part._asdict() for part in self.parts]}
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Name and value of what is worth a line, for people; not escaped."""
+        signed = ", ".join(self.signers)
+        told = [
+            ("state", self.state),
+            ("container", self.container),
+            ("assurance", f"{self.assurance} by {signed}" if signed else self.assurance),
+        ]
+        return told if self.seal is None else [*told, *self.seal.facts()]
+
+    def __repr__(self) -> str:
+        return short_repr(self, printable(self.path), *(value for _, value in self.facts()[:3:2]))
+
+    def _repr_html_(self) -> str:
+        return html_table(self.path, self.facts())
+
+
+def short_repr(value: object, *facts: str) -> str:
+    """``<Kind fact, fact>``; all of it is in the attributes."""
+    return f"<{type(value).__name__} {printable(', '.join(facts))}>"
+
+
+def html_table(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """For notebooks: names and values in two columns, escaped."""
+    from html import escape
+
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th>"
+        f"<td style='text-align:left'>{escape(printable(value))}</td></tr>"
+        for name, value in facts
+    )
+    return f"<table><caption><b>{escape(printable(title))}</b></caption>{rows}</table>"
 
 
 def report_on(model: ModelFile) -> Report:

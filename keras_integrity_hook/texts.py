@@ -68,6 +68,7 @@ def laid_out(facts: Sequence[str], *, after: int = 0) -> str:
         return ("\n" + " " * INDENT).join(facts)
     import textwrap
 
+    after = after if after < columns - _NARROWEST // 2 else 0  # it is wrapped somewhere anyway
     wrapped: list[str] = []
     for number, fact in enumerate(facts):
         first = " " * (after if number == 0 else INDENT)

@@ -171,3 +171,94 @@ def test_it_does_not_import_logging_before_there_is_trouble() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "careful" in done.stderr
+
+
+MANY = """
+import os, shutil
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras_integrity_hook
+keras_integrity_hook.activate()
+import keras
+keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save("0.keras")
+keras_integrity_hook.unseal("0.keras")
+for number in range(1, 6):
+    shutil.copy("0.keras", f"{number}.keras")
+refused = 0
+for number in range(6):
+    path = f"{number}.keras"
+    try:
+        keras.saving.load_model(path)
+    except keras_integrity_hook.UnsealedModelWarning as error:
+        refused += path in str(error)
+keras.saving.load_model("3.keras") if not refused else None
+print(refused)
+"""
+
+
+@pytest.mark.parametrize(
+    ("filters", "warned", "named", "refused"),
+    [((), 2, 1, 0), (("-W", "always"), 6, 6, 0), (("-W", "error"), 0, 0, 6)],
+    ids=["default", "always", "error"],
+)
+def test_a_second_model_without_a_seal_is_one_line_for_all_that_follow(
+    tmp_path: Path, filters: tuple[str, ...], warned: int, named: int, refused: int
+) -> None:
+    only = [f"{one}::UserWarning" if one != "-W" else one for one in filters]
+    (tmp_path / "script.py").write_text(MANY)
+    done = subprocess.run(
+        [sys.executable, *only, "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours = [line for line in done.stderr.splitlines() if "UnsealedModelWarning" in line]
+    assert len(ours) == warned, done.stderr
+    assert sum(".keras: the model has no seal" in line for line in ours) == named
+    assert done.stdout.split() == [str(refused)]
+    if not filters:
+        assert "    If you trust where it comes from, seal it with" in done.stderr
+        assert "'keras-integrity seal 0.keras'" in done.stderr
+        assert "more models without a seal are loaded" in ours[1]
+
+
+def test_a_fact_in_a_warning_cannot_forge_another(caught: list[warnings.WarningMessage]) -> None:
+    notices.warn(["a\nb", "c"])
+    assert texts(caught) == ["a\\nb\n    c"]
+
+
+@pytest.mark.parametrize("action", ["default", "ignore", "once", "module", "error", "always"])
+def test_what_comes_later_is_told_each_where_the_filters_show_each(action: Any) -> None:
+    def warn(path: str) -> None:
+        notices.warn(f"unsealed {path}", UnsealedModelWarning, once=path, rest="and more")
+
+    with warnings.catch_warnings(record=True) as messages:
+        warnings.simplefilter(action)
+        for path in "abc":
+            if action == "error":
+                with pytest.raises(UnsealedModelWarning, match=f"unsealed {path}"):
+                    warn(path)
+            else:
+                warn(path)
+    each = ["unsealed a", "unsealed b", "unsealed c"]
+    expected = {"always": each, "error": [], "ignore": []}.get(action, [each[0], "and more"])
+    assert texts(messages) == expected
+
+
+def test_the_logger_has_a_handler_and_prints_nothing_by_itself() -> None:
+    code = "from keras_integrity_hook import notices; notices.logger().error('a refusal')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stderr == b""
+
+
+def test_overwriting_in_place_is_spoken_of_once_for_a_set(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("a", "b", "a"):
+        notices.overwritten(f"set/{name}", "its owner differs", place="set")
+    assert [record.getMessage() for record in caplog.records] == [
+        "save set/a: its owner differs, so it is overwritten in place; "
+        "a crash now would leave it damaged"
+    ]

@@ -178,6 +178,37 @@ def test_a_handler_of_the_program_gets_the_refusal(tmp_path: Path) -> None:
     assert "ERROR:keras_integrity_hook:refused: good.keras" in ran("", tmp_path, "script.py").stderr
 
 
+PRIVATE = f"""
+{SET_UP}
+model.export("exported", verbose=False)
+tensorflow.train.Checkpoint(v=tensorflow.Variable([1.0])).write("checkpoint")
+for load in (
+    lambda: tensorflow.saved_model.load("exported", tags=["nothing"]),
+    lambda: tensorflow.lite.TFLiteConverter.from_saved_model("exported", tags=["nothing"]),
+    lambda: tensorflow.train.load_variable("checkpoint", "nothing"),
+    lambda: tensorflow.train.Checkpoint(v=tensorflow.Variable([1.0, 2.0])).read("checkpoint"),
+):
+    try:
+        load()
+    except Exception as error:
+        print("said:", str(error).replace("\\n", " "))
+"""
+
+
+def test_an_error_of_the_host_names_the_users_path_and_not_the_private_one(
+    tmp_path: Path,
+) -> None:
+    done = ran(PRIVATE, tmp_path)
+    said = [line for line in done.stdout.splitlines() if line.startswith("said:")]
+    assert len(said) == 4, done.stderr[-2000:]
+    assert "/proc/self" not in done.stdout
+    assert "keras-integrity-" not in done.stdout
+    assert [("The SavedModel at exported has one MetaGraph" in line) for line in said[:2]] == [
+        True,
+        True,
+    ]
+
+
 @tracebacks.left_out
 def refuse() -> None:
     try:

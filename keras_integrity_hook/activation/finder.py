@@ -33,6 +33,12 @@ WATCHED: frozenset[str] = frozenset(
         "keras.src.callbacks.backup_and_restore",
         "keras.src.callbacks.orbax_checkpoint",
         "keras.src.utils.file_utils",
+        # of Keras 2 alone
+        "keras.src.saving.legacy.save",
+        "keras.src.saving.legacy.hdf5_format",
+        "keras.src.saving.legacy.saved_model.load",
+        "keras.src.saving.legacy.saved_model.save",
+        "keras.src.utils.data_utils",
         "tf_keras",
         "tf_keras.src.saving.saving_lib",
         "tf_keras.src.saving.saving_api",
@@ -227,6 +233,12 @@ def _as_written(fullname: str, path: "Any") -> "ModuleSpec | None":
 
 
 def _wrap(module: "ModuleType") -> None:
+    from keras_integrity_hook.files import portable
+
+    if portable.missing():
+        if portable.is_opted_out():
+            return
+        portable.require()
     from keras_integrity_hook.hooks import wrap_module
 
     wrap_module(module)

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
+from keras_integrity_hook.activation import access
 from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError, SiteError
 from keras_integrity_hook.files import owned, private_directory, root_owned
 from keras_integrity_hook.limits import LIMITS
@@ -21,6 +22,9 @@ mode = "enforce"
 allow_opt_out = false
 """
 """The smallest policy that a user cannot opt out of."""
+
+PREVIOUS = f"{root_owned.POLICY}.previous"
+"""The policy that was there before this one: the way back."""
 
 
 class State(StrEnum):
@@ -100,19 +104,24 @@ def may_write(text: bytes, *, overwrite: bool) -> bool:
     """
     path = root_owned.POLICY
     if os.geteuid() != 0:
-        raise SiteError("only root can write the machine's policy", path=path)
+        cause = "only root can write the machine's policy"
+        raise SiteError(cause, path=path, remedy=access.remedy())
     if not os.path.lexists(path):
         return True
     if _is_in_force(path, text):
         return False
     if not overwrite:
-        cause = "there is another policy; --replace-policy puts this one in its place"
-        raise SiteError(cause, path=path)
+        remedy = (
+            f"Compare the two. --replace-policy puts the new one in its place and keeps the old "
+            f"one as {PREVIOUS}."
+        )
+        raise SiteError("there is another policy already", path=path, remedy=remedy)
     return True
 
 
 def write(text: bytes) -> None:
-    """Make ``text`` the machine's policy: root's, mode 0644, in one step.
+    """Make ``text`` the machine's policy: root's, mode 0644, in one step; the one that was there
+    before is kept as :data:`PREVIOUS`.
 
     Raises:
         SiteError: it cannot be written.
@@ -126,11 +135,22 @@ def write(text: bytes) -> None:
             os.chmod(root_owned.DIRECTORY, 0o755)  # whatever our umask
         directory = root_owned.open_directory(root_owned.DIRECTORY)
         try:
+            _keep_previous(directory)
             _put(text, directory, os.path.basename(path))
         finally:
             os.close(directory)
     except OSError as error:
-        raise SiteError(f"cannot be written: {error.strerror}", path=path) from None
+        cause = f"cannot be written: {error.strerror}"
+        raise SiteError(cause, path=path, remedy=access.remedy()) from None
+
+
+def _keep_previous(directory: int) -> None:
+    """Give the policy in ``directory`` a second name, so that there is one at every moment."""
+    name, kept = os.path.basename(root_owned.POLICY), os.path.basename(PREVIOUS)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(kept, dir_fd=directory)
+    with contextlib.suppress(FileNotFoundError):
+        os.link(name, kept, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
 
 
 def _put(text: bytes, directory: int, name: str) -> None:
@@ -144,7 +164,8 @@ def _put(text: bytes, directory: int, name: str) -> None:
 
 
 def remove() -> bool:
-    """Remove the policy, and its directory if nothing else is in it; False where there is none.
+    """Remove the policy and the one before it, and their directory if nothing else is in it; False
+    where there is none.
 
     Raises:
         SiteError: this user may not.
@@ -154,7 +175,10 @@ def remove() -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise SiteError(f"cannot be removed: {error.strerror}", path=root_owned.POLICY) from None
+        cause = f"cannot be removed: {error.strerror}"
+        raise SiteError(cause, path=root_owned.POLICY, remedy=access.remedy()) from None
+    with contextlib.suppress(OSError):
+        os.unlink(PREVIOUS)
     with contextlib.suppress(OSError):  # the trusted keys lie there, too
         os.rmdir(root_owned.DIRECTORY)
     return True

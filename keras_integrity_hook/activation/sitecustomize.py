@@ -15,7 +15,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from keras_integrity_hook.activation import block
+from keras_integrity_hook.activation import access, block
 from keras_integrity_hook.errors import SiteError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.limits import LIMITS
@@ -32,6 +32,14 @@ folders = [f for f in site.getsitepackages() if f in sys.path and os.path.isdir(
 origin = spec.origin if spec and spec.has_location else None
 print({_MARK!r} + json.dumps([origin, folders]), flush=True)
 """
+
+
+_ASK = f"Find out why this fails: {sys.executable} -I -c pass"
+_CORRECT = "Correct the file by hand, and run the command again; it was not changed."
+_INSTEAD = (
+    "Where the package is installed with pip its own start-up file arms the hook, and the block is "
+    "not needed: --policy-only sets up the machine's policy alone."
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,15 @@ class Customization:
     @property
     def is_current(self) -> bool:
         return self.block == block.State.CURRENT
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others than this environment load the file: it is not in it, as Debian's, which
+        every virtual environment of Debian's Python loads, or it is a link out of it."""
+        if self.target is None:
+            return False
+        is_link = self.path != self.target and os.path.islink(str(self.path))
+        return is_link or not _is_below(self.target, os.path.realpath(sys.prefix))
 
 
 def find(*, isolated: bool = True) -> Customization:
@@ -104,7 +121,8 @@ def plan(*, force: bool = False) -> Plan:
     """How the block gets into the file; nothing is changed yet.
 
     Args:
-        force: change the file behind a symbolic link, too; the link stays. Debian's is one.
+        force: change a file that others than this environment load, too: Debian's is one. A link to
+            it stays.
 
     Raises:
         SiteError: it cannot be changed.
@@ -114,7 +132,8 @@ def plan(*, force: bool = False) -> Plan:
     try:
         after = block.NEW_FILE if before is None else block.insert(before)
     except ValueError as error:
-        raise SiteError(f"the block does not go into the file: {error}", path=path) from None
+        cause = f"the block does not go into the file: {error}"
+        raise SiteError(cause, path=path, remedy=_CORRECT) from None
     return Plan(path, None if after == before else after)
 
 
@@ -138,7 +157,7 @@ def uninstall(*, force: bool = False) -> tuple[str | None, bool]:
         else:
             _write(path, block.remove(text))
     except ValueError as error:
-        raise SiteError(f"the file is left alone: {error}", path=path) from None
+        raise SiteError(f"the file is left alone: {error}", path=path, remedy=_CORRECT) from None
     return path, True
 
 
@@ -156,32 +175,55 @@ def _ask(*, isolated: bool) -> tuple[str | None, list[str]]:
             timeout=_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SiteError(f"{sys.executable} cannot be asked: {error}") from None
+        cause = f"{sys.executable} cannot be asked: {error}"
+        raise SiteError(cause, remedy=_ASK) from None
     for line in child.stdout.decode(errors="replace").splitlines():
         if line.startswith(_MARK):
             origin, folders = json.loads(line.removeprefix(_MARK))
             return origin, folders
-    raise SiteError(f"{sys.executable} did not tell which sitecustomize it loads")
+    raise SiteError(f"{sys.executable} did not tell which sitecustomize it loads", remedy=_ASK)
 
 
 def _target(found: Customization, *, force: bool) -> str:
     """The file to change.
 
     Raises:
-        SiteError: there is none, it is no Python source, or a link and not forced.
+        SiteError: there is none, it is no Python source, or others load it too and it is not
+            forced.
     """
     if found.path is None or found.target is None:
-        raise SiteError(f"{sys.executable} has no site directory")
+        raise SiteError(f"{sys.executable} has no site directory", remedy=_INSTEAD)
     if not found.path.endswith(".py"):
-        raise SiteError("the sitecustomize in use is not a Python source file", path=found.path)
-    if found.target != found.path and os.path.islink(found.path) and not force:
-        raise SiteError(
-            f"a symbolic link to {found.target}, which others may use too; --force changes that",
-            path=found.path,
-        )
+        cause = "the sitecustomize in use is not a Python source file"
+        raise SiteError(cause, path=found.path, remedy=_INSTEAD)
+    if found.is_shared and not force:
+        raise _shared(found)
     if not os.access(os.path.dirname(found.target), os.W_OK):
-        raise SiteError("the directory of the file cannot be written", path=found.target)
+        cause = "the directory of the file cannot be written"
+        raise SiteError(cause, path=found.target, remedy=access.remedy())
     return found.target
+
+
+def _shared(found: Customization) -> SiteError:
+    link = f"is a link to {found.target}, which " if found.path != found.target else "is what "
+    in_environment = sys.prefix != sys.base_prefix and _is_below(str(found.path), sys.prefix)
+    reach = (
+        "others than this environment may load, too"
+        if in_environment
+        else f"every program of {_base()} loads, and every virtual environment made from it"
+    )
+    cause = link + reach
+    remedy = f"--force changes it for all of them; 'site uninstall --force' undoes that. {_INSTEAD}"
+    return SiteError(cause, path=found.path, remedy=remedy)
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return os.path.commonpath([directory, path]) == directory
+
+
+def _base() -> str:
+    """The Python that environments are made from."""
+    return getattr(sys, "_base_executable", None) or sys.executable
 
 
 def _read(path: str) -> bytes:
@@ -189,9 +231,10 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             text = file.read(LIMITS.startup_file + 1)
     except OSError as error:
-        raise SiteError(f"cannot be read: {error.strerror}", path=path) from None
+        cause = f"cannot be read: {error.strerror}"
+        raise SiteError(cause, path=path, remedy=access.remedy()) from None
     if len(text) > LIMITS.startup_file:
-        raise SiteError("too large for a sitecustomize.py", path=path)
+        raise SiteError("too large for a sitecustomize.py", path=path, remedy=_INSTEAD)
     return text
 
 
@@ -203,7 +246,8 @@ def _write(path: str, text: bytes) -> None:
                 os.fchmod(file.fileno(), 0o644)  # a new one is for everybody, whatever our umask
             private.put_in_place()
     except OSError as error:
-        raise SiteError(f"cannot be written: {error.strerror}", path=path) from None
+        cause = f"cannot be written: {error.strerror}"
+        raise SiteError(cause, path=path, remedy=access.remedy()) from None
 
 
 def _remove(path: str) -> None:
@@ -212,6 +256,7 @@ def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except OSError as error:
-        raise SiteError(f"cannot be removed: {error.strerror}", path=path) from None
+        cause = f"cannot be removed: {error.strerror}"
+        raise SiteError(cause, path=path, remedy=access.remedy()) from None
     with contextlib.suppress(OSError, NotImplementedError):
         os.unlink(cache_from_source(path))

@@ -14,19 +14,21 @@ from dataclasses import dataclass
 from keras_integrity_hook import audit, hooks, settings
 from keras_integrity_hook.activation import finder
 from keras_integrity_hook.errors import IntegrityError, NotActiveError
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.hooks.table import TargetState
+from keras_integrity_hook.report import html_table, short_repr
 
 _late = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Status:
     """What is known about the protection of this process.
 
     Attributes:
         armed: the import finder is in place, so a Keras imported from now on is guarded.
-        mode: ``"enforce"``, ``"warn"``, ``"off"``, or ``"invalid"`` where a setting or a policy
-            file cannot be relied on.
+        mode: ``"enforce"``, ``"warn"``, ``"off"``, ``"invalid"`` where a setting or a policy
+            file cannot be relied on, or ``"unsupported"`` where this system cannot be guarded.
         keras_loaded: Keras has been imported.
         keras_version: its version, once it has been imported.
         late: Keras had been imported before the hook was activated; references to its functions
@@ -46,12 +48,34 @@ class Status:
         """Whether models are checked here: now, or as soon as Keras is imported."""
         return self.why_not_active() is None
 
+    def facts(self) -> list[tuple[str, str]]:
+        """Name and value of what is worth a line, for people."""
+        why = self.why_not_active()
+        count = sum(target.state == "wrapped" for target in self.targets)
+        return [
+            ("models are checked", "yes" if why is None else f"no: {why}"),
+            ("mode", self.mode),
+            ("Keras", self.keras_version or "not imported yet"),
+            ("guarded functions", str(count)),
+        ]
+
+    def __repr__(self) -> str:
+        why = self.why_not_active()
+        state = "active" if why is None else f"not active: {why}"
+        return short_repr(self, state, f"mode {self.mode}")
+
+    def _repr_html_(self) -> str:
+        return html_table("keras-integrity-hook", self.facts())
+
     def why_not_active(self) -> str | None:
         """The reason why models are not checked, a clause without a final stop, or None."""
-        if self.mode == "off":
-            return "the mode is 'off'"
-        if self.mode == "invalid":
-            return "a setting or a policy file cannot be relied on"
+        by_mode = {
+            "off": "the mode is 'off'",
+            "invalid": "a setting or a policy file cannot be relied on",
+            "unsupported": f"this system lacks {'; '.join(portable.missing())}",
+        }
+        if self.mode in by_mode:
+            return by_mode[self.mode]
         if not self.armed:
             return "the import finder is not armed in this process"
         unwrapped = [target.name for target in self.targets if target.state == "unwrapped"]
@@ -70,8 +94,12 @@ def activate() -> None:
         ConfigurationError: a setting is misspelt (checked once Keras is imported).
         UnsupportedKerasError: the imported Keras lacks a function that has to be guarded.
         AuditError: the process is guarded from now on, and the policy wants that recorded.
+        UnsupportedPlatformError: this system cannot be guarded, and the mode is not ``off``.
     """
     global _late  # noqa: PLW0603
+    if portable.is_opted_out() and portable.missing():
+        return
+    portable.require()
     finder.arm()
     loaded = _loaded()
     if not loaded:
@@ -126,6 +154,8 @@ def status() -> Status:
 
 
 def _mode() -> str:
+    if portable.missing():
+        return "off" if portable.is_opted_out() else "unsupported"
     try:
         return settings.mode().value
     except IntegrityError:

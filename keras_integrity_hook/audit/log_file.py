@@ -5,17 +5,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
 from collections.abc import Mapping
 
 from keras_integrity_hook.audit.event import line
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.limits import LIMITS
 
 # O_NONBLOCK: opening a FIFO that nobody reads would wait, and so would writing to a full one.
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_FLAGS = (
+    os.O_WRONLY
+    | os.O_APPEND
+    | os.O_CREAT
+    | portable.O_NOFOLLOW
+    | portable.O_NONBLOCK
+    | portable.O_NOCTTY
+)
 _LOCK_TRIES = 200  # a millisecond apart
 _TRIES = 5
 
@@ -109,7 +116,7 @@ def _append(fd: int, path: str, data: bytes, limit: int, kept: int) -> bool:
 def _lock(fd: int) -> bool:
     for _ in range(_LOCK_TRIES):
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            portable.lock(fd)
             return True
         except BlockingIOError:
             time.sleep(0.001)

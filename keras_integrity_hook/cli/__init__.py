@@ -16,12 +16,14 @@ from typing import Any
 import click
 
 from keras_integrity_hook._version import __version__
+from keras_integrity_hook.cli.group import Group
 
 _COMMANDS = {
-    "verify": "files",
+    "verify": "verifying",
     "seal": "files",
     "unseal": "files",
-    "inspect": "files",
+    "inspect": "inspection",
+    "diff": "diff",
     "sign": "signing",
     "keygen": "signing",
     "trust": "trust",
@@ -33,11 +35,20 @@ _COMMANDS = {
     "site": "site",
     "demo": "demo",
     "bundle": "bundle",
+    "help": "manual",
 }
+_INTERRUPTED = 130  # what shells report of a program that SIGINT ended
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """A group that finds its commands by name in sibling modules."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # not 1, which says that something was refused
+            click.echo("\nInterrupted; what is not listed above was not looked at.", err=True)
+            sys.exit(_INTERRUPTED)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -63,10 +74,21 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keras-integrity")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Seal Keras model files and find out whether they were changed since.
 
     \b
     Exit status: 0 all is well; 1 something was refused;
-                 2 the command line or a setting is wrong.
+                 2 the command line or a setting is wrong;
+                 130 interrupted.
     """
+    if os.environ.get("NO_COLOR"):  # https://no-color.org; click does not ask for it
+        ctx.color = False
+    from keras_integrity_hook.errors import UnsupportedPlatformError
+    from keras_integrity_hook.files import portable
+
+    try:
+        portable.require()
+    except UnsupportedPlatformError as error:
+        raise click.ClickException(str(error)) from None

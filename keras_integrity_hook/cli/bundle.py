@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, SigningError
 from keras_integrity_hook.files import owned
@@ -23,7 +24,7 @@ _path = click.argument("path", type=click.Path())
 _key_or_roots = "Give a public key or root certificates, not both."
 
 
-@click.group()
+@click.group(cls=Group)
 def bundle() -> None:
     """Sign and verify with detached signatures (OpenSSF Model Signing).
 

@@ -231,15 +231,8 @@ def _missing() -> list[str]:
 
 
 def _print_step(number: int, step: Step) -> None:
-    import shutil
-    import textwrap
-
-    width = min(shutil.get_terminal_size().columns, 100)
-
     def lines(text: str, **style: Any) -> None:
-        for line in textwrap.wrap(
-            printable(text), width - 3, break_long_words=False, break_on_hyphens=False
-        ) or [""]:
+        for line in output.wrapped(printable(text), sys.stdout, margin=3):
             click.secho(f"   {line}", **style)
 
     click.secho(f"\n{number}. {step.title}", bold=True)

@@ -87,7 +87,7 @@ def _diagnose_keras(facts: dict[str, Any]) -> Iterator[Finding]:
 
 def _about_import(facts: dict[str, Any]) -> Finding:
     """Why Keras could not be imported: something is missing, or something is wrong."""
-    absent = facts["absent"]
+    absent = (facts["absent"] or "").partition(".")[0]
     if absent == "keras":
         return note("Keras is not installed here; there is nothing to protect yet.")
     if absent in _BACKENDS:

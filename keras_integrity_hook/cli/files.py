@@ -1,39 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``verify``, ``seal``, ``unseal`` and ``inspect``: commands over files and trees of files."""
+"""``seal`` and ``unseal``, and what all commands over files and trees of files do."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.cli import output
-from keras_integrity_hook.cli.output import Result, json_option
+from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_option
+from keras_integrity_hook.cli.summary import Outcome, finish
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     IntegrityError,
-    OverrideWarning,
     UnreadableFileError,
     UnsealedModelError,
 )
 from keras_integrity_hook.files import confinement
 from keras_integrity_hook.fleet import passed_over
 from keras_integrity_hook.fleet.discovery import Found, Role, model_files
-from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.sealing.tree import ALGORITHMS
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.report import Report, SealInfo
+    from keras_integrity_hook.report import Report
 else:  # for those who look annotations up at run time
-    Report = SealInfo = object
+    Report = object
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
-_VALUE_SHOWN = 200  # characters
-_REGIONS_SHOWN = 12
 _ALTERING = ("seal", "unseal", "reseal", "sign")
 
 # Existence is not checked here: a missing file is one refused path among others, and the rest
@@ -41,35 +38,6 @@ _ALTERING = ("seal", "unseal", "reseal", "sign")
 paths_argument = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path()
 )
-
-
-@click.command()
-@paths_argument
-@click.option(
-    "--override",
-    "root",
-    metavar="DIGEST",
-    help="Let the content of this digest pass, whatever is wrong with it; needs --reason.",
-)
-@click.option("--reason", metavar="TEXT", help="Why it is to pass; it is recorded.")
-@json_option
-def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json: bool) -> None:
-    """Check files, or all models in directories, against their seals.
-
-    Whatever a model of several files does not cover is looked at by itself.
-    """
-    if (root is None) is not (reason is None):
-        raise click.UsageError("--override and --reason belong together")
-
-    def check(path: str) -> Result:
-        with _overriding(root, reason):
-            report = api.verify(path)
-        if report.state == "overridden":
-            return Result(path, report.state, report, note=f"By override: {reason}")
-        signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
-        return Result(path, report.state, report, note=signed or _hint(report))
-
-    run("verify", paths, check, as_json=as_json)
 
 
 @click.command()
@@ -87,9 +55,15 @@ def verify(paths: tuple[str, ...], root: str | None, reason: str | None, as_json
 @click.option(
     "--sidecar", is_flag=True, help="Leave files as they are; each seal goes into FILE.seal."
 )
+@quiet_option
 @json_option
-def seal(
-    paths: tuple[str, ...], dry_run: bool, algorithm: str | None, sidecar: bool, as_json: bool
+def seal(  # noqa: PLR0913, PLR0917 - one argument for each option
+    paths: tuple[str, ...],
+    dry_run: bool,
+    algorithm: str | None,
+    sidecar: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Seal files, or all models in directories, as they are now.
 
@@ -112,13 +86,14 @@ def seal(
         except AlreadySealedError:
             return Result(path, "already-sealed", api.inspect(path))
 
-    run("seal", paths, put, as_json=as_json, tell_all=dry_run)
+    run("seal", paths, put, as_json=as_json, tell_all=dry_run, listing=Listing.of(quiet=quiet))
 
 
 @click.command()
 @paths_argument
+@quiet_option
 @json_option
-def unseal(paths: tuple[str, ...], as_json: bool) -> None:
+def unseal(paths: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Remove seals from files, or all models in directories.
 
     Each file becomes again, byte for byte, what Keras wrote. Files without a seal are left
@@ -131,24 +106,7 @@ def unseal(paths: tuple[str, ...], as_json: bool) -> None:
         except UnsealedModelError:
             return Result(path, "unsealed", note="There was no seal.")
 
-    run("unseal", paths, remove, as_json=as_json)
-
-
-@click.command()
-@paths_argument
-@click.option("--digest", is_flag=True, help="Compute the digest of the content as it is, too.")
-@json_option
-def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
-    """Show what seals say, without checking the content.
-
-    Whether the content matches is for verify to tell.
-    """
-
-    def read(path: str) -> Result:
-        report = api.inspect(path, digest=digest)
-        return Result(path, report.state, report, note=_hint(report))
-
-    run("inspect", paths, read, as_json=as_json, show=_show_seal)
+    run("unseal", paths, remove, as_json=as_json, listing=Listing.of(quiet=quiet))
 
 
 def run(  # noqa: PLR0913 - what differs between the commands
@@ -159,6 +117,8 @@ def run(  # noqa: PLR0913 - what differs between the commands
     as_json: bool,
     show: Callable[[Result], None] = output.show,
     tell_all: bool = False,
+    listing: Listing = Listing.ALL,
+    then: Callable[[Outcome], None] = lambda outcome: None,
 ) -> NoReturn:
     """Do ``act`` to every model that is found, whatever happens to the others, and exit.
 
@@ -167,7 +127,10 @@ def run(  # noqa: PLR0913 - what differs between the commands
 
     Args:
         tell_all: show each thing that was passed over, with the reason, instead of their number.
+        listing: which results are shown.
+        then: called with the outcome before the command ends.
     """
+    begun = time.monotonic()
     alters = command in _ALTERING
     try:
         settings.at()
@@ -176,8 +139,11 @@ def run(  # noqa: PLR0913 - what differs between the commands
     found_there = model_files(paths, to_change=alters)
     models = [(found, _reason_to_skip(found, alters=alters)) for found in found_there]
     work = [found.path for found, reason in models if found.error is None and not reason]
+    sizes = output.read_sizes(command, work)
     results = []
-    with output.progress(work, command, quiet=as_json) as done:
+    said = {_NO_SEAL} if len(models) > 1 else set()  # the summary says it of several
+    silent = as_json or listing is Listing.NOTHING
+    with output.progress(command, work, sizes, quiet=silent) as done:
         for found, reason in models:
             if found.error is not None:
                 result = Result.refused(found.path, found.error)
@@ -188,19 +154,27 @@ def run(  # noqa: PLR0913 - what differs between the commands
                     result = _attempt(found.path, act)
                 done(found.path)
             results.append(result)
-            if not as_json and (tell_all or found.kind is None):
-                show(result)
-    if not as_json:
-        _count_passed_over([found.kind for found, _ in models if found.kind is not None])
-    output.finish(command, results, as_json=as_json)
+            if not as_json and listing.shows(result) and (tell_all or found.kind is None):
+                show(replace(result, said=said))
+    if not silent:
+        _count_passed_over(models, hint=not tell_all)
+    if not as_json:  # what is no model is counted by itself
+        pairs = zip(results, models, strict=True)
+        results = [result for result, (found, _) in pairs if found.kind is None]
+    size = None if sizes is None else sum(sizes[path] for path in work)
+    outcome = Outcome(command, paths, tuple(results), size, time.monotonic() - begun)
+    then(outcome)
+    finish(outcome, as_json=as_json, listing=listing)
 
 
-def _count_passed_over(kinds: list[passed_over.Kind]) -> None:
-    if kinds:
-        output.state("passed over", passed_over.summary(kinds))
-        output.detail(
-            "'seal --dry-run' says what and why. A path that is named itself is never passed over."
-        )
+def _count_passed_over(models: list[tuple[Found, str]], *, hint: bool) -> None:
+    kinds = [found.kind for found, _ in models if found.kind is not None]
+    if not kinds:
+        return
+    output.state("passed over", f"{len(kinds):,} of other programs")
+    output.detail(f"{passed_over.summary(kinds)}.")
+    if hint:
+        output.detail("'seal --dry-run' says why. What is named itself is never passed over.")
 
 
 def _reason_to_skip(found: Found, *, alters: bool) -> str:
@@ -216,7 +190,8 @@ def _reason_to_skip(found: Found, *, alters: bool) -> str:
     return ""
 
 
-def _hint(report: Report) -> str:
+def hint(report: Report) -> str:
+    """What to do about a model without a seal; empty for one that has one."""
     return "" if report.seal else _NO_SEAL
 
 
@@ -227,85 +202,3 @@ def _attempt(path: str, act: Callable[[str], Result]) -> Result:
         return Result.refused(path, error)
     except OSError as error:  # a disk that fails half-way must not hide the other files
         return Result.refused(path, UnreadableFileError(error.strerror or str(error), path=path))
-
-
-def _spelt(value: Any) -> str:
-    """A JSON value of a field that this version does not know, on one line."""
-    import json
-
-    text = json.dumps(value)
-    return text if len(text) <= _VALUE_SHOWN else f"{text[:_VALUE_SHOWN]} ... (--json shows all)"
-
-
-def _show_seal(result: Result) -> None:
-    output.show(result)
-    if result.report is None:
-        return
-    if result.report.digest:
-        output.facts([("content is", result.report.digest)])
-    if result.report.seal is None:
-        return
-    seal = result.report.seal
-    versions, facts = _provenance(seal)
-    output.facts(
-        [
-            ("container", seal.container),
-            *([("files", len(seal.files))] if seal.files else []),
-            *([("not covered", ", ".join(result.report.others))] if result.report.others else []),
-            ("sealed as", seal.subject),
-            *([("model", _named(seal))] if seal.model or seal.model_version else []),
-            ("created", seal.created),
-            *([("expires", seal.expires)] if seal.expires else []),
-            ("assurance", result.report.assurance),
-            ("signatures", seal.signatures or "none"),
-            *(
-                [("trusted", ", ".join(result.report.signers) or "none of them")]
-                if seal.signatures
-                else []
-            ),
-            ("content", f"{seal.size:,} bytes, digested in chunks of {seal.chunk_size:,}"),
-            ("root", f"{seal.algorithm}:{seal.root}"),
-            ("seal block", f"{seal.block_size:,} bytes {_where(seal)}"),
-            ("written by", versions or "unknown"),
-            *facts,
-            *((f"data {name}", digest) for name, digest in seal.datasets.items()),
-            *((f"field {escaped(name)}", _spelt(value)) for name, value in seal.extensions.items()),
-            ("parts", f"{len(seal.regions)} named byte ranges"),
-        ]
-    )
-    for region in seal.regions[:_REGIONS_SHOWN]:
-        output.detail(f"  {region.name}  {region.size:,} bytes at {region.offset:,}")
-    if len(seal.regions) > _REGIONS_SHOWN:
-        output.detail(f"  and {len(seal.regions) - _REGIONS_SHOWN} more (--json lists all)")
-
-
-def _where(seal: SealInfo) -> str:
-    if seal.store == "embedded":
-        return f"at offset {seal.block_offset:,}"
-    return "in a file beside it" if seal.store == "sidecar" else "in a file of its own"
-
-
-def _named(seal: SealInfo) -> str:
-    return " ".join(filter(None, (seal.model or "(no name)", seal.model_version)))
-
-
-def _provenance(seal: SealInfo) -> tuple[str, list[tuple[str, str]]]:
-    """The versions of what wrote the seal, in words, and the rest that it says."""
-    from keras_integrity_hook.saving.provenance import VERSIONS
-
-    said = seal.provenance.items()
-    versions = ", ".join(f"{key} {text}" for key, text in said if key in VERSIONS)
-    return versions, [(key, text) for key, text in said if key not in VERSIONS]
-
-
-@contextmanager
-def _overriding(root: str | None, reason: str | None) -> Iterator[None]:
-    """Let the content ``root`` pass; what is otherwise warned of is said in the result."""
-    if root is None or reason is None:
-        yield
-        return
-    from keras_integrity_hook.loading.override import override
-
-    with override(root=root, reason=reason), warnings.catch_warnings():
-        warnings.simplefilter("ignore", OverrideWarning)
-        yield

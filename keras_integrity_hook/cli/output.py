@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -52,12 +53,33 @@ _READERS = {
 _NOTABLE = ("unsealed", "overridden")  # neither refused nor as it should be
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
-_COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 24, 100
+_COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 20, 100
 _bar: Bar | None = None
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
 )
+
+
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="Print nothing; the exit status tells."
+)
+
+
+class Listing(Enum):
+    """Which results are printed for people."""
+
+    ALL = auto()
+    REFUSED = auto()
+    NOTHING = auto()
+
+    @classmethod
+    def of(cls, *, quiet: bool, only_refused: bool = False) -> Listing:
+        """What the options of the same names ask for."""
+        return cls.NOTHING if quiet else cls.REFUSED if only_refused else cls.ALL
+
+    def shows(self, result: Result) -> bool:
+        return self is Listing.ALL or (self is Listing.REFUSED and not result.ok)
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,9 @@ class Result:
         state: one word for people and machines: ``sealed``, ``unsealed``, ``damaged``, ...
         report: the API's report, where there is one.
         error: why the path was refused, or None.
-        note: a sentence for people, when the state alone does not say what to do.
+        note: a sentence for people about this path, when the state alone does not say enough.
+        advice: what to do about all paths that are in this state.
+        said: what was said of earlier paths, and is not said again; shared by all results.
     """
 
     path: str
@@ -77,6 +101,8 @@ class Result:
     report: Report | None = None
     error: IntegrityError | None = None
     note: str = ""
+    advice: str = ""
+    said: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -105,14 +131,26 @@ def show(result: Result) -> None:
     """Print one result: state and path, then what is wrong and what to do about it."""
     state(result.state, result.path, good=result.ok)
     if result.error is not None:
-        detail(_cause(result.error, result.path))
+        _say_once(result, _cause(result.error, result.path))
         # The cause names the first few damaged parts itself.
         parts = getattr(result.error, "parts", ())
         for part in _summary([part for part in parts if part not in result.error.cause]):
             detail(f"  also {part}")
-        detail(result.error.remedy())
-    elif result.note:
+        for fact in result.error.facts()[1:]:  # what the seal says of itself, and what to do
+            _say_once(result, fact)
+        return
+    if result.note:
         detail(result.note)
+    if result.advice:
+        _say_once(result, result.advice)
+
+
+def _say_once(result: Result, text: str) -> None:
+    """Print what is the same for many paths under the first of them only."""
+    kind = text.replace(shlex.quote(result.path), "PATH").replace(result.path, "PATH")
+    if kind not in result.said:
+        result.said.add(kind)
+        detail(text)
 
 
 def state(word: str, what: str, *, good: bool = True) -> None:
@@ -128,18 +166,29 @@ def detail(text: str, *, indent: int = 0) -> None:
     Args:
         indent: further columns by which the second line and those after it are indented.
     """
-    for line in _lines(printable(text), indent):
-        _say(f"{_INDENT}{line}")
+    for broken in wrapped(printable(text), sys.stdout, margin=len(_INDENT), indent=indent):
+        _say(f"{_INDENT}{broken}")
 
 
-def _lines(text: str, indent: int) -> list[str]:
+def line(text: str, *, indent: int = 4) -> None:
+    """Print one line from the left edge, escaped, and broken as :func:`detail` does."""
+    for broken in wrapped(printable(text), sys.stdout, indent=indent):
+        _say(broken)
+
+
+def wrapped(text: str, stream: IO[str] | None, *, margin: int = 0, indent: int = 0) -> list[str]:
     """``text``, broken between words for a terminal; one line for everything else, which is going
-    to be searched and cut by programs."""
-    if not is_terminal(sys.stdout):
+    to be searched and cut by programs.
+
+    Args:
+        margin: columns that the caller puts before each line.
+        indent: further columns before the second line and those after it.
+    """
+    if not is_terminal(stream):
         return [text]
     import textwrap
 
-    columns = min(shutil.get_terminal_size().columns, _COLUMNS_AT_MOST) - len(_INDENT)
+    columns = min(shutil.get_terminal_size().columns - 1, _COLUMNS_AT_MOST) - margin
     begun = text[: len(text) - len(text.lstrip())]  # what is indented already stays so
     return textwrap.wrap(
         text.lstrip(),
@@ -151,10 +200,15 @@ def _lines(text: str, indent: int) -> list[str]:
     ) or [""]
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 model``, ``2 models``; for nouns that take an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def marked(word: str, text: str, *, colour: str) -> None:
     """Print ``text``, escaped and wrapped as by :func:`detail`, behind a word that says what it
     is."""
-    first, *rest = _lines(printable(text), 0)
+    first, *rest = wrapped(printable(text), sys.stdout, margin=len(_INDENT))
     _say(f"{click.style(f'{word:<15}', fg=colour)} {first}")
     for line in rest:
         _say(f"{_INDENT}{line}")
@@ -180,23 +234,6 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
         detail(f"{name:<{width}}  {value}", indent=width + 2)
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 rule``, ``2 rules``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def finish(command: str, results: Sequence[Result], *, as_json: bool) -> NoReturn:
-    """End the command: the JSON document or a line of totals, and the exit status."""
-    refused = any(not result.ok for result in results)
-    mistaken = any(isinstance(result.error, ConfigurationError) for result in results)
-    if as_json:
-        emit(command, ok=not refused, results=[result.to_dict() for result in results])
-    elif len(results) > 1:
-        counts = Counter(result.state for result in results)
-        click.echo(f"{len(results)} files: " + ", ".join(f"{n} {s}" for s, n in counts.items()))
-    sys.exit(USAGE if mistaken else REFUSED if refused else OK)
-
-
 def emit(command: str, *, ok: bool, **fields: Any) -> None:
     """Print the JSON document of a command; docs/json-output.md describes it."""
     document = {"schema": SCHEMA, "command": command, "ok": ok, **fields}
@@ -215,33 +252,43 @@ def failed(
     if as_json:
         emit(command, ok=False, error=error.to_dict())
     else:
-        click.echo(f"Error: {error}", err=True)
+        mark = "Error: "
+        for fact in error.facts():
+            lines = wrapped(fact, sys.stderr, margin=len(mark))
+            click.echo(mark + f"\n{' ' * len(mark)}".join(lines), err=True)
+            mark = " " * len(mark)
     by_kind = USAGE if isinstance(error, ConfigurationError) else REFUSED
     sys.exit(by_kind if status is None else status)
 
 
+def read_sizes(command: str, paths: Sequence[str]) -> dict[str, int] | None:
+    """How many bytes ``command`` is going to read for each path; None where it reads no content."""
+    return {path: _size(path) for path in paths} if command in _READERS else None
+
+
 @contextmanager
-def progress(paths: Sequence[str], command: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+def progress(
+    command: str, paths: Sequence[str], sizes: Mapping[str, int] | None, *, quiet: bool
+) -> Iterator[Callable[[str], None]]:
     """A bar on standard error while long work is done on a terminal; else nothing.
 
-    Meanwhile :func:`show` and its kin print above the bar.
+    Meanwhile :func:`show` and its kin print above the bar. There is none where standard output is
+    piped: whoever does that does not watch, and its lines would get into a common log.
 
     Args:
         paths: what will be worked on; one that is named twice counts twice.
+        sizes: bytes of each of them, None where none are read.
 
     Yields:
         A function to call with each path when it is done.
     """
     global _bar  # noqa: PLW0603 - a process has one terminal
-    doing = _READERS.get(command)
-    sizes: dict[str, int] = {}
-    if not quiet and doing is not None and can_be_shown(sys.stderr):
-        sizes = {path: _size(path) for path in paths}
-    total = sum(sizes.get(path, 0) for path in paths)
-    if doing is None or total < _LONG_WORK:
+    is_watched = can_be_shown(sys.stderr) and is_terminal(sys.stdout)
+    total = sum(sizes[path] for path in paths) if sizes else 0
+    if quiet or not is_watched or sizes is None or total < _LONG_WORK:
         yield lambda path: None
         return
-    with Bar(sys.stderr, doing, total).shown() as bar:
+    with Bar(sys.stderr, _READERS[command], total).shown() as bar:
         _bar = bar
         try:
             yield lambda path: bar.advance(sizes[path])
@@ -261,8 +308,7 @@ def _cause(error: IntegrityError, path: str) -> str:
 
 
 def _say(line: str) -> None:
-    if _bar is None or not is_terminal(sys.stdout):
-        # Piped output must arrive where it was sent.
+    if _bar is None:
         click.echo(line)
         return
     with _bar.set_aside():

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from keras_integrity_hook.cli import output, trials
+from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError, printable
 from keras_integrity_hook.files import owned
@@ -22,7 +23,7 @@ from keras_integrity_hook.settings.toml_file import Layer, PolicyFile
 _LAYERS = [layer.value for layer in Layer]
 
 
-@click.group()
+@click.group(cls=Group)
 def policy() -> None:
     """Show the settings in force, or check a policy file."""
 
@@ -117,10 +118,27 @@ def _described(settings: Settings, name: str) -> dict[str, Any]:
 def _print_settings(settings: Settings) -> None:
     rows = [(name, _spoken(getattr(settings, name)), settings.origins[name]) for name in KEYS]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, value, origin in rows:
-        lock = "  LOCKED" if name in settings.locked else ""
-        line = f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}{lock}"
+    locks = ["  LOCKED" if name in settings.locked else "" for name in KEYS]
+    lines = [
+        (f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}{lock}", origin, lock)
+        for (name, value, origin), lock in zip(rows, locks, strict=True)
+    ]
+    if output.is_terminal(sys.stdout) and max(len(line) for line, _, _ in lines) > _columns():
+        output.facts(
+            [
+                (name, f"{value}  ({origin}){lock}")
+                for (name, value, origin), lock in zip(rows, locks, strict=True)
+            ]
+        )
+        return
+    for line, origin, lock in lines:
         click.secho(printable(line), dim=origin == "default" and not lock)
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _spoken(value: object) -> str:

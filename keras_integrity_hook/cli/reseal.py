@@ -7,14 +7,15 @@ import click
 
 from keras_integrity_hook import api
 from keras_integrity_hook.cli import files
-from keras_integrity_hook.cli.output import Result, json_option
+from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_option
 
 
 @click.command()
 @files.paths_argument
 @click.option("--reason", required=True, metavar="TEXT", help="Why it was changed; it is recorded.")
+@quiet_option
 @json_option
-def reseal(paths: tuple[str, ...], reason: str, as_json: bool) -> None:
+def reseal(paths: tuple[str, ...], reason: str, quiet: bool, as_json: bool) -> None:
     """Give files that were changed on purpose a new seal.
 
     Look at what was changed first: the new seal vouches for all of it. The seals are replaced
@@ -24,4 +25,4 @@ def reseal(paths: tuple[str, ...], reason: str, as_json: bool) -> None:
     def renew(path: str) -> Result:
         return Result(path, "resealed", api.reseal(path, reason=reason))
 
-    files.run("reseal", paths, renew, as_json=as_json)
+    files.run("reseal", paths, renew, as_json=as_json, listing=Listing.of(quiet=quiet))

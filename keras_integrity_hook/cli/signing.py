@@ -9,7 +9,7 @@ import click
 
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.cli import files, output
-from keras_integrity_hook.cli.output import Result, json_option
+from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_option
 from keras_integrity_hook.errors import IntegrityError, SigningError
 from keras_integrity_hook.signing import secret
 
@@ -58,8 +58,9 @@ def keygen(out: str, kind: str, no_passphrase: bool, as_json: bool) -> None:
 @click.command()
 @files.paths_argument
 @click.option("--key", metavar="KEY", help="Path, env:NAME or signer URI; else the setting 'key'.")
+@quiet_option
 @json_option
-def sign(paths: tuple[str, ...], key: str | None, as_json: bool) -> None:
+def sign(paths: tuple[str, ...], key: str | None, quiet: bool, as_json: bool) -> None:
     """Sign the seals of files, or of all models in directories.
 
     Do this to models that you checked: a signature vouches for the content and for all that the
@@ -75,7 +76,8 @@ def sign(paths: tuple[str, ...], key: str | None, as_json: bool) -> None:
             raise SigningError("no key is given or configured", path=path, remedy=NO_KEY_REMEDY)
         return Result(path, "signed", api.sign(path, key=reference, ask=ask))
 
-    files.run("sign", paths, put, as_json=as_json, show=_show_signed)
+    listing = Listing.of(quiet=quiet)
+    files.run("sign", paths, put, as_json=as_json, show=_show_signed, listing=listing)
 
 
 class Prompt:

@@ -14,15 +14,18 @@ from keras_integrity_hook.activation import machine_policy, sitecustomize
 from keras_integrity_hook.activation.machine_policy import MachinePolicy
 from keras_integrity_hook.activation.sitecustomize import Customization
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, printable
 
 _force = click.option(
-    "--force", is_flag=True, help="Change the file behind a symbolic link, too; Debian's is one."
+    "--force",
+    is_flag=True,
+    help="Change a sitecustomize.py that other environments load, too; Debian's is one.",
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def site() -> None:
     """Protect everybody who uses this Python.
 
@@ -34,15 +37,31 @@ def site() -> None:
 @site.command()
 @click.option("--policy", type=click.Path(), help="Check FILE and make it the machine's policy.")
 @click.option("--lock", is_flag=True, help="Write a policy that only forbids opting out.")
-@click.option("--replace-policy", is_flag=True, help="Even if there is another one.")
+@click.option(
+    "--replace-policy",
+    is_flag=True,
+    help=f"Even if there is another one, which is kept as {machine_policy.PREVIOUS}.",
+)
+@click.option(
+    "--policy-only",
+    is_flag=True,
+    help="Leave sitecustomize.py alone: pip's start-up file arms the hook.",
+)
 @_force
 @json_option
-def install(
-    policy: str | None, lock: bool, replace_policy: bool, force: bool, as_json: bool
+def install(  # noqa: PLR0913, PLR0917 - one argument for each option
+    policy: str | None,
+    lock: bool,
+    replace_policy: bool,
+    policy_only: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Put the block in, and write the machine's policy if asked to."""
     if policy is not None and lock:
         raise click.UsageError("--policy and --lock exclude each other.")
+    if policy_only and policy is None and not lock:
+        raise click.UsageError("--policy-only needs --policy FILE or --lock.")
 
     def act() -> dict[str, Any]:
         text = machine_policy.LOCKED if lock else None
@@ -50,16 +69,19 @@ def install(
             text = machine_policy.read_candidate(policy)
         # What may go wrong is found out before anything is changed.
         pending = text is not None and machine_policy.may_write(text, overwrite=replace_policy)
-        plan = sitecustomize.plan(force=force)
+        plan = None if policy_only else sitecustomize.plan(force=force)
         if text is not None and pending:
             machine_policy.write(text)
-        plan.carry_out()
-        changed = plan.text is not None
-        return {"sitecustomize": plan.path, "changed": changed, "policy_written": pending}
+        if plan is not None:
+            plan.carry_out()
+        path = plan.path if plan is not None else None
+        changed = plan is not None and plan.text is not None
+        return {"sitecustomize": path, "changed": changed, "policy_written": pending}
 
     def say(done: dict[str, Any]) -> None:
-        verb = "now arms" if done["changed"] else "already arms"
-        click.echo(f"{printable(done['sitecustomize'])} {verb} the hook.")
+        if not policy_only:
+            verb = "now arms" if done["changed"] else "already arms"
+            click.echo(f"{printable(done['sitecustomize'])} {verb} the hook.")
         if text := _about_written_policy(done["policy_written"], asked=lock or policy is not None):
             click.echo(text)
 
@@ -67,21 +89,25 @@ def install(
 
 
 @site.command()
-@click.option("--policy", is_flag=True, help="Remove the machine's policy, too.")
+@click.option(
+    "--policy", is_flag=True, help="Remove the machine's policy, too, and the one kept from before."
+)
+@click.option("--policy-only", is_flag=True, help="Remove the policy, and leave the block.")
 @_force
 @json_option
-def uninstall(policy: bool, force: bool, as_json: bool) -> None:
+def uninstall(policy: bool, policy_only: bool, force: bool, as_json: bool) -> None:
     """Take the block out: the file is as it was, byte for byte."""
+    policy = policy or policy_only
 
     def act() -> dict[str, Any]:
-        path, changed = sitecustomize.uninstall(force=force)
+        path, changed = (None, False) if policy_only else sitecustomize.uninstall(force=force)
         removed = machine_policy.remove() if policy else False
         return {"sitecustomize": path, "changed": changed, "policy_removed": removed}
 
     def say(done: dict[str, Any]) -> None:
         if done["changed"]:
             click.echo(f"The block is gone from {printable(done['sitecustomize'])}.")
-        else:
+        elif not policy_only:
             click.echo("There was no block.")
         if policy:
             state = "is removed" if done["policy_removed"] else "was not there"

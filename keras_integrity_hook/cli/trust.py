@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import (
     ConfigurationError,
@@ -52,7 +53,7 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
     return to_machine(to_file(command))
 
 
-@click.group()
+@click.group(cls=Group)
 def trust() -> None:
     """Show or change whose signatures count."""
 
@@ -172,7 +173,7 @@ def remove(name: str, file: str | None, machine: bool, as_json: bool) -> None:
     output.facts([("key id", removed.keyid), ("from", path)])
 
 
-@click.group()
+@click.group(cls=Group)
 def revoke() -> None:
     """Let keys or models count for nothing any more."""
 

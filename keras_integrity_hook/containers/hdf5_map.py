@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from keras_integrity_hook.containers import hdf5_types
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
@@ -23,6 +24,7 @@ from keras_integrity_hook.sealing.statement import Region
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF
 _MAX_NAME = 255
 _SOFT_LINK = 2
+_DATASPACE, _DATATYPE = 0x0001, 0x0003
 _LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOL_TABLE = 0x0008, 0x000C, 0x0010, 0x0011
 
 
@@ -62,12 +64,33 @@ class Node(NamedTuple):
         is_group: whether others may lie below it.
         data: where the bytes of a contiguous dataset begin in the file, and how many they are.
         attributes: names of its attributes; bytes, since the file says what they are.
+        shape: of a dataset; None where it is not understood.
+        dtype: of a dataset, as NumPy names it; empty for what is no plain number.
     """
 
     path: str
     is_group: bool
     data: tuple[int, int] | None
     attributes: tuple[bytes, ...]
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+
+
+class _Header(NamedTuple):
+    """What one object header says.
+
+    Attributes:
+        data: where the bytes of a dataset are.
+        table: addresses of a group's B-tree and of its heap.
+        attributes: names of attributes.
+        shape, dtype: of a dataset.
+    """
+
+    data: tuple[int, int] | None = None
+    table: tuple[int, int] | None = None
+    attributes: tuple[bytes, ...] = ()
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
 
 
 def nodes(content: Content, start: int, size: int, budget: Budget) -> Iterator[Node]:
@@ -117,8 +140,11 @@ class _Walker:
         pending = [("", root, 0)]
         while pending:
             path, address, depth = pending.pop()
-            data, table, attributes = self._header(address)
-            yield Node(path, table is not None, data, attributes)
+            found = self._header(address)
+            table = found.table
+            yield Node(
+                path, table is not None, found.data, found.attributes, found.shape, found.dtype
+            )
             if table is None or depth > LIMITS.hdf5_depth:
                 continue
             for name, child in self._children(*table):
@@ -134,17 +160,13 @@ class _Walker:
         self._budget.spend(metadata=size)
         return self._content.read(self._start + address, size)
 
-    def _header(
-        self, address: int
-    ) -> tuple[tuple[int, int] | None, tuple[int, int] | None, tuple[bytes, ...]]:
-        """At one header: data range of a dataset, B-tree and heap addresses of a group, and the
-        names of attributes."""
+    def _header(self, address: int) -> _Header:
         prefix = self._read(address, 16)
         self._budget.spend(steps=1)
-        data = table = None
-        attributes = []
+        data = table = shape = None
+        dtype, attributes = "", []
         if prefix[0] != 1:
-            return None, None, ()
+            return _Header()
         for kind, message in self._messages(address + 16, *struct.unpack_from("<I", prefix, 8)):
             if kind == _SYMBOL_TABLE:
                 table = struct.unpack_from("<QQ", message)
@@ -154,7 +176,11 @@ class _Walker:
                     data = start, extent
             elif kind == _ATTRIBUTE:
                 attributes.append(_attribute_name(message))
-        return data, table, tuple(attributes)
+            elif kind == _DATASPACE:
+                shape = hdf5_types.shape(message)
+            elif kind == _DATATYPE:
+                dtype = hdf5_types.dtype(message)
+        return _Header(data, table, tuple(attributes), shape, dtype)
 
     def _messages(self, address: int, length: int) -> Iterator[tuple[int, bytes]]:
         """Type and data of every message of an object header, in all its blocks."""

@@ -75,7 +75,7 @@ class Download:
             raise error
         self._settled = self._recorded = True
         audit.record("download", self._urls[0], outcome="warned", error=error)
-        notices.warn(error.in_one_line())
+        notices.warn(error.facts())
 
     def _record(self) -> None:
         # Once: where it is redirected to later makes no difference, or ends in a refusal.

@@ -23,6 +23,7 @@ Report = Callable[[int, int, int], object]
 # Where functions are defined that do what retrieve() does: Keras 2 has its own.
 _REPLACED = {
     "urllib.request",
+    "keras.src.utils.data_utils",
     "tf_keras.src.utils.data_utils",
     "tensorflow.python.keras.utils.data_utils",
 }

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_integrity_hook import notices
-from keras_integrity_hook.files import attributes, private_directory
+from keras_integrity_hook.files import attributes, portable, private_directory
 from keras_integrity_hook.files.private_directory import is_ours
 from keras_integrity_hook.files.target import Target, open_target
 from keras_integrity_hook.limits import MIB
@@ -40,7 +40,7 @@ __all__ = [
     "why_in_place",
 ]
 
-_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FILE = portable.O_CLOEXEC | portable.O_NOFOLLOW | portable.O_NONBLOCK
 _DESCRIPTORS_AT_MOST = 4096
 _LEASE_SECONDS = 60.0  # the kernel breaks one after 45 (fcntl(2))
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -232,25 +232,21 @@ def _is_open_here(wanted: os.stat_result, ignoring: int | None) -> bool:
 
 def _is_read_leased(fd: int) -> bool:
     """Whether ``fd`` is one of a load of ours: nobody waits there for the bytes of a save."""
-    import fcntl
-
     try:
-        return fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK
-    except (AttributeError, OSError):
+        return portable.Leases.is_held(fd)
+    except OSError:
         return False
 
 
 def _is_locked(target: Target) -> bool:
     """Whether somebody has locked the file, as HDF5 does with what it reads: in place its bytes
     would change under that, and a replacement leaves it what it has opened."""
-    import fcntl
-
     try:
         fd = os.open(target.name, os.O_RDONLY | _FILE, dir_fd=target.directory)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        portable.lock(fd)
     except BlockingIOError:
         return True
     except OSError:
@@ -320,10 +316,10 @@ def _open_writer(target: Target, flags: int) -> int:
 
 def _reserve(fd: int, old: int, new: int, target: Target) -> None:
     """Find out whether there is room, before a byte of the file that is there is overwritten."""
-    if new <= old or not hasattr(os, "posix_fallocate"):
+    if new <= old:
         return
     try:
-        os.posix_fallocate(fd, 0, new)
+        portable.reserve(fd, new)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             return  # this file system cannot say

@@ -9,6 +9,8 @@ import errno
 import os
 import stat
 
+from keras_integrity_hook.files import portable
+
 _ACL = "system.posix_acl_access"
 # About the bytes that go (capabilities(7), the kernel's IMA and EVM), or about the layer of an
 # overlay that the file lies in.
@@ -58,7 +60,7 @@ def _carry_owner(new: int, was: os.stat_result, made: os.stat_result) -> bool:
 
 
 def _carry_extended(old: int, new: int) -> bool:
-    if not hasattr(os, "listxattr"):
+    if not portable.has_attributes():
         return True
     wanted, present = _extended(old), _extended(new)
     kept = True

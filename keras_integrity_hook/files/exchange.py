@@ -16,16 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from keras_integrity_hook import notices
-from keras_integrity_hook.files import attributes, private_directory
+from keras_integrity_hook.files import attributes, portable, private_directory
 from keras_integrity_hook.files.atomic import PrivateFile, copy
 from keras_integrity_hook.files.target import Target, entry, real_path
 
 IsReplaced = Callable[[str], bool]
 """Whether a file, by its path relative to the directory, belongs to the model that goes."""
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_RENAME_EXCHANGE = 2
+_DIRECTORY = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+_FILE = portable.O_CLOEXEC | portable.O_NOFOLLOW | portable.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,12 +248,7 @@ def _copy_into(pair: _Pair) -> None:
 
 
 def _exchange(made: PrivateFile) -> bool:
-    """Swap two directories atomically (Linux, renameat2(2)); False where it cannot be."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "renameat2"):
-        return False
+    """Swap two directories atomically; False where it cannot be."""
     here = made.directory, os.fsencode(made.name)
     there = made.target.directory, os.fsencode(made.target.name)
-    return bool(libc.renameat2(*here, *there, _RENAME_EXCHANGE) == 0)
+    return portable.exchange(here, there)

@@ -14,16 +14,11 @@ on file systems alone where it was tried that they hold, and everywhere else non
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import functools
 import os
 import signal
 import time
-from collections.abc import Callable
 
-_SET_LEASE = getattr(fcntl, "F_SETLEASE", None)
-_GET_LEASE = getattr(fcntl, "F_GETLEASE", 1025)
-_SET_SIGNAL = getattr(fcntl, "F_SETSIG", 10)  # Linux value; the module names it from 3.13 on
+from keras_integrity_hook.files import portable
 
 KEEPING = frozenset(
     {
@@ -37,7 +32,6 @@ KEEPING = frozenset(
 _BREAK_TIME = "/proc/sys/fs/lease-break-time"  # seconds, a whole number
 _MARGIN = 1.0
 """Seconds taken off that time: the kernel counts in ticks, and not from when we do."""
-_STATFS_SIZE = 256  # bytes; the structure has at most 120
 
 
 class ReadLease:
@@ -49,12 +43,11 @@ class ReadLease:
         self._fd = fd
         self._owner = -1
         self._since = time.monotonic()  # asked before it is taken: no wait is longer
-        if _SET_LEASE is None or not is_kept_at(fd):
+        if not portable.Leases.exist or not is_kept_at(fd):
             return
         try:
             # The kernel announces a break by SIGIO, which kills; SIGURG is ignored by default.
-            fcntl.fcntl(fd, _SET_SIGNAL, signal.SIGURG)
-            fcntl.fcntl(fd, _SET_LEASE, fcntl.F_RDLCK)
+            portable.Leases.take(fd, signal.SIGURG)
         except OSError:
             return
         self._owner = os.getpid()
@@ -62,7 +55,7 @@ class ReadLease:
     @property
     def held(self) -> bool:
         """Whether the lease is whole: no writer has asked for the file since it was taken."""
-        return self._owner >= 0 and fcntl.fcntl(self._fd, _GET_LEASE) == fcntl.F_RDLCK
+        return self._owner >= 0 and portable.Leases.is_held(self._fd)
 
     @property
     def keeps(self) -> bool:
@@ -79,10 +72,10 @@ class ReadLease:
         A forked child has the same lease, which is its parent's to give up.
         """
         owner, self._owner = self._owner, -1
-        if owner == os.getpid() and _SET_LEASE is not None:
+        if owner == os.getpid():
             # A writer that waited for longer than lease-break-time has ended it.
             with contextlib.suppress(OSError):
-                fcntl.fcntl(self._fd, _SET_LEASE, fcntl.F_UNLCK)
+                portable.Leases.give_up(self._fd)
 
 
 def is_kept_at(fd: int) -> bool:
@@ -90,13 +83,7 @@ def is_kept_at(fd: int) -> bool:
 
     Asked each time: the device of a file system that was unmounted may be another's a moment later.
     """
-    return file_system(fd) in KEEPING
-
-
-def file_system(fd: int) -> int:
-    """The type of the file system that ``fd`` is on, as statfs(2) numbers them; -1 if unknown."""
-    fstatfs = _fstatfs()
-    return -1 if fstatfs is None else fstatfs(fd)
+    return portable.file_system(fd) in KEEPING
 
 
 def _break_time() -> float:
@@ -106,20 +93,3 @@ def _break_time() -> float:
             return float(file.read(32))
     except (OSError, ValueError):
         return 0.0
-
-
-@functools.cache
-def _fstatfs() -> Callable[[int], int] | None:
-    """fstatfs(2) as a function from a descriptor to the file system's type, -1 where that fails."""
-    import ctypes
-
-    function = getattr(ctypes.CDLL(None), "fstatfs", None)
-    if function is None:
-        return None
-    words = _STATFS_SIZE // ctypes.sizeof(ctypes.c_ulong)
-
-    def type_of(fd: int) -> int:
-        buffer = (ctypes.c_ulong * words)()
-        return buffer[0] & 0xFFFFFFFF if function(fd, buffer) == 0 else -1
-
-    return type_of

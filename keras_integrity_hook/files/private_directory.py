@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
 
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
 COMMITTED = ".keras-integrity-committed"
 _MARKER = ".keras-integrity-marker-"
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
 _ATTEMPTS = 100
 
 
@@ -132,7 +132,7 @@ def _is_fresh(fd: int) -> bool:
 def _locked(fd: int) -> bool:
     """Take the owner's lock; False where a sweep of another process has it for a moment."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        portable.lock(fd, shared=True)
     except BlockingIOError:
         return False
     except OSError:
@@ -162,7 +162,7 @@ def _remove_if_dead(name: str, directory: int) -> None:
         if os.fstat(fd).st_uid != os.geteuid():
             return
         # The owner takes the lock before it sets the marker.
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        portable.lock(fd)
         if is_marked(fd):
             _remove(fd, name, directory)
     finally:

@@ -12,10 +12,10 @@ import os
 import stat
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, UnreadableFileError
-from keras_integrity_hook.files import exhaustion
+from keras_integrity_hook.files import exhaustion, portable
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
-FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+FLAGS = os.O_RDONLY | portable.O_CLOEXEC | portable.O_NONBLOCK | portable.O_NOCTTY
 _KINDS = (
     (stat.S_ISDIR, "is a directory"),
     (stat.S_ISFIFO, "is a FIFO"),

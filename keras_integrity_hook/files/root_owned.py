@@ -14,13 +14,15 @@ import stat
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
-from keras_integrity_hook.files import exhaustion, owned
+from keras_integrity_hook.files import exhaustion, owned, portable
 
-DIRECTORY = "/etc/keras-integrity"
+DIRECTORY = f"{portable.configuration_directory()}/keras-integrity"
 POLICY = f"{DIRECTORY}/policy.toml"
 
-_STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_STEP = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+_FILE = (
+    os.O_RDONLY | portable.O_NOFOLLOW | portable.O_CLOEXEC | portable.O_NONBLOCK | portable.O_NOCTTY
+)
 
 
 class Missing(NamedTuple):

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files import portable
 
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
 _DEPTH_AT_MOST = 100
 _LOOKS = 1000  # at a path of which somebody else makes now a link, now none
-_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_DIRECTORY = portable.O_DIRECTORY | portable.O_CLOEXEC | portable.O_PATH
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 

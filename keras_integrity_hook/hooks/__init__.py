@@ -9,7 +9,7 @@ from keras_integrity_hook import settings
 from keras_integrity_hook.hooks import opt_out, table
 from keras_integrity_hook.hooks.keras3 import targets as keras3
 from keras_integrity_hook.hooks.keras_hub import targets as keras_hub
-from keras_integrity_hook.hooks.table import TargetState
+from keras_integrity_hook.hooks.table import Host, TargetState
 from keras_integrity_hook.hooks.tensorflow import checkpoint_targets
 from keras_integrity_hook.hooks.tensorflow import targets as tensorflow
 from keras_integrity_hook.hooks.tf_keras import targets as tf_keras
@@ -17,6 +17,7 @@ from keras_integrity_hook.hooks.tf_keras import tensorflow_targets
 
 HOSTS = (
     keras3.HOST,
+    tf_keras.KERAS_2,
     keras_hub.HOST,
     tf_keras.HOST,
     tensorflow.HOST,
@@ -63,22 +64,27 @@ def wrap_module(module: ModuleType) -> None:
     opt_out.record_once(in_force, name)
     if in_force.mode is settings.Mode.OFF:
         return
-    for host in HOSTS:
+    for host in _present():
         if name.partition(".")[0] == host.package:
             table.wrap_module(module, host)
 
 
 def reach_copies() -> None:
     """Guard what modules imported by value before it was wrapped: after a late activation."""
-    table.reach_copies(target for host in HOSTS for target in host.targets)
+    table.reach_copies(target for host in _present() for target in host.targets)
 
 
 def unwrap_all() -> None:
     """Put every original back."""
-    for host in HOSTS:
+    for host in _present():
         table.unwrap(host.targets)
 
 
 def report() -> list[TargetState]:
     """The state of every target, for ``status()`` and ``doctor``."""
-    return [state for host in HOSTS for state in table.report(host)]
+    return [state for host in _present() for state in table.report(host)]
+
+
+def _present() -> list[Host]:
+    """The hosts whose targets may be found in this process."""
+    return [host for host in HOSTS if host.is_present()]

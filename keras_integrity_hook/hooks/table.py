@@ -74,18 +74,24 @@ class Host(NamedTuple):
         targets: what is wrapped of it.
         version_module: the module that knows the host's version before the package itself does.
         oldest: the first version that can be guarded; older and unknown ones are refused.
+        is_present: whether the package of that name is the one that the targets are of. There are
+            two of the name ``keras``.
     """
 
     package: str
     targets: tuple[Target, ...]
     version_module: str
     oldest: Version = ()
+    is_present: Callable[[], bool] = lambda: True
 
     @property
     def version(self) -> str | None:
         """The loaded version, None before it is known."""
-        version = getattr(sys.modules.get(self.version_module), "__version__", None)
-        return str(version) if version else None
+        for name in (self.version_module, self.package):
+            version = getattr(sys.modules.get(name), "__version__", None)
+            if version:
+                return str(version)
+        return None
 
 
 def wrap_module(module: ModuleType, host: Host) -> None:

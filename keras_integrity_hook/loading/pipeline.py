@@ -41,7 +41,7 @@ from keras_integrity_hook.loading.forms import (
     Located,
     SingleFile,
 )
-from keras_integrity_hook.loading.surfacing import surfacing_failures
+from keras_integrity_hook.loading.surfacing import speaking_of, surfacing_failures
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.policy.admission import Admitted
 from keras_integrity_hook.saving import commit
@@ -119,6 +119,9 @@ def verified_set(
         checked.check_again()
     except IntegrityError as error:
         refusal.is_refused(error)
+        raise
+    except Exception as error:
+        speaking_of(error, checked.path, place.directory, below=below)
         raise
     finally:
         checked.close()

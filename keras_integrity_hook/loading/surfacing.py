@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 
@@ -45,6 +46,30 @@ def surfacing_failures(
         if load.failure is not None:
             _record(load.failure, load)
             raise load.failure
+
+
+def speaking_of(error: Exception, private: str, path: str, *, below: str = "") -> None:
+    """Let ``error``, of a host, name the user's ``path`` where it names the ``private`` one.
+
+    Only its texts are changed: those it was made with, and TensorFlow's message beside them.
+
+    Args:
+        below: the last part of ``private``, where the loader was given the directory above it.
+    """
+    pairs = [(private, path)]
+    if below:
+        pairs.append((os.path.dirname(private), os.path.dirname(path) or os.curdir))
+
+    def renamed(value: object) -> object:
+        for one, other in pairs if isinstance(value, str) else ():
+            value = str(value).replace(one, other)
+        return value
+
+    error.args = tuple(map(renamed, error.args))
+    for name in ("filename", "filename2", "_message"):
+        value = getattr(error, name, None)
+        if isinstance(value, str):
+            setattr(error, name, renamed(value))
 
 
 def _record(failure: IntegrityError, load: LoadInProgress) -> None:

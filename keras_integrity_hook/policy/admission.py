@@ -20,6 +20,11 @@ from keras_integrity_hook.policy import checks, evidence
 from keras_integrity_hook.policy.refusal import is_refused
 from keras_integrity_hook.settings import Settings
 
+_MORE_UNSEALED = (
+    "more models without a seal are loaded: the logger keras_integrity_hook names each at level "
+    "INFO, and 'keras-integrity verify DIR' lists those in a directory"
+)
+
 
 class Admitted(NamedTuple):
     """A model may be loaded.
@@ -116,7 +121,7 @@ def warn_unsealed(path: str, *also: str) -> None:
         also: paths of its files, which need no warning of their own.
     """
     error = UnsealedModelError("the model has no seal; nothing vouches for its bytes", path=path)
-    notices.warn(error.in_one_line(), UnsealedModelWarning, once=path, covers=also)
+    notices.warn(error.facts(), UnsealedModelWarning, once=path, covers=also, rest=_MORE_UNSEALED)
 
 
 def refuse_unsealed(path: str, what: str = "the model") -> None:

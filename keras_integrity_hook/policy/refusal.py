@@ -29,7 +29,7 @@ def is_refused(error: IntegrityError, *, report: bool = True) -> bool:
         return True
     if report:
         audit.record("load", error.path, outcome="warned", error=error)
-        notices.warn(error.in_one_line())
+        notices.warn(error.facts())
     return False
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -25,13 +24,13 @@ from dataclasses import dataclass
 
 from keras_integrity_hook.containers.kinds import SIDECAR, Place
 from keras_integrity_hook.errors import SealWriteError, printable
-from keras_integrity_hook.files import atomic, private_directory
+from keras_integrity_hook.files import atomic, portable, private_directory
 from keras_integrity_hook.files.atomic import PrivateFile, Target
 from keras_integrity_hook.files.target import entry, is_at
 
 _MARKER = ".keras-integrity-commit-"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+_FILE = os.O_RDONLY | portable.O_NOFOLLOW | portable.O_NONBLOCK | portable.O_CLOEXEC
 _ATTEMPTS = 100  # other processes may be saving the same set without a pause
 _PATIENCE = 20  # looks, 50 ms apart, at what may be a save that another user is about to finish
 
@@ -303,7 +302,7 @@ def _turn_at(source: int, name: str) -> Iterator[int | None]:
         return
     try:
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            portable.lock(fd, wait=True)
         yield fd if is_at(name, source, fd) else None
     finally:
         os.close(fd)

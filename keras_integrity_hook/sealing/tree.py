@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.errors import ConfigurationError, LimitExceededError
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing.content import Content
 
@@ -107,7 +107,9 @@ def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
         except BaseException as error:
             failures.append(error)
 
-    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(_cores(), count) - 1)]
+    helpers = [
+        threading.Thread(target=work, daemon=True) for _ in range(min(portable.cores(), count) - 1)
+    ]
     started = [helper for helper in helpers if _starts(helper)]
     work()
     for helper in started:
@@ -153,10 +155,3 @@ def _starts(thread: threading.Thread) -> bool:
     except RuntimeError:  # a limit on threads; this one does all of it then
         return False
     return True
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

@@ -4,7 +4,6 @@ step, and never by one that could not be read again."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook.errors import ConfigurationError, SigningError, printable
-from keras_integrity_hook.files import root_owned
+from keras_integrity_hook.files import portable, root_owned
 from keras_integrity_hook.files.atomic import Target, open_target, private_file
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
@@ -147,7 +146,7 @@ def _locked(path: str) -> Iterator[Target]:
         with open_target(path) as target:
             fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target.directory)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                portable.lock(fd, wait=True)
                 yield target.sibling(target.name)  # as it is now that nobody else edits it
             finally:
                 os.close(fd)

@@ -17,12 +17,12 @@ from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import ChecksumMismatchError, UnreadableFileError
-from keras_integrity_hook.files import exhaustion
+from keras_integrity_hook.files import exhaustion, portable
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import digests
 
-LINKS = "/proc/self/fd"
+LINKS = portable.DESCRIPTORS
 """Where descriptors of this process have paths, on Linux."""
 
 

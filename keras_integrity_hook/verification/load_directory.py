@@ -17,12 +17,12 @@ import tempfile
 
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.errors import ChecksumMismatchError, InsecurePermissionsError
-from keras_integrity_hook.files import lease, permissions
+from keras_integrity_hook.files import lease, permissions, portable
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.verification.holding import LINKS
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
 _Identity = tuple[int, int, int, int]
 # Where the time of a change is this kernel's, and is not set anew by a server some time later.
 _TIMED = lease.KEEPING | {0x794C7630}  # overlayfs
@@ -168,7 +168,7 @@ class LoadDirectory:
 
     def _entries(self) -> dict[str, _Identity]:
         identities: dict[str, _Identity] = {}
-        timed = lease.file_system(self._fd) in _TIMED
+        timed = portable.file_system(self._fd) in _TIMED
         pending = [""]
         while pending:
             folder = pending.pop()

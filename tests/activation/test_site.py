@@ -282,7 +282,7 @@ class TestBlock:
         done = _site(Machine(tmp_path, closed), environment, "install", "--lock", "--json")
         error = document(done)["error"]
         assert error["code"] == "site"
-        assert "as root" in error["remedy"]
+        assert "You are root: the file system is mounted read-only" in error["remedy"]
         assert not environment.customization.exists()
         assert not list(tmp_path.rglob("policy.toml"))  # all or nothing
 
@@ -325,17 +325,43 @@ class TestDebian:
         cli = ("-m", "keras_integrity_hook.cli", "site")
         refused = run(*cli, "install")
         assert refused.returncode == 1
-        assert "--force" in refused.stderr
+        told = " ".join(refused.stderr.split())
+        assert "every virtual environment made from it" in told
+        assert "--force changes it for all of them" in told
+        assert "--policy-only" in told
+        assert "as root" not in told  # it is root who has asked
         [file] = machine.etc.rglob("sitecustomize.py")
         original = file.read_bytes()
         done = run(*cli, "install", "--force")
         assert done.returncode == 0, done.stderr
         assert file.read_bytes() == block.insert(original) != original
+        kept = run(*cli, "uninstall")
+        assert kept.returncode == 1
+        assert "'site uninstall --force'" in " ".join(kept.stderr.split())
         assert run("-I", "-c", ARMED).stdout == "True\n"
         assert run(*cli, "uninstall", "--force").returncode == 0
         assert file.read_bytes() == original
         assert run("-I", "-c", ARMED).stdout == "False\n"
         assert not environment.customization.exists()
+
+    def test_a_policy_needs_no_change_to_the_file_that_everybody_loads(
+        self, debian: tuple[Machine, Environment]
+    ) -> None:
+        machine, environment = debian
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            cli = ("-m", "keras_integrity_hook.cli", "site")
+            return machine.run(environment.python, *cli, *arguments, env=Environment.env())
+
+        [file] = machine.etc.rglob("sitecustomize.py")
+        before = file.read_bytes()
+        done = run("install", "--lock", "--policy-only")
+        assert done.returncode == 0, done.stderr
+        assert "is in force" in done.stdout
+        assert (machine.policy.exists(), file.read_bytes()) == (True, before)
+        done = run("uninstall", "--policy-only")
+        assert done.returncode == 0, done.stderr
+        assert (machine.policy.exists(), file.read_bytes()) == (False, before)
 
 
 @pytest.fixture(scope="session")
@@ -477,6 +503,31 @@ class TestPolicyFile:
         assert machine.policy.read_text() == self.POLICY
         again = _site(machine, environment, "install", "--policy", str(new), "--json")
         assert document(again)["policy_written"] is False
+
+    def test_the_way_back_from_a_policy_is_the_one_before_it(
+        self, machine: Machine, environment: Environment, tmp_path: Path
+    ) -> None:
+        new = tmp_path / "policy.toml"
+        new.write_text(self.POLICY)
+        machine.write_policy("allow_opt_out = false\n")
+        forward = ("install", "--policy-only", "--replace-policy", "--policy")
+        assert _site(machine, environment, *forward, str(new)).returncode == 0
+        previous = machine.policy.with_name("policy.toml.previous")
+        assert previous.read_text() == "allow_opt_out = false\n"
+        back = _site(machine, environment, *forward, "/etc/keras-integrity/policy.toml.previous")
+        assert back.returncode == 0, back.stderr
+        assert machine.policy.read_text() == "allow_opt_out = false\n"
+        assert previous.read_text() == self.POLICY
+        assert stat.S_IMODE(machine.policy.stat().st_mode) == 0o644
+        assert _site(machine, environment, "uninstall", "--policy-only").returncode == 0
+        assert not machine.policy.parent.exists()
+
+    def test_a_policy_only_installation_without_a_policy_is_a_mistake(
+        self, environment: Environment
+    ) -> None:
+        done = environment.cli("site", "install", "--policy-only")
+        assert done.returncode == 2
+        assert "--policy FILE or --lock" in done.stderr
 
     def test_a_policy_in_a_directory_of_others_is_not_written(
         self, machine: Machine, environment: Environment

@@ -89,7 +89,7 @@ class TestVerify:
         done = cli("verify", models)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("sealed  ") == 3
-        assert "3 files: 3 sealed" in done.stdout
+        assert "3 models: 3 sealed" in done.stdout
 
     def test_a_flipped_weight_is_refused_and_named(self, models: Path) -> None:
         name = flip_a_weight(models / "deep/er/model.weights.h5")
@@ -125,7 +125,7 @@ class TestVerify:
     def test_an_unsealed_file_is_refused_where_seals_are_required(self, plain: Path) -> None:
         done = cli("verify", plain, env=environment(KERAS_INTEGRITY_UNSEALED="reject"))
         assert done.returncode == 1
-        assert "3 files: 3 unsealed" in done.stdout
+        assert "3 models: 3 unsealed" in done.stdout
 
     def test_a_misspelt_setting_is_a_usage_error(self, models: Path) -> None:
         env = environment(KERAS_INTEGRITY_UNSEALED="rejcet")
@@ -169,7 +169,7 @@ class TestSealAndUnseal:
     def test_a_tree_is_migrated(self, plain: Path) -> None:
         done = cli("seal", plain)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "3 files: 3 sealed" in done.stdout
+        assert "3 models: 3 sealed" in done.stdout
         env = environment(KERAS_INTEGRITY_UNSEALED="reject")
         assert cli("verify", plain, env=env).returncode == 0
 

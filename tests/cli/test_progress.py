@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from keras_integrity_hook.cli import files
 from tests.support.models import hdf5_bytes
 from tests.support.processes import environment
 
@@ -80,14 +79,19 @@ def long_work(tmp_path: Path) -> list[Path]:
 
 
 def lines_about(paths: list[Path]) -> list[str]:
-    said = [f"{'unsealed':<15} {{}}", " " * 16 + files._NO_SEAL]
-    shown = [line.format(path) for path in paths for line in said]
-    return [*shown, f"{len(paths)} files: {len(paths)} unsealed"]
+    number = len(paths)
+    return [
+        *(f"{'unsealed':<15} {path}" for path in paths),
+        f"{number} models: {number} unsealed; 335.5 MB in TIME s",
+        f"{number} have no seal, so a change would go unnoticed. Seal what you trust: "
+        "keras-integrity seal PATH",
+    ]
 
 
 def words(lines: list[str]) -> list[str]:
     """What is said, however it is broken into lines."""
-    return " ".join(lines).split()
+    said = " ".join(" ".join(lines).split())
+    return re.sub(r"in (less than )?[0-9.]+ s\b", "in TIME s", said).split()
 
 
 @pytest.mark.parametrize("columns", [40, 100])
@@ -98,7 +102,7 @@ def test_bar_shows_up_and_leaves_nothing_but_the_results(
     assert "Verifying" in written
     shown = screen(written)
     assert words(shown) == words(lines_about(long_work))
-    assert all(len(line) < columns for line in shown if str(long_work[0].parent) not in line)
+    assert all(len(line) <= columns for line in shown if str(long_work[0].parent) not in line)
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l"), "the cursor stays hidden"
 
 
@@ -109,7 +113,7 @@ def test_bar_counts_every_byte_once(long_work: list[Path]) -> None:
     assert steps[0] == ("0.0", "503.3")
     assert steps[-1] == ("503.3", "503.3")
     assert {total for _, total in steps} == {"503.3"}
-    assert screen(written)[-1] == "3 files: 3 unsealed"
+    assert "3 models: 3 unsealed; 503.3 MB in" in "\n".join(screen(written))
 
 
 def test_bar_counts_the_files_of_a_set(long_work: list[Path]) -> None:
@@ -124,14 +128,10 @@ def test_bar_counts_the_files_of_a_set(long_work: list[Path]) -> None:
     assert "/335.5 MB" in re.sub(r"\x1b\[[\d;]*m", "", in_terminal("verify", folder))
 
 
-def test_results_that_are_piped_away_keep_clear_of_the_bar(
-    long_work: list[Path], tmp_path: Path
-) -> None:
+def test_no_bar_where_results_are_piped_away(long_work: list[Path], tmp_path: Path) -> None:
     piped = tmp_path / "out.txt"
-    written = in_terminal("verify", long_work[0].parent, piped=piped)
-    assert "Verifying" in written
-    assert screen(written) == []
-    assert piped.read_text().splitlines() == lines_about(long_work)
+    assert in_terminal("verify", long_work[0].parent, piped=piped) == ""
+    assert [line.split()[0] for line in piped.read_text().splitlines()[:2]] == ["unsealed"] * 2
 
 
 def test_no_bar_where_nothing_is_long(long_work: list[Path]) -> None:
@@ -144,6 +144,26 @@ def test_no_bar_where_nothing_is_long(long_work: list[Path]) -> None:
 
 def test_no_bar_on_a_terminal_that_cannot_redraw(long_work: list[Path]) -> None:
     written = in_terminal("verify", long_work[0].parent, TERM="dumb")
-    assert "MB" not in written
-    assert screen(written) == lines_about(long_work)
+    assert "Verifying" not in written
+    assert words(screen(written)) == words(lines_about(long_work))
     assert "\r\n\r\n" not in written
+
+
+@pytest.mark.parametrize(("value", "coloured"), [("1", False), ("", True)])
+def test_colours_can_be_taken_away(tmp_path: Path, value: str, coloured: bool) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(hdf5_bytes())
+    written = in_terminal("verify", path, NO_COLOR=value)
+    assert "unsealed" in written
+    assert ("\x1b" in written) is coloured
+
+
+def test_a_terminal_gets_lines_that_fit_and_a_pipe_gets_them_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(hdf5_bytes())
+    for columns in (80, 120):
+        lines = screen(in_terminal("verify", path, path, columns=columns, NO_COLOR="1"))
+        assert all(len(line) <= columns for line in lines if str(path) not in line)
+    piped = tmp_path / "piped"
+    in_terminal("verify", path, path, columns=40, piped=piped)
+    assert len(piped.read_text().splitlines()) == 4

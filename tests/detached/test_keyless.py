@@ -157,7 +157,7 @@ def test_without_the_extra_the_refusal_says_what_to_install(model: Path) -> None
         text=True,
     )
     assert done.returncode == 2
-    assert "keras-integrity-hook[sigstore]" in done.stderr
+    assert "pip install 'sigstore>=4'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

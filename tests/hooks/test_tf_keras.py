@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tf_keras (Keras 2): every format it has, saved, loaded and attacked."""
+"""Keras 2, as tf_keras or the Keras of TensorFlow 2.15: each format saved, loaded, attacked."""
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import zipfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,17 @@ WEIGHTS = ("model.weights.h5", "weights.h5", "weights")
 DATA = ".data-00000-of-00001"
 ZIP_FILE = zipfile.ZipFile
 
+KERAS_2 = "keras" if metadata.version("keras").startswith("2.") else "tf_keras"
+"""``keras`` with TensorFlow 2.15 (``tox -e tf215``). One of them in a process: together they take
+each other's archives for their own, hook or none, and give models without their weights."""
+
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
 
 @pytest.fixture(scope="module")
 def tf_keras(keras: Any) -> Any:
-    """The real tf_keras with the hook active."""
-    module = pytest.importorskip("tf_keras")
+    """The real Keras 2 with the hook active."""
+    module = pytest.importorskip(KERAS_2)
     keras_integrity_hook.assert_active()
     return module
 
@@ -77,7 +83,8 @@ def same(one: Any, other: Any) -> None:
 
 def test_every_target_is_wrapped(tf_keras: Any) -> None:
     states = {t.name: t.state for t in keras_integrity_hook.status().targets}
-    ours = {name: state for name, state in states.items() if name.startswith("tf_keras.")}
+    package = f"{tf_keras.__name__}."
+    ours = {name: state for name, state in states.items() if name.startswith(package)}
     assert len(ours) >= 12
     assert set(ours.values()) == {"wrapped"}
 
@@ -348,8 +355,7 @@ def test_open_files_in_memory_pass_untouched(tf_keras: Any, model: Any) -> None:
 def test_deactivation_gives_tf_keras_its_own_functions_back(
     tf_keras: Any, model: Any, tmp_path: Path
 ) -> None:
-    import h5py
-    from tf_keras.src.saving import saving_lib
+    saving_lib = importlib.import_module(f"{KERAS_2}.src.saving.saving_lib")
 
     try:
         keras_integrity_hook.deactivate()

@@ -505,14 +505,14 @@ class TestApiAndCli:
         before = [write_model(tmp_path, name).read_bytes() for name in CONTAINERS]
         (tmp_path / "orphan.keras.seal").write_bytes(b"of a model that is gone")
         env = environment()
-        assert "2 files: 2 sealed" in cli("seal", "--sidecar", tmp_path, env=env).stdout
+        assert "2 models: 2 sealed" in cli("seal", "--sidecar", tmp_path, env=env).stdout
         assert [(tmp_path / name).read_bytes() for name in CONTAINERS] == before
         done = cli("verify", "--json", tmp_path, env=env)
         results = document(done)["results"]
         assert [one["state"] for one in results] == ["sealed", "sealed"]
         assert {one["report"]["seal"]["store"] for one in results} == {"sidecar"}
         assert "in a file beside it" in cli("inspect", tmp_path / "model.keras", env=env).stdout
-        assert "2 files: 2 unsealed" in cli("unseal", tmp_path, env=env).stdout
+        assert "2 models: 2 unsealed" in cli("unseal", tmp_path, env=env).stdout
         assert sorted(os.listdir(tmp_path)) == sorted([*CONTAINERS, "orphan.keras.seal"])
 
 

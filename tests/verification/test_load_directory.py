@@ -15,7 +15,7 @@ import pytest
 import keras_integrity_hook
 from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, Place
 from keras_integrity_hook.errors import ChecksumMismatchError, InsecurePermissionsError
-from keras_integrity_hook.files.lease import file_system
+from keras_integrity_hook.files.portable import file_system
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import handed_out, load_directory

@@ -10,6 +10,7 @@ wrapper of its own and activating late covers as much as activating early. The o
 from __future__ import annotations
 
 from keras_integrity_hook.files import location
+from keras_integrity_hook.hooks import generation
 from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.keras3 import backup, downloads, editor, guards, inline, orbax, sets
 from keras_integrity_hook.hooks.table import Host, Target
@@ -66,4 +67,10 @@ TARGETS = (
     Target(_FILES, "urlretrieve", downloads.urlretrieve),
 )
 
-HOST = Host("keras", TARGETS, "keras.src.version", oldest=(3, 0, 5))
+HOST = Host(
+    "keras",
+    TARGETS,
+    "keras.src.version",
+    oldest=(3, 0, 5),
+    is_present=generation.is_keras_3,
+)

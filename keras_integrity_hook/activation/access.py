@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What helps whoever may not change a file of the machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+
+def remedy() -> str:
+    """What to do about a file that this user could not change."""
+    if os.geteuid() == 0:
+        return (
+            "You are root: the file system is mounted read-only, the file is immutable (see "
+            "lsattr), or this container may not change it."
+        )
+    command = [sys.executable, "-m", "keras_integrity_hook.cli", *sys.argv[1:]]
+    return f"Run it as root: sudo {shlex.join(command)}"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The results of ``verify`` for machines that show test reports (JUnit XML) and findings (SARIF).
+
+JUnit XML has no standard; this is what Jenkins, GitLab and GitHub's actions read alike. SARIF is
+the OASIS standard 2.1.0, with the line number that GitHub asks for of every finding.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import Any
+from urllib.parse import quote
+
+from keras_integrity_hook._version import __version__
+from keras_integrity_hook.cli.output import Result
+from keras_integrity_hook.cli.summary import Outcome
+from keras_integrity_hook.errors import ConfigurationError, printable
+
+_SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+_BEGINS = {"junit": b"<?xml", "sarif": b"{"}
+_REMEDY = "Name another file for the report."
+
+
+def check_target(form: str, path: str) -> None:
+    """Find out whether a report may be written to ``path``.
+
+    Raises:
+        ConfigurationError: its directory is not there or may not be written, or what is there
+            does not look like a report of this form: ``--junit model.keras`` must cost no model.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ConfigurationError(
+            f"the directory of the {form} report is not there or may not be written",
+            path=path,
+            remedy=_REMEDY,
+        )
+    if not _is_replaced(path):
+        return
+    try:
+        with open(path, "rb") as file:
+            begun = file.read(len(_BEGINS[form]))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unwritable(form, path, error) from error
+    if begun and begun != _BEGINS[form]:
+        raise ConfigurationError(
+            f"is no {form} report, and would be overwritten by one", path=path, remedy=_REMEDY
+        )
+
+
+def write(form: str, outcome: Outcome, path: str) -> None:
+    """Write the report whole or not at all.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    from click import open_file
+
+    text = junit(outcome) if form == "junit" else sarif(outcome)
+    try:
+        with open_file(path, "w", encoding="utf-8", atomic=_is_replaced(path)) as file:
+            file.write(text)
+    except OSError as error:
+        raise _unwritable(form, path, error) from error
+
+
+def junit(outcome: Outcome) -> str:
+    """One test case for each path: passed, failed with cause and remedy, or skipped."""
+    from xml.etree import ElementTree as Tree
+
+    skipped = sum(result.state == "skipped" for result in outcome.results)
+    facts = {
+        "name": f"keras-integrity {outcome.command}",
+        "tests": str(len(outcome.results)),
+        "failures": str(len(outcome.refused)),
+        "errors": "0",
+        "skipped": str(skipped),
+        "time": f"{outcome.seconds:.3f}",
+    }
+    suite = Tree.Element("testsuite", facts)
+    for result in outcome.results:
+        named = {"classname": f"keras-integrity.{outcome.command}", "name": printable(result.path)}
+        case = Tree.SubElement(suite, "testcase", named)
+        if result.error is not None:
+            failure = {"type": result.error.code, "message": result.error.cause}
+            Tree.SubElement(case, "failure", failure).text = result.error.remedy()
+        elif result.state == "skipped":
+            Tree.SubElement(case, "skipped", {"message": printable(result.note)})
+        else:
+            said = " ".join(filter(None, (f"{result.state}.", result.note, result.advice)))
+            Tree.SubElement(case, "system-out").text = printable(said)
+    suites = Tree.Element("testsuites")
+    suites.append(suite)
+    Tree.indent(suites)
+    body = Tree.tostring(suites, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def sarif(outcome: Outcome) -> str:
+    """One finding for each path that was refused (an error), or has no seal (a note)."""
+    found = [_finding(result) for result in outcome.results if not result.ok or result.advice]
+    rules = sorted({finding["ruleId"] for finding in found})
+    driver = {
+        "name": "keras-integrity-hook",
+        "version": __version__,
+        "rules": [{"id": rule, "shortDescription": {"text": _described(rule)}} for rule in rules],
+    }
+    invocation = {"executionSuccessful": True, "exitCode": outcome.exit_status}
+    run = {"tool": {"driver": driver}, "invocations": [invocation], "results": found}
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _finding(result: Result) -> dict[str, Any]:
+    if result.error is None:
+        rule, level, said = f"{result.state}-model", "note", result.advice
+    else:
+        rule, level = result.error.code, "error"
+        said = f"{result.error.cause}. {result.error.remedy()}"
+    location = {
+        "artifactLocation": {"uri": _uri(result.path)},
+        "region": {"startLine": 1},  # a model has no lines; GitHub shows no finding without one
+    }
+    return {
+        "ruleId": rule,
+        "level": level,
+        "message": {"text": printable(said)},
+        "locations": [{"physicalLocation": location}],
+        "partialFingerprints": {"pathAndRule/v1": f"{rule}:{_uri(result.path)}"},
+    }
+
+
+def _uri(path: str) -> str:
+    """A relative reference stays one: it is looked up from the root of the repository."""
+    encoded = quote(os.fsencode(os.path.normpath(path)))
+    return f"file://{encoded}" if os.path.isabs(path) else encoded
+
+
+def _described(rule: str) -> str:
+    return rule.replace("-", " ").capitalize()
+
+
+def _is_replaced(path: str) -> bool:
+    """Whether a file takes the place of what is there: not of a pipe or a device."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True
+
+
+def _unwritable(form: str, path: str, error: OSError) -> ConfigurationError:
+    cause = f"the {form} report cannot be written ({error.strerror or error})"
+    return ConfigurationError(cause, path=path, remedy=_REMEDY)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a command over many models: how many, how much, how long, and what to do."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.output import OK, REFUSED, USAGE, Listing, Result, plural
+from keras_integrity_hook.errors import ConfigurationError
+
+_NAMED_AT_MOST = 60  # characters of paths in a command that is to be copied
+_UNITS = ("kB", "MB", "GB", "TB")
+_MANY = 20  # results that no longer fit on a screen
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command over model files came to.
+
+    Attributes:
+        command: its name.
+        named: the paths on the command line.
+        results: in the order in which they were found.
+        size: bytes of the models that were worked on; None where they were not read.
+        seconds: how long it took.
+    """
+
+    command: str
+    named: tuple[str, ...]
+    results: tuple[Result, ...]
+    size: int | None
+    seconds: float
+
+    @property
+    def refused(self) -> tuple[Result, ...]:
+        return tuple(result for result in self.results if not result.ok)
+
+    @property
+    def exit_status(self) -> int:
+        mistaken = any(isinstance(result.error, ConfigurationError) for result in self.results)
+        return USAGE if mistaken else REFUSED if self.refused else OK
+
+    def states(self) -> dict[str, int]:
+        """How many there are of each state, what was refused last."""
+        good = Counter(result.state for result in self.results if result.ok)
+        bad = Counter(result.state for result in self.refused)
+        return dict(good) | {state: good[state] + count for state, count in bad.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "models": len(self.results),
+            "refused": len(self.refused),
+            "states": self.states(),
+            "bytes": self.size,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def finish(outcome: Outcome, *, as_json: bool, listing: Listing) -> NoReturn:
+    """End the command: the JSON document or the summary, and the exit status."""
+    if as_json:
+        results = [result.to_dict() for result in outcome.results]
+        ok = outcome.exit_status == OK
+        output.emit(outcome.command, ok=ok, results=results, summary=outcome.to_dict())
+    elif listing is not Listing.NOTHING and len(outcome.results) > 1:
+        _print(outcome, listing)
+    sys.exit(outcome.exit_status)
+
+
+def _print(outcome: Outcome, listing: Listing) -> None:
+    counts = ", ".join(f"{count:,} {state}" for state, count in outcome.states().items())
+    work = "" if outcome.size is None else f"; {_spelt(outcome.size)} {_time(outcome.seconds)}"
+    output.line(f"{plural(len(outcome.results), 'model')}: {counts}{work}")
+    if refused := len(outcome.refused):
+        where = "it" if refused == 1 else "the first of each kind"
+        output.detail(f"{refused:,} refused. What to do is said under {where}.")
+        if listing is Listing.ALL and outcome.command == "verify" and len(outcome.results) > _MANY:
+            output.detail("Show only what was refused: --only-refused.")
+    if unsealed := sum(bool(result.advice) for result in outcome.results):
+        has = "has" if unsealed == 1 else "have"
+        output.detail(
+            f"{unsealed:,} {has} no seal, so a change would go unnoticed. Seal what you trust: "
+            f"keras-integrity seal {_paths(outcome.named)}"
+        )
+
+
+def _paths(named: tuple[str, ...]) -> str:
+    """The paths of the command line for the next one; ``PATH`` where they are too long."""
+    joined = shlex.join(named)
+    return joined if len(joined) <= _NAMED_AT_MOST else "PATH"
+
+
+def _time(seconds: float) -> str:
+    return f"in {seconds:,.1f} s" if seconds >= 0.1 else "in less than 0.1 s"
+
+
+def _spelt(size: int) -> str:
+    """Bytes in the unit that people would use; 1 kB is 1,000 bytes (SI)."""
+    if size < 1000:
+        return plural(size, "byte")
+    power = min((len(str(size)) - 1) // 3, len(_UNITS))
+    return f"{size / 1000**power:,.1f} {_UNITS[power - 1]}"

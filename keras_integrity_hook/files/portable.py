@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this system can do, asked for by capability and never by its name.
+
+Some capabilities make things better and can be done without: leases, an exchange of directories in
+one step, paths of descriptors. Without others nothing here can be relied on, and
+:func:`require` says so. This module can be imported wherever Python can, and so can every other of
+the package: what is missing has a value that is never used once ``require`` has been asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+
+from keras_integrity_hook.errors import UnsupportedPlatformError
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment] # for type checkers it is always there
+
+O_CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
+O_DIRECTORY: int = getattr(os, "O_DIRECTORY", 0)
+O_NOCTTY: int = getattr(os, "O_NOCTTY", 0)
+O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+O_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
+O_PATH: int = getattr(os, "O_PATH", os.O_RDONLY)  # for use with ``dir_fd`` alone
+
+DESCRIPTORS = "/proc/self/fd"
+"""Where open descriptors have paths that lead to the very file, as on Linux. Elsewhere
+``/dev/fd`` does not: there it duplicates the descriptor, with its position."""
+
+_MODE_VARIABLE = "KERAS_INTEGRITY"
+_ETC = "/etc"
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2), and RENAME_SWAP of macOS's renameatx_np(2)
+_STATFS_SIZE = 4096  # bytes; the structure of Linux has 120, that of macOS 2168
+
+
+def missing() -> tuple[str, ...]:
+    """What the guard cannot do without and this system does not have, in words."""
+    flags = ("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK")
+    by_descriptor = (os.open, os.stat, os.unlink, os.mkdir, os.rmdir, os.rename, os.readlink)
+    has_directories = all(hasattr(os, flag) for flag in flags) and all(
+        function in os.supports_dir_fd for function in by_descriptor
+    )
+    has_owners = all(hasattr(os, name) for name in ("geteuid", "fchown", "fchmod"))
+    needed = (
+        ("directories that stay what was opened (O_DIRECTORY, dir_fd)", has_directories),
+        ("owners and modes of files (geteuid, fchmod)", has_owners),
+        ("locks that end with their process (flock)", fcntl is not None),
+        ("reads at an offset (pread)", hasattr(os, "pread")),
+    )
+    return tuple(words for words, is_there in needed if not is_there)
+
+
+def require() -> None:
+    """Return only where everything is there without which models cannot be guarded.
+
+    Raises:
+        UnsupportedPlatformError: something of it is missing.
+    """
+    lacking = missing()
+    if lacking:
+        raise UnsupportedPlatformError(f"this system lacks {'; '.join(lacking)}")
+
+
+def is_opted_out() -> bool:
+    """Whether the environment says ``off``: all that can be asked where :func:`require` raises.
+
+    There is no policy of the machine there that could forbid it: none can be relied on.
+    """
+    return os.environ.get(_MODE_VARIABLE) == "off"
+
+
+def lock(fd: int, *, shared: bool = False, wait: bool = False) -> None:
+    """Lock the open file, as flock(2) does, until every descriptor of this opening is closed.
+
+    Raises:
+        BlockingIOError: another has it, and ``wait`` is False.
+        OSError: there are no locks on this file system.
+    """
+    if fcntl is None:
+        raise OSError("this system has no locks")
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
+
+
+class Leases:
+    """Read leases of fcntl(2), where the system has them; see ``files.lease``."""
+
+    exist = hasattr(fcntl, "F_SETLEASE")
+    _SET: int = getattr(fcntl, "F_SETLEASE", -1)
+    _GET: int = getattr(fcntl, "F_GETLEASE", 1025)
+    _SET_SIGNAL: int = getattr(fcntl, "F_SETSIG", 10)  # Linux; the module names it from 3.13 on
+
+    @classmethod
+    def take(cls, fd: int, signal_number: int) -> None:
+        """Take one, to be announced by this signal when it is broken. Raises OSError."""
+        if fcntl is None or not cls.exist:
+            raise OSError("this system has no leases")
+        fcntl.fcntl(fd, cls._SET_SIGNAL, signal_number)
+        fcntl.fcntl(fd, cls._SET, fcntl.F_RDLCK)
+
+    @classmethod
+    def is_held(cls, fd: int) -> bool:
+        """Whether ``fd`` has one that is whole. Raises OSError for what is no file."""
+        if fcntl is None or not cls.exist:
+            return False
+        return fcntl.fcntl(fd, cls._GET) == fcntl.F_RDLCK
+
+    @classmethod
+    def give_up(cls, fd: int) -> None:
+        """Raises OSError: there is none any more."""
+        if fcntl is not None and cls.exist:
+            fcntl.fcntl(fd, cls._SET, fcntl.F_UNLCK)
+
+
+def file_system(fd: int) -> int:
+    """The type of the file system that ``fd`` is on, as Linux numbers them in statfs(2); -1 where
+    that is not to be known."""
+    fstatfs = _fstatfs()
+    return -1 if fstatfs is None else fstatfs(fd)
+
+
+def exchange(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
+    """Exchange two files or directories in one step; False where it cannot be.
+
+    Args:
+        one, other: a directory's descriptor and the name in it.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    for name in ("renameat2", "renameatx_np"):
+        function = getattr(libc, name, None)
+        if function is not None:
+            return bool(function(*one, *other, _EXCHANGE) == 0)
+    return False
+
+
+def has_attributes() -> bool:
+    """Whether files have extended attributes that Python can carry over."""
+    return all(hasattr(os, name) for name in ("listxattr", "getxattr", "setxattr", "removexattr"))
+
+
+def reserve(fd: int, size: int) -> None:
+    """Make room for ``size`` bytes, where the system does that. Raises OSError: there is none."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def configuration_directory() -> str:
+    """Where the machine's configuration lies, by a path of which the first part is no link.
+
+    ``/etc``, and where that is a link, what it leads to: ``/private/etc`` on macOS. Only that one
+    link is followed, which is root's own as long as ``/`` is; the rest of the way is checked like
+    any other (``files.root_owned``).
+    """
+    try:
+        target = os.readlink(_ETC)
+    except (OSError, ValueError):
+        return _ETC
+    return os.path.normpath(os.path.join("/", target))
+
+
+@functools.cache
+def _fstatfs() -> Callable[[int], int] | None:
+    """fstatfs(2) as a function from a descriptor to the file system's type, -1 where that fails."""
+    import ctypes
+
+    function = getattr(ctypes.CDLL(None), "fstatfs", None)
+    if function is None or not Leases.exist:  # the numbers are those of the system with leases
+        return None
+    words = _STATFS_SIZE // ctypes.sizeof(ctypes.c_ulong)
+
+    def type_of(fd: int) -> int:
+        buffer = (ctypes.c_ulong * words)()
+        return buffer[0] & 0xFFFFFFFF if function(fd, buffer) == 0 else -1
+
+    return type_of

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A system with less than Linux is guarded with what it has, or refused by one named error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keras_integrity_hook.files import portable
+from tests.support.systems import (
+    LIKE_MACOS,
+    LIKE_WINDOWS,
+    run_like,
+    run_where_etc_is_a_link,
+)
+
+_EVERY_MODULE = """
+import importlib, pkgutil
+import keras_integrity_hook
+for found in pkgutil.walk_packages(keras_integrity_hook.__path__, "keras_integrity_hook."):
+    if not found.name.endswith("__main__") and ".mlflow" not in found.name:
+        importlib.import_module(found.name)
+print("imported")
+"""
+
+# A file, an unzipped directory and weights: sealed, loaded, refused when damaged; saved twice.
+_A_DAY = """
+import os, sys
+import keras
+import numpy as np
+import keras_integrity_hook as kih
+from keras_integrity_hook.files import portable
+assert not portable.Leases.exist and not portable.has_attributes()
+kih.assert_active()
+top = sys.argv[1]
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+for path, zipped in ((top + "/m.keras", True), (top + "/folder", False)):
+    for _ in range(2):
+        model.save(path, zipped=zipped) if zipped else model.save(path, zipped=False)
+    assert kih.inspect(path).seal is not None, path
+    keras.models.load_model(path)
+    kih.unseal(path)
+    kih.seal(path)
+    part = path if zipped else path + "/model.weights.h5"
+    data = bytearray(open(part, "rb").read())
+    data[len(data) // 2] ^= 1
+    open(part, "wb").write(data)
+    try:
+        keras.models.load_model(path)
+    except kih.IntegrityError as error:
+        print("refused", type(error).__name__)
+model.save_weights(top + "/w.weights.h5")
+model.load_weights(top + "/w.weights.h5")
+print(kih.verify(top + "/w.weights.h5").state)
+"""
+
+
+def test_nothing_is_missing_here() -> None:
+    assert portable.missing() == ()
+    portable.require()
+
+
+@pytest.mark.parametrize("system", [LIKE_MACOS, LIKE_WINDOWS], ids=["macOS", "Windows"])
+def test_every_module_can_be_imported(system: str, home: Path) -> None:
+    done = run_like(system, _EVERY_MODULE)
+    assert done.stdout == "imported\n", done.stderr[-3000:]
+
+
+def test_system_without_leases_and_attributes_is_guarded(home: Path, tmp_path: Path) -> None:
+    done = run_like(LIKE_MACOS, _A_DAY, str(tmp_path))
+    assert done.stdout.splitlines()[-3:] == [
+        "refused ChecksumMismatchError",
+        "refused ChecksumMismatchError",
+        "sealed",
+    ], done.stderr[-3000:]
+
+
+@pytest.fixture
+def root_directory() -> Iterator[Path]:
+    """A directory whose parents are root's and closed, as those of ``/`` are."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    top = Path(tempfile.mkdtemp(prefix="root-", dir="/var/lib"))
+    top.chmod(0o755)
+    yield top
+    assert str(top) not in Path("/proc/self/mountinfo").read_text()
+    shutil.rmtree(top)
+
+
+_POLICY = """
+import os, sys
+assert not os.path.exists("/proc/self/fd") and os.path.islink("/etc")
+from keras_integrity_hook.files import root_owned
+print(root_owned.POLICY)
+os.makedirs(os.path.dirname(root_owned.POLICY), exist_ok=True)
+with open(root_owned.POLICY, "w") as file:
+    file.write('unsealed = "reject"\\n')
+"""
+
+
+def test_policy_is_found_where_etc_leads_and_there_is_no_proc(
+    home: Path, root_directory: Path, tmp_path: Path
+) -> None:
+    settings = "from keras_integrity_hook import settings\nprint(settings.at().unsealed.value)\n"
+    done = run_where_etc_is_a_link(root_directory, _POLICY + settings + _A_DAY, str(tmp_path))
+    if "mount" in done.stderr and not done.stdout:
+        pytest.skip(f"cannot be mounted here: {done.stderr.strip()[-200:]}")
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["/private/etc/keras-integrity/policy.toml", "reject"], done.stderr[-3000:]
+    assert lines[-1] == "sealed", done.stderr[-3000:]
+    assert lines[-3:-1] == ["refused ChecksumMismatchError"] * 2
+
+
+def test_host_is_not_imported_where_it_cannot_be_guarded(home: Path) -> None:
+    done = run_like(LIKE_WINDOWS, "import keras")
+    assert done.returncode == 1
+    last = done.stderr[done.stderr.rindex("UnsupportedPlatformError") :]
+    for word in ("lacks", "O_DIRECTORY", "geteuid", "flock", "KERAS_INTEGRITY=off"):
+        assert word in last
+
+
+def test_off_is_honoured_where_nothing_can_be_guarded(home: Path, tmp_path: Path) -> None:
+    script = """
+import keras_integrity_hook as kih
+kih.activate()
+print(kih.status().mode, kih.status().why_not_active())
+from keras_integrity_hook.activation import finder
+import types
+finder._wrap(types.ModuleType("keras"))
+print("off is honoured")
+"""
+    done = run_like(LIKE_WINDOWS, script, env={"KERAS_INTEGRITY": "off"})
+    assert done.stdout == "off the mode is 'off'\noff is honoured\n", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("call", ["activate()", "verify('x')", "seal('x')", "inspect('x')"])
+def test_calls_say_that_the_system_cannot_be_guarded(home: Path, call: str) -> None:
+    script = f"""
+import keras_integrity_hook as kih
+try:
+    kih.{call}
+except kih.UnsupportedPlatformError as error:
+    print(error.code)
+print(kih.status().mode)
+"""
+    done = run_like(LIKE_WINDOWS, script)
+    assert done.stdout == "unsupported-platform\nunsupported\n", done.stderr[-2000:]
+
+
+def test_command_says_that_the_system_cannot_be_guarded(home: Path) -> None:
+    script = "from keras_integrity_hook.cli import main\nmain(['verify', 'x'])"
+    done = run_like(LIKE_WINDOWS, script)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "this system lacks" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_capabilities_are_asked_for_in_one_module() -> None:
+    top = Path(portable.__file__).parents[1]
+    asked = ["sys.platform", "os.name ==", "import fcntl", "sched_getaffinity", "fallocate"]
+    found = subprocess.run(
+        ["grep", "-rlF", *(f"-e{one}" for one in asked), "--include=*.py", top],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert [Path(line).name for line in found.stdout.splitlines()] == ["portable.py"]
