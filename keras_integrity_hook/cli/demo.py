@@ -102,11 +102,11 @@ def _train(folder: Path) -> Step:
 
 
 def _inspect(folder: Path) -> Step:
-    done = _python(folder, "-m", "keras_integrity_hook.cli", "inspect", _WEIGHTS)
+    done = _python(folder, "-m", "keras_integrity_hook.cli", "inspect", "--digest", _WEIGHTS)
     sealed = done.returncode == 0 and done.stdout.startswith("sealed")
     return Step(
         "The files were sealed as they were saved.",
-        f"keras-integrity inspect {_WEIGHTS}",
+        f"keras-integrity inspect --digest {_WEIGHTS}",
         _short(_told(done)) if sealed else _told(done),
         "" if sealed else "the save should have sealed it; see 'keras-integrity doctor'",
     )

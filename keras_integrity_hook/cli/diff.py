@@ -59,7 +59,7 @@ def diff(good: str, bad: str, as_json: bool) -> None:
 def _print(found: Comparison, bad: str) -> None:
     output.state("different" if found.differences else "same", bad, good=not found.differences)
     if found.damage:
-        output.detail(f"It is no model any more: {found.damage}. Compared byte by byte.")
+        output.detail(f"It is no whole model any more: {found.damage}. Compared as it is.")
     for one in found.differences[:_SHOWN]:
         _print_one(one)
     if len(found.differences) > _SHOWN:
