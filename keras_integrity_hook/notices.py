@@ -109,13 +109,21 @@ def _is_meant(pattern: Any, text: str) -> bool:
 
 
 def trouble(text: str) -> None:
-    """Log ``text`` as a warning, the first time in this process. Never raises.
+    """Log ``text`` and warn of it, the first time in this process. Never raises.
 
     For what went wrong beside a load or save and must not stop it.
     """
-    with contextlib.suppress(Exception):  # a program's own logging filter or handler
-        if first_time((trouble, text)):
+    if first_time((trouble, text)):
+        with contextlib.suppress(Exception):  # a program's own logging filter or handler
             logger().warning("%s", printable(text))
+        tell(text)
+
+
+def tell(text: str) -> None:
+    """Warn of ``text``, the first time in this process. Never raises: where the program's filters
+    make errors of warnings nothing is to be undone, and the log has it."""
+    with contextlib.suppress(Exception):
+        warn(text, once=(tell, text))
 
 
 def overwritten(path: str, why: str, *, place: str) -> None:

@@ -108,7 +108,7 @@ def test_control_characters_are_escaped(
 ) -> None:
     notices.warn("m\x1b[2J\nforged")
     notices.trouble("t\x1b[2J\nforged")
-    assert texts(caught) == ["m\\x1b[2J\\nforged"]
+    assert texts(caught) == ["m\\x1b[2J\\nforged", "t\\x1b[2J\\nforged"]
     assert caplog.messages == ["t\\x1b[2J\\nforged"]
 
 

@@ -62,6 +62,8 @@ _BY_OUTCOME = {
     "warned": _Text(logging.WARNING, "loaded in spite of: %s", ("why",)),
     "overridden": _Text(logging.WARNING, "overridden %s: %s", ("path", "why")),
 }
+_TOLD = {("save", "unsealed"), ("load", "unchecked"), ("opt-out", "refused")}
+"""Of which nothing else warns: whoever has set up no logging is to know of them, too."""
 _OTHERS = _Text(logging.INFO, "%s %s: %s", ("event", "path", "outcome"))
 
 _found: tuple[Listener, ...] | None = None
@@ -72,7 +74,7 @@ _is_listener: ContextVar[bool] = ContextVar("_is_listener", default=False)
 
 def is_heard(event: str, outcome: str) -> bool:
     """Whether anybody listens to such an event. The first call looks for entry points."""
-    if telemetry.is_present() or others():
+    if telemetry.is_present() or (event, outcome) in _TOLD or others():
         return True
     return _log.isEnabledFor(_text_for(event, outcome).level)
 
@@ -98,9 +100,13 @@ def tell(event: dict[str, Any]) -> None:
 
 def log(event: _Event) -> None:
     """The built-in listener: a line for people, through the logger ``keras_integrity_hook``."""
-    level, text, words = _text_for(event["event"], event["outcome"])
+    kind = event["event"], event["outcome"]
+    level, text, words = _text_for(*kind)
+    said = tuple(_word(event, word) for word in words)
     if _log.isEnabledFor(level):
-        _log.log(level, text, *(_word(event, word) for word in words))
+        _log.log(level, text, *said)
+    if kind in _TOLD:
+        notices.tell(text % said)
 
 
 def others() -> tuple[Listener, ...]:

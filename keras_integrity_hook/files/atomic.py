@@ -46,6 +46,14 @@ _LEASE_SECONDS = 60.0  # the kernel breaks one after 45 (fcntl(2))
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+_ATTEMPTS = 10  # to overwrite a file that other saves put there, one after the other
+_REPLACED = "something else was put there meanwhile"
+
+
+class _ReplacedError(OSError):
+    """The file that was to be overwritten is another one now."""
+
+
 class PrivateFile:
     """A file in a private directory of its own, on its way to a target.
 
@@ -137,24 +145,36 @@ class PrivateFile:
             raise OSError(errno.EPERM, "this save is another process's", self.target.path)
         fd = self.open_written()
         try:
-            old = self._still_replaceable()
-            if expected is not None:
-                self.target.refuse_other_than(expected)
-            if in_place is None and old is not None:
-                in_place = _not_carried_over(self.target, fd)
-            if in_place is None:
-                in_place = self._renamed()
-            if in_place is not None:
-                _overwrite(self, fd, old, in_place)
+            for _ in range(_ATTEMPTS - 1):
+                with contextlib.suppress(_ReplacedError):
+                    self._put(fd, in_place, expected)
+                    return
+            self._put(fd, in_place, expected)
         finally:
             os.close(fd)
+
+    def _put(self, fd: int, in_place: str | None, expected: os.stat_result | None) -> None:
+        """As :meth:`put_in_place`, of the finished file, open as ``fd``.
+
+        Raises:
+            _ReplacedError: another save has put its file there meanwhile; nothing was written.
+        """
+        old = self._still_replaceable()
+        if expected is not None:
+            self.target.refuse_other_than(expected)
+        if in_place is None and old is not None:
+            in_place = _not_carried_over(self.target, fd)
+        if in_place is None:
+            in_place = self._renamed()
+        if in_place is not None:
+            _overwrite(self, fd, old, in_place)
 
     def _still_replaceable(self) -> os.stat_result | None:
         """What is at the target now. Another save may have been faster; a link or a special file
         was put there by somebody who means no good."""
         now = self.target.now()
         if now is not None and not stat.S_ISREG(now.st_mode):
-            raise OSError(errno.ESTALE, "something else was put there meanwhile", self.target.path)
+            raise OSError(errno.ESTALE, _REPLACED, self.target.path)
         return now
 
     def _renamed(self) -> str | None:
@@ -277,11 +297,14 @@ def _overwrite(made: PrivateFile, source: int, old: os.stat_result | None, reaso
     The finished file is kept until that is done.
     """
     target, size = made.target, os.fstat(source).st_size
-    writer = _open_writer(target, os.O_CREAT | os.O_EXCL if old is None else 0)
+    try:
+        writer = _open_writer(target, os.O_CREAT | os.O_EXCL if old is None else 0)
+    except (FileExistsError, FileNotFoundError) as error:
+        raise _ReplacedError(errno.ESTALE, _REPLACED, target.path) from error
     try:
         status = os.fstat(writer)
         if old is not None and not os.path.samestat(status, old):
-            raise OSError(errno.ESTALE, "something else was put there meanwhile", target.path)
+            raise _ReplacedError(errno.ESTALE, _REPLACED, target.path)
         _reserve(writer, status.st_size, size, target)
         if reason and old is not None and old.st_size:
             notices.overwritten(target.path, reason, place=os.path.dirname(target.path))

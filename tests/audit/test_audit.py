@@ -985,7 +985,10 @@ def test_log_lines_for_people(
     with caplog.at_level(logging.INFO, "keras_integrity_hook"):
         audit.record(event, "m.keras", outcome=outcome, **facts)
     (record,) = caplog.records
-    assert (record.levelname, record.getMessage()) == (level, text.format(error=error))
+    assert (record.levelname, record.getMessage()) == (
+        level,
+        text.format(error=error.in_one_line()),
+    )
 
 
 def test_logging_filter_of_the_program_cannot_fail_a_save(models: Path) -> None:
@@ -1068,3 +1071,24 @@ def test_opentelemetry_without_a_provider_is_silent(models: Path) -> None:
         "kih.seal(sys.argv[1])\n"
     )
     assert run(script, write_model(models, "m.keras")) is None
+
+
+@pytest.mark.parametrize("outcome", ["unsealed", "ok"])
+def test_a_save_without_a_seal_is_warned_of_where_nobody_has_set_up_logging(
+    outcome: str, tmp_path: Path
+) -> None:
+    code = (
+        "from keras_integrity_hook import audit\n"
+        f"audit.record('save', 'm.keras', outcome={outcome!r}, why='no room')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = "save m.keras: not sealed: no room" in done.stderr
+    assert told is (outcome == "unsealed")
+    assert done.stderr.count("not sealed") == told

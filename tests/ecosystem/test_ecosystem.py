@@ -26,8 +26,16 @@ BOUNDED = ("dvc_cache", "keras_tuner", "mlflow_flavor", "scikeras_joblib", "tf2o
 """Those that every change runs; the others are long, or large to install."""
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem != "__init__")
+BROKEN = {"autokeras_search": "AutoKeras 3.0.0 does not run with Keras 3.15, hook on or off"}
 EACH = [
-    name if name in BOUNDED else pytest.param(name, marks=pytest.mark.nightly) for name in NAMES
+    pytest.param(
+        name,
+        marks=[
+            *([] if name in BOUNDED else [pytest.mark.nightly]),
+            *([pytest.mark.xfail(reason=BROKEN[name])] if name in BROKEN else []),
+        ],
+    )
+    for name in NAMES
 ]
 REFUSAL = re.compile(r"the content does not match\s+its\s+seal")
 

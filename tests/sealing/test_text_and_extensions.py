@@ -88,9 +88,10 @@ def test_names_in_errors_are_escaped(path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(kih.ChecksumMismatchError) as caught:
         kih.verify(path)
-    shown = [str(caught.value), *caught.value.parts]
+    shown = [caught.value.in_one_line(), *caught.value.parts]
     assert "all verified" in shown[0]
     assert not any(ACTIVE.search(text) or "\n" in text for text in shown)
+    assert all(not line or line.startswith("    ") for line in str(caught.value).split("\n")[1:])
     assert not ACTIVE.search("".join(traceback.format_exception(caught.value)))
 
 
