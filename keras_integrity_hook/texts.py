@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 INDENT = 4  # columns, of every line but the first
 _COMMAND = "keras-integrity"
-_HELD = "\0"  # no printable text has it
+HELD = "\0"  # stands for a space that no line is broken at; no printable text has it
 _NARROWEST = 40  # columns; a terminal that says it has fewer is not believed
 
 
@@ -73,7 +73,7 @@ def laid_out(facts: Sequence[str], *, after: int = 0) -> str:
     for number, fact in enumerate(facts):
         first = " " * (after if number == 0 else INDENT)
         lines = textwrap.wrap(
-            _with_whole_commands(fact),
+            with_whole_commands(fact),
             columns,
             initial_indent=first,
             subsequent_indent=" " * (INDENT if number == 0 else 2 * INDENT),
@@ -81,17 +81,17 @@ def laid_out(facts: Sequence[str], *, after: int = 0) -> str:
             break_on_hyphens=False,
         )
         wrapped += [lines[0][after:], *lines[1:]] if number == 0 else lines
-    return "\n".join(wrapped).replace(_HELD, " ")
+    return "\n".join(wrapped).replace(HELD, " ")
 
 
-def _with_whole_commands(fact: str) -> str:
-    """``fact`` with the spaces in commands replaced: a command is copied from one line."""
+def with_whole_commands(fact: str) -> str:
+    """``fact`` with :data:`HELD` for the spaces in commands: one is copied from a single line."""
     for quote in "'`":
         pieces = fact.split(f"{quote}{_COMMAND} ")
         for number, piece in enumerate(pieces[1:], 1):
             command, end, rest = piece.partition(quote)
-            pieces[number] = command.replace(" ", _HELD) + end + rest
-        fact = f"{quote}{_COMMAND}{_HELD}".join(pieces)
+            pieces[number] = command.replace(" ", HELD) + end + rest
+        fact = f"{quote}{_COMMAND}{HELD}".join(pieces)
     return fact
 
 

@@ -15,6 +15,13 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+# The person's own settings are not the tests'. Here, because fixtures of a module or a session are
+# set up before those of a test, and Keras is imported in one of them.
+_nobodys = tempfile.TemporaryDirectory(prefix="keras-integrity-tests-")
+os.environ["XDG_CONFIG_HOME"] = _nobodys.name
+for _name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
+    del os.environ[_name]
+
 _COMMON: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

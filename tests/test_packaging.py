@@ -334,7 +334,6 @@ def test_metadata_is_complete(metadata: Message) -> None:
     required = {line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line}
     assert required == {
         "wrapt>=1.14",
-        "importlib-metadata>=6",
         "click>=8.1",
         "cryptography>=45",
         "tomlkit>=0.12",
@@ -349,3 +348,40 @@ def test_man_page_lies_where_man_looks_for_it(from_wheel: Venv) -> None:
 
 def test_console_script_is_installed(from_wheel: Venv) -> None:
     assert (from_wheel.where / "bin" / "keras-integrity").exists()
+
+
+def test_empty_environment_gets_little_and_verify_needs_no_keras(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """Ten packages and 25 MB at the most; models of every container are checked without Keras."""
+    venv = Venv(tmp_path / "venv")
+    before = sum(path.stat().st_size for path in venv.where.rglob("*") if path.is_file())
+    pip = (sys.executable, "-m", "pip", "--python", venv.python)
+    done = subprocess.run(
+        [*pip, "install", "--quiet", "--no-compile", wheel],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip("the requirements cannot be installed: no index can be reached")
+    after = sum(path.stat().st_size for path in venv.where.rglob("*") if path.is_file())
+    assert after - before < 25_000_000
+    assert len(list(venv.site.glob("*.dist-info"))) <= 10
+    assert not {"keras", "numpy", "h5py", "tensorflow"} & {
+        path.name for path in venv.site.iterdir()
+    }
+    _run(*pip, "check")
+
+    vectors = ROOT / "tests" / "vectors"
+    for suffix in (".keras", ".weights.h5"):
+        model = tmp_path / f"model{suffix}"
+        shutil.copy(next(vectors.rglob(f"*{suffix}")), model)
+        command = ("-m", "keras_integrity_hook.cli", "verify", model)
+        assert venv.start(*command).returncode == 0
+        data = bytearray(model.read_bytes())
+        data[len(data) // 2] ^= 1
+        model.write_bytes(data)
+        assert venv.start(*command).returncode == 1

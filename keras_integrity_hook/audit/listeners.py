@@ -139,8 +139,8 @@ def _points() -> Iterator[EntryPoint]:
     """The entry points of our group, of the first distribution of each name.
 
     The first save or load of a process waits for this. So it is the standard library's module,
-    which Keras has imported, and not the package importlib_metadata; and not its
-    ``entry_points()``, which parses those of all groups and takes twice as long.
+    which Keras has imported; and not its ``entry_points()``, which parses those of all groups and
+    takes twice as long.
     """
     from importlib.metadata import distribution, distributions
 

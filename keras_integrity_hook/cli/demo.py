@@ -102,11 +102,11 @@ def _train(folder: Path) -> Step:
 
 
 def _inspect(folder: Path) -> Step:
-    done = _python(folder, "-m", "keras_integrity_hook.cli", "inspect", _WEIGHTS)
+    done = _python(folder, "-m", "keras_integrity_hook.cli", "inspect", "--digest", _WEIGHTS)
     sealed = done.returncode == 0 and done.stdout.startswith("sealed")
     return Step(
         "The files were sealed as they were saved.",
-        f"keras-integrity inspect {_WEIGHTS}",
+        f"keras-integrity inspect --digest {_WEIGHTS}",
         _short(_told(done)) if sealed else _told(done),
         "" if sealed else "the save should have sealed it; see 'keras-integrity doctor'",
     )
@@ -231,15 +231,8 @@ def _missing() -> list[str]:
 
 
 def _print_step(number: int, step: Step) -> None:
-    import shutil
-    import textwrap
-
-    width = min(shutil.get_terminal_size().columns, 100)
-
     def lines(text: str, **style: Any) -> None:
-        for line in textwrap.wrap(
-            printable(text), width - 3, break_long_words=False, break_on_hyphens=False
-        ) or [""]:
+        for line in output.wrapped(printable(text), sys.stdout, margin=3):
             click.secho(f"   {line}", **style)
 
     click.secho(f"\n{number}. {step.title}", bold=True)

@@ -13,7 +13,6 @@ from keras_integrity_hook.cli.inspection import shape_of
 from keras_integrity_hook.cli.output import json_option, plural
 from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.verification.comparison import (
-    STRUCTURE,
     Comparison,
     Difference,
     compare_paths,
@@ -60,7 +59,7 @@ def diff(good: str, bad: str, as_json: bool) -> None:
 def _print(found: Comparison, bad: str) -> None:
     output.state("different" if found.differences else "same", bad, good=not found.differences)
     if found.damage:
-        output.detail(f"It is no model any more: {found.damage}. Compared byte by byte.")
+        output.detail(f"It is no whole model any more: {found.damage}. Compared as it is.")
     for one in found.differences[:_SHOWN]:
         _print_one(one)
     if len(found.differences) > _SHOWN:
@@ -98,7 +97,7 @@ def _how(one: Difference) -> str:
     counts = f"{plural(one.bytes, 'byte')}, {plural(one.bits, 'bit')}"
     if one.part.dtype:
         counts = f"{one.values:,} of {plural(one.part.numbers, 'value')}; {counts}"
-    if one.name == STRUCTURE:
+    if one.is_structure:
         counts += " outside of all parts"
     return counts if one.kind == "changed" else f"{one.kind}; {counts}"
 
@@ -107,7 +106,7 @@ def _total(found: Comparison) -> str:
     compared = f"{plural(found.parts, 'part')} and {plural(found.bytes, 'byte')} compared"
     if not found.differences:
         return f"{compared}: the same."
-    kinds = Counter(one.kind for one in found.differences if one.name != STRUCTURE)
+    kinds = Counter(one.kind for one in found.differences if not one.is_structure)
     told = [f"{plural(number, 'part')} {kind}" for kind, number in kinds.items()]
     wrong = sum(one.bytes for one in found.differences)
     bits = sum(one.bits for one in found.differences)

@@ -157,19 +157,24 @@ def run(  # noqa: PLR0913 - what differs between the commands
             if not as_json and listing.shows(result) and (tell_all or found.kind is None):
                 show(replace(result, said=said))
     if not silent:
-        _count_passed_over([found.kind for found, _ in models if found.kind is not None])
+        _count_passed_over(models, hint=not tell_all)
+    if not as_json:  # what is no model is counted by itself
+        pairs = zip(results, models, strict=True)
+        results = [result for result, (found, _) in pairs if found.kind is None]
     size = None if sizes is None else sum(sizes[path] for path in work)
     outcome = Outcome(command, paths, tuple(results), size, time.monotonic() - begun)
     then(outcome)
     finish(outcome, as_json=as_json, listing=listing)
 
 
-def _count_passed_over(kinds: list[passed_over.Kind]) -> None:
-    if kinds:
-        output.state("passed over", passed_over.summary(kinds))
-        output.detail(
-            "'seal --dry-run' says what and why. A path that is named itself is never passed over."
-        )
+def _count_passed_over(models: list[tuple[Found, str]], *, hint: bool) -> None:
+    kinds = [found.kind for found, _ in models if found.kind is not None]
+    if not kinds:
+        return
+    output.state("passed over", f"{len(kinds):,} of other programs")
+    output.detail(f"{passed_over.summary(kinds)}.")
+    if hint:
+        output.detail("'seal --dry-run' says why. What is named itself is never passed over.")
 
 
 def _reason_to_skip(found: Found, *, alters: bool) -> str:

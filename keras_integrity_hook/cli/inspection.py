@@ -11,6 +11,7 @@ from keras_integrity_hook import api
 from keras_integrity_hook.cli import files, output
 from keras_integrity_hook.cli.files import paths_argument
 from keras_integrity_hook.cli.output import Result, json_option
+from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.errors import ChecksumMismatchError
 from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.texts import with_path
@@ -50,9 +51,18 @@ def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
 
 
 def _mismatch(report: Report) -> ChecksumMismatchError:
+    """What differs, by name: the content is read once more to tell."""
+    from keras_integrity_hook.verification import digests
+
     error = ChecksumMismatchError(
         "the content does not match its seal", path=report.path, container=report.container
     )
+    try:
+        with api.opened(report.path) as model:
+            if isinstance(model, SealedModel):
+                digests.check_content(model)
+    except ChecksumMismatchError as named:
+        error = named
     error.content_digest = report.digest
     return error
 

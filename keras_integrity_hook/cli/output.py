@@ -31,6 +31,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
+from keras_integrity_hook.texts import HELD, with_whole_commands
 
 if TYPE_CHECKING:
     from keras_integrity_hook.report import Report
@@ -190,14 +191,15 @@ def wrapped(text: str, stream: IO[str] | None, *, margin: int = 0, indent: int =
 
     columns = min(shutil.get_terminal_size().columns - 1, _COLUMNS_AT_MOST) - margin
     begun = text[: len(text) - len(text.lstrip())]  # what is indented already stays so
-    return textwrap.wrap(
-        text.lstrip(),
+    lines = textwrap.wrap(
+        with_whole_commands(text.lstrip()),
         max(columns, _COLUMNS_AT_LEAST),
         initial_indent=begun,
         subsequent_indent=begun + " " * indent,
         break_long_words=False,  # a path or a command is to be copied
         break_on_hyphens=False,
-    ) or [""]
+    )
+    return [line.replace(HELD, " ") for line in lines] or [""]
 
 
 def plural(count: int, noun: str) -> str:

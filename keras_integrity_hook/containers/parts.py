@@ -16,6 +16,7 @@ from keras_integrity_hook.containers import file_set, hdf5, hdf5_map, hdf5_types
 from keras_integrity_hook.containers.hdf5_map import Budget
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content, FileContent
 
 
@@ -48,6 +49,30 @@ def parts_of(model: ModelFile) -> tuple[Part, ...]:
     return tuple(sorted(_parts(model), key=lambda part: (part.offset, part.size)))
 
 
+class File(NamedTuple):
+    """One file of a set.
+
+    Attributes:
+        name: for people.
+        start: where it begins in the content of the set, in bytes.
+        content: its bytes.
+        parts: what it consists of, in their order; offsets are those of the file itself.
+    """
+
+    name: str
+    start: int
+    content: Content
+    parts: tuple[Part, ...]
+
+
+def files_of(model: ModelFile) -> dict[str, File]:
+    """The files of a set, by the names that a seal would list them by; none of a single file."""
+    if model.files is None:
+        return {}
+    found = zip(model.files.members, _files(model.files, Budget()), strict=True)
+    return {member.name: file for member, file in found}
+
+
 def file_offset(model: ModelFile, offset: int | None) -> int | None:
     """Where the byte at ``offset`` of the content is in the model's file; None where it is in none,
     as a ZIP's directory that was moved back, or the model has several."""
@@ -72,26 +97,36 @@ def _parts(model: ModelFile) -> Iterator[Part]:
 
 
 def _of_set(files: file_set.OpenSet, budget: Budget) -> Iterator[Part]:
+    for file in _files(files, budget):
+        for part in file.parts:
+            yield part._replace(offset=file.start + part.offset)
+
+
+def _files(files: file_set.OpenSet, budget: Budget) -> Iterator[File]:
     at = 0
     for one in files.parts:
         name, size = file_set.shown(one.name), one.content.size
-        variables: list[Part] = []
+        found: list[Part] = []
         if one.name.endswith(".h5"):
-            variables += _variables(one.content, 0, size, budget)
-        for variable in variables:
-            yield variable._replace(name=f"{name}: {variable.name}", offset=at + variable.offset)
-        if not variables:
-            yield Part(name, at, size)
+            found += _variables(one.content, 0, size, budget)
+        named = [part._replace(name=f"{name}: {part.name}") for part in found]
+        named.sort(key=lambda part: (part.offset, part.size))
+        yield File(name, at, one.content, tuple(named or [Part(name, 0, size)]))
         at += size
 
 
 def _variables(content: Content, start: int, size: int, budget: Budget) -> Iterator[Part]:
+    # Variables lie side by side; a crafted file may say that thousands share the same bytes.
+    room = LIMITS.region_layers // 2 * size
     try:
         for node in hdf5_map.nodes(content, start, size, budget):
             if node.data is None or budget.regions <= 0:
                 continue
             budget.regions -= 1
             offset, length = node.data
+            room -= length
+            if room < 0:
+                return
             is_plain = hdf5_types.fits(node.shape, node.dtype, length)
             dtype = node.dtype if is_plain else ""
             yield Part(node.path, start + offset, length, node.shape, dtype)

@@ -122,7 +122,7 @@ def maker(reference: str) -> Callable[[str, Ask], Any]:
         module, _, name = home.partition(":")
         built_in: Callable[[str, Ask], Any] = getattr(import_module(module), name)
         return built_in
-    from importlib_metadata import entry_points
+    from importlib.metadata import entry_points
 
     for plugin in entry_points(group=GROUP, name=scheme):
         loaded: Callable[[str, Ask], Any] = plugin.load()

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_integrity_hook.containers import hdf5_types, opening, parts
-from keras_integrity_hook.containers.model_file import Descriptor, ModelFile
-from keras_integrity_hook.containers.parts import Part
+from keras_integrity_hook.containers import file_set, hdf5_types, opening, parts
+from keras_integrity_hook.containers.kinds import Place
+from keras_integrity_hook.containers.model_file import Descriptor, ModelFile, set_of_files
+from keras_integrity_hook.containers.parts import File, Part
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError
 from keras_integrity_hook.files import reading
 from keras_integrity_hook.limits import MIB
@@ -62,7 +63,8 @@ class Difference:
         other: as it is in the second model, where that is not the same.
         bits, bytes, values: how many differ; ``values`` only of plain numbers.
         first: offset of the first byte that differs, in bytes of the second model's content.
-        at: the same as an offset in the second model's file, where that is one and has it.
+        at: the same as an offset in the second model's file, or in that one of a set which ``name``
+            begins with; None where it is in none.
         largest: the number that moved furthest; None where none is both before and after finite.
         not_finite: how many numbers have become infinite or not a number.
     """
@@ -78,6 +80,11 @@ class Difference:
     at: int | None = None
     largest: Change | None = None
     not_finite: int = 0
+
+    @property
+    def is_structure(self) -> bool:
+        """Whether it is about the bytes that are in no part."""
+        return self.name == STRUCTURE or self.name.endswith(f": {STRUCTURE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +113,46 @@ def compare_paths(first: str, second: str) -> Comparison:
 
     Raises:
         IntegrityError: one of its kinds; there is no model to be read at a path. The second may be
-            a single file that is broken in any way.
+            a single file that is broken in any way, or a set that lacks files or has a broken seal.
     """
     with opening.open_model(first) as model:
         try:
             other = opening.open_model(second)
-        except UnreadableFileError:
-            raise
         except IntegrityError as error:
             if model.files is not None:
+                return _compared_as_listed(model, second, error)
+            if isinstance(error, UnreadableFileError):
                 raise
             return _compared_raw(model, second, error)
         with other, opening.errors_of(second):
             found = compare(model, other)
+            if other.files is not None:
+                return found
             placed = tuple(
                 replace(one, at=parts.file_offset(other, one.first)) for one in found.differences
             )
             return replace(found, differences=placed)
+
+
+def _compared_as_listed(model: ModelFile, path: str, error: IntegrityError) -> Comparison:
+    """Compare the set ``model`` with those of its files that are at ``path``, where ``error`` was
+    found; raises that where there is none."""
+    assert model.files is not None
+    kind = model.files.place.kind
+    if kind.whole_directory:
+        place = Place(kind, path, "")
+    else:
+        folder, stem = os.path.split(path)
+        place = Place(kind, folder or ".", stem)
+    try:
+        files = file_set.open_directory(place)
+    except UnreadableFileError:
+        raise error from None
+    with opening.errors_of(path), set_of_files(path, files) as other:
+        file_set.open_listed(files, model.files.members, hold=False)
+        if not files.parts:
+            raise error
+        return replace(compare(model, other), damage=error.cause)
 
 
 def _compared_raw(model: ModelFile, path: str, error: IntegrityError) -> Comparison:
@@ -145,12 +175,58 @@ def compare(first: ModelFile, second: ModelFile) -> Comparison:
     Raises:
         DamagedFileError: one became shorter meanwhile. OSError: it cannot be read.
     """
+    is_copy = _is_a_copy(first, second)
+    if first.files is not None and second.files is not None:
+        return _compare_sets(parts.files_of(first), parts.files_of(second), is_copy=is_copy)
     ours, theirs = parts.parts_of(first), parts.parts_of(second)
-    if ours != theirs and _is_a_copy(first, second):
-        theirs = ours
-    if ours == theirs:
-        return _alike(first.content, second.content, ours)
-    found = tuple(_differences(first.content, second.content, ours, theirs))
+    return _compare_contents(first.content, second.content, ours, theirs, is_copy=is_copy)
+
+
+def _compare_sets(ours: dict[str, File], theirs: dict[str, File], *, is_copy: bool) -> Comparison:
+    """Compare file by file: where one was cut or lost, those behind it are as they were."""
+    pairs = [(name, ours.get(name), theirs.get(name)) for name in {**ours, **theirs}]
+    found = [_compare_files(one, other, is_copy=is_copy) for _, one, other in pairs]
+    return Comparison(
+        tuple(one for each in found for one in each.differences),
+        sum(each.parts for each in found),
+        sum(each.bytes for each in found),
+        all(each.is_laid_out_alike for each in found),
+    )
+
+
+def _compare_files(one: File | None, other: File | None, *, is_copy: bool) -> Comparison:
+    """Compare two files of sets; None for one that is not there."""
+    if one is None or other is None:
+        kind, present = ("missing", one) if other is None else ("added", other)
+        lonely = () if present is None else present.parts
+        return Comparison(tuple(Difference(part.name, kind, part) for part in lonely))
+    renamed = tuple(
+        part._replace(name=one.name + part.name.removeprefix(other.name)) for part in other.parts
+    )
+    is_copy = is_copy or one.content.size == other.content.size
+    found = _compare_contents(one.content, other.content, one.parts, renamed, is_copy=is_copy)
+    return replace(found, differences=tuple(_in_set(each, other) for each in found.differences))
+
+
+def _in_set(found: Difference, file: File) -> Difference:
+    """``found``, which is about the ``file`` alone, as a difference of the set."""
+    name = f"{file.name}: {STRUCTURE}" if found.is_structure else found.name
+    if found.first is None:
+        return replace(found, name=name)
+    return replace(found, name=name, first=file.start + found.first, at=found.first)
+
+
+def _compare_contents(
+    first: Content,
+    second: Content,
+    ours: tuple[Part, ...],
+    theirs: tuple[Part, ...],
+    *,
+    is_copy: bool,
+) -> Comparison:
+    if ours == theirs or is_copy:
+        return _alike(first, second, ours)
+    found = tuple(_differences(first, second, ours, theirs))
     compared = sum(part.size for part in ours)
     return Comparison(found, len(ours), compared, is_laid_out_alike=False)
 

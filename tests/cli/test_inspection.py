@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -12,7 +15,7 @@ import pytest
 
 import keras_integrity_hook
 from tests.support.models import write_model
-from tests.support.processes import cli, document
+from tests.support.processes import cli, document, environment
 
 
 @pytest.fixture
@@ -41,11 +44,31 @@ def test_inspect_does_not_call_sealed_what_it_has_not_checked(bad: Path) -> None
     assert "seal present, content not checked" in done.stdout.lower()
 
 
+def test_a_command_that_is_to_be_copied_is_in_one_line(bad: Path) -> None:
+    import pty
+
+    parent, child = pty.openpty()
+    name = bad.rename(bad.with_name("a name that is far too long for one line, really.weights.h5"))
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_integrity_hook.cli", "inspect", name.name],
+        env=environment(),
+        cwd=name.parent,
+        stdout=child,
+        check=False,
+    )
+    os.close(child)
+    with open(parent, "rb") as terminal:
+        shown = terminal.read1(65536).decode()
+    assert done.returncode == 0
+    assert f"keras-integrity verify '{name.name}'" in shown
+
+
 def test_inspect_compares_what_it_has_read(good: Path, bad: Path) -> None:
     done = cli("inspect", "--digest", bad)
     assert done.returncode == 1
     assert done.stdout.startswith("damaged ")
     assert "NOT as sealed" in done.stdout
+    assert "damaged: layers/dense/vars/0" in done.stdout
     report = document(cli("inspect", "--digest", "--json", bad))["results"][0]["report"]
     assert report["is_intact"] is False
     done = cli("inspect", "--digest", good)
@@ -91,9 +114,6 @@ def test_diff_of_what_is_not_there_is_one_error(good: Path) -> None:
 
 
 def test_diff_needs_neither_keras_nor_numpy(good: Path, bad: Path) -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys\nfrom keras_integrity_hook.cli import main\n"
         "try:\n    main(['diff', *sys.argv[1:]])\nexcept SystemExit as end:\n"

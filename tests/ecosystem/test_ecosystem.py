@@ -45,7 +45,7 @@ def run(name: str, tmp_path: Path, mode: str) -> subprocess.CompletedProcess[str
     (startup / "sitecustomize.py").write_text(ARM)
     home = {"HOME": str(tmp_path), "KERAS_INTEGRITY": mode}
     return subprocess.run(
-        [sys.executable, "-m", "tests.ecosystem.driver", name, str(work)],
+        [sys.executable, str(SCRIPTS.parent / "driver.py"), name, str(work)],
         cwd=tmp_path,
         env=environment(str(startup), **home, PYTHONWARNINGS="ignore"),
         capture_output=True,

@@ -790,3 +790,12 @@ def test_a_saved_hdf5_file_has_room_for_a_few_signatures(
         seal = kih.sign(path, key=str(tmp_path / f"key{number}")).seal
         assert seal is not None
         assert seal.block_size == start
+
+
+def test_signers_are_registered_for_whoever_lists_the_group() -> None:
+    """As the backport of importlib.metadata, which many programs read entry points with, sees
+    them."""
+    import importlib_metadata
+
+    points = importlib_metadata.entry_points(group=signers.GROUP)
+    assert {point.name: point.value for point in points} == signers.BUILT_IN

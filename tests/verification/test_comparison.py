@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 import keras_integrity_hook
 from keras_integrity_hook.errors import NotAModelError, UnreadableFileError
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.verification.comparison import STRUCTURE, compare_paths
 from tests.support import model_kinds
 from tests.support.models import CONTAINERS, archive_bytes, hdf5_bytes, write_model
@@ -161,12 +164,86 @@ def test_a_number_in_a_file_of_a_set_is_found(name: str, tmp_path: Path) -> None
     file = model_kinds.attacked_file(bad)
     old = model.get_weights()[0].tobytes()
     data = bytearray(file.read_bytes())
-    data[data.index(old) + 3] ^= 0x40
+    at = data.index(old) + 3
+    data[at] ^= 0x40
     file.write_bytes(data)
     (found,) = keras_integrity_hook.diff(good, bad).differences
     assert (found.bits, found.bytes) == (1, 1)
-    assert found.at is None
+    assert found.at == at
     assert file.name in found.name
     if file.suffix == ".h5":
         assert found.largest is not None
         assert found.largest.index == (0, 0)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """The index of weights in two files."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"m_0000{number}.weights.h5").write_bytes(hdf5_bytes())
+    names = {f"/layer{n}/vars": f"m_0000{n}.weights.h5" for n in range(2)}
+    (folder / "m.weights.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    return folder / "m.weights.json"
+
+
+def copy_of(shards: Path) -> Path:
+    copy = shards.parent.with_name("copy")
+    shutil.copytree(shards.parent, copy)
+    return copy / shards.name
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_file_that_is_lost_or_cut_says_nothing_of_the_others(
+    shards: Path, is_sealed: bool
+) -> None:
+    if is_sealed:
+        keras_integrity_hook.seal(shards)
+    copy = copy_of(shards)
+    lost, cut = (copy.with_name(f"m_0000{number}.weights.h5") for number in range(2))
+    cut.write_bytes(cut.read_bytes()[:-10])
+    found = compare_paths(str(shards), str(copy))
+    assert found.differences
+    assert {one.kind for one in found.differences} <= {"cut off", "missing"}
+    assert all(one.name.startswith(cut.name) for one in found.differences)
+    lost.unlink()
+    cut.write_bytes((shards.parent / cut.name).read_bytes())
+    found = compare_paths(str(shards), str(copy))
+    assert {one.kind for one in found.differences} == {"missing"}
+    assert all(one.name.startswith(lost.name) for one in found.differences)
+    assert len(found.differences) == 4
+    assert bool(found.damage) is not is_sealed
+
+
+def test_a_set_with_a_broken_seal_or_index_is_compared(shards: Path) -> None:
+    keras_integrity_hook.seal(shards)
+    copy = copy_of(shards)
+    (seal,) = copy.parent.glob("*.seal")
+    seal.write_bytes(b"no seal")
+    found = compare_paths(str(shards), str(copy))
+    assert found.damage
+    assert found.differences == ()
+    copy.write_bytes(copy.read_bytes().replace(b"{", b"[", 1))
+    found = compare_paths(str(shards), str(copy))
+    assert [(one.name, one.bytes) for one in found.differences] == [("m.weights.json", 1)]
+
+
+def test_variables_that_share_all_their_bytes_do_not_multiply_the_reading(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.weights.h5" for name in "ab"]
+    large = 1 << 20
+    with h5py.File(paths[0], "w") as file:
+        file["large"] = np.ones(large, "uint8")
+        for number in range(20):
+            file[f"small{number}"] = np.full(8, number, "uint8")
+        places = [file[f"small{number}"].id.get_offset() for number in range(20)]
+        target = file["large"].id.get_offset()
+    data = paths[0].read_bytes()
+    for place in places:
+        data = data.replace(struct.pack("<QQ", place, 8), struct.pack("<QQ", target, large))
+    for path in paths:
+        path.write_bytes(data)
+    report = keras_integrity_hook.inspect(paths[0])
+    assert sum(part.size for part in report.parts) <= LIMITS.region_layers // 2 * len(data)
+    assert 1 < len(report.parts) < 10
+    assert compare_paths(*map(str, paths)).differences == ()
