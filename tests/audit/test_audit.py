@@ -985,7 +985,10 @@ def test_log_lines_for_people(
     with caplog.at_level(logging.INFO, "keras_integrity_hook"):
         audit.record(event, "m.keras", outcome=outcome, **facts)
     (record,) = caplog.records
-    assert (record.levelname, record.getMessage()) == (level, text.format(error=error))
+    assert (record.levelname, record.getMessage()) == (
+        level,
+        text.format(error=error.in_one_line()),
+    )
 
 
 def test_logging_filter_of_the_program_cannot_fail_a_save(models: Path) -> None:
