@@ -16,6 +16,7 @@ from keras_integrity_hook.containers import file_set, hdf5, hdf5_map, hdf5_types
 from keras_integrity_hook.containers.hdf5_map import Budget
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content, FileContent
 
 
@@ -115,12 +116,17 @@ def _files(files: file_set.OpenSet, budget: Budget) -> Iterator[File]:
 
 
 def _variables(content: Content, start: int, size: int, budget: Budget) -> Iterator[Part]:
+    # Variables lie side by side; a crafted file may say that thousands share the same bytes.
+    room = LIMITS.region_layers // 2 * size
     try:
         for node in hdf5_map.nodes(content, start, size, budget):
             if node.data is None or budget.regions <= 0:
                 continue
             budget.regions -= 1
             offset, length = node.data
+            room -= length
+            if room < 0:
+                return
             is_plain = hdf5_types.fits(node.shape, node.dtype, length)
             dtype = node.dtype if is_plain else ""
             yield Part(node.path, start + offset, length, node.shape, dtype)

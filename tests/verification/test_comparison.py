@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import keras_integrity_hook
 from keras_integrity_hook.errors import NotAModelError, UnreadableFileError
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.verification.comparison import STRUCTURE, compare_paths
 from tests.support import model_kinds
 from tests.support.models import CONTAINERS, archive_bytes, hdf5_bytes, write_model
@@ -225,3 +227,23 @@ def test_a_set_with_a_broken_seal_or_index_is_compared(shards: Path) -> None:
     copy.write_bytes(copy.read_bytes().replace(b"{", b"[", 1))
     found = compare_paths(str(shards), str(copy))
     assert [(one.name, one.bytes) for one in found.differences] == [("m.weights.json", 1)]
+
+
+def test_variables_that_share_all_their_bytes_do_not_multiply_the_reading(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.weights.h5" for name in "ab"]
+    large = 1 << 20
+    with h5py.File(paths[0], "w") as file:
+        file["large"] = np.ones(large, "uint8")
+        for number in range(20):
+            file[f"small{number}"] = np.full(8, number, "uint8")
+        places = [file[f"small{number}"].id.get_offset() for number in range(20)]
+        target = file["large"].id.get_offset()
+    data = paths[0].read_bytes()
+    for place in places:
+        data = data.replace(struct.pack("<QQ", place, 8), struct.pack("<QQ", target, large))
+    for path in paths:
+        path.write_bytes(data)
+    report = keras_integrity_hook.inspect(paths[0])
+    assert sum(part.size for part in report.parts) <= LIMITS.region_layers // 2 * len(data)
+    assert 1 < len(report.parts) < 10
+    assert compare_paths(*map(str, paths)).differences == ()
