@@ -17,6 +17,7 @@ from keras_integrity_hook._version import __version__
 from keras_integrity_hook.cli.output import Result
 from keras_integrity_hook.cli.summary import Outcome
 from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.texts import with_path
 
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -93,7 +94,7 @@ def junit(outcome: Outcome) -> str:
         elif result.state == "skipped":
             Tree.SubElement(case, "skipped", {"message": printable(result.note)})
         else:
-            said = " ".join(filter(None, (f"{result.state}.", result.note, result.advice)))
+            said = " ".join(filter(None, (f"{result.state}.", result.note, _advice(result))))
             Tree.SubElement(case, "system-out").text = printable(said)
     suites = Tree.Element("testsuites")
     suites.append(suite)
@@ -118,7 +119,7 @@ def sarif(outcome: Outcome) -> str:
 
 def _finding(result: Result) -> dict[str, Any]:
     if result.error is None:
-        rule, level, said = f"{result.state}-model", "note", result.advice
+        rule, level, said = f"{result.state}-model", "note", _advice(result)
     else:
         rule, level = result.error.code, "error"
         said = f"{result.error.cause}. {result.error.remedy()}"
@@ -133,6 +134,10 @@ def _finding(result: Result) -> dict[str, Any]:
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"pathAndRule/v1": f"{rule}:{_uri(result.path)}"},
     }
+
+
+def _advice(result: Result) -> str:
+    return with_path(result.advice, result.path)
 
 
 def _uri(path: str) -> str:

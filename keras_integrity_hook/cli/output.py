@@ -31,7 +31,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.texts import HELD, with_whole_commands
+from keras_integrity_hook.texts import HELD, with_path, with_whole_commands
 
 if TYPE_CHECKING:
     from keras_integrity_hook.report import Report
@@ -51,7 +51,7 @@ _READERS = {
     "reseal": "Resealing",
     "sign": "Signing",
 }
-_NOTABLE = ("unsealed", "overridden")  # neither refused nor as it should be
+_NOTABLE = ("unsealed", "overridden", "not-checked")  # neither refused nor known to be good
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
 _COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 20, 100
@@ -142,8 +142,9 @@ def show(result: Result) -> None:
         return
     if result.note:
         detail(result.note)
-    if result.advice:
-        _say_once(result, result.advice)
+    if result.advice and result.advice not in result.said:
+        result.said.add(result.advice)
+        detail(with_path(result.advice, result.path))
 
 
 def _say_once(result: Result, text: str) -> None:

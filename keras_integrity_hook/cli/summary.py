@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections import Counter
@@ -81,12 +82,22 @@ def _print(outcome: Outcome, listing: Listing) -> None:
         output.detail(f"{refused:,} refused. What to do is said under {where}.")
         if listing is Listing.ALL and outcome.command == "verify" and len(outcome.results) > _MANY:
             output.detail("Show only what was refused: --only-refused.")
-    if unsealed := sum(bool(result.advice) for result in outcome.results):
-        has = "has" if unsealed == 1 else "have"
+    if unsealed := [result.path for result in outcome.results if result.advice]:
+        has = "has" if len(unsealed) == 1 else "have"
+        paths = _paths(_named_of(unsealed, outcome.named))
         output.detail(
-            f"{unsealed:,} {has} no seal, so a change would go unnoticed. Seal what you trust: "
-            f"keras-integrity seal {_paths(outcome.named)}"
+            f"{len(unsealed):,} {has} no seal, so a change would go unnoticed. "
+            f"Seal what you trust: keras-integrity seal {paths}"
         )
+
+
+def _named_of(paths: list[str], named: tuple[str, ...]) -> tuple[str, ...]:
+    """Those paths of the command line that are among ``paths``, or are directories of them."""
+
+    def concerned(name: str) -> bool:
+        return any(path == name or path.startswith(os.path.join(name, "")) for path in paths)
+
+    return tuple(name for name in named if concerned(name)) or named
 
 
 def _paths(named: tuple[str, ...]) -> str:

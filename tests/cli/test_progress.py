@@ -158,6 +158,15 @@ def test_colours_can_be_taken_away(tmp_path: Path, value: str, coloured: bool) -
     assert ("\x1b" in written) is coloured
 
 
+def test_what_was_not_checked_is_not_green(tmp_path: Path) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(hdf5_bytes())
+    in_terminal("seal", path)
+    green = "\x1b[32m"
+    assert green not in in_terminal("inspect", path)
+    assert green in in_terminal("verify", path)
+
+
 def test_a_terminal_gets_lines_that_fit_and_a_pipe_gets_them_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.weights.h5"
     path.write_bytes(hdf5_bytes())

@@ -71,6 +71,22 @@ def test_the_command_of_the_summary_can_be_copied(many: Path, tmp_path: Path) ->
     assert cli("verify", "it's mine", cwd=tmp_path).stdout.count("sealed  ") == MANY
 
 
+def test_the_summary_names_for_sealing_only_what_has_no_seal(mixed: Path) -> None:
+    damaged, good, unsealed = "bad2.weights.h5", "good.weights.h5", "open.weights.h5"
+    done = cli("verify", damaged, good, unsealed, cwd=mixed)
+    assert done.stdout.endswith(f" keras-integrity seal {unsealed}\n")
+    done = cli("verify", damaged, good, ".", cwd=mixed)
+    assert done.stdout.endswith(" keras-integrity seal .\n")
+
+
+def test_advice_about_one_model_names_it(mixed: Path) -> None:
+    done = cli("verify", "open.weights.h5", "--junit", "j", "--sarif", "s", cwd=mixed)
+    advice = "'keras-integrity seal open.weights.h5' adds one."
+    assert advice in done.stdout
+    for report in ("j", "s"):
+        assert advice in (mixed / report).read_text()
+
+
 def test_what_is_wrong_with_many_is_explained_once(many: Path) -> None:
     done = cli("verify", many, env=environment(KERAS_INTEGRITY_UNSEALED="reject"))
     assert done.returncode == 1
