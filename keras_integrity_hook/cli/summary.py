@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -94,9 +95,14 @@ def _print(outcome: Outcome, listing: Listing) -> None:
 def _named_of(paths: list[str], named: tuple[str, ...]) -> tuple[str, ...]:
     """Those paths of the command line that are among ``paths``, or are directories of them."""
 
-    def concerned(name: str) -> bool:
-        return any(path == name or path.startswith(os.path.join(name, "")) for path in paths)
+    ordered = sorted(paths)  # so that thousands of names are looked up and not compared with all
 
+    def concerned(name: str) -> bool:
+        folder = os.path.join(name, "")
+        after = ordered[(at := bisect_left(ordered, folder)) : at + 1]
+        return name in known or bool(after and after[0].startswith(folder))
+
+    known = frozenset(paths)
     return tuple(name for name in named if concerned(name)) or named
 
 
