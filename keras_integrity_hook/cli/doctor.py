@@ -18,6 +18,7 @@ from keras_integrity_hook.cli.finding import Finding, Level
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
+from keras_integrity_hook.texts import plural
 
 _SECONDS = 300
 
@@ -115,7 +116,7 @@ def _said_of_process(guarded: bool, findings: list[Finding]) -> str:
 
 def _but(findings: list[Finding]) -> str:
     problems = sum(found.level is Level.PROBLEM for found in findings)
-    return f", but there {_is(problems)} {output.plural(problems, 'problem')}" if problems else ""
+    return f", but there {_is(problems)} {plural(problems, 'problem')}" if problems else ""
 
 
 def _is(count: int) -> str:

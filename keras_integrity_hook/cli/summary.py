@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from keras_integrity_hook.cli import output
-from keras_integrity_hook.cli.output import OK, REFUSED, USAGE, Listing, Result, plural
+from keras_integrity_hook.cli.output import OK, REFUSED, USAGE, Listing, Result
 from keras_integrity_hook.errors import ConfigurationError
+from keras_integrity_hook.texts import for_shell, plural
 
 _NAMED_AT_MOST = 60  # characters of paths in a command that is to be copied
 _UNITS = ("kB", "MB", "GB", "TB")
@@ -91,7 +91,7 @@ def _print(outcome: Outcome, listing: Listing) -> None:
 
 def _paths(named: tuple[str, ...]) -> str:
     """The paths of the command line for the next one; ``PATH`` where they are too long."""
-    joined = shlex.join(named)
+    joined = " ".join(map(for_shell, named))
     return joined if len(joined) <= _NAMED_AT_MOST else "PATH"
 
 

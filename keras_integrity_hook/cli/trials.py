@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.audit import destination
 from keras_integrity_hook.cli.finding import Finding, note, problem
-from keras_integrity_hook.cli.output import plural
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.settings import Require, Settings, advice, shadowing
@@ -22,6 +21,7 @@ from keras_integrity_hook.settings.toml_file import Entry, PolicyFile, Rule
 from keras_integrity_hook.signing import readiness, seal_signers, trust_store
 from keras_integrity_hook.signing.trust_file import TrustedIdentity, TrustedRoot
 from keras_integrity_hook.signing.trust_store import TrustStore
+from keras_integrity_hook.texts import for_shell, plural
 
 _SOON = timedelta(days=30)
 
@@ -148,7 +148,7 @@ def _about_log(target: str) -> str:
             "No log daemon listens there, as in most containers: mount its socket, name it as "
             "'syslog:/path', or log to a file."
         )
-    folder = shlex.quote(os.path.dirname(target) or ".")
+    folder = for_shell(os.path.dirname(target) or ".")
     return f"Make the directory ('mkdir -p {folder}') or let this user write it."
 
 
