@@ -23,5 +23,5 @@ Path("model.keras").write_bytes(data)
 try:
     keras.models.load_model("model.keras")
 except keras_integrity_hook.IntegrityError as error:
-    print("refused:", error)
+    print("refused:", error.path, error.cause)
     print("what to do:", error.remedy())

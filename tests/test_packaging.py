@@ -22,6 +22,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTUP_FILES = {"keras_integrity_hook.pth", "keras_integrity_hook.start"}
+LEFT_BY_INSTALLERS = {"share", "share/man"}
+"""Empty directories: pip and uv remove the manual page and the directory it was in, no more."""
 PROBE = (
     "import sys; kind = type(sys.meta_path[0]); "
     "print(kind.__module__ == 'keras_integrity_hook.activation.finder')"
@@ -158,7 +160,7 @@ def test_every_way_to_install_activates_and_uninstalls_completely(
     assert {path.name for path in venv.site.iterdir()} >= STARTUP_FILES
 
     venv.uninstall()
-    assert venv.files() - before == set()
+    assert venv.files() - before <= LEFT_BY_INSTALLERS
     assert venv.run("-c", PROBE) == "False"
 
 
@@ -172,7 +174,7 @@ def test_uv_installs_and_uninstalls(wheel: Path, tmp_path: Path) -> None:
     assert venv.run("-c", PROBE) == "True"
     _run(uv, "pip", "uninstall", "--quiet", "--python", venv.python, "keras-integrity-hook")
     left = {name for name in venv.files() - before if not name.endswith(".lock")}
-    assert left == set()
+    assert left <= LEFT_BY_INSTALLERS
     assert venv.run("-c", PROBE) == "False"
 
 

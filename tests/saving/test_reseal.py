@@ -156,7 +156,7 @@ def test_a_locked_policy_does_not_keep_from_resealing(
 def test_what_has_no_seal_is_for_seal(tmp_path: Path, name: str) -> None:
     path = write_model(tmp_path, name)
     before = path.read_bytes()
-    with pytest.raises(kih.UnsealedModelError, match="keras-integrity seal PATH"):
+    with pytest.raises(kih.UnsealedModelError, match=r"keras-integrity seal .*model"):
         kih.reseal(path, reason=REASON)
     assert path.read_bytes() == before
 
