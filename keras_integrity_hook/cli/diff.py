@@ -14,12 +14,8 @@ from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.containers.parts import Part
 from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.texts import plural
-from keras_integrity_hook.verification.comparison import (
-    Comparison,
-    Difference,
-    compare_paths,
-    to_dict,
-)
+from keras_integrity_hook.verification.comparison import compare_paths
+from keras_integrity_hook.verification.differences import Comparison, Difference, to_dict
 
 _SHOWN = 40
 
