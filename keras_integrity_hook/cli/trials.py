@@ -18,8 +18,7 @@ from keras_integrity_hook.settings import Require, Settings, advice, shadowing
 from keras_integrity_hook.settings.layers import Layers
 from keras_integrity_hook.settings.schema import KEYS
 from keras_integrity_hook.settings.toml_file import Entry, PolicyFile, Rule
-from keras_integrity_hook.signing import readiness, seal_signers, trust_store
-from keras_integrity_hook.signing.trust_file import TrustedIdentity, TrustedRoot
+from keras_integrity_hook.signing import readiness, seal_signers, trust_file, trust_store
 from keras_integrity_hook.signing.trust_store import TrustStore
 from keras_integrity_hook.texts import for_shell, plural
 
@@ -229,21 +228,24 @@ class _Trusted(NamedTuple):
 def _trusted(store: TrustStore) -> Iterator[_Trusted]:
     for key in store.keys:
         revoked = store.revocation_of(key)
-        fault = _fault_of_dates(key.name, key.not_before, key.not_after)
+        fault = _fault_of_dates(key)
         if revoked is not None:
             since = f" since {revoked.since:%Y-%m-%d}" if revoked.since else ""
             fault = f"the key {key.name} is revoked{since} ({revoked.reason or 'no reason given'})"
         yield _Trusted(key.name, key.keyid, frozenset((key.name, key.keyid)), fault, key.not_after)
-    others: list[TrustedRoot | TrustedIdentity] = [*store.certificates, *store.identities]
+    others: list[trust_file.Trusted] = [*store.certificates, *store.identities]
     for one in others:
-        fault = _fault_of_dates(one.name, one.not_before, one.not_after)
+        fault = _fault_of_dates(one)
         yield _Trusted(one.name, one.name, frozenset((one.name,)), fault, one.not_after)
 
 
-def _fault_of_dates(name: str, first: datetime | None, last: datetime | None) -> str:
-    now = datetime.now(UTC)
-    if first is not None and now < first:
-        return f"signatures of {name} count from {first:%Y-%m-%d} on"
-    if last is not None and now > last:
-        return f"signatures of {name} counted until {last:%Y-%m-%d}"
-    return ""
+def _fault_of_dates(one: trust_file.Trusted) -> str:
+    clauses = {
+        "not yet valid": f"signatures of {one.name} count from {_day(one.not_before)} on",
+        "expired": f"signatures of {one.name} counted until {_day(one.not_after)}",
+    }
+    return clauses.get(trust_file.state_at(one, datetime.now(UTC)), "")
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d}"
