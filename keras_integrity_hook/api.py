@@ -44,7 +44,7 @@ from keras_integrity_hook.tracebacks import left_out
 from keras_integrity_hook.verification import digests, pinning
 
 if TYPE_CHECKING:
-    from keras_integrity_hook.verification.comparison import Comparison
+    from keras_integrity_hook.verification.differences import Comparison
 else:  # for those who look annotations up at run time
     Comparison = object
 

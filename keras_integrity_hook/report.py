@@ -15,6 +15,7 @@ from keras_integrity_hook.errors import printable
 from keras_integrity_hook.policy import evidence
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region
+from keras_integrity_hook.texts import plural
 from keras_integrity_hook.verification import pinning
 
 
@@ -61,7 +62,7 @@ class SealInfo:
         ]
 
     def __repr__(self) -> str:
-        signed = f"{self.signatures} signature{'' if self.signatures == 1 else 's'}"
+        signed = plural(self.signatures, "signature")
         return short_repr(self, f"{self.algorithm}:{self.root[:12]}…", self.created, signed)
 
     def _repr_html_(self) -> str:

@@ -9,8 +9,13 @@ from collections.abc import Sequence
 
 INDENT = 4  # columns, of every line but the first
 _COMMAND = "keras-integrity"
-HELD = "\0"  # stands for a space that no line is broken at; no printable text has it
+_HELD = "\0"  # stands for a space that no line is broken at; no printable text has it
 _NARROWEST = 40  # columns; a terminal that says it has fewer is not believed
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 model``, ``2 models``; for nouns that take an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:
@@ -66,32 +71,41 @@ def laid_out(facts: Sequence[str], *, after: int = 0) -> str:
     columns = _columns()
     if columns is None:
         return ("\n" + " " * INDENT).join(facts)
-    import textwrap
-
     after = after if after < columns - _NARROWEST // 2 else 0  # it is wrapped somewhere anyway
     wrapped: list[str] = []
     for number, fact in enumerate(facts):
         first = " " * (after if number == 0 else INDENT)
-        lines = textwrap.wrap(
-            with_whole_commands(fact),
-            columns,
-            initial_indent=first,
-            subsequent_indent=" " * (INDENT if number == 0 else 2 * INDENT),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        lines = broken(fact, columns, first, " " * (INDENT if number == 0 else 2 * INDENT))
         wrapped += [lines[0][after:], *lines[1:]] if number == 0 else lines
-    return "\n".join(wrapped).replace(HELD, " ")
+    return "\n".join(wrapped)
 
 
-def with_whole_commands(fact: str) -> str:
-    """``fact`` with :data:`HELD` for the spaces in commands: one is copied from a single line."""
+def broken(text: str, columns: int, first: str, rest: str) -> list[str]:
+    """``text`` as lines of at most ``columns``, behind ``first`` and ``rest``.
+
+    Nothing that is to be copied is broken: no path, and no command of ours.
+    """
+    import textwrap
+
+    lines = textwrap.wrap(
+        _with_whole_commands(text),
+        columns,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_HELD, " ") for line in lines]
+
+
+def _with_whole_commands(fact: str) -> str:
+    """``fact`` with :data:`_HELD` for the spaces in commands: one is copied from a single line."""
     for quote in "'`":
         pieces = fact.split(f"{quote}{_COMMAND} ")
         for number, piece in enumerate(pieces[1:], 1):
             command, end, rest = piece.partition(quote)
-            pieces[number] = command.replace(" ", HELD) + end + rest
-        fact = f"{quote}{_COMMAND}{HELD}".join(pieces)
+            pieces[number] = command.replace(" ", _HELD) + end + rest
+        fact = f"{quote}{_COMMAND}{_HELD}".join(pieces)
     return fact
 
 

@@ -10,14 +10,12 @@ import click
 
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.inspection import shape_of
-from keras_integrity_hook.cli.output import json_option, plural
+from keras_integrity_hook.cli.output import json_option
+from keras_integrity_hook.containers.parts import Part
 from keras_integrity_hook.errors import IntegrityError, printable
-from keras_integrity_hook.verification.comparison import (
-    Comparison,
-    Difference,
-    compare_paths,
-    to_dict,
-)
+from keras_integrity_hook.texts import plural
+from keras_integrity_hook.verification.comparison import compare_paths
+from keras_integrity_hook.verification.differences import Comparison, Difference, to_dict
 
 _SHOWN = 40
 
@@ -70,7 +68,7 @@ def _print(found: Comparison, bad: str) -> None:
 
 
 def _print_one(one: Difference) -> None:
-    output.detail(f"{printable(one.name)}{_described(one)}: {_how(one)}", indent=2)
+    output.detail(f"{printable(one.name)}{_described(one.part)}: {_how(one)}", indent=2)
     if one.largest is not None:
         index = ", ".join(map(str, one.largest.index))
         before, after = one.largest.before, one.largest.after
@@ -82,15 +80,14 @@ def _print_one(one: Difference) -> None:
         output.detail(f"  first at byte {where}")
 
 
-def _described(one: Difference) -> str:
-    if one.part.shape is None or not one.part.dtype:
-        return ""
-    return f" {shape_of(one.part)} {one.part.dtype}"
+def _described(part: Part) -> str:
+    shape = shape_of(part)
+    return f" {shape} {part.dtype}" if shape else ""
 
 
 def _how(one: Difference) -> str:
     if one.kind == "reshaped" and one.other is not None:
-        new = _described(Difference(one.name, one.kind, one.other)).strip()
+        new = _described(one.other).strip()
         return f"is {new or plural(one.other.size, 'byte')} now"
     if one.kind in ("missing", "added", "cut off", "longer") and not one.bytes:
         return one.kind

@@ -12,12 +12,13 @@ from typing import Any
 import click
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.cli import finding, output, trials
+from keras_integrity_hook.cli import finding, output, settings_shown, trials
 from keras_integrity_hook.cli.diagnosis import Verdict, diagnose, verdict
 from keras_integrity_hook.cli.finding import Finding, Level
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
+from keras_integrity_hook.texts import plural
 
 _SECONDS = 300
 
@@ -42,7 +43,7 @@ def status(as_json: bool) -> None:
     installed = _keras_version()
     if as_json:
         fields = {"armed": now.armed, "mode": in_force.mode, "unsealed": in_force.unsealed}
-        fields |= {"keras": installed, "python": sys.executable, **trials.facts(in_force)}
+        fields |= {"keras": installed, "python": sys.executable, **settings_shown.facts(in_force)}
         found = [one.to_dict() for one in findings]
         output.emit("status", ok=ok, **fields, findings=found)
     else:
@@ -50,7 +51,7 @@ def status(as_json: bool) -> None:
         output.facts(
             [
                 ("finder", "armed" if now.armed else "not armed: see 'keras-integrity doctor'"),
-                *trials.rows(in_force),
+                *settings_shown.rows(in_force),
                 ("Keras", installed or "not installed"),
                 ("Python", sys.executable),
             ]
@@ -78,13 +79,15 @@ def doctor(verbose: bool, as_json: bool) -> None:
     ok = not any(found.fatal for found in findings)
     if as_json:
         if in_force is not None:
-            facts |= trials.facts(in_force)
+            facts |= settings_shown.facts(in_force)
         found = [one.to_dict() for one in findings]
         output.emit("doctor", ok=ok, verdict=told, findings=found, facts=facts)
     else:
         sentence = _said(told, findings)
         finding.verdict(sentence, good=ok)
-        _print_examination(facts, trials.rows(in_force) if in_force else [], verbose=verbose)
+        _print_examination(
+            facts, settings_shown.rows(in_force) if in_force else [], verbose=verbose
+        )
         finding.show(findings)
         finding.verdict(sentence, good=ok)
     sys.exit(output.OK if ok else output.REFUSED)
@@ -115,7 +118,7 @@ def _said_of_process(guarded: bool, findings: list[Finding]) -> str:
 
 def _but(findings: list[Finding]) -> str:
     problems = sum(found.level is Level.PROBLEM for found in findings)
-    return f", but there {_is(problems)} {output.plural(problems, 'problem')}" if problems else ""
+    return f", but there {_is(problems)} {plural(problems, 'problem')}" if problems else ""
 
 
 def _is(count: int) -> str:

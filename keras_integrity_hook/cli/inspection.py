@@ -14,7 +14,7 @@ from keras_integrity_hook.cli.output import Result, json_option
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.errors import ChecksumMismatchError
 from keras_integrity_hook.sealing.text import escaped
-from keras_integrity_hook.texts import with_path
+from keras_integrity_hook.texts import plural, with_path
 
 if TYPE_CHECKING:
     from keras_integrity_hook.containers.parts import Part
@@ -123,7 +123,9 @@ def _show_parts(parts: tuple[Part, ...]) -> None:
     numbers = sum(part.numbers for part in parts)
     size = sum(part.size for part in parts)
     if parts:
-        output.detail(f"{output.plural(len(parts), 'part')}, {numbers:,} numbers, {size:,} bytes")
+        output.detail(
+            f"{plural(len(parts), 'part')}, {plural(numbers, 'number')}, {plural(size, 'byte')}"
+        )
 
 
 def shape_of(part: Part) -> str:

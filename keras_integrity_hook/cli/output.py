@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.texts import HELD, with_path, with_whole_commands
+from keras_integrity_hook.texts import broken, for_shell, with_path
 
 if TYPE_CHECKING:
     from keras_integrity_hook.report import Report
@@ -149,7 +148,7 @@ def show(result: Result) -> None:
 
 def _say_once(result: Result, text: str) -> None:
     """Print what is the same for many paths under the first of them only."""
-    kind = text.replace(shlex.quote(result.path), "PATH").replace(result.path, "PATH")
+    kind = text.replace(for_shell(result.path), "PATH").replace(result.path, "PATH")
     if kind not in result.said:
         result.said.add(kind)
         detail(text)
@@ -168,14 +167,14 @@ def detail(text: str, *, indent: int = 0) -> None:
     Args:
         indent: further columns by which the second line and those after it are indented.
     """
-    for broken in wrapped(printable(text), sys.stdout, margin=len(_INDENT), indent=indent):
-        _say(f"{_INDENT}{broken}")
+    for one in wrapped(printable(text), sys.stdout, margin=len(_INDENT), indent=indent):
+        _say(f"{_INDENT}{one}")
 
 
 def line(text: str, *, indent: int = 4) -> None:
     """Print one line from the left edge, escaped, and broken as :func:`detail` does."""
-    for broken in wrapped(printable(text), sys.stdout, indent=indent):
-        _say(broken)
+    for one in wrapped(printable(text), sys.stdout, indent=indent):
+        _say(one)
 
 
 def wrapped(text: str, stream: IO[str] | None, *, margin: int = 0, indent: int = 0) -> list[str]:
@@ -188,24 +187,10 @@ def wrapped(text: str, stream: IO[str] | None, *, margin: int = 0, indent: int =
     """
     if not is_terminal(stream):
         return [text]
-    import textwrap
-
     columns = min(shutil.get_terminal_size().columns - 1, _COLUMNS_AT_MOST) - margin
     begun = text[: len(text) - len(text.lstrip())]  # what is indented already stays so
-    lines = textwrap.wrap(
-        with_whole_commands(text.lstrip()),
-        max(columns, _COLUMNS_AT_LEAST),
-        initial_indent=begun,
-        subsequent_indent=begun + " " * indent,
-        break_long_words=False,  # a path or a command is to be copied
-        break_on_hyphens=False,
-    )
-    return [line.replace(HELD, " ") for line in lines] or [""]
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 model``, ``2 models``; for nouns that take an s."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    rest = begun + " " * indent
+    return broken(text.lstrip(), max(columns, _COLUMNS_AT_LEAST), begun, rest) or [""]
 
 
 def marked(word: str, text: str, *, colour: str) -> None:

@@ -19,6 +19,7 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import advice, layers, toml_file, value_types
 from keras_integrity_hook.settings.schema import KEYS, Settings
 from keras_integrity_hook.settings.toml_file import Layer, PolicyFile
+from keras_integrity_hook.texts import plural
 
 _LAYERS = [layer.value for layer in Layer]
 
@@ -84,7 +85,7 @@ def check(file: str, layer: str | None, as_json: bool) -> None:
         output.emit("policy check", ok=True, **fields)
         return
     settings, rules = len(parsed.entries), len(parsed.rules)
-    counted = f"{output.plural(settings, 'setting')}, {output.plural(rules, 'rule')}"
+    counted = f"{plural(settings, 'setting')}, {plural(rules, 'rule')}"
     output.state("in order", counted)
     if parsed.locked:
         output.marked("locks", ", ".join(sorted(parsed.locked)), colour="green")

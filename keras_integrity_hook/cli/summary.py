@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from bisect import bisect_left
 from collections import Counter
@@ -12,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from keras_integrity_hook.cli import output
-from keras_integrity_hook.cli.output import OK, REFUSED, USAGE, Listing, Result, plural
+from keras_integrity_hook.cli.output import OK, REFUSED, USAGE, Listing, Result
 from keras_integrity_hook.errors import ConfigurationError
+from keras_integrity_hook.texts import for_shell, plural
 
 _NAMED_AT_MOST = 60  # characters of paths in a command that is to be copied
 _UNITS = ("kB", "MB", "GB", "TB")
@@ -108,7 +108,7 @@ def _named_of(paths: list[str], named: tuple[str, ...]) -> tuple[str, ...]:
 
 def _paths(named: tuple[str, ...]) -> str:
     """The paths of the command line for the next one; ``PATH`` where they are too long."""
-    joined = shlex.join(named)
+    joined = " ".join(map(for_shell, named))
     return joined if len(joined) <= _NAMED_AT_MOST else "PATH"
 
 

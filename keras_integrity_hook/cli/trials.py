@@ -12,16 +12,15 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.audit import destination
 from keras_integrity_hook.cli.finding import Finding, note, problem
-from keras_integrity_hook.cli.output import plural
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.settings import Require, Settings, advice, shadowing
 from keras_integrity_hook.settings.layers import Layers
 from keras_integrity_hook.settings.schema import KEYS
 from keras_integrity_hook.settings.toml_file import Entry, PolicyFile, Rule
-from keras_integrity_hook.signing import readiness, seal_signers, trust_store
-from keras_integrity_hook.signing.trust_file import TrustedIdentity, TrustedRoot
+from keras_integrity_hook.signing import readiness, seal_signers, trust_file, trust_store
 from keras_integrity_hook.signing.trust_store import TrustStore
+from keras_integrity_hook.texts import for_shell, plural
 
 _SOON = timedelta(days=30)
 
@@ -67,47 +66,6 @@ def _used_rules(files: Sequence[PolicyFile], file: PolicyFile) -> list[Rule]:
     return [rule for rule in file.rules if rule.origin not in unused]
 
 
-def rows(in_force: Settings) -> list[tuple[str, str]]:
-    """What is in force, as names and values for people; what is not set is left out."""
-    shown = ["mode", "unsealed", "require"]
-    shown += ["signers", "threshold"] if in_force.needs_signatures else []
-    shown += [name for name in ("key", "audit_log") if getattr(in_force, name) is not None]
-    shown += ["audit_required"] if in_force.audit_required else []
-    found = [(_title(name), _spoken(in_force, name)) for name in shown]
-    found += [("policy file", path) for path in in_force.files or ("none",)]
-    return found + [("trust file", path) for path in trust_store.present() or ("none",)]
-
-
-def facts(in_force: Settings) -> dict[str, Any]:
-    """The same for machines."""
-    names = ["mode", "unsealed", "require", "signers", "threshold", "permissions"]
-    names += ["key", "audit_log", "audit_required"]
-    return {
-        "settings": {
-            name: {
-                "value": getattr(in_force, name),
-                "origin": in_force.origins[name],
-                "locked": name in in_force.locked,
-            }
-            for name in names
-        },
-        "policy_files": list(in_force.files),
-        "trust_files": list(trust_store.present()),
-    }
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _spoken(in_force: Settings, name: str) -> str:
-    value = getattr(in_force, name)
-    text = (", ".join(value) or "any that are trusted") if isinstance(value, tuple) else str(value)
-    text = str(value).lower() if isinstance(value, bool) else text
-    lock = ", locked" if name in in_force.locked else ""
-    return f"{text}  ({in_force.origins[name]}{lock})"
-
-
 def _tried(tables: Iterable[_Table], locked: Collection[str]) -> Iterator[Finding]:
     """The findings on all tables, each once: most of a rule's settings are those of the top."""
     found = (one for table in tables for one in _of_table(table, locked))
@@ -148,7 +106,7 @@ def _about_log(target: str) -> str:
             "No log daemon listens there, as in most containers: mount its socket, name it as "
             "'syslog:/path', or log to a file."
         )
-    folder = shlex.quote(os.path.dirname(target) or ".")
+    folder = for_shell(os.path.dirname(target) or ".")
     return f"Make the directory ('mkdir -p {folder}') or let this user write it."
 
 
@@ -270,21 +228,24 @@ class _Trusted(NamedTuple):
 def _trusted(store: TrustStore) -> Iterator[_Trusted]:
     for key in store.keys:
         revoked = store.revocation_of(key)
-        fault = _fault_of_dates(key.name, key.not_before, key.not_after)
+        fault = _fault_of_dates(key)
         if revoked is not None:
             since = f" since {revoked.since:%Y-%m-%d}" if revoked.since else ""
             fault = f"the key {key.name} is revoked{since} ({revoked.reason or 'no reason given'})"
         yield _Trusted(key.name, key.keyid, frozenset((key.name, key.keyid)), fault, key.not_after)
-    others: list[TrustedRoot | TrustedIdentity] = [*store.certificates, *store.identities]
+    others: list[trust_file.Trusted] = [*store.certificates, *store.identities]
     for one in others:
-        fault = _fault_of_dates(one.name, one.not_before, one.not_after)
+        fault = _fault_of_dates(one)
         yield _Trusted(one.name, one.name, frozenset((one.name,)), fault, one.not_after)
 
 
-def _fault_of_dates(name: str, first: datetime | None, last: datetime | None) -> str:
-    now = datetime.now(UTC)
-    if first is not None and now < first:
-        return f"signatures of {name} count from {first:%Y-%m-%d} on"
-    if last is not None and now > last:
-        return f"signatures of {name} counted until {last:%Y-%m-%d}"
-    return ""
+def _fault_of_dates(one: trust_file.Trusted) -> str:
+    clauses = {
+        "not yet valid": f"signatures of {one.name} count from {_day(one.not_before)} on",
+        "expired": f"signatures of {one.name} counted until {_day(one.not_after)}",
+    }
+    return clauses.get(trust_file.state_at(one, datetime.now(UTC)), "")
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d}"

@@ -28,15 +28,14 @@ from keras_integrity_hook.signing import keys, signers
 from keras_integrity_hook.signing import trust_edit as edit
 from keras_integrity_hook.signing import trust_store as store
 from keras_integrity_hook.signing.trust_file import (
-    TrustedIdentity,
+    Trusted,
     TrustedKey,
-    TrustedRoot,
     last_moment,
     moment,
+    state_at,
 )
 
-_Trusted = TrustedKey | TrustedRoot | TrustedIdentity
-_Row = tuple[_Trusted, str]
+_Row = tuple[Trusted, str]
 
 _LIST = "'keras-integrity trust list' shows what is trusted."
 _ROOT_REMEDY = (
@@ -280,7 +279,7 @@ def _path(file: str | None, machine: bool) -> str:
 def _refuse_taken(key: TrustedKey, path: str) -> None:
     """Not written, a name that stands for another in another file: nothing could be loaded then."""
     known = store.store(making=path)
-    everybody: list[_Trusted] = [*known.keys]
+    everybody: list[Trusted] = [*known.keys]
     everybody += [*known.certificates, *known.identities]
     for other in everybody:
         if other.name == key.name and getattr(other, "keyid", None) != key.keyid:
@@ -317,11 +316,8 @@ def _state(found: store.TrustStore, key: TrustedKey) -> str:
     return "revoked" if found.revocation_of(key) is not None else _period(key)
 
 
-def _period(one: _Trusted) -> str:
-    now = datetime.now(UTC)
-    if one.counts_at(now):
-        return "valid"
-    return "expired" if one.not_after is not None and now > one.not_after else "not yet valid"
+def _period(one: Trusted) -> str:
+    return state_at(one, datetime.now(UTC))
 
 
 def _called(field: str) -> str:

@@ -108,8 +108,8 @@ def _why_not_at_start(fd: int) -> str:
 
 def _is_tagged(path: str) -> bool:
     try:
-        fd = os.open(os.path.join(path, "CACHEDIR.TAG"), os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
+        fd = open_regular(os.path.join(path, "CACHEDIR.TAG"))
+    except (IntegrityError, OSError):
         return False
     try:
         return os.read(fd, len(_CACHE_TAG)) == _CACHE_TAG

@@ -45,7 +45,7 @@ class TrustedKey(NamedTuple):
 
     def counts_at(self, at: datetime) -> bool:
         """Whether ``at`` lies in the key's validity period."""
-        return _is_within(at, self.not_before, self.not_after)
+        return state_at(self, at) == "valid"
 
 
 class TrustedRoot(NamedTuple):
@@ -68,7 +68,7 @@ class TrustedRoot(NamedTuple):
 
     def counts_at(self, at: datetime) -> bool:
         """As of a key."""
-        return _is_within(at, self.not_before, self.not_after)
+        return state_at(self, at) == "valid"
 
 
 class TrustedIdentity(NamedTuple):
@@ -91,7 +91,10 @@ class TrustedIdentity(NamedTuple):
 
     def counts_at(self, at: datetime) -> bool:
         """As of a key."""
-        return _is_within(at, self.not_before, self.not_after)
+        return state_at(self, at) == "valid"
+
+
+Trusted = TrustedKey | TrustedRoot | TrustedIdentity
 
 
 class Revocation(NamedTuple):
@@ -173,8 +176,13 @@ def last_moment(value: Any) -> datetime:
     return moment(datetime.combine(value, time.max, UTC) if is_day else value)
 
 
-def _is_within(at: datetime, first: datetime | None, last: datetime | None) -> bool:
-    return (first is None or at >= first) and (last is None or at <= last)
+def state_at(one: Trusted, at: datetime) -> str:
+    """What ``one``'s validity period says of ``at``: ``valid``, ``expired``, ``not yet valid``."""
+    if one.not_after is not None and at > one.not_after:
+        return "expired"
+    if one.not_before is not None and at < one.not_before:
+        return "not yet valid"
+    return "valid"
 
 
 def _entries(value: Any, table: str, source: str, text: str) -> list[dict[str, Any]]:

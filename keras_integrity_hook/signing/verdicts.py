@@ -14,7 +14,7 @@ from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope
 from keras_integrity_hook.sealing.envelope import Envelope, Signature
-from keras_integrity_hook.signing import keys, seal_signers, trust_store
+from keras_integrity_hook.signing import keys, seal_signers, trust_file, trust_store
 from keras_integrity_hook.signing.trust_file import Revocation, TrustedKey
 from keras_integrity_hook.signing.trust_store import TrustStore
 
@@ -97,11 +97,11 @@ def on_key(key: TrustedKey, store: TrustStore, at: datetime) -> Verdict:
     revocation = store.revocation_of(key)
     if revocation is not None:
         return revoked(key.keyid, names, revocation)
-    if key.not_after is not None and at > key.not_after:
-        return Verdict(key.keyid, names, "expired", key.not_after)
-    if key.not_before is not None and at < key.not_before:
-        return Verdict(key.keyid, names, "not yet valid", key.not_before)
-    return Verdict(key.keyid, names, "good")
+    state = trust_file.state_at(key, at)
+    if state == "valid":
+        return Verdict(key.keyid, names, "good")
+    since = key.not_after if state == "expired" else key.not_before
+    return Verdict(key.keyid, names, state, since)
 
 
 def _on_one(

@@ -8,104 +8,19 @@ not grow with the models.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from keras_integrity_hook.containers import file_set, hdf5_types, opening, parts
+from keras_integrity_hook.containers import file_set, opening, parts
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import Descriptor, ModelFile, set_of_files
 from keras_integrity_hook.containers.parts import File, Part
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError
 from keras_integrity_hook.files import reading
-from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import Content, FileContent
-
-_FORMATS = {
-    "float16": "e",
-    "float32": "f",
-    "float64": "d",
-    "bool": "B",
-    **{f"int{8 * size}": code for size, code in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))},
-    **{f"uint{8 * size}": code for size, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))},
-}
-STRUCTURE = "structure"
-"""The name of all bytes that are in no part: headers, names, attributes, padding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One number of a variable that is not the same.
-
-    Attributes:
-        index: of the number, in the variable's shape.
-        before, after: the number in the one model and in the other.
-    """
-
-    index: tuple[int, ...]
-    before: float
-    after: float
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How one part differs.
-
-    Attributes:
-        name: of the part, or :data:`STRUCTURE`.
-        kind: ``"changed"``; ``"missing"`` or ``"added"`` in the second model; ``"reshaped"`` where
-            size, shape or type are not the same; ``"cut off"`` where the second model ends before;
-            ``"longer"``, of the structure, where it goes on after the end of the first.
-        part: as it is in the first model, or in the second if it is there alone.
-        other: as it is in the second model, where that is not the same.
-        bits, bytes, values: how many differ; ``values`` only of plain numbers.
-        first: offset of the first byte that differs, in bytes of the second model's content.
-        at: the same as an offset in the second model's file, or in that one of a set which ``name``
-            begins with; None where it is in none.
-        largest: the number that moved furthest; None where none is both before and after finite.
-        not_finite: how many numbers have become infinite or not a number.
-    """
-
-    name: str
-    kind: str
-    part: Part
-    other: Part | None = None
-    bits: int = 0
-    bytes: int = 0
-    values: int = 0
-    first: int | None = None
-    at: int | None = None
-    largest: Change | None = None
-    not_finite: int = 0
-
-    @property
-    def is_structure(self) -> bool:
-        """Whether it is about the bytes that are in no part."""
-        return self.name == STRUCTURE or self.name.endswith(f": {STRUCTURE}")
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Where a second model differs from a first.
-
-    Attributes:
-        differences: none where the contents are the same, byte for byte.
-        parts: how many were compared.
-        bytes: how many of each model were compared.
-        is_laid_out_alike: whether the same parts are at the same places of both; where not, what
-            lies between them could not be compared.
-        damage: why the second is no model any more, so that its bytes were compared as they are,
-            under the names of the first; "" where it is one.
-    """
-
-    differences: tuple[Difference, ...] = field(default=())
-    parts: int = 0
-    bytes: int = 0
-    is_laid_out_alike: bool = True
-    damage: str = ""
+from keras_integrity_hook.verification.differences import STRUCTURE, Comparison, Difference
+from keras_integrity_hook.verification.part_comparison import compared
 
 
 def compare_paths(first: str, second: str) -> Comparison:
@@ -227,8 +142,8 @@ def _compare_contents(
     if ours == theirs or is_copy:
         return _alike(first, second, ours)
     found = tuple(_differences(first, second, ours, theirs))
-    compared = sum(part.size for part in ours)
-    return Comparison(found, len(ours), compared, is_laid_out_alike=False)
+    size = sum(part.size for part in ours)
+    return Comparison(found, len(ours), size, is_laid_out_alike=False)
 
 
 def _alike(first: Content, second: Content, named: tuple[Part, ...]) -> Comparison:
@@ -262,75 +177,11 @@ def _differences(
         elif other.offset + other.size > second.size:
             yield Difference(part.name, "cut off", part, first=second.size)
         else:
-            found = _compared(first, second, part, other)
+            found = compared(first, second, part, other)
             if found.bytes:
                 yield found
     for part in others.values():
         yield Difference(part.name, "added", part)
-
-
-def _compared(first: Content, second: Content, part: Part, other: Part) -> Difference:
-    found = Difference(part.name, "changed", part)
-    step = MIB  # a multiple of every size of a number
-    for at in range(0, part.size, step):
-        size = min(step, part.size - at)
-        one, two = first.read(part.offset + at, size), second.read(other.offset + at, size)
-        if one != two:
-            found = _with_piece(found, one, two, at, other.offset)
-    return found
-
-
-def _with_piece(found: Difference, one: bytes, two: bytes, at: int, start: int) -> Difference:
-    """``found``, and what differs between two pieces of as many bytes.
-
-    Args:
-        at: where they begin in the part.
-        start: where the part begins in the second content.
-    """
-    wrong = int.from_bytes(one, "little") ^ int.from_bytes(two, "little")
-    mask = wrong.to_bytes(len(one), "little")
-    found = replace(
-        found,
-        bits=found.bits + wrong.bit_count(),
-        bytes=found.bytes + len(mask) - mask.count(0),
-        first=start + at + _first_set(wrong) if found.first is None else found.first,
-    )
-    return _with_numbers(found, one, two, at, mask) if found.part.dtype else found
-
-
-def _first_set(wrong: int) -> int:
-    """The first byte of a little-endian number that is not zero."""
-    return ((wrong & -wrong).bit_length() - 1) // 8
-
-
-def _with_numbers(found: Difference, one: bytes, two: bytes, at: int, mask: bytes) -> Difference:
-    size = hdf5_types.itemsize(found.part.dtype)
-    changed = struct.unpack(f"<{len(mask) // size}{ {1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[size] }", mask)
-    code = f"<{len(mask) // size}{_FORMATS[found.part.dtype]}"
-    before, after = struct.unpack(code, one), struct.unpack(code, two)
-    values, not_finite, largest = found.values, found.not_finite, found.largest
-    furthest = -1.0 if largest is None else abs(largest.after - largest.before)
-    for index, is_changed in enumerate(changed):
-        if not is_changed:
-            continue
-        values += 1
-        old, new = before[index], after[index]
-        if not math.isfinite(new):
-            not_finite += math.isfinite(old)
-        elif abs(new - old) > furthest:  # never so where the old one was not a number
-            furthest = abs(new - old)
-            place = _unravelled(at // size + index, found.part.shape or ())
-            largest = Change(place, old, new)
-    return replace(found, values=values, not_finite=not_finite, largest=largest)
-
-
-def _unravelled(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The index in an array of ``shape`` of the element that is the ``number``-th in memory."""
-    index: list[int] = []
-    for length in reversed(shape):
-        number, within = divmod(number, max(length, 1))
-        index.append(within)
-    return tuple(reversed(index))
 
 
 def _gaps(found: tuple[Part, ...], size: int) -> Iterator[tuple[int, int]]:
@@ -350,7 +201,7 @@ def _in_structure(
     whole = Part(STRUCTURE, 0, 0)
     found = Difference(STRUCTURE, "changed", whole)
     for offset, size in gaps:
-        piece = _compared(
+        piece = compared(
             first, second, whole._replace(offset=offset, size=size), whole._replace(offset=offset)
         )
         if piece.bytes:
@@ -364,29 +215,3 @@ def _in_structure(
         found = replace(found, kind="cut off" if second.size < first.size else "longer")
     if found.bytes or found.kind != "changed":
         yield found
-
-
-def to_dict(found: Difference) -> dict[str, Any]:
-    """JSON-able values; numbers that JSON does not have are spelt as text."""
-    largest = found.largest
-    shape = list(found.part.shape) if found.part.shape is not None else None
-    return {
-        "part": found.name,
-        "kind": found.kind,
-        "shape": shape,
-        "dtype": found.part.dtype or None,
-        "size": found.part.size,
-        "bits": found.bits,
-        "bytes": found.bytes,
-        "values": found.values if found.part.dtype else None,
-        "not_finite": found.not_finite,
-        "first": found.first,
-        "at": found.at,
-        "largest": None
-        if largest is None
-        else {
-            "index": list(largest.index),
-            "before": largest.before if math.isfinite(largest.before) else repr(largest.before),
-            "after": largest.after,
-        },
-    }

@@ -87,6 +87,24 @@ def test_advice_about_one_model_names_it(mixed: Path) -> None:
         assert advice in (mixed / report).read_text()
 
 
+def test_the_command_of_the_summary_takes_no_path_for_an_option(many: Path) -> None:
+    many.rename(many.with_name("-models"))
+    done = cli("verify", "--", "-models", cwd=many.parent)
+    assert done.stdout.rstrip().endswith("keras-integrity seal ./-models")
+
+
+@pytest.mark.parametrize("name", ["-{}", "a\nb{}", "it's {}"])
+def test_what_to_do_is_said_once_however_the_files_are_called(name: str, tmp_path: Path) -> None:
+    names = [f"{name.format(number)}.weights.h5" for number in range(3)]
+    for one in names:
+        (tmp_path / one).write_bytes(hdf5_bytes())
+    done = cli(
+        "verify", "--", *names, cwd=tmp_path, env=environment(KERAS_INTEGRITY_UNSEALED="reject")
+    )
+    assert done.returncode == 1
+    assert done.stdout.count("keras-integrity seal ") == 1
+
+
 def test_what_is_wrong_with_many_is_explained_once(many: Path) -> None:
     done = cli("verify", many, env=environment(KERAS_INTEGRITY_UNSEALED="reject"))
     assert done.returncode == 1

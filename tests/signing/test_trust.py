@@ -412,3 +412,13 @@ def test_the_machines_file_is_changed_by_root_and_by_nobody_else(
     assert done.returncode == 1
     assert "run the command as root" in done.stderr
     assert file.read_bytes() == before
+
+
+def test_the_bounds_of_a_validity_period_are_within_it() -> None:
+    first, last = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)
+    key = trust_file.TrustedKey("a", "00", "ed25519", "", not_before=first, not_after=last)
+    moment = timedelta(microseconds=1)
+    asked = (first - moment, first, last, last + moment)
+    found = [trust_file.state_at(key, at) for at in asked]
+    assert found == ["not yet valid", "valid", "valid", "expired"]
+    assert [key.counts_at(at) for at in asked] == [False, True, True, False]

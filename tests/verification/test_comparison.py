@@ -16,7 +16,8 @@ import pytest
 import keras_integrity_hook
 from keras_integrity_hook.errors import NotAModelError, UnreadableFileError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.verification.comparison import STRUCTURE, compare_paths
+from keras_integrity_hook.verification.comparison import compare_paths
+from keras_integrity_hook.verification.differences import STRUCTURE
 from tests.support import model_kinds
 from tests.support.models import CONTAINERS, archive_bytes, hdf5_bytes, write_model
 
