@@ -17,6 +17,7 @@ from keras_integrity_hook._version import __version__
 from keras_integrity_hook.cli.output import Result
 from keras_integrity_hook.cli.summary import Outcome
 from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.files import atomic
 from keras_integrity_hook.texts import with_path
 
 _SCHEMA = (
@@ -56,19 +57,29 @@ def check_target(form: str, path: str) -> None:
 
 
 def write(form: str, outcome: Outcome, path: str) -> None:
-    """Write the report whole or not at all.
+    """Write the report whole or not at all; through a link of the user's own, and of nobody else.
 
     Raises:
         ConfigurationError: it cannot be written.
     """
-    from click import open_file
-
     text = junit(outcome) if form == "junit" else sarif(outcome)
     try:
-        with open_file(path, "w", encoding="utf-8", atomic=_is_replaced(path)) as file:
-            file.write(text)
+        if _is_replaced(path):
+            _replace(path, text.encode())
+        else:
+            with open(path, "wb", buffering=0) as file:
+                file.write(text.encode())
     except OSError as error:
         raise _unwritable(form, path, error) from error
+
+
+def _replace(path: str, data: bytes) -> None:
+    with atomic.open_target(path) as target:
+        target.refuse_unwritable()
+        with atomic.private_file(target) as private:
+            with open(private.create(0o666), "wb") as file:
+                file.write(data)
+            private.put_in_place(in_place=atomic.why_in_place(target))
 
 
 def junit(outcome: Outcome) -> str:

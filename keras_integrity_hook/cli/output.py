@@ -50,7 +50,8 @@ _READERS = {
     "reseal": "Resealing",
     "sign": "Signing",
 }
-_NOTABLE = ("unsealed", "overridden", "not-checked")  # neither refused nor known to be good
+# Neither refused nor known to be good.
+_NOTABLE = ("unsealed", "overridden", "already-sealed", "not-checked")
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
 _COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 20, 100

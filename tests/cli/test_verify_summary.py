@@ -224,6 +224,24 @@ class TestReportFiles:
         assert done.returncode == 2
         assert document(done)["error"]["code"] == "configuration"
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to make another user's link")
+    def test_a_report_goes_through_no_link_of_another_user(self, mixed: Path) -> None:
+        kept, link = mixed.parent / "kept.xml", mixed.parent / "report.xml"
+        kept.write_text("<?xml of root's")
+        link.symlink_to(kept)
+        os.chown(link, 65534, 65534, follow_symlinks=False)
+        done = cli("verify", "--junit", link, mixed)
+        assert done.returncode == 2
+        assert "cannot be written" in done.stderr
+        assert kept.read_text() == "<?xml of root's"
+
+    def test_a_report_goes_through_a_link_of_ones_own(self, mixed: Path) -> None:
+        link = mixed.parent / "report.xml"
+        link.symlink_to(mixed.parent / "elsewhere.xml")
+        cli("verify", "--junit", link, mixed)
+        assert link.is_symlink()
+        assert (mixed.parent / "elsewhere.xml").read_bytes().startswith(b"<?xml")
+
     def test_a_report_can_go_into_a_pipe(self, mixed: Path) -> None:
         done = cli("verify", "-q", "--sarif", "/dev/stdout", mixed)
         assert json.loads(done.stdout)["version"] == "2.1.0"
