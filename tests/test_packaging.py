@@ -22,8 +22,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTUP_FILES = {"keras_integrity_hook.pth", "keras_integrity_hook.start"}
-LEFT_BY_INSTALLERS = {"share", "share/man"}
-"""Empty directories: pip and uv remove the manual page and the directory it was in, no more."""
+LEFT_BY_INSTALLERS = {"share", "share/man", "share/man/man1"}
+"""Directories, empty: pip and uv remove the manual page, and not all of those above it."""
 PROBE = (
     "import sys; kind = type(sys.meta_path[0]); "
     "print(kind.__module__ == 'keras_integrity_hook.activation.finder')"
