@@ -7,6 +7,8 @@ the OASIS standard 2.1.0, with the line number that GitHub asks for of every fin
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import stat
@@ -17,7 +19,7 @@ from keras_integrity_hook._version import __version__
 from keras_integrity_hook.cli.output import Result
 from keras_integrity_hook.cli.summary import Outcome
 from keras_integrity_hook.errors import ConfigurationError, printable
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.texts import with_path
 
 _SCHEMA = (
@@ -42,6 +44,7 @@ def check_target(form: str, path: str) -> None:
             remedy=_REMEDY,
         )
     if not _is_replaced(path):
+        _refuse_stored(form, path)
         return
     try:
         with open(path, "rb") as file:
@@ -56,6 +59,15 @@ def check_target(form: str, path: str) -> None:
         )
 
 
+def _refuse_stored(form: str, path: str) -> None:
+    """Raises ConfigurationError for a directory, and for a disk, which has no name to be lost."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        for is_kind, number in ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISBLK, errno.EACCES)):
+            if is_kind(mode):
+                raise _unwritable(form, path, OSError(number, os.strerror(number)))
+
+
 def write(form: str, outcome: Outcome, path: str) -> None:
     """Write the report whole or not at all; through a link of the user's own, and of nobody else.
 
@@ -67,10 +79,21 @@ def write(form: str, outcome: Outcome, path: str) -> None:
         if _is_replaced(path):
             _replace(path, text.encode())
         else:
-            with open(path, "wb", buffering=0) as file:
-                file.write(text.encode())
+            _hand_over(path, text.encode())
     except OSError as error:
         raise _unwritable(form, path, error) from error
+
+
+def _hand_over(path: str, data: bytes) -> None:
+    """Write to the pipe or terminal at ``path``; nothing that is stored is overwritten.
+
+    Somebody else may put a link to a file or a disk in its place at any moment.
+    """
+    with open(os.open(path, os.O_WRONLY | portable.O_CLOEXEC | portable.O_NOCTTY), "wb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
+            raise OSError(errno.ESTALE, "something else was put there meanwhile", path)
+        file.write(data)
 
 
 def _replace(path: str, data: bytes) -> None:

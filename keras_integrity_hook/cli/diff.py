@@ -89,6 +89,8 @@ def _how(one: Difference) -> str:
     if one.kind == "reshaped" and one.other is not None:
         new = _described(one.other).strip()
         return f"is {new or plural(one.other.size, 'byte')} now"
+    if one.kind == "rearranged":
+        return "not the same; it holds what is no variable, such as a model's configuration"
     if one.kind in ("missing", "added", "cut off", "longer") and not one.bytes:
         return one.kind
     counts = f"{plural(one.bytes, 'byte')}, {plural(one.bits, 'bit')}"

@@ -35,7 +35,9 @@ class Difference:
         name: of the part, or :data:`STRUCTURE`.
         kind: ``"changed"``; ``"missing"`` or ``"added"`` in the second model; ``"reshaped"`` where
             size, shape or type are not the same; ``"cut off"`` where the second model ends before;
-            ``"longer"``, of the structure, where it goes on after the end of the first.
+            ``"longer"``, of the structure, where it goes on after the end of the first;
+            ``"rearranged"``, of the structure, where all parts are the same and lie elsewhere, so
+            that the rest is not and could not be compared.
         part: as it is in the first model, or in the second if it is there alone.
         other: as it is in the second model, where that is not the same.
         bits, bytes, values: how many differ; ``values`` only of plain numbers.

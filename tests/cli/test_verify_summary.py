@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from keras_integrity_hook.cli import ci_reports
 from tests.support.models import hdf5_bytes
 from tests.support.processes import cli, document, environment
 
@@ -234,6 +235,20 @@ class TestReportFiles:
         assert done.returncode == 2
         assert "cannot be written" in done.stderr
         assert kept.read_text() == "<?xml of root's"
+
+    def test_a_directory_in_the_place_of_a_report_is_told_before_the_work(
+        self, mixed: Path
+    ) -> None:
+        done = cli("verify", mixed, "--sarif", mixed)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Is a directory" in done.stderr
+
+    def test_a_file_that_takes_the_place_of_a_pipe_is_not_overwritten(self, mixed: Path) -> None:
+        kept = mixed.parent / "kept"
+        kept.write_bytes(b"root's")
+        with pytest.raises(OSError, match="meanwhile"):
+            ci_reports._hand_over(str(kept), b"a report")
+        assert kept.read_bytes() == b"root's"
 
     def test_a_report_goes_through_a_link_of_ones_own(self, mixed: Path) -> None:
         link = mixed.parent / "report.xml"

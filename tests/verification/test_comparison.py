@@ -120,6 +120,18 @@ def test_other_shapes_and_variables_are_named(tmp_path: Path) -> None:
     assert not found.is_laid_out_alike
 
 
+def test_a_configuration_that_moves_the_variables_is_not_the_same(tmp_path: Path) -> None:
+    """It may name another layer, with code in it, and leave all variables as they are."""
+    paths = tmp_path / "a.h5", tmp_path / "b.h5"
+    for path, config in zip(paths, ("{}", "{" + "x" * 6000 + "}"), strict=True):
+        with h5py.File(path, "w") as file:
+            file.attrs["model_config"] = config
+            file["model_weights/a/kernel"] = np.ones(3)
+    found = compare_paths(*map(str, paths))
+    assert [(one.name, one.kind) for one in found.differences] == [(STRUCTURE, "rearranged")]
+    assert found.differences[0].is_structure
+
+
 def test_variables_compare_across_containers(tmp_path: Path) -> None:
     archive, weights = tmp_path / "m.keras", tmp_path / "m.weights.h5"
     archive.write_bytes(archive_bytes())
