@@ -22,7 +22,6 @@ from keras_integrity_hook.containers.opening import (
     open_archive_around_seal,
     open_set,
 )
-from keras_integrity_hook.containers.parts import parts_of
 from keras_integrity_hook.errors import (
     AlreadySealedError,
     ConfigurationError,
@@ -109,6 +108,8 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         digest: compute that of the content as it is, too, which reads all of it.
     """
     portable.require()
+    from keras_integrity_hook.containers.parts import parts_of
+
     name = os.fsdecode(path)
     with opened(name) as model:
         report = replaced(report_on(model), parts=parts_of(model))

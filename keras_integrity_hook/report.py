@@ -5,18 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
-from keras_integrity_hook.containers.parts import Part
 from keras_integrity_hook.errors import printable
 from keras_integrity_hook.policy import evidence
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region
 from keras_integrity_hook.texts import plural
 from keras_integrity_hook.verification import pinning
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.containers.parts import Part
+else:  # for those who look annotations up at run time
+    Part = object
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import Enum
 
-from keras_integrity_hook.containers import hdf5, keras_marks
+from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.opening import locate
 from keras_integrity_hook.errors import IntegrityError, NotAModelError
 from keras_integrity_hook.files.reading import open_regular
@@ -78,6 +78,8 @@ def why_not_keras(path: str) -> str:
 
     Empty as well where it cannot be read or is damaged: a command says what is wrong with it.
     """
+    from keras_integrity_hook.containers import keras_marks  # for commands that write alone
+
     try:
         fd = open_regular(path)
     except IntegrityError:

@@ -153,7 +153,9 @@ def test_forked_child_does_not_give_up_the_lease_of_its_parent(tmp_path: Path) -
     os.close(fd)
 
 
-def test_writer_that_is_kept_waiting_has_changed_nothing(keeping: Path) -> None:
+@pytest.fixture
+def broken(keeping: Path) -> Iterator[ReadLease]:
+    """A lease that a writer has just asked to break."""
     path = keeping / "file"
     path.write_bytes(b"good")
     fd = os.open(path, os.O_RDONLY)
@@ -161,28 +163,23 @@ def test_writer_that_is_kept_waiting_has_changed_nothing(keeping: Path) -> None:
         lease = ReadLease(fd)
         with pytest.raises(BlockingIOError):
             os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        assert lease.keeps
-        lease.release()
-        assert not lease.keeps
+        yield lease
     finally:
         os.close(fd)
+
+
+def test_writer_that_is_kept_waiting_has_changed_nothing(broken: ReadLease) -> None:
+    assert broken.keeps
+    broken.release()
+    assert not broken.keeps
 
 
 def test_writer_that_has_waited_for_as_long_as_the_kernel_lets_it_may_have_changed_all(
-    keeping: Path, monkeypatch: pytest.MonkeyPatch
+    broken: ReadLease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keras_integrity_hook.files.lease._break_time", lambda: 1.5)
-    path = keeping / "file"
-    path.write_bytes(b"good")
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        lease = ReadLease(fd)
-        with pytest.raises(BlockingIOError):
-            os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.6)
-        assert not lease.keeps
-    finally:
-        os.close(fd)
+    time.sleep(0.6)
+    assert not broken.keeps
 
 
 def test_file_on_which_there_is_no_lease_is_not_kept(tmp_path: Path) -> None:
