@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import ConfigurationError as ConfigurationError
     from keras_integrity_hook.errors import DamagedFileError as DamagedFileError
     from keras_integrity_hook.errors import DamagedRange as DamagedRange
+    from keras_integrity_hook.errors import DangerousModelError as DangerousModelError
     from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
     from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
+    from keras_integrity_hook.errors import InputContractError as InputContractError
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
     from keras_integrity_hook.errors import InsecurePermissionsError as InsecurePermissionsError
     from keras_integrity_hook.errors import IntegrityError as IntegrityError
@@ -38,10 +40,15 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import NotActiveError as NotActiveError
     from keras_integrity_hook.errors import NotAModelError as NotAModelError
     from keras_integrity_hook.errors import NotSignedError as NotSignedError
+    from keras_integrity_hook.errors import NotVettedError as NotVettedError
     from keras_integrity_hook.errors import OverrideRefusedError as OverrideRefusedError
     from keras_integrity_hook.errors import OverrideWarning as OverrideWarning
     from keras_integrity_hook.errors import RevokedModelError as RevokedModelError
     from keras_integrity_hook.errors import RollbackError as RollbackError
+    from keras_integrity_hook.errors import SandboxedModelError as SandboxedModelError
+    from keras_integrity_hook.errors import SandboxLimitError as SandboxLimitError
+    from keras_integrity_hook.errors import SandboxUnavailableError as SandboxUnavailableError
+    from keras_integrity_hook.errors import SandboxViolationError as SandboxViolationError
     from keras_integrity_hook.errors import SealWriteError as SealWriteError
     from keras_integrity_hook.errors import SigningError as SigningError
     from keras_integrity_hook.errors import SiteError as SiteError
@@ -70,9 +77,11 @@ _HOMES = {
         "ConfigurationError",
         "DamagedFileError",
         "DamagedRange",
+        "DangerousModelError",
         "ExpiredModelError",
         "ExternalReferenceError",
         "FallbackWarning",
+        "InputContractError",
         "InsecureDownloadError",
         "InsecurePermissionsError",
         "IntegrityError",
@@ -83,10 +92,15 @@ _HOMES = {
         "NotAModelError",
         "NotActiveError",
         "NotSignedError",
+        "NotVettedError",
         "OverrideRefusedError",
         "OverrideWarning",
         "RevokedModelError",
         "RollbackError",
+        "SandboxLimitError",
+        "SandboxUnavailableError",
+        "SandboxViolationError",
+        "SandboxedModelError",
         "SealWriteError",
         "SigningError",
         "SiteError",
