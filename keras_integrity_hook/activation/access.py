@@ -15,5 +15,6 @@ def remedy() -> str:
             "You are root: the file system is mounted read-only, the file is immutable (see "
             "lsattr), or this container may not change it."
         )
-    command = [sys.executable, "-m", "keras_integrity_hook.cli", *sys.argv[1:]]
+    # -P: or what lies in the directory that this is pasted in is imported by root.
+    command = [sys.executable, "-P", "-m", "keras_integrity_hook.cli", *sys.argv[1:]]
     return f"Run it as root: sudo {shlex.join(command)}"

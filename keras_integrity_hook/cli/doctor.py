@@ -138,7 +138,8 @@ def _examine() -> dict[str, Any]:
     facts: dict[str, Any] = {}
     try:
         child = subprocess.run(
-            [sys.executable, "-c", source],
+            # -P: or what lies in the directory that root happens to be in is imported, and runs.
+            [sys.executable, "-P", "-c", source],
             env={**os.environ, **quiet},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -60,9 +60,10 @@ def at_start() -> dict[str, Any]:
             for path in installed
             if os.path.basename(path).startswith(PACKAGE + "-") and path.endswith(".dist-info")
         ],
+        # Programs that are run as 'python -m' or '-c' find what lies here; we are not one of them.
         "copies": [
             place
-            for place in dict.fromkeys(os.path.realpath(entry or os.curdir) for entry in sys.path)
+            for place in dict.fromkeys(map(os.path.realpath, (os.curdir, *sys.path)))
             if os.path.isfile(os.path.join(place, PACKAGE, "__init__.py"))
         ],
     }

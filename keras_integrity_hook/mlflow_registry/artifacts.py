@@ -29,9 +29,9 @@ def at_hand(uri: str, name: str, version: str) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory(prefix="keras-integrity-") as top:
         around = os.path.join(top, "mlflow", _as_entry(name))
-        os.makedirs(around)
         here = os.path.join(around, _as_entry(version))
         try:
+            os.makedirs(around)
             _bring(uri, here)
         except Exception as error:
             cause = f"the artifacts at {uri} cannot be read ({error})"
@@ -71,6 +71,7 @@ def _repository(uri: str) -> tuple[Any, str]:
 
 
 def _as_entry(text: str) -> str:
-    """``text`` as the name of one directory entry."""
-    quoted = urllib.parse.quote(str(text), safe=" ")
+    """``text`` as the name of one directory entry: as it is, since rules spell it so, but for what
+    no entry can be called."""
+    quoted = str(text).replace("/", "%2F").replace("\0", "%00")
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_integrity_hook import notices, settings
-from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.errors import IntegrityError, printable
 from keras_integrity_hook.mlflow_registry import artifacts
 from keras_integrity_hook.mlflow_registry.verdict import NAMES, TAG, Verdict, judge
 from keras_integrity_hook.policy import refusal
@@ -72,6 +72,20 @@ class Guard:
             _refuse_failing(self, name, version, f"the stage '{stage}' is not set")
         return super().transition_model_version_stage(name, version, stage, *rest, **more)  # type: ignore[misc]
 
+    def rename_registered_model(self: Any, name: str, new_name: str) -> Any:
+        """As MLflow's, where what people load passes under the new name: rules go by names.
+
+        Raises:
+            MlflowException: it does not (``PERMISSION_DENIED``); the name is as it was.
+        """
+        model = self.get_registered_model(name)
+        staged = [one for one in model.latest_versions or () if one.current_stage not in _UNUSED]
+        in_use = {*map(str, model.aliases.values()), *(str(one.version) for one in staged)}
+        for version in sorted(in_use):
+            what = f"the model is not renamed '{new_name}'"
+            _refuse_failing(self, name, version, what, known_as=new_name)
+        return super().rename_registered_model(name, new_name)  # type: ignore[misc]
+
     def set_model_version_tag(self: Any, name: str, version: str, tag: Any) -> None:
         """As MLflow's, but for our own tags, which say what was found and not what is wished."""
         _refuse_ours(tag.key)
@@ -90,27 +104,45 @@ def _is_prompt(version: Any) -> bool:
     return version.source in _PROMPT_SOURCE_PLACEHOLDERS
 
 
-def _refuse_failing(store: Any, name: str, version: str, what: str) -> None:
-    """Look at the artifacts as they are now; what an earlier look found is not relied on."""
+def _refuse_failing(
+    store: Any, name: str, version: str, what: str, *, known_as: str | None = None
+) -> None:
+    """Look at the artifacts as they are now; what an earlier look found is not relied on.
+
+    Args:
+        known_as: under the rules for another name than the model has.
+    """
     found = store.get_model_version(name, version)
     if _is_prompt(found) or settings.mode() is Mode.OFF:
         return
-    cause = _examine(store, found)
+    cause = _examine(store, found, known_as)
+    if cause is None and _made(store.get_model_version(name, version)) != _made(found):
+        cause = "it was deleted and made anew while it was checked"
     if cause is None:
         return
-    where = f"models:/{name}/{version}"
+    where = printable(f"models:/{name}/{version}")
+    what = printable(what)
     if settings.mode() is Mode.WARN:
         notices.warn(f"{where}: {cause}")
         return
     raise _denied(f"{where}: {what}: {cause}. {_REMEDY}")
 
 
-def _examine(store: Any, version: Any) -> str | None:
-    """Check the artifacts of ``version``, record it, and tag it; why it fails, or None."""
+def _made(version: Any) -> tuple[Any, ...]:
+    """What another version that has the same number later does not have in common with it."""
+    return version.source, version.creation_timestamp
+
+
+def _examine(store: Any, version: Any, known_as: str | None = None) -> str | None:
+    """Check the artifacts of ``version``, record it, and tag it; why it fails, or None.
+
+    Args:
+        known_as: look at it as a version of a model of this name, and leave the tags alone.
+    """
     name, number = version.name, str(version.version)
     try:
         uri = store.get_model_version_download_uri(name, number)
-        with artifacts.at_hand(uri, name, number) as directory:
+        with artifacts.at_hand(uri, known_as or name, number) as directory:
             verdict = judge(directory)
     except IntegrityError as error:
         verdict = Verdict({}, {".": error})
@@ -118,7 +150,8 @@ def _examine(store: Any, version: Any) -> str | None:
         refused.path = f"models:/{name}/{number}" + ("" if path == "." else f"/{path}")
         refused.default_remedy = _REMEDY
         refusal.tell(refused)
-    _tag(store, version, verdict.tags())
+    if known_as is None:
+        _tag(store, version, verdict.tags())
     return verdict.cause
 
 

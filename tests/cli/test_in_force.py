@@ -279,6 +279,17 @@ def test_doctor_of_a_keras_without_a_backend_says_armed_and_what_is_missing(
     assert done.returncode == 0, done.stdout
 
 
+def test_doctor_runs_nothing_that_lies_in_the_directory_it_is_called_in(tmp_path: Path) -> None:
+    for name in ("json", "keras", "keras_integrity_hook"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'a').close()\nraise SystemExit\n")
+    command = [sys.executable, "-P", "-m", "keras_integrity_hook.cli", "doctor"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, check=False, timeout=300
+    )
+    assert b"A fresh Python" in done.stdout
+    assert not (tmp_path / "ran").exists()
+
+
 def test_doctor_lists_functions_only_when_asked_and_cuts_no_name(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(ARM)
     armed = {**environment(str(tmp_path)), "COLUMNS": "40"}

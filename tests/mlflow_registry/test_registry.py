@@ -7,6 +7,7 @@ Real registries of MLflow in SQLite and behind a real server; ``tox -e ecosystem
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,72 @@ def test_a_rule_for_a_registered_model_holds_for_all_its_versions(
     refuse_alias(client, "ruled", register(client, "ruled", model))
     free = register(client, "free", model)
     client.set_registered_model_alias("free", "production", free)
+
+
+def test_a_rule_spells_the_name_as_people_do(
+    client: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rules]]\npath = "**/mlflow/größe+ (eu)/**"\nrequire = "signed"\n')
+    monkeypatch.setenv("KERAS_INTEGRITY_POLICY", str(policy))
+    version = register(client, "größe+ (eu)", model)
+    refuse_alias(client, "größe+ (eu)", version)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_a_refusal(client: Any, model: Path) -> None:
+    name = "ö" * 200
+    version = register(client, name, model)
+    assert "cannot be read" in refuse_alias(client, name, version)
+
+
+def test_an_alias_is_not_carried_to_a_name_with_a_stricter_rule(
+    client: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rules]]\npath = "**/mlflow/strict/**"\nrequire = "signed"\n')
+    monkeypatch.setenv("KERAS_INTEGRITY_POLICY", str(policy))
+    version = register(client, "lax", model)
+    client.set_registered_model_alias("lax", "production", version)
+    with pytest.raises(MlflowException) as refused:
+        client.rename_registered_model("lax", "strict")
+    assert refused.value.error_code == "PERMISSION_DENIED"
+    assert tags_of(client, "lax", version)["state"] == "sealed"
+    client.rename_registered_model("lax", "lax too")
+    assert client.get_registered_model("lax too").aliases == {"production": int(version)}
+
+
+def test_a_version_that_is_made_anew_during_the_check_is_refused(
+    client: Any, database: str, model: Path, tmp_path: Path
+) -> None:
+    import threading
+
+    import mlflow
+
+    with (model.parent / "large").open("wb") as file:
+        file.truncate(512 << 20)  # to be copied
+    client.create_registered_model("swapped")
+    version = client.create_model_version("swapped", str(model.parent)).version
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "model.keras").write_bytes(model.read_bytes()[:-1])
+    copies = set(Path(tempfile.gettempdir()).glob("keras-integrity-*"))
+
+    def swap() -> None:
+        while set(Path(tempfile.gettempdir()).glob("keras-integrity-*")) <= copies:
+            pass
+        other = mlflow.MlflowClient(database, database)
+        other.delete_registered_model("swapped")
+        other.create_registered_model("swapped")
+        other.create_model_version("swapped", str(bad))
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    with pytest.raises(mlflow.exceptions.MlflowException, match="made anew"):
+        client.set_registered_model_alias("swapped", "production", version)
+    thread.join()
+    assert client.get_registered_model("swapped").aliases == {}
 
 
 def test_artifacts_that_are_gone_are_a_refusal(client: Any, model: Path) -> None:
