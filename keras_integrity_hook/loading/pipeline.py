@@ -33,7 +33,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.loading import in_progress, override
+from keras_integrity_hook.loading import contracted, in_progress, override
 from keras_integrity_hook.loading.forms import (
     Closable,
     FileSet,
@@ -166,6 +166,7 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
             undo.callback(verified.release)
             handed = form.hand_over(verified)  # 6
             undo.callback(handed.close)
+            contracted.note(admitted.model, *located.named)
             _record(admitted, admitted.model)
         else:
             audit.record("load", located.path, outcome="unsealed")

@@ -56,3 +56,11 @@ class Downloads(StrEnum):
 
     ENCRYPTED = "encrypted"
     HASHED = "hashed"
+
+
+class Inputs(StrEnum):
+    """What happens to an input that breaks the model's input contract."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+    OFF = "off"

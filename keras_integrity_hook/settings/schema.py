@@ -12,6 +12,7 @@ from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.settings import choices, value_types
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inputs,
     Mode,
     OnFailure,
     Permissions,
@@ -24,6 +25,8 @@ _REGISTERED = (
     '"registered" needs a central registry, which this version does not have; use "sealed" or '
     '"signed"'
 )
+INPUTS_AT = ("predict", "evaluate", "call")
+_INPUTS_AT = ", ".join(f'"{name}"' for name in INPUTS_AT)
 _AN_ALGORITHM = "one of " + ", ".join(f'"{name}"' for name in ALGORITHMS)
 
 
@@ -69,6 +72,12 @@ KEYS: Mapping[str, Key] = {
     "fallback": Key(value_types.PathOrURI(), None, _LOADS),
     "call": Key(value_types.Text('"package.module:function"', lambda t: ":" in t), None, _LOADS),
     "allow_override": Key(value_types.Flag(), True, _LOADS),
+    "inputs": Key(value_types.Choice(Inputs), Inputs.ENFORCE, _LOADS),
+    "inputs_at": Key(
+        value_types.Names(f"a list of {_INPUTS_AT}", INPUTS_AT),
+        INPUTS_AT,
+        _LOADS,
+    ),
     "algorithm": Key(value_types.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
     "store": Key(value_types.Choice(Store), Store.EMBEDDED, _SAVES),
     "key": Key(value_types.KeyReference(), None, _SAVES),
@@ -91,6 +100,7 @@ class Settings(NamedTuple):
         maximum_age: since the seal was made. ``valid_for`` is what a save lets it last.
         fallback: path of the model that takes the place of a refused one.
         call: ``"package.module:function"`` that answers a refusal.
+        inputs_at: where inputs are held against a model's input contract.
         key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
         locked: the settings that the machine's policy has fixed.
         origins: where each value comes from, in words.
@@ -114,6 +124,8 @@ class Settings(NamedTuple):
     fallback: str | None
     call: str | None
     allow_override: bool
+    inputs: Inputs
+    inputs_at: tuple[str, ...]
     algorithm: str
     store: Store
     key: str | None
