@@ -69,6 +69,10 @@ class Limits(NamedTuple):
     fact_name: int = 64
     fact: int = 1024
     datasets: int = 1024
+    # What checks of other distributions may read at once and say of one model
+    check_read: int = 64 * MIB
+    check_findings: int = 1_000
+    finding_text: int = 1024  # characters of each text in a finding
     audit_line: int = 64 * KIB
     audit_path: int = 4096  # characters; what Linux allows
     audit_text: int = 1024  # characters of any other text
