@@ -84,7 +84,7 @@ class Hdf5File:
     @property
     def bytes_read(self) -> int:
         """How much of the content was read."""
-        return self._pages.read
+        return self._pages.bytes_read
 
     @property
     def size(self) -> int:
@@ -285,7 +285,7 @@ class Hdf5File:
         return self._pages.at(self._base + address, size)
 
     def _bytes(self, address: int, size: int) -> bytes:
-        return self._pages.bytes(self._base + address, size)
+        return self._pages.read(self._base + address, size)
 
     def _spend(self, steps: int) -> None:
         self._steps -= steps
@@ -349,7 +349,7 @@ def _superblock(pages: Pages) -> int:
     """Where the superblock is: at 0, 512, 1024, ... as libhdf5 looks for it."""
     at = 0
     while at + 48 <= pages.size:
-        if pages.bytes(at, 8) == hdf5.SIGNATURE:
+        if pages.read(at, 8) == hdf5.SIGNATURE:
             return at
         at = at * 2 or hdf5.MIN_USER_BLOCK
     raise DamagedFileError("this is no HDF5 file")
@@ -357,15 +357,15 @@ def _superblock(pages: Pages) -> int:
 
 def _root_and_driver(pages: Pages, base: int) -> tuple[int, bool]:
     """The address of the root's header, and whether the file asks for a driver of its own."""
-    version = pages.bytes(base + 8, 1)[0]
-    widths = pages.bytes(base + (13 if version < 2 else 9), 2)
+    version = pages.read(base + 8, 1)[0]
+    widths = pages.read(base + (13 if version < 2 else 9), 2)
     if version > 3 or widths != b"\x08\x08":
         raise DamagedFileError("the file is of a version of HDF5 that is not read here")
     if version >= 2:
-        return _Q(pages.bytes(base + 36, 8))[0], False
+        return _Q(pages.read(base + 36, 8))[0], False
     more = 4 if version == 1 else 0
-    (driver,) = _Q(pages.bytes(base + 48 + more, 8))
-    return _Q(pages.bytes(base + 64 + more, 8))[0], driver != UNDEFINED
+    (driver,) = _Q(pages.read(base + 48 + more, 8))
+    return _Q(pages.read(base + 64 + more, 8))[0], driver != UNDEFINED
 
 
 def _has_dense(message: Message) -> bool:
@@ -373,7 +373,7 @@ def _has_dense(message: Message) -> bool:
     flags = message.data[1] if len(message.data) > 1 else 0
     wide = 8 if message.kind == _LINK_INFO else 2
     at = 2 + (wide if flags & 1 else 0)
-    return _Q(message.data.ljust(at + 8, b"\xff"), at)[0] != UNDEFINED
+    return bool(_Q(message.data.ljust(at + 8, b"\xff"), at)[0] != UNDEFINED)
 
 
 def _link(body: bytes) -> tuple[str, int | str]:

@@ -44,16 +44,16 @@ class Pages:
     """Random access to the bytes of ``content``; what was read is kept and is never read again.
 
     Attributes:
-        read: bytes read so far; never more than ``LIMITS.inspected``.
+        bytes_read: so far; never more than ``LIMITS.inspected``.
     """
 
-    __slots__ = ("_content", "_pages", "read", "size")
+    __slots__ = ("_content", "_pages", "bytes_read", "size")
 
     def __init__(self, content: Content) -> None:
         """Read nothing yet, or all of it where that is little."""
         self._content = content
         self.size = content.size
-        self.read = 0
+        self.bytes_read = 0
         self._pages: dict[int, bytes] = {}
 
     def at(self, offset: int, size: int) -> tuple[bytes, int]:
@@ -75,14 +75,14 @@ class Pages:
             return kept, within
         return self._fetch(offset, size), 0
 
-    def bytes(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes:
         """The ``size`` bytes from ``offset`` on; raises as :meth:`at`."""
         data, begin = self.at(offset, size)
         return data[begin : begin + size]
 
     def _fetch(self, offset: int, size: int) -> bytes:
         size = min(size, self.size - offset)
-        self.read += size
-        if self.read > LIMITS.inspected:
+        self.bytes_read += size
+        if self.bytes_read > LIMITS.inspected:
             raise LimitExceededError("the file has more structure than an inspection reads")
         return self._content.read(offset, size)
