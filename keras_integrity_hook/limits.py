@@ -53,11 +53,10 @@ class Limits(NamedTuple):
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB
-    inspected: int = 512 * MIB  # of one model, by an inspection, which keeps it in memory
+    inspected_kept: int = 512 * MIB  # of one model, in memory
     inspected_member: int = 64 * MIB  # a configuration, or a member that is packed
     config_depth: int = 300  # objects and lists within each other
     config_digits: int = 400  # of one number; a float64 has 309 before its point
-    findings: int = 1_000  # of one model
     regions: int = 10_000  # that a new seal names; each may be stated with its two ends
     stated_regions: int = 3 * 16_384
     region_layers: int = 8  # times that the map of a seal may name each byte, on average

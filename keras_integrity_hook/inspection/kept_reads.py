@@ -79,9 +79,9 @@ class KeptReads:
 
     def _keep(self, offset: int, piece: bytes) -> None:
         self.count += len(piece)
-        if self.count > LIMITS.inspected:
+        if self.count > LIMITS.inspected_kept:
             raise LimitExceededError(
-                f"more than {LIMITS.inspected} bytes of the model would have to be inspected"
+                f"more than {LIMITS.inspected_kept} bytes of the model would have to be inspected"
             )
         at = bisect_left(self._starts, offset)
         self._starts.insert(at, offset)
