@@ -65,6 +65,10 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
 def _inspectors(piece: Piece) -> Iterator[Inspector]:
     """What looks at ``piece``: by its first bytes where those tell, else by its name."""
     name = piece.name.casefold()
+    if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
+        from keras_integrity_hook.inspection import hdf5_weights
+
+        yield hdf5_weights.inspect
     if name.endswith(".json"):
         from keras_integrity_hook.inspection import config
 
