@@ -13,6 +13,7 @@ from keras_integrity_hook.settings import layers
 from keras_integrity_hook.settings.choices import (
     Downloads,
     Inputs,
+    Inspecting,
     Mode,
     OnFailure,
     Permissions,
@@ -28,6 +29,7 @@ __all__ = [
     "UNSEALED_VARIABLE",
     "Downloads",
     "Inputs",
+    "Inspecting",
     "Mode",
     "OnFailure",
     "Permissions",

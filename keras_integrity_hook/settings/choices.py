@@ -64,3 +64,11 @@ class Inputs(StrEnum):
     ENFORCE = "enforce"
     WARN = "warn"
     OFF = "off"
+
+
+class Inspecting(StrEnum):
+    """Which findings of an inspection stop a load."""
+
+    OFF = "off"
+    REFUSE = "refuse"
+    STRICT = "strict"

@@ -13,6 +13,7 @@ from keras_integrity_hook.settings import choices, value_types
 from keras_integrity_hook.settings.choices import (
     Downloads,
     Inputs,
+    Inspecting,
     Mode,
     OnFailure,
     Permissions,
@@ -78,6 +79,9 @@ KEYS: Mapping[str, Key] = {
         INPUTS_AT,
         _LOADS,
     ),
+    "inspection": Key(value_types.Choice(Inspecting), Inspecting.REFUSE, _LOADS),
+    "inspection_rules": Key(value_types.Verdicts(), (), _LOADS),
+    "allowed_objects": Key(value_types.Names('a list of names such as "my_pkg>*"'), (), _LOADS),
     "algorithm": Key(value_types.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
     "store": Key(value_types.Choice(Store), Store.EMBEDDED, _SAVES),
     "key": Key(value_types.KeyReference(), None, _SAVES),
@@ -101,6 +105,8 @@ class Settings(NamedTuple):
         fallback: path of the model that takes the place of a refused one.
         call: ``"package.module:function"`` that answers a refusal.
         inputs_at: where inputs are held against a model's input contract.
+        inspection_rules: rules with the verdict that they have here: ``"custom-object=refuse"``.
+        allowed_objects: names of custom objects that are fine, with ``*`` for any rest.
         key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
         locked: the settings that the machine's policy has fixed.
         origins: where each value comes from, in words.
@@ -126,6 +132,9 @@ class Settings(NamedTuple):
     allow_override: bool
     inputs: Inputs
     inputs_at: tuple[str, ...]
+    inspection: Inspecting
+    inspection_rules: tuple[str, ...]
+    allowed_objects: tuple[str, ...]
     algorithm: str
     store: Store
     key: str | None
