@@ -2,8 +2,8 @@
 """A model with the checks of its input contract inside the graph.
 
 What is exported of it refuses bad input wherever TensorFlow runs it, TensorFlow Serving included,
-and nothing of this package is needed there: the checks are ``Assert`` operations of TensorFlow. They
-know of what the graph is given, whose element types its signature fixes: that no floats come where
+and nothing of this package is needed there: the checks are ``Assert`` operations of TensorFlow.
+They know of what the graph is given, whose element types its signature fixes: that no floats come where
 integers are asked is for the signature to say.
 """
 
