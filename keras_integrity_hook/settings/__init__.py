@@ -16,6 +16,7 @@ from keras_integrity_hook.settings.choices import (
     OnFailure,
     Permissions,
     Require,
+    Sandbox,
     Store,
     Unsealed,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "OnFailure",
     "Permissions",
     "Require",
+    "Sandbox",
     "Settings",
     "Store",
     "Unsealed",
