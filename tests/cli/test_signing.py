@@ -116,7 +116,8 @@ def test_vetter_is_listed_as_one_and_removed_by_name(tmp_path: Path) -> None:
     cli("keygen", tmp_path / "lab", "--no-passphrase")
     assert document("trust", "add", "lab", tmp_path / "lab.pub", "--vetter")["vetter"] is True
     listed = document("trust", "list")
-    assert listed["keys"] == [] and [one["name"] for one in listed["vetters"]] == ["lab"]
+    assert listed["keys"] == []
+    assert [one["name"] for one in listed["vetters"]] == ["lab"]
     assert "as a vetter" in cli("trust", "list").stdout
     # The same key may sign, too; another may not take the name.
     cli("trust", "add", "lab", tmp_path / "lab.pub")

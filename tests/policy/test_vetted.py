@@ -292,7 +292,12 @@ def test_summary_is_what_the_specification_asks_for(tmp_path: Path) -> None:
     predicate = statement["predicate"]
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicateType"] == "https://slsa.dev/verification_summary/v1"
-    assert predicate["verifier"]["id"] and predicate["policy"]["uri"] and predicate["resourceUri"]
+    for given in (
+        predicate["verifier"]["id"],
+        predicate["policy"]["uri"],
+        predicate["resourceUri"],
+    ):
+        assert given
     assert predicate["verificationResult"] == "PASSED"
     assert not any(level.startswith("SLSA_") for level in predicate["verifiedLevels"])
     assert vsa.decode(made) == Summary(
