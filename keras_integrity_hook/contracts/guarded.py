@@ -3,8 +3,8 @@
 
 What is exported of it refuses bad input wherever TensorFlow runs it, TensorFlow Serving included,
 and nothing of this package is needed there: the checks are ``Assert`` operations of TensorFlow.
-They know of what the graph is given, whose element types its signature fixes: that no floats come where
-integers are asked is for the signature to say.
+They know of what the graph is given, whose element types its signature fixes: that no floats come
+where integers are asked is for the signature to say.
 """
 
 from __future__ import annotations

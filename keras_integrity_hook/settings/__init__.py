@@ -18,6 +18,7 @@ from keras_integrity_hook.settings.choices import (
     OnFailure,
     Permissions,
     Require,
+    Sandbox,
     Store,
     Unsealed,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "OnFailure",
     "Permissions",
     "Require",
+    "Sandbox",
     "Settings",
     "Store",
     "Unsealed",
