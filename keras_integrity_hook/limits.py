@@ -48,7 +48,10 @@ class Limits(NamedTuple):
     bundle: int = 12 * MIB
     certificates: int = 16
     root_certificates: int = 1024
-    inputs: int = 64 * KIB
+    inputs: int = 64 * KIB  # of an input contract, as the seal spells it
+    contract_inputs: int = 256
+    contract_rank: int = 32  # dimensions
+    contract_values: int = 4096  # that one input may be allowed to have
     regions: int = 10_000  # that a new seal names; each may be stated with its two ends
     stated_regions: int = 3 * 16_384
     region_layers: int = 8  # times that the map of a seal may name each byte, on average
