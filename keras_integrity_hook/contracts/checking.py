@@ -93,7 +93,13 @@ def _check_numbers(rules: InputRules, elements: Elements) -> None:
         if found is None or _is_within(found, low, high, finite=rules.finite):
             continue
         if rules.finite:
-            _refuse(rules, "finite", elements, "other than finite numbers", lambda part: ~np.isfinite(part))
+            _refuse(
+                rules,
+                "finite",
+                elements,
+                "other than finite numbers",
+                lambda part: ~np.isfinite(part),
+            )
         if low is not None:
             cause = f"below its minimum {low}"
             _refuse(rules, "minimum", elements, cause, lambda part: part < low)

@@ -46,7 +46,11 @@ class InputContract:
         structure: str | None = None,
     ) -> None:
         rules, found = _in_order(inputs)
-        if structure is not None and structure != found and (structure, found) != ("nested", "list"):
+        if (
+            structure is not None
+            and structure != found
+            and (structure, found) != ("nested", "list")
+        ):
             raise misstated(f"the structure of these inputs is '{found}', not {structure!r}")
         _checked(rules)
         object.__setattr__(self, "inputs", rules)

@@ -41,7 +41,7 @@ def _values(tensor: Any) -> Any:
 def _assertions(rules: InputRules, values: Any) -> Iterator[Any]:
     for rule, wrong in _broken(rules, values):
         count = tf.math.count_nonzero(wrong)
-        message = f"input contract: input '{rules.name}' breaks the rule {rule}; elements that do: "
+        message = f"input contract: {rules.name} breaks the rule {rule}; elements that do: "
         yield tf.debugging.Assert(tf.equal(count, 0), [message, count])
 
 

@@ -142,9 +142,6 @@ def _layer_of(keras: Any) -> Any:
 
             return checked(InputContract.from_dict(self._contract).inputs, inputs)
 
-        def compute_output_spec(self, inputs: Any) -> Any:
-            return inputs
-
         def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
             return mask
 

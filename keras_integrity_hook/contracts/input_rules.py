@@ -102,7 +102,9 @@ class InputRules:
             raise self._error("what is allowed is no sequence of values")
         allowed = tuple(self.allowed)
         if not 0 < len(allowed) <= LIMITS.contract_values:
-            raise self._error(f"{len(allowed)} values are allowed, not 1 to {LIMITS.contract_values}")
+            raise self._error(
+                f"{len(allowed)} values are allowed, not 1 to {LIMITS.contract_values}"
+            )
         wanted = str if self.kind == "string" else int
         if any(not isinstance(value, wanted) or isinstance(value, bool) for value in allowed):
             raise self._error(

@@ -30,7 +30,9 @@ def matched(contract: InputContract, inputs: Any) -> Matched:
         return [(one, named.get(one.name)) for one in rules]
     values = list(_flattened(inputs, is_several=len(rules) > 1))
     if len(values) != len(rules):
-        cause = f"the model takes {len(rules)} inputs ({_names(contract)}), and {len(values)} are given"
+        cause = (
+            f"the model takes {len(rules)} inputs ({_names(contract)}), and {len(values)} are given"
+        )
         raise InputContractError(cause, rule="inputs", count=len(values))
     return list(zip(rules, values, strict=True))
 
@@ -80,7 +82,9 @@ def _is_one(listed: list[Any] | tuple[Any, ...]) -> bool:
 def _misnamed(contract: InputContract, what: str, names: list[str]) -> InputContractError:
     shown = ", ".join(f"'{printable(name)[:64]}'" for name in names[:5])
     cause = f"the model takes the inputs {_names(contract)}, and {shown} {what}"
-    return InputContractError(cause, input=printable(names[0])[:64], rule="inputs", count=len(names))
+    return InputContractError(
+        cause, input=printable(names[0])[:64], rule="inputs", count=len(names)
+    )
 
 
 def _names(contract: InputContract) -> str:

@@ -113,14 +113,18 @@ def _unknown_rules(listed: list[Any]) -> list[str]:
 
 def _spelt(rules: InputRules) -> dict[str, Any]:
     told = {name: getattr(rules, name) for name in _DEFAULTS}
-    said = {name: value for name, value in told.items() if value != _DEFAULTS[name] or name == "name"}
+    said = {
+        name: value for name, value in told.items() if value != _DEFAULTS[name] or name == "name"
+    }
     for name in ("minimum", "maximum"):
         if name in said:
             said[name] = _spelt_number(said[name])
     if "shape" in said:
         said["shape"] = list(said["shape"])
     if "allowed" in said:
-        said["allowed"] = [one if isinstance(one, str) else _spelt_number(one) for one in said["allowed"]]
+        said["allowed"] = [
+            one if isinstance(one, str) else _spelt_number(one) for one in said["allowed"]
+        ]
     return said
 
 

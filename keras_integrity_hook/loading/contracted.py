@@ -10,12 +10,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
-from keras_integrity_hook import contracts
+from keras_integrity_hook import notices
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.contracts.attached import Attached
+from keras_integrity_hook.errors import printable
 from keras_integrity_hook.policy import admission
-from keras_integrity_hook.settings import Inputs, Mode
+from keras_integrity_hook.settings import Inputs, Mode, Settings
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.contracts.contract import InputContract
+else:  # for those who look annotations up at run time
+    InputContract = object
 
 _collected: ContextVar[list[Attached] | None] = ContextVar("_collected", default=None)
 
@@ -47,14 +54,29 @@ def note(model: SealedModel, *named: str) -> None:
     stated = model.seal.statement.inputs
     if found is None or stated is None:
         return
-    demands = admission.demands_on(model, *named)
-    of_loads = [each for each in demands if each.inputs is not Inputs.OFF]
-    contract = contracts.from_seal(stated) if of_loads else None
-    if contract is None:
-        return
-    # Under several names what is in force under any of them is.
-    is_enforced = any(
-        each.inputs is Inputs.ENFORCE and each.mode is Mode.ENFORCE for each in of_loads
-    )
-    places = frozenset(place for each in of_loads for place in each.inputs_at)
-    found.append(Attached(contract, model.path, is_enforced, places))
+    demands = [
+        each for each in admission.demands_on(model, *named) if each.inputs is not Inputs.OFF
+    ]
+    contract = _decoded(stated, model.path) if demands else None
+    if contract is not None:
+        # Under several names what is in force under any of them is.
+        places = frozenset(place for each in demands for place in each.inputs_at)
+        found.append(Attached(contract, model.path, any(map(_is_enforced, demands)), places))
+
+
+def _is_enforced(demands: Settings) -> bool:
+    return demands.inputs is Inputs.ENFORCE and demands.mode is Mode.ENFORCE
+
+
+def _decoded(stated: Any, path: str) -> InputContract | None:
+    """The contract, with a warning of what of it this version does not know and does not check."""
+    from keras_integrity_hook.contracts import spelling
+
+    decoded = spelling.from_seal(stated)
+    if decoded.unknown:
+        more = ", ".join(decoded.unknown)
+        notices.warn(
+            f"{printable(path)}: its input contract says more than this version checks: {more}",
+            once=(path, decoded.unknown),
+        )
+    return decoded.contract

@@ -21,7 +21,7 @@ from keras_integrity_hook.contracts import attached
 from keras_integrity_hook.contracts.attached import Attached
 from keras_integrity_hook.hooks import wrapping
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.inputs import concrete, sources
+from keras_integrity_hook.hooks.inputs import concrete, jax_state, sources
 from keras_integrity_hook.hooks.inputs.watch import Watch
 
 # The models that are being asked: a call of one of them within is its own.
@@ -142,18 +142,23 @@ def _ask(place: str, wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
         return wrapped(*args, **kwargs)
     if place not in found.at:
         return _run(wrapped, instance, args, kwargs)
-    watch = Watch(found)
-    if args:
-        args = (sources.watched(args[0], watch), *args[1:])
-    elif kwargs.get("x") is not None:
-        kwargs = {**kwargs, "x": sources.watched(kwargs["x"], watch)}
-    try:
+    given = args[0] if args else kwargs.get("x")
+    if given is None:
         return _run(wrapped, instance, args, kwargs)
+    watch = Watch(found)
+    source = sources.watched(given, watch)
+    if source is given:
+        return _run(wrapped, instance, args, kwargs)
+    args, kwargs = ((source, *args[1:]), kwargs) if args else (args, {**kwargs, "x": source})
+    try:
+        with jax_state.kept(instance):
+            return _run(wrapped, instance, args, kwargs)
     except Exception as error:
-        if watch.failure is None or error is watch.failure:
+        failure = watch.failure
+        if failure is None or error is failure:
             raise
     # Out here what TensorFlow made of it, with the data in its text, does not stand behind it.
-    raise watch.failure
+    raise failure
 
 
 def _contract_to_enforce(instance: Any) -> Attached | None:

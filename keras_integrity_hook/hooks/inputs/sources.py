@@ -36,7 +36,7 @@ def watched(source: Any, watch: Watch) -> Any:
 def _generated(source: Any, watch: Watch) -> Iterator[Any]:
     """A generator, or another iterator."""
     for batch in source:
-        watch.check_batch(batch)
+        watch.check_batch(inputs_of(batch))
         yield batch
 
 
@@ -45,12 +45,14 @@ def _indexed(source: Any, watch: Watch) -> Any:
 
     def getitem(self: Any, index: Any) -> Any:
         batch = super(kind, self).__getitem__(index)
-        watch.check_batch(batch)
+        watch.check_batch(inputs_of(batch), index)
         return batch
 
     def reduced(self: Any, protocol: Any = None) -> Any:
         return _indexed, (source, watch)  # for a process of its own that loads the batches
 
+    if getattr(source, "use_multiprocessing", False):
+        watch.share()
     kind = _kind_like(source, __getitem__=getitem, __reduce_ex__=reduced)
     return _sharing(source, kind)
 
@@ -69,7 +71,7 @@ def _mapped(source: Any, watch: Watch) -> Any:
     """Data sets of Grain."""
 
     def observed(batch: Any) -> Any:
-        watch.check_batch(batch)
+        watch.check_batch(inputs_of(batch))
         return batch
 
     return source.map(observed)
@@ -84,7 +86,7 @@ def _mapped_in_graph(source: Any, watch: Watch) -> Any:
         inputs = inputs_of(batch)
 
         def look(*leaves: Any) -> None:
-            watch.check(tf.nest.pack_sequence_as(inputs, leaves))
+            watch.check_batch(tf.nest.pack_sequence_as(inputs, leaves))
 
         looked = tf.py_function(look, tf.nest.flatten(inputs), [])
         with tf.control_dependencies([looked]):
@@ -133,6 +135,6 @@ def _kind_like(source: Any, **methods: Any) -> type:
 
 def _sharing(source: Any, kind: type) -> Any:
     """An object of ``kind`` with the state of ``source``, not with a copy of it."""
-    view = object.__new__(kind)
+    view: Any = object.__new__(kind)
     object.__setattr__(view, "__dict__", source.__dict__)
     return view
