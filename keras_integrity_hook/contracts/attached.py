@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The input contract that a model in memory came with, kept on the model itself.
 
-Copies that take a model's attributes along take this one too; models that are made anew from a
-configuration (``clone_model``, pickles) are other models, and have none.
+Models that Keras makes anew from another one's configuration and weights (``clone_model``, pickles
+and copies) are other models, which no seal is for: they have none.
 """
 
 from __future__ import annotations

@@ -31,6 +31,34 @@ def checked(inputs: Sequence[InputRules], tensors: Sequence[Any]) -> list[Any]:
         return [tf.identity(tensor) for tensor in tensors]
 
 
+def may_be_wrong(rules: InputRules, value: Any) -> Any:
+    """Whether ``value``, one input of a batch, may break a rule: never False where it does."""
+    if value is None:
+        return tf.constant(not rules.optional)
+    if not isinstance(value, tf.Tensor) or not _is_of_kind(rules.kind, value.dtype):
+        return tf.constant(True)
+    wrong = [tf.reduce_any(some) for _, some in broken(rules, value)]
+    return tf.reduce_any(tf.stack([_has_other_shape(rules.shape, value), *wrong]))
+
+
+def _is_of_kind(kind: str | None, dtype: tf.DType) -> bool:
+    """Whether the type is of the very kind; of those that are taken as well Python decides."""
+    if kind in (None, "boolean", "string"):
+        return kind is None or dtype == {"boolean": tf.bool, "string": tf.string}[kind]
+    of_dtype = {"integer": dtype.is_integer, "float": dtype.is_floating}
+    return bool(of_dtype.get(str(kind), False))
+
+
+def _has_other_shape(wanted: tuple[int | None, ...] | None, value: Any) -> Any:
+    if wanted is None:
+        return tf.constant(False)
+    if value.shape.rank != len(wanted):
+        return tf.constant(True)
+    sizes = tf.shape(value)
+    fixed = [(axis, size) for axis, size in enumerate(wanted) if size is not None]
+    return tf.reduce_any([tf.not_equal(sizes[axis], size) for axis, size in fixed] or [False])
+
+
 def _values(tensor: Any) -> Any:
     """The elements of a tensor: of a ragged or a sparse one those that are there."""
     if isinstance(tensor, tf.RaggedTensor):
@@ -39,14 +67,14 @@ def _values(tensor: Any) -> Any:
 
 
 def _assertions(rules: InputRules, values: Any) -> Iterator[Any]:
-    for rule, wrong in _broken(rules, values):
+    for rule, wrong in broken(rules, values):
         count = tf.math.count_nonzero(wrong)
         message = f"input contract: {rules.name} breaks the rule {rule}; elements that do: "
         yield tf.debugging.Assert(tf.equal(count, 0), [message, count])
 
 
-def _broken(rules: InputRules, values: Any) -> Iterator[tuple[str, Any]]:
-    """Each rule that can be broken, in words, and of each element whether it does."""
+def broken(rules: InputRules, values: Any) -> Iterator[tuple[str, Any]]:
+    """Each rule that can be broken, in words, and whether each element does."""
     dtype = values.dtype
     if rules.finite and (dtype.is_floating or dtype.is_complex):
         yield "finite", tf.logical_not(_is_finite(values))

@@ -44,7 +44,8 @@ def guarded(contract: InputContract, model: Any) -> Any:
         for index, rules in enumerate(contract.inputs)
     ]
     guard = _layer_of(keras)(contract.to_dict(), name="input_contract")
-    checked = guard(inputs)
+    # One that is alone is no list: tf_keras's saved configurations do not tell the two apart.
+    checked = guard(inputs) if len(inputs) > 1 else [guard(inputs[0])]
     given = _in_structure(contract, inputs, model)
     try:
         outputs = model(_in_structure(contract, checked, model))
@@ -140,7 +141,8 @@ def _layer_of(keras: Any) -> Any:
             from keras_integrity_hook.contracts.contract import InputContract
             from keras_integrity_hook.contracts.graph_checks import checked
 
-            return checked(InputContract.from_dict(self._contract).inputs, inputs)
+            rules = InputContract.from_dict(self._contract).inputs
+            return checked(rules, inputs) if len(rules) > 1 else checked(rules, [inputs])[0]
 
         def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
             return mask

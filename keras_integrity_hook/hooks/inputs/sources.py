@@ -78,21 +78,10 @@ def _mapped(source: Any, watch: Watch) -> Any:
 
 
 def _mapped_in_graph(source: Any, watch: Watch) -> Any:
-    """``tf.data.Dataset``: a function of Python is called in its graph."""
-    import tensorflow as tf
+    """``tf.data.Dataset``: batches are tensors of a graph."""
+    from keras_integrity_hook.hooks.inputs import tf_data
 
-    def observed(*parts: Any) -> Any:
-        batch = parts if isinstance(source.element_spec, tuple) else parts[0]
-        inputs = inputs_of(batch)
-
-        def look(*leaves: Any) -> None:
-            watch.check_batch(tf.nest.pack_sequence_as(inputs, leaves))
-
-        looked = tf.py_function(look, tf.nest.flatten(inputs), [])
-        with tf.control_dependencies([looked]):
-            return tf.nest.map_structure(tf.identity, batch)
-
-    return source.map(observed)
+    return tf_data.view(source, watch)
 
 
 def _refused(source: Any, watch: Watch) -> Any:

@@ -27,6 +27,11 @@ class Watch:
         self._process = os.getpid()
 
     @property
+    def contract(self) -> Any:
+        """What the inputs are held against: an ``InputContract``."""
+        return self._attached.contract
+
+    @property
     def failure(self) -> InputContractError | None:
         """The first refusal. Loaders of data run the check in threads and processes and inside of
         TensorFlow, which make another error of it; the guard of the call asks here afterwards."""
@@ -77,8 +82,10 @@ class Watch:
 
     def _answer(self, error: InputContractError) -> None:
         error.path = error.path or self._attached.path
-        # What was asked may be somebody's secret: the record tells of rules and counts alone.
-        facts = {"input": error.input, "rule": error.rule, "count": error.count}
+        # What was asked may be somebody's secret: the record tells of rules and counts alone, and
+        # of names that the contract knows.
+        name = error.input if error.input in {one.name for one in self.contract.inputs} else ""
+        facts = {"input": name, "rule": error.rule, "count": error.count}
         if self._attached.is_enforced:
             self._keep(error)
             audit.record("inputs", error.path, outcome="refused", **facts)
