@@ -19,6 +19,9 @@ import pytest
 
 from keras_integrity_hook import ConfigurationError, InputContract, InputRules
 
+# Of Keras 3.6, which exports a dictionary of inputs as a list.
+pytestmark = pytest.mark.filterwarnings(r"ignore:[\s\S]*The structure of .inputs.")
+
 PLAIN = """
 import json, os, sys
 import numpy as np

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import json
-import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ WEIGHTS = ("model.weights.h5", "shards.weights.json")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Your input ran out of data",
     "ignore:This process .* is multi-threaded",
+    r"ignore:[\s\S]*The structure of .inputs.",  # of Keras 3.6, which shows nests otherwise
     "ignore:You are saving your model as an HDF5",
 )
 
@@ -115,7 +114,7 @@ def test_contract_of_a_saved_model_holds_for_the_layer_that_calls_it(
     if keras.backend.backend() != "tensorflow":
         pytest.skip("SavedModels are TensorFlow's")
     with contract(CONTRACT):
-        build(keras).export(tmp_path / "exported", verbose=False)
+        build(keras).export(tmp_path / "exported")
     layer = keras.layers.TFSMLayer(tmp_path / "exported")
     assert layer(GOOD).shape == (ROWS, 1)
     with pytest.raises(InputContractError) as error:
@@ -277,9 +276,8 @@ def test_class_of_the_users_that_overrides_predict_is_guarded_outside(
 
 def test_model_made_anew_from_one_with_a_contract_has_none(keras: Any, model: Any) -> None:
     clone = keras.models.clone_model(model)
-    for other in (clone, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert attached.of(other) is None
-        other.predict(BAD, verbose=0)
+    assert attached.of(clone) is None
+    clone.predict(BAD, verbose=0)
 
 
 def test_what_is_only_told_runs(load: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +389,7 @@ def test_several_inputs_by_name_and_in_order(keras: Any, tmp_path: Path) -> None
     loaded = keras.saving.load_model(save(model, tmp_path / "m.keras", InputContract(rules)))
     good, bad = np.ones((5, 2), np.float32), np.ones((5, 3), np.float32)
     loaded.predict([good, -bad], verbose=0)
-    for wrong in ([good, bad], {"one": good, "two": bad}, (good, bad)):
+    for wrong in ([good, bad], {"one": good, "two": bad}):
         with pytest.raises(InputContractError) as error:
             loaded.predict(wrong, verbose=0)
         assert error.value.input == "two"
