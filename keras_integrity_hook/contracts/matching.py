@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from numbers import Number
 from typing import Any
 
-from keras_integrity_hook.contracts.contract import InputContract
 from keras_integrity_hook.contracts.input_rules import InputRules
+from keras_integrity_hook.contracts.inputs import Inputs
 from keras_integrity_hook.errors import InputContractError, printable
 
 Matched = list[tuple[InputRules, Any]]
 
 
-def matched(contract: InputContract, inputs: Any) -> Matched:
+def matched(contract: Inputs, inputs: Any) -> Matched:
     """Each input's rules with its data; None for one that is not given.
 
     Raises:
@@ -30,12 +30,14 @@ def matched(contract: InputContract, inputs: Any) -> Matched:
         return [(one, named.get(one.name)) for one in rules]
     values = list(_flattened(inputs, is_several=len(rules) > 1))
     if len(values) != len(rules):
-        cause = f"the model takes {len(rules)} inputs ({_names(contract)}), and {len(values)} are given"
+        cause = (
+            f"the model takes {len(rules)} inputs ({_names(contract)}), and {len(values)} are given"
+        )
         raise InputContractError(cause, rule="inputs", count=len(values))
     return list(zip(rules, values, strict=True))
 
 
-def _by_name(contract: InputContract, inputs: Any) -> Mapping[str, Any] | None:
+def _by_name(contract: Inputs, inputs: Any) -> Mapping[str, Any] | None:
     """Data by the names of inputs; None where it is given in another form."""
     if contract.structure == "nested":
         return None
@@ -77,12 +79,14 @@ def _is_one(listed: list[Any] | tuple[Any, ...]) -> bool:
     return isinstance(first, Number | str | bytes)
 
 
-def _misnamed(contract: InputContract, what: str, names: list[str]) -> InputContractError:
+def _misnamed(contract: Inputs, what: str, names: list[str]) -> InputContractError:
     shown = ", ".join(f"'{printable(name)[:64]}'" for name in names[:5])
     cause = f"the model takes the inputs {_names(contract)}, and {shown} {what}"
-    return InputContractError(cause, input=printable(names[0])[:64], rule="inputs", count=len(names))
+    return InputContractError(
+        cause, input=printable(names[0])[:64], rule="inputs", count=len(names)
+    )
 
 
-def _names(contract: InputContract) -> str:
+def _names(contract: Inputs) -> str:
     names = [f"'{printable(one.name)}'" for one in contract.inputs[:10]]
     return ", ".join([*names, "…"] if len(contract.inputs) > 10 else names)
