@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.inspection import checks
 from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.inspection.pieces import Piece, Pieces
@@ -59,13 +60,24 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
+    findings.update(dict.fromkeys(checks.findings(model.path, model.container, pieces.by_name)))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
 
 def _inspectors(piece: Piece) -> Iterator[Inspector]:
     """What looks at ``piece``: by its first bytes where those tell, else by its name."""
     name = piece.name.casefold()
-    if name.endswith(".json"):
+    if piece.is_hdf5:
+        from keras_integrity_hook.inspection import hdf5_config
+
+        yield hdf5_config.inspect
+    elif _is_config(name, piece.head):
         from keras_integrity_hook.inspection import config
 
         yield config.inspect
+
+
+def _is_config(name: str, head: bytes) -> bool:
+    """Whether Keras or KerasHub reads it as JSON: what a layer keeps below ``assets`` is its own."""
+    is_asset = name.startswith("assets/") or "/assets/" in name
+    return not is_asset and (name.endswith(".json") or head.lstrip()[:1] == b"{")

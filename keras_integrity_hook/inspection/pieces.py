@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keras_integrity_hook.containers import hdf5, keras_zip
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.inspection import slices
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
@@ -48,35 +49,6 @@ class Piece(NamedTuple):
     def is_hdf5(self) -> bool:
         """Whether it is an HDF5 file."""
         return self.head.startswith(hdf5.SIGNATURE)
-
-
-class Slice:
-    """A part of another content."""
-
-    def __init__(self, content: Content, start: int, size: int) -> None:
-        """``size`` bytes of ``content`` from ``start``. Raises DamagedFileError: it has fewer."""
-        if start < 0 or size < 0 or start + size > content.size:
-            raise DamagedFileError("a member of the archive lies outside of it")
-        self._content, self._start, self._size = content, start, size
-
-    @property
-    def size(self) -> int:
-        """Bytes of content."""
-        return self._size
-
-    def read(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``. Raises DamagedFileError."""
-        self._check(offset, size)
-        return self._content.read(self._start + offset, size)
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill ``buffer`` from ``offset``. Raises DamagedFileError."""
-        self._check(offset, len(buffer))
-        self._content.read_into(self._start + offset, buffer)
-
-    def _check(self, offset: int, size: int) -> None:
-        if offset + size > self._size:
-            raise DamagedFileError("a read beyond the end of a member")
 
 
 class Memory:
@@ -112,6 +84,7 @@ class Pieces:
 
     def __init__(self, model: ModelFile, content: Content | None = None) -> None:
         """See :func:`inspecting.inspect`."""
+        self._base = os.path.basename(model.path)
         if model.files is None:
             self.kept = {"": KeptReads(model.content if content is None else content)}
         else:
@@ -121,6 +94,17 @@ class Pieces:
     def read(self) -> int:
         """Bytes that were read so far."""
         return sum(one.count for one in self.kept.values())
+
+    def by_name(self) -> dict[str, Content]:
+        """The files of the model by their names: members of an archive, parts, or a single file."""
+        found: dict[str, Content] = {}
+        for name, content in self.kept.items():
+            piece = _piece(name, content)
+            if piece.is_archive and not name:
+                found.update((one.name, one.content) for one in members(content))
+            else:
+                found[name or self._base] = content
+        return found
 
     def walk(self) -> Iterator[Piece]:
         """Every piece, an archive before its members.
@@ -168,7 +152,7 @@ def _member(archive: ZipFile, info: ZipInfo, content: Content) -> Content:
     if info.compress_type == 0:
         head = content.read(info.header_offset, 30)
         start = info.header_offset + 30 + sum(_LOCAL.unpack(head))
-        return Slice(content, start, info.file_size)
+        return slices.Slice(content, start, info.file_size)
     with archive.open(info) as stream:
         data = stream.read(LIMITS.inspected_member + 1)
     if len(data) > LIMITS.inspected_member:
