@@ -67,10 +67,11 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
 def _inspectors(piece: Piece) -> Iterator[Inspector]:
     """What looks at ``piece``: by its first bytes where those tell, else by its name."""
     name = piece.name.casefold()
-    if piece.is_hdf5:
-        from keras_integrity_hook.inspection import hdf5_config
+    if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
+        from keras_integrity_hook.inspection import hdf5_config, hdf5_weights
 
         yield hdf5_config.inspect
+        yield hdf5_weights.inspect
     elif _is_config(name, piece.head):
         from keras_integrity_hook.inspection import config
 
@@ -78,6 +79,6 @@ def _inspectors(piece: Piece) -> Iterator[Inspector]:
 
 
 def _is_config(name: str, head: bytes) -> bool:
-    """Whether Keras or KerasHub reads it as JSON: what a layer keeps below ``assets`` is its own."""
+    """Whether Keras or KerasHub reads it as JSON; what lies below ``assets`` is a layer's own."""
     is_asset = name.startswith("assets/") or "/assets/" in name
     return not is_asset and (name.endswith(".json") or head.lstrip()[:1] == b"{")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON of a stranger's, read as Keras reads it: by ``json.loads``, which takes the last of two keys.
+"""JSON of a stranger's, read as Keras reads it: by ``json.loads``, for which the last key counts.
 
 What makes other readers see another value, or exhausts this one, is told beside the value.
 """

@@ -17,199 +17,37 @@ from keras_integrity_hook.inspection.rules import found
 
 CLASSES = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"})
 
-_MODULES = frozenset(
-    [
-        "__operators__",
-        "audio",
-        "bitwise",
-        "dtypes",
-        "image",
-        "keras.activations",
-        "keras.backend",
-        "keras.losses",
-        "keras.metrics",
-        "linalg",
-        "math",
-        "nn",
-        "quantization",
-        "ragged",
-        "random",
-        "sets",
-        "signal",
-        "sparse",
-        "strings",
-        "compat.v1.nn",
-        "compat.v1.math",
-        "compat.v1.image",
-        "compat.v1.linalg",
-        "compat.v1.strings",
-    ]
-)
-_TOP = frozenset(
-    [
-        "abs",
-        "acos",
-        "acosh",
-        "add",
-        "add_n",
-        "argmax",
-        "argmin",
-        "argsort",
-        "asin",
-        "asinh",
-        "atan",
-        "atan2",
-        "atanh",
-        "batch_to_space",
-        "bitcast",
-        "boolean_mask",
-        "broadcast_dynamic_shape",
-        "broadcast_static_shape",
-        "broadcast_to",
-        "case",
-        "cast",
-        "clip_by_global_norm",
-        "clip_by_norm",
-        "clip_by_value",
-        "complex",
-        "concat",
-        "cond",
-        "constant",
-        "convert_to_tensor",
-        "cos",
-        "cosh",
-        "cumsum",
-        "dynamic_partition",
-        "dynamic_stitch",
-        "edit_distance",
-        "eig",
-        "eigvals",
-        "einsum",
-        "ensure_shape",
-        "equal",
-        "exp",
-        "expand_dims",
-        "extract_volume_patches",
-        "eye",
-        "fill",
-        "floor",
-        "foldl",
-        "foldr",
-        "gather",
-        "gather_nd",
-        "greater",
-        "greater_equal",
-        "guarantee_const",
-        "histogram_fixed_width",
-        "histogram_fixed_width_bins",
-        "identity",
-        "identity_n",
-        "is_tensor",
-        "less",
-        "less_equal",
-        "linspace",
-        "logical_and",
-        "logical_not",
-        "logical_or",
-        "map_fn",
-        "matmul",
-        "matrix_square_root",
-        "maximum",
-        "meshgrid",
-        "minimum",
-        "multiply",
-        "negative",
-        "no_gradient",
-        "no_op",
-        "nondifferentiable_batch_function",
-        "norm",
-        "not_equal",
-        "numpy_function_never",
-        "one_hot",
-        "ones",
-        "ones_like",
-        "pad",
-        "parallel_stack",
-        "pow",
-        "range",
-        "rank",
-        "realdiv",
-        "reduce_all",
-        "reduce_any",
-        "reduce_logsumexp",
-        "reduce_max",
-        "reduce_mean",
-        "reduce_min",
-        "reduce_prod",
-        "reduce_sum",
-        "repeat",
-        "required_space_to_batch_paddings",
-        "reshape",
-        "reverse",
-        "reverse_sequence",
-        "roll",
-        "round",
-        "saturate_cast",
-        "scalar_mul",
-        "scan",
-        "scatter_nd",
-        "searchsorted",
-        "sequence_mask",
-        "shape",
-        "shape_n",
-        "sigmoid",
-        "sign",
-        "sin",
-        "sinh",
-        "size",
-        "slice",
-        "sort",
-        "space_to_batch",
-        "space_to_batch_nd",
-        "split",
-        "sqrt",
-        "square",
-        "squeeze",
-        "stack",
-        "stop_gradient",
-        "strided_slice",
-        "subtract",
-        "switch_case",
-        "tan",
-        "tanh",
-        "tensor_scatter_nd_add",
-        "tensor_scatter_nd_max",
-        "tensor_scatter_nd_min",
-        "tensor_scatter_nd_sub",
-        "tensor_scatter_nd_update",
-        "tensordot",
-        "tile",
-        "transpose",
-        "truediv",
-        "truncatediv",
-        "truncatemod",
-        "unique",
-        "unique_with_counts",
-        "unravel_index",
-        "unstack",
-        "vectorized_map",
-        "where",
-        "zeros",
-        "zeros_like",
-    ]
-) - {"numpy_function_never"}
-_NOT_COMPUTING = frozenset(
-    [
-        "decode_and_crop_jpeg",
-        "get_seed",
-        "set_seed",
-        "set_global_generator",
-        "get_global_generator",
-        "create_rng_state",
-        "from_key_counter",
-        "experimental",
-    ]
-)
+_MODULES_NAMES = """
+__operators__ audio bitwise dtypes image keras.activations keras.backend keras.losses
+keras.metrics linalg math nn quantization ragged random sets signal sparse strings compat.v1.nn
+compat.v1.math compat.v1.image compat.v1.linalg compat.v1.strings
+"""
+_MODULES = frozenset(_MODULES_NAMES.split())
+_TOP_NAMES = """
+abs acos acosh add add_n argmax argmin argsort asin asinh atan atan2 atanh batch_to_space bitcast
+boolean_mask broadcast_dynamic_shape broadcast_static_shape broadcast_to case cast
+clip_by_global_norm clip_by_norm clip_by_value complex concat cond constant convert_to_tensor cos
+cosh cumsum dynamic_partition dynamic_stitch edit_distance eig eigvals einsum ensure_shape equal
+exp expand_dims extract_volume_patches eye fill floor foldl foldr gather gather_nd greater
+greater_equal guarantee_const histogram_fixed_width histogram_fixed_width_bins identity identity_n
+is_tensor less less_equal linspace logical_and logical_not logical_or map_fn matmul
+matrix_square_root maximum meshgrid minimum multiply negative no_op
+norm not_equal one_hot ones ones_like pad
+parallel_stack pow range rank realdiv reduce_all reduce_any reduce_logsumexp reduce_max
+reduce_mean reduce_min reduce_prod reduce_sum repeat required_space_to_batch_paddings reshape
+reverse reverse_sequence roll round saturate_cast scalar_mul scan scatter_nd searchsorted
+sequence_mask shape shape_n sigmoid sign sin sinh size slice sort space_to_batch space_to_batch_nd
+split sqrt square squeeze stack stop_gradient strided_slice subtract switch_case tan tanh
+tensor_scatter_nd_add tensor_scatter_nd_max tensor_scatter_nd_min tensor_scatter_nd_sub
+tensor_scatter_nd_update tensordot tile transpose truediv truncatediv truncatemod unique
+unique_with_counts unravel_index unstack vectorized_map where zeros zeros_like
+"""
+_TOP = frozenset(_TOP_NAMES.split())
+_NOT_COMPUTING_NAMES = """
+decode_and_crop_jpeg get_seed set_seed set_global_generator get_global_generator create_rng_state
+from_key_counter experimental
+"""
+_NOT_COMPUTING = frozenset(_NOT_COMPUTING_NAMES.split())
 _OP = re.compile(r"[\"']?\bop[\"']?\s*:\s*[\"'](\w+)[\"']")
 
 
@@ -238,13 +76,18 @@ def computes(symbol: str) -> bool:
 
 
 def _of_node(node: Any, place: Place, file: str) -> Iterator[Finding]:
-    """A node of a graph, as an object or as text: its operation by the list of SavedModels."""
-    from keras_integrity_hook.inspection import ops
-
+    """A node of a graph, as an object or as text."""
     if isinstance(node, dict):
         op = node.get("op")
     else:
         named = _OP.search(node) if isinstance(node, str) else None
         op = named[1] if named else None
-    if not isinstance(op, str) or not ops.computes(op):
+    if not isinstance(op, str) or not _COMPUTING_OP.fullmatch(op):
         yield found("tensorflow-op", file, str(place), f"TensorFlowOpLayer: {op}")
+
+
+_COMPUTING_OP = re.compile(
+    r"(?!.*(?:Py|File|Save|Restore|Write|Print|Reader|Library|Remote|Call|Merge|Summary|Iterator"
+    r"|Dataset|Rpc|Queue|Table|Var|Barrier|Stage))[A-Z]\w{1,63}"
+)
+"""Operations by their kind of name: what this layer was made of had no function of its own."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keras_integrity_hook.containers import hdf5, keras_zip
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.inspection import slices
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
@@ -49,6 +48,35 @@ class Piece(NamedTuple):
     def is_hdf5(self) -> bool:
         """Whether it is an HDF5 file."""
         return self.head.startswith(hdf5.SIGNATURE)
+
+
+class Slice:
+    """A part of another content."""
+
+    def __init__(self, content: Content, start: int, size: int) -> None:
+        """``size`` bytes of ``content`` from ``start``. Raises DamagedFileError: it has fewer."""
+        if start < 0 or size < 0 or start + size > content.size:
+            raise DamagedFileError("a member of the archive lies outside of it")
+        self._content, self._start, self._size = content, start, size
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``. Raises DamagedFileError."""
+        self._check(offset, size)
+        return self._content.read(self._start + offset, size)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``. Raises DamagedFileError."""
+        self._check(offset, len(buffer))
+        self._content.read_into(self._start + offset, buffer)
+
+    def _check(self, offset: int, size: int) -> None:
+        if offset < 0 or offset + size > self._size:
+            raise DamagedFileError("a read beyond the end of a member")
 
 
 class Memory:
@@ -152,7 +180,7 @@ def _member(archive: ZipFile, info: ZipInfo, content: Content) -> Content:
     if info.compress_type == 0:
         head = content.read(info.header_offset, 30)
         start = info.header_offset + 30 + sum(_LOCAL.unpack(head))
-        return slices.Slice(content, start, info.file_size)
+        return Slice(content, start, info.file_size)
     with archive.open(info) as stream:
         data = stream.read(LIMITS.inspected_member + 1)
     if len(data) > LIMITS.inspected_member:

@@ -24,7 +24,7 @@ class Place:
         self.value = value
         self._above = above
         self._key = key
-        self.depth = 0 if above is None else above.depth + 1
+        self.depth: int = 0 if above is None else above.depth + 1
 
     def below(self) -> Iterator[Place]:
         """The objects and lists in it, the last one first."""

@@ -43,144 +43,21 @@ _COMPUTING_LIBRARIES = (
     *("jax._src.nn", "jax._src.numpy", "jax.lax", "jax._src.lax", "torch.nn.functional"),
 )
 _NOT_COMPUTING = frozenset({"io_ops", "script_ops", "logging_ops", "data_flow_ops", "lookup_ops"})
-_NEVER = frozenset(
-    [
-        "IPython",
-        "PIL",
-        "absl",
-        "aiohttp",
-        "antigravity",
-        "attr",
-        "av",
-        "boto3",
-        "botocore",
-        "certifi",
-        "cffi",
-        "charset_normalizer",
-        "click",
-        "cloudpickle",
-        "cryptography",
-        "cv2",
-        "dask",
-        "dill",
-        "distributed",
-        "django",
-        "dm_tree",
-        "fabric",
-        "fastapi",
-        "flask",
-        "flatbuffers",
-        "flax",
-        "fsspec",
-        "gast",
-        "gevent",
-        "git",
-        "google",
-        "grpc",
-        "gunicorn",
-        "h5py",
-        "httpx",
-        "huggingface_hub",
-        "idna",
-        "ipykernel",
-        "jax",
-        "jaxlib",
-        "jinja2",
-        "joblib",
-        "jupyter",
-        "kaggle",
-        "kagglehub",
-        "keras_integrity_hook",
-        "kubernetes",
-        "libclang",
-        "llvmlite",
-        "markdown",
-        "marshal",
-        "matplotlib",
-        "mlflow",
-        "ml_dtypes",
-        "mpi4py",
-        "namex",
-        "notebook",
-        "numba",
-        "numexpr",
-        "numpy",
-        "nbconvert",
-        "onnx",
-        "onnxruntime",
-        "openpyxl",
-        "opt_einsum",
-        "optax",
-        "optree",
-        "orbax",
-        "packaging",
-        "pandas",
-        "paramiko",
-        "pexpect",
-        "pip",
-        "pipenv",
-        "pkg_resources",
-        "playwright",
-        "polars",
-        "protobuf",
-        "psutil",
-        "psycopg2",
-        "ptyprocess",
-        "py",
-        "pyarrow",
-        "pydantic",
-        "pygments",
-        "pymongo",
-        "pytest",
-        "pywin32",
-        "ray",
-        "redis",
-        "requests",
-        "rich",
-        "s3fs",
-        "safetensors",
-        "scikit_learn",
-        "scipy",
-        "seaborn",
-        "selenium",
-        "sentencepiece",
-        "setuptools",
-        "sh",
-        "six",
-        "skimage",
-        "sklearn",
-        "sqlalchemy",
-        "sympy",
-        "tabulate",
-        "tensorboard",
-        "tensorflow",
-        "tensorflow_io",
-        "tensorstore",
-        "termcolor",
-        "toolz",
-        "torch",
-        "torchaudio",
-        "torchvision",
-        "tornado",
-        "tqdm",
-        "transformers",
-        "twisted",
-        "typing_extensions",
-        "ujson",
-        "urllib3",
-        "uvicorn",
-        "virtualenv",
-        "wandb",
-        "websockets",
-        "werkzeug",
-        "wheel",
-        "win32api",
-        "win32com",
-        "wrapt",
-        "yaml",
-        "zmq",
-    ]
-)
+_NEVER_NAMES = """
+IPython PIL absl aiohttp antigravity attr av boto3 botocore certifi cffi charset_normalizer click
+cloudpickle cryptography cv2 dask dill distributed django dm_tree fabric fastapi flask flatbuffers
+flax fsspec gast gevent git google grpc gunicorn h5py httpx huggingface_hub idna ipykernel jax
+jaxlib jinja2 joblib jupyter kaggle kagglehub keras_integrity_hook kubernetes libclang llvmlite
+markdown marshal matplotlib mlflow ml_dtypes mpi4py namex notebook numba numexpr numpy nbconvert
+onnx onnxruntime openpyxl opt_einsum optax optree orbax packaging pandas paramiko pexpect pip
+pipenv pkg_resources playwright polars protobuf psutil psycopg2 ptyprocess py pyarrow pydantic
+pygments pymongo pytest pywin32 ray redis requests rich s3fs safetensors scikit_learn scipy
+seaborn selenium sentencepiece setuptools sh six skimage sklearn sqlalchemy sympy tabulate
+tensorboard tensorflow tensorflow_io tensorstore termcolor toolz torch torchaudio torchvision
+tornado tqdm transformers twisted typing_extensions ujson urllib3 uvicorn virtualenv wandb
+websockets werkzeug wheel win32api win32com wrapt yaml zmq
+"""
+_NEVER = frozenset(_NEVER_NAMES.split())
 """Packages of many machines from which no configuration takes a class or function."""
 
 
@@ -230,21 +107,14 @@ _SEVERITY = (
 
 def _by_module(reference: Reference) -> str:
     module, name = reference.module, reference.name
+    package = module.partition(".")[0]
     if not module:
         return _registered(name)
-    package = module.partition(".")[0]
-    if package in KERAS or module.startswith(_OLD_KERAS):
+    if package in KERAS | HUBS or module.startswith(_OLD_KERAS):
         return _of_keras(module, name)
-    if package in HUBS:
-        is_known = name in HUB_CLASSES or name in HUB_FUNCTIONS
-        return "" if is_known else _of_keras(module, name)
     if package == "builtins":
         return _of_builtins(name)
-    if package in sys.stdlib_module_names:
-        return "foreign-object"
-    if module.startswith(_COMPUTING_LIBRARIES):
-        return _of_library(module)
-    return "foreign-object" if package in _NEVER else "custom-object"
+    return _of_others(module, package)
 
 
 def _registered(name: str) -> str:
@@ -264,13 +134,18 @@ def _is_known(name: str) -> bool:
 
 
 def _of_keras(module: str, name: str) -> str:
-    steps = set(module.split("."))
-    if name in CLASSES or name in PURE:
+    package, *_ = steps = module.split(".")
+    if name in CLASSES or name in PURE or (package in HUBS and name in HUB_CLASSES | HUB_FUNCTIONS):
         return ""
-    computes = bool(steps & COMPUTING)
+    computes = not COMPUTING.isdisjoint(steps)
     if computes and name in FUNCTIONS:
         return ""
-    if name in OTHERS or name in FUNCTIONS or not steps & _MODELLING or not name.isidentifier():
+    if (
+        name in OTHERS
+        or name in FUNCTIONS
+        or _MODELLING.isdisjoint(steps)
+        or not name.isidentifier()
+    ):
         return "non-modelling"
     is_class = name[:1].isupper()
     return "unknown-keras-object" if is_class or computes else "non-modelling"
@@ -288,6 +163,9 @@ def _of_builtins(name: str) -> str:
     return "foreign-object" if hasattr(builtins, name) else "custom-object"
 
 
-def _of_library(module: str) -> str:
-    last = module.rpartition(".")[2].removeprefix("gen_")
-    return "foreign-object" if last in _NOT_COMPUTING else "library-function"
+def _of_others(module: str, package: str) -> str:
+    if module.startswith(_COMPUTING_LIBRARIES):
+        last = module.rpartition(".")[2].removeprefix("gen_")
+        return "foreign-object" if last in _NOT_COMPUTING else "library-function"
+    is_foreign = package in sys.stdlib_module_names or package in _NEVER
+    return "foreign-object" if is_foreign else "custom-object"

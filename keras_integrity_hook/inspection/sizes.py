@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes that a configuration declares: what no machine has, and what the file has no weights for."""
+"""Sizes that a configuration declares, and that no machine has."""
 
 from __future__ import annotations
 
@@ -26,69 +26,21 @@ def of_array(place: Place, file: str) -> Iterator[Finding]:
         yield found("odd-dtype", file, str(place), f"dtype {dtype!r}")
 
 
-_LENGTHS = frozenset(
-    [
-        "units",
-        "filters",
-        "input_dim",
-        "output_dim",
-        "num_heads",
-        "num_query_heads",
-        "num_key_value_heads",
-        "key_dim",
-        "value_dim",
-        "head_dim",
-        "hidden_dim",
-        "intermediate_dim",
-        "vocabulary_size",
-        "max_tokens",
-        "num_tokens",
-        "num_bins",
-        "num_oov_indices",
-        "output_sequence_length",
-        "depth_multiplier",
-        "n",
-        "height",
-        "width",
-        "size",
-        "target_height",
-        "target_width",
-        "kernel_size",
-        "pool_size",
-        "strides",
-        "padding",
-        "cropping",
-        "dilation_rate",
-        "crop_size",
-        "nb_filters",
-        "lora_rank",
-        "rank",
-        "num_layers",
-        "embedding_dim",
-        "feature_dim",
-        "sequence_length",
-        "projection_dim",
-        "num_classes",
-        "max_sequence_length",
-        "patch_size",
-        "state_size",
-    ]
-)
+_LENGTHS_NAMES = """
+units filters input_dim output_dim num_heads num_query_heads num_key_value_heads key_dim value_dim
+head_dim hidden_dim intermediate_dim vocabulary_size max_tokens num_tokens num_bins
+num_oov_indices output_sequence_length depth_multiplier n height width size target_height
+target_width kernel_size pool_size strides padding cropping dilation_rate crop_size nb_filters
+lora_rank rank num_layers embedding_dim feature_dim sequence_length projection_dim num_classes
+max_sequence_length patch_size state_size
+"""
+_LENGTHS = frozenset(_LENGTHS_NAMES.split())
 """Keys of lengths, in elements: each of them is a dimension of an array, alone or with others."""
-_SHAPES = frozenset(
-    [
-        "batch_shape",
-        "batch_input_shape",
-        "input_shape",
-        "output_shape",
-        "target_shape",
-        "shape",
-        "shared_axes_shape",
-        "image_shape",
-        "kernel_shape",
-        "element_shape",
-    ]
-)
+_SHAPES_NAMES = """
+batch_shape batch_input_shape input_shape output_shape target_shape shape shared_axes_shape
+image_shape kernel_shape element_shape
+"""
+_SHAPES = frozenset(_SHAPES_NAMES.split())
 """Keys of shapes, whose lengths are multiplied."""
 
 

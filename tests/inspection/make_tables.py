@@ -140,7 +140,7 @@ def _is_registered(node: ast.FunctionDef) -> bool:
 
 
 def _namespace(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """What is in the module in which legacy loaders look names up, and what it was called before."""
+    """What is in the module in which legacy loaders look names up, and its original name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
@@ -178,7 +178,7 @@ def _rendered(found: Names) -> str:
     )
     for name, names, doc in tables:
         lines = textwrap.fill(" ".join(sorted(names)), 98, break_on_hyphens=False)
-        text += f'\n{name} = frozenset(\n    """\n{lines}\n""".split()\n)\n"""{doc}"""\n'
+        text += f'\n_{name} = """\n{lines}\n"""\n{name} = frozenset(_{name}.split())\n"""{doc}"""\n'
     return text
 
 
