@@ -9,7 +9,6 @@ its own stack, so that no nesting exhausts it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from keras_integrity_hook.inspection import gadgets, json_reading, references, sizes
 from keras_integrity_hook.inspection.findings import Finding
@@ -36,21 +35,22 @@ _SPECS = frozenset(
 _SPEC_MODULES = ("tensorflow.python.framework", "tensorflow.python.ops", "tensorflow.python.data")
 
 
-def inspect(content: Content, name: str) -> Iterator[Finding]:
-    """The findings in one file of JSON."""
-    return of(json_reading.read(content), name)
+def inspect(content: Content, name: str, *, stored: int | None = None) -> Iterator[Finding]:
+    """The findings in one file of JSON; ``stored`` as of :func:`of`."""
+    return of(json_reading.read(content), name, stored=stored)
 
 
-def of(parsed: json_reading.Parsed, name: str) -> Iterator[Finding]:
-    """The findings in a configuration that was read from the file ``name``."""
+def of(parsed: json_reading.Parsed, name: str, *, stored: int | None = None) -> Iterator[Finding]:
+    """The findings in a configuration that was read from the file ``name``.
+
+    Args:
+        stored: bytes of the model that it is the configuration of, weights included; None where
+            they may be elsewhere.
+    """
     for rule, what in parsed.breaks:
         yield found(rule, name, "", what)
-    yield from walk(parsed.value, name)
-
-
-def walk(value: Any, name: str) -> Iterator[Finding]:
-    """The findings in the configuration ``value``, of the file ``name``."""
-    pending = [Place(value)]
+    sizes_of_all = sizes.Declared(stored)
+    pending = [Place(parsed.value)]
     while pending:
         place = pending.pop()
         if place.depth > LIMITS.config_depth:
@@ -58,7 +58,9 @@ def walk(value: Any, name: str) -> Iterator[Finding]:
             return
         if isinstance(place.value, dict) and "class_name" in place.value:
             yield from _object(place, name)
+            sizes_of_all.add(str(place.value["class_name"]).rpartition(">")[2], place)
         pending.extend(place.below())
+    yield from sizes_of_all.finding(name)
 
 
 def _object(place: Place, file: str) -> Iterator[Finding]:
@@ -75,6 +77,7 @@ def _object(place: Place, file: str) -> Iterator[Finding]:
         yield from _type_spec(place, file)
     elif kind not in _PLAIN:
         yield from _reference(place, file, kind)
+        yield from _name(place, file)
 
 
 def _reference(place: Place, file: str, kind: str) -> Iterator[Finding]:
@@ -99,6 +102,15 @@ def _reference(place: Place, file: str, kind: str) -> Iterator[Finding]:
     if not is_function:
         yield from gadgets.of_class(kind.rpartition(">")[2], place, file)
         yield from sizes.of_class(kind.rpartition(">")[2], place, file)
+
+
+def _name(place: Place, file: str) -> Iterator[Finding]:
+    """Names of layers become paths, of groups and of assets."""
+    name = place.config().get("name")
+    if isinstance(name, str) and (
+        name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/")
+    ):
+        yield found("path-name", file, str(place), name)
 
 
 def _type_spec(place: Place, file: str) -> Iterator[Finding]:

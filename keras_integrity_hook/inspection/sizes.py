@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -49,16 +50,45 @@ def of_class(name: str, place: Place, file: str) -> Iterator[Finding]:
     for key, value in place.config().items():
         if key in _LENGTHS or key in _SHAPES:
             yield from _length(value, key, place, file)
-    build = place.value.get("build_config")
-    shapes = build if isinstance(build, dict) else {}
-    last: dict[str, int] = {}
-    for key, value in shapes.items():
+    for key, value in _built(place).items():
         yield from _length(value, f"build_config > {key}", place, file)
-        if key == "input_shape" and isinstance(value, list) and value:
-            last = _whole({"": value[-1]})
-    elements = declared(name, place.config(), last.get("", 1))
-    if elements > _MOST:
-        yield found("exhausting-shape", file, str(place), f"{elements:,} elements")
+
+
+class Declared:
+    """What the layers of one configuration have weights for, at least, against what is stored.
+
+    Shapes are followed from an input through a list of layers as far as they are certain. A layer
+    that occurs twice, because it is shared, is counted once.
+    """
+
+    _SLACK = 1 << 28  # elements; a gigabyte in float32, which nobody runs out of
+    _PER_BYTE = 8  # elements; quantized weights are packed
+
+    def __init__(self, stored: int | None) -> None:
+        """``stored``: bytes of the model's weights; None where they are elsewhere."""
+        self._stored = stored
+        self._counts: dict[tuple[str, str, int], None] = {}
+        self._shape: list[int] = []
+
+    def add(self, name: str, place: Place) -> None:
+        """Count what stands at ``place``, an object of the class ``name``."""
+        config = place.config()
+        built = _built(place).get("input_shape")
+        shape = _lengths(built) if isinstance(built, list) else self._shape
+        elements = declared(name, config, shape[-1] if shape else 1)
+        if elements > 1:
+            self._counts[name, str(config.get("name")), elements] = None
+        if name not in _AROUND:
+            self._shape = _passed_on(name, config, shape)
+
+    def finding(self, file: str) -> Iterator[Finding]:
+        """The finding, if more is declared than can be stored."""
+        elements = sum(count for _, _, count in self._counts)
+        most = _MOST if self._stored is None else self._PER_BYTE * self._stored + self._SLACK
+        if elements > most:
+            held = "" if self._stored is None else f", in a file of {self._stored:,} bytes"
+            shown = f"weights of {min(elements, 10**30):,} elements{held}"
+            yield found("exhausting-shape", file, "", shown)
 
 
 def declared(name: str, config: dict[str, Any], fan_in: int = 1) -> int:
@@ -76,7 +106,50 @@ def declared(name: str, config: dict[str, Any], fan_in: int = 1) -> int:
     return max(lengths.get("units", 1), lengths.get("filters", 1))
 
 
-_DENSE = frozenset({"Dense", "LSTM", "GRU", "SimpleRNN", "LSTMCell", "GRUCell", "SimpleRNNCell"})
+_DENSE = frozenset({"Dense", "LSTM", "GRU", "SimpleRNN"})
+_AROUND = frozenset({"Sequential", "Functional", "Model", "__keras_tensor__", "function"})
+_KEEPING = frozenset(
+    {
+        *("Dropout", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "GaussianNoise"),
+        *("BatchNormalization", "LayerNormalization", "GaussianDropout", "SpatialDropout1D"),
+        *("Masking", "ActivityRegularization", "UnitNormalization", "Rescaling", "AlphaDropout"),
+    }
+)
+"""Layers whose output has the shape of their input."""
+
+
+def _passed_on(name: str, config: dict[str, Any], shape: list[int]) -> list[int]:
+    """The shape behind a layer, without the batch; empty where it is not certain."""
+    lengths = _whole(config)
+    match name:
+        case "InputLayer":
+            given = config.get("batch_shape") or config.get("batch_input_shape")
+            shape = _lengths(given) if isinstance(given, list) else []
+        case "Flatten":
+            shape = [math.prod(shape[:_RANK])]
+        case "Reshape":
+            given = config.get("target_shape")
+            shape = _lengths([None, *given]) if isinstance(given, list) else []
+        case "RepeatVector":
+            shape = [lengths.get("n", 1), *shape[-1:]]
+        case "Dense" | "Embedding":
+            shape = [*shape[:-1], lengths.get("units" if name == "Dense" else "output_dim", 1)]
+        case _ if name not in _KEEPING and "trainable" in config:
+            shape = []  # another layer; what is none (an initializer, a policy) passes nothing on
+    return shape
+
+
+_RANK = 64
+
+
+def _lengths(shape: list[Any]) -> list[int]:
+    """The lengths of a shape without its batch, 1 for those that are not known."""
+    return [one if type(one) is int and one > 0 else 1 for one in shape[1 : _RANK + 1]]
+
+
+def _built(place: Place) -> dict[str, Any]:
+    build = place.value.get("build_config")
+    return build if isinstance(build, dict) else {}
 
 
 def _whole(config: dict[str, Any]) -> dict[str, int]:
@@ -84,29 +157,36 @@ def _whole(config: dict[str, Any]) -> dict[str, int]:
 
 
 def _length(value: Any, key: str, place: Place, file: str) -> Iterator[Finding]:
-    """One length, or a shape: each of its lengths, and for shapes their product."""
-    lengths = list(_numbers(value))
-    longest = max(lengths, default=0)
-    product = 1
-    if key.rpartition(" > ")[2] in _SHAPES:
-        for one in lengths[:64]:
-            product *= max(one, 1)
-    if longest > _LONGEST or product > _MOST:
-        shown = f"{longest:,}" if longest > _LONGEST else f"{product:,} elements"
-        yield found("exhausting-shape", file, place.inner(key), shown[:100])
+    """One length, or shapes: each of their lengths, and for shapes their product."""
+    is_shape = key.rpartition(" > ")[2] in _SHAPES or "shape" in key
+    longest = most = 0
+    for shape in _shapes(value):
+        longest = max(longest, *shape)
+        most = max(most, math.prod(shape) if is_shape else 0)
+    if longest > _LONGEST or most > _MOST:
+        shown = longest if longest > _LONGEST else most
+        yield found("exhausting-shape", file, place.inner(key), f"{min(shown, 10**30):,} elements")
 
 
-def _numbers(value: Any) -> Iterator[int]:
+def _shapes(value: Any) -> Iterator[list[int]]:
+    """The lists of lengths in ``value``, innermost, at least one length each; a length by itself
+    is one of them. Of more than anybody writes only the first are looked at."""
     pending = [value]
-    for _ in range(256):
+    for _ in range(_WALKED):
         if not pending:
             return
         one = pending.pop()
-        if type(one) is int:
-            yield one
-        elif type(one) is float and one > _LONGEST:
-            yield int(min(one, 1e30))
-        elif type(one) is list:
-            pending.extend(one[:64])
-        elif type(one) is dict:
-            pending.extend(list(one.values())[:64])
+        inner = list(one.values()) if type(one) is dict else one if type(one) is list else [one]
+        lengths = [whole for each in inner[:_RANK] if (whole := _whole_number(each)) > 0]
+        if lengths:
+            yield lengths
+        pending.extend(each for each in inner[:_RANK] if type(each) in (list, dict))
+
+
+_WALKED = 256
+
+
+def _whole_number(value: Any) -> int:
+    if type(value) is float and abs(value) > _LONGEST:
+        return int(min(abs(value), 1e30))
+    return value if type(value) is int else 0
