@@ -3,19 +3,21 @@
 
 Every object with a ``class_name`` counts as a reference, wherever it stands: which of them a layer
 hands on to the deserializer is that layer's business, and differs between versions. The walk keeps
-its own stack, so that no nesting exhausts it.
+its own stack, so that no nesting exhausts it, and is only made where a quick look found something.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
-from keras_integrity_hook.inspection import gadgets, json_reading, references, sizes
+from keras_integrity_hook.inspection import gadgets, json_reading, places, references, sizes
 from keras_integrity_hook.inspection.findings import Finding
+from keras_integrity_hook.inspection.keras_names import CLASSES
 from keras_integrity_hook.inspection.places import Place
 from keras_integrity_hook.inspection.references import Reference
 from keras_integrity_hook.inspection.rules import found
-from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
 
 _PLAIN = frozenset(
@@ -49,18 +51,52 @@ def of(parsed: json_reading.Parsed, name: str, *, stored: int | None = None) -> 
     """
     for rule, what in parsed.breaks:
         yield found(rule, name, "", what)
-    sizes_of_all = sizes.Declared(stored)
-    pending = [Place(parsed.value)]
+    declared = sizes.Declared(stored)
+    is_fine = True
+    for one in parsed.objects:
+        config = one.get("config")
+        inner = config if type(config) is dict else _NOTHING
+        is_fine = is_fine and _is_fine(one, inner)
+        declared.add(str(one["class_name"]).rpartition(">")[2], one, inner)
+    if not is_fine:
+        yield from _walk(parsed.value, name)
+    yield from declared.finding(name)
+
+
+def _walk(value: dict[str, Any] | list[Any], name: str) -> Iterator[Finding]:
+    """The findings about each object with a ``class_name``, and where it stands."""
+    pending = [places.root(value)]
     while pending:
-        place = pending.pop()
-        if place.depth > LIMITS.config_depth:
-            yield found("nested-too-deep", name, str(place), f"{place.depth} levels")
-            return
-        if isinstance(place.value, dict) and "class_name" in place.value:
-            yield from _object(place, name)
-            sizes_of_all.add(str(place.value["class_name"]).rpartition(">")[2], place)
-        pending.extend(place.below())
-    yield from sizes_of_all.finding(name)
+        step = pending.pop()
+        if type(step[0]) is dict and "class_name" in step[0]:
+            yield from _object(Place(step), name)
+        pending += places.below(step)
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+def _is_fine(config: dict[str, Any], inner: dict[str, Any]) -> bool:
+    """Whether nothing is to be said of an object whose ``config`` is ``inner``: one quick look, as
+    nearly all are like that. A configuration with one that is not is walked through."""
+    names = config["class_name"], config.get("module")
+    registered = config.get("registered_name")
+    return (
+        (registered is None or registered == names[0])
+        and all(type(one) is str or one is None for one in names)
+        and _is_fine_class(*names)
+        and not _is_path(inner.get("name"))
+        and sizes.are_usual(config, inner)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_fine_class(name: str | None, module: str | None) -> bool:
+    if name in _PLAIN:
+        return True
+    if name is None or name in gadgets.CLASSES or name not in CLASSES:
+        return False
+    return not references.judged(Reference(module or "", name, "", False))
 
 
 def _object(place: Place, file: str) -> Iterator[Finding]:
@@ -101,16 +137,21 @@ def _reference(place: Place, file: str, kind: str) -> Iterator[Finding]:
         yield found("non-modelling", file, str(place), f"{reference} as a function")
     if not is_function:
         yield from gadgets.of_class(kind.rpartition(">")[2], place, file)
-        yield from sizes.of_class(kind.rpartition(">")[2], place, file)
+        yield from sizes.of_class(place, file)
 
 
 def _name(place: Place, file: str) -> Iterator[Finding]:
     """Names of layers become paths, of groups and of assets."""
     name = place.config().get("name")
-    if isinstance(name, str) and (
+    if _is_path(name):
+        yield found("path-name", file, str(place), str(name))
+
+
+def _is_path(name: object) -> bool:
+    """Whether a layer's name leads out of where it is put; tf_keras has names with a slash."""
+    return type(name) is str and (
         name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/")
-    ):
-        yield found("path-name", file, str(place), name)
+    )
 
 
 def _type_spec(place: Place, file: str) -> Iterator[Finding]:

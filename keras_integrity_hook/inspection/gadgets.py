@@ -30,6 +30,9 @@ _READERS = {
 subclass for each model, so that theirs are told by the end of the name."""
 _TOKENIZER_FILES = ("vocabulary", "merges", "proto")
 
+CLASSES = frozenset({*_READERS, *references.CODE, *op_layers.CLASSES})
+"""Every class that is looked at here by its exact name."""
+
 _SECRET = re.compile(
     r"^(?:file:)?/*(?:etc|proc|dev|sys|var/run|run)(?:/|$)|^\\\\|^(?:https?|ftp|smb|ldap)://"
     r"|/\.(?:ssh|aws|kube|gnupg|docker|config|netrc|env)\b|\bid_(?:rsa|ed25519|ecdsa)\b|^\.netrc",

@@ -7,6 +7,7 @@ What makes other readers see another value, or exhausts this one, is told beside
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.limits import LIMITS
@@ -19,10 +20,12 @@ class Parsed(NamedTuple):
     Attributes:
         value: None where it cannot be had.
         breaks: pairs of a rule and what stands there.
+        objects: those that have a ``class_name``, wherever they are, the inner ones first.
     """
 
     value: Any
     breaks: tuple[tuple[str, str], ...] = ()
+    objects: Sequence[dict[str, Any]] = ()
 
 
 def read(content: Content) -> Parsed:
@@ -35,6 +38,7 @@ def read(content: Content) -> Parsed:
 def parse(text: bytes | str) -> Parsed:
     """The value that ``text`` spells."""
     twice: dict[str, None] = {}
+    objects: list[dict[str, Any]] = []
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
@@ -44,6 +48,8 @@ def parse(text: bytes | str) -> Parsed:
                 if key in seen:
                     twice[key] = None
                 seen.add(key)
+        if "class_name" in made:
+            objects.append(made)
         return made
 
     try:
@@ -55,7 +61,25 @@ def parse(text: bytes | str) -> Parsed:
     except ValueError:  # of int(), for more than 4300 digits
         return Parsed(None, (("exhausting-number", "a number of over 4300 digits"),))
     keys = list(twice)[: LIMITS.inspected_findings]
-    return Parsed(value, tuple(("duplicate-key", key) for key in keys))
+    breaks = [("duplicate-key", key) for key in keys]
+    if _is_deep(value):
+        breaks.append(("nested-too-deep", f"over {LIMITS.config_depth} levels"))
+    return Parsed(value, tuple(breaks), objects)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether more objects and lists are within each other than any model has."""
+    level = [value]
+    for _ in range(LIMITS.config_depth + 1):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if type(one) is dict else one if type(one) is list else ())
+            if type(inner) is dict or type(inner) is list
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _in_words(error: json.JSONDecodeError | UnicodeDecodeError) -> str:

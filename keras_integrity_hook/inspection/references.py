@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from functools import lru_cache
 from typing import NamedTuple
 
 from keras_integrity_hook.inspection.keras_names import (
@@ -86,6 +87,7 @@ class Reference(NamedTuple):
         return next((one for one in (self.registered, self.name) if ">" in one), str(self))
 
 
+@lru_cache(maxsize=1024)
 def judged(reference: Reference) -> str:
     """The rule that ``reference`` breaks, the worst if several; empty where it is fine."""
     rules = [_by_module(reference)]

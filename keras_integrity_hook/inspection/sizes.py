@@ -20,13 +20,6 @@ _LONGEST = 2**31 - 1  # of one dimension; TensorFlow's kernels index with int32
 _MOST = 1 << 38  # elements of one array; in float16 half a terabyte
 
 
-def of_array(place: Place, file: str) -> Iterator[Finding]:
-    """An array in the configuration: its dtype is NumPy's to interpret."""
-    dtype = place.config().get("dtype")
-    if dtype is not None and not (isinstance(dtype, str) and _DTYPE.fullmatch(dtype)):
-        yield found("odd-dtype", file, str(place), f"dtype {dtype!r}")
-
-
 _LENGTHS_NAMES = """
 units filters input_dim output_dim num_heads num_query_heads num_key_value_heads key_dim value_dim
 head_dim hidden_dim intermediate_dim vocabulary_size max_tokens num_tokens num_bins
@@ -43,15 +36,50 @@ image_shape kernel_shape element_shape
 """
 _SHAPES = frozenset(_SHAPES_NAMES.split())
 """Keys of shapes, whose lengths are multiplied."""
+KEYS = _LENGTHS | _SHAPES
 
 
-def of_class(name: str, place: Place, file: str) -> Iterator[Finding]:
-    """The sizes in the configuration of an object of the class ``name``, and in how it is built."""
-    for key, value in place.config().items():
-        if key in _LENGTHS or key in _SHAPES:
-            yield from _length(value, key, place, file)
-    for key, value in _built(place).items():
+def of_array(place: Place, file: str) -> Iterator[Finding]:
+    """An array in the configuration: its dtype is NumPy's to interpret."""
+    dtype = place.config().get("dtype")
+    if dtype is not None and not (isinstance(dtype, str) and _DTYPE.fullmatch(dtype)):
+        yield found("odd-dtype", file, str(place), f"dtype {dtype!r}")
+
+
+def of_class(place: Place, file: str) -> Iterator[Finding]:
+    """The sizes in the configuration of an object, and in how it is built."""
+    config = place.config()
+    for key in KEYS.intersection(config):
+        yield from _length(config[key], key, place, file)
+    for key, value in _built(place.value).items():
         yield from _length(value, f"build_config > {key}", place, file)
+
+
+def are_usual(config: dict[str, Any], inner: dict[str, Any]) -> bool:
+    """Whether nothing is to be said of the sizes in ``config``, whose ``config`` is ``inner``: a
+    quick look, since most are like that."""
+    values = [inner[key] for key in KEYS.intersection(inner)]
+    if "build_config" in config:
+        values += _built(config).values()
+    return all(
+        one is None
+        or type(one) is str
+        or (type(one) is int and one <= _LONGEST)
+        or (type(one) is list and _is_usual(one))
+        for one in values
+    )
+
+
+def _is_usual(shape: list[Any]) -> bool:
+    if shape and type(shape[0]) is list:
+        return len(shape) <= _RANK and all(type(one) is list and _is_usual(one) for one in shape)
+    product = 1
+    for length in shape[:_RANK]:
+        if type(length) is int:
+            product *= max(length, 1)
+        elif length is not None:
+            return False
+    return product <= _LONGEST and len(shape) <= _RANK
 
 
 class Declared:
@@ -70,16 +98,18 @@ class Declared:
         self._counts: dict[tuple[str, str, int], None] = {}
         self._shape: list[int] = []
 
-    def add(self, name: str, place: Place) -> None:
-        """Count what stands at ``place``, an object of the class ``name``."""
-        config = place.config()
-        built = _built(place).get("input_shape")
-        shape = _lengths(built) if isinstance(built, list) else self._shape
-        elements = declared(name, config, shape[-1] if shape else 1)
+    def add(self, name: str, config: dict[str, Any], inner: dict[str, Any]) -> None:
+        """Count the object ``config`` of the class ``name``, whose ``config`` is ``inner``."""
+        if name in _AROUND:
+            return
+        shape = self._shape
+        built = _built(config).get("input_shape") if "build_config" in config else None
+        if type(built) is list and built and type(built[0]) is not list:
+            shape = _lengths(built)
+        elements = declared(name, inner, shape[-1] if shape else 1)
         if elements > 1:
-            self._counts[name, str(config.get("name")), elements] = None
-        if name not in _AROUND:
-            self._shape = _passed_on(name, config, shape)
+            self._counts[name, str(inner.get("name")), elements] = None
+        self._shape = _passed_on(name, inner, shape)
 
     def finding(self, file: str) -> Iterator[Finding]:
         """The finding, if more is declared than can be stored."""
@@ -98,12 +128,16 @@ def declared(name: str, config: dict[str, Any], fan_in: int = 1) -> int:
         name: of its class.
         fan_in: the last length of its input, 1 where that is not known.
     """
-    lengths = _whole(config)
     if name == "Embedding":
-        return lengths.get("input_dim", 1) * lengths.get("output_dim", 1)
+        return _of(config, "input_dim") * _of(config, "output_dim")
     if name in _DENSE:
-        return lengths.get("units", 1) * max(fan_in, 1)
-    return max(lengths.get("units", 1), lengths.get("filters", 1))
+        return _of(config, "units") * max(fan_in, 1)
+    return max(_of(config, "units"), _of(config, "filters"))
+
+
+def _of(config: dict[str, Any], key: str) -> int:
+    value = config.get(key)
+    return value if type(value) is int and value > 0 else 1
 
 
 _DENSE = frozenset({"Dense", "LSTM", "GRU", "SimpleRNN"})
@@ -120,7 +154,6 @@ _KEEPING = frozenset(
 
 def _passed_on(name: str, config: dict[str, Any], shape: list[int]) -> list[int]:
     """The shape behind a layer, without the batch; empty where it is not certain."""
-    lengths = _whole(config)
     match name:
         case "InputLayer":
             given = config.get("batch_shape") or config.get("batch_input_shape")
@@ -131,9 +164,9 @@ def _passed_on(name: str, config: dict[str, Any], shape: list[int]) -> list[int]
             given = config.get("target_shape")
             shape = _lengths([None, *given]) if isinstance(given, list) else []
         case "RepeatVector":
-            shape = [lengths.get("n", 1), *shape[-1:]]
+            shape = [_of(config, "n"), *shape[-1:]]
         case "Dense" | "Embedding":
-            shape = [*shape[:-1], lengths.get("units" if name == "Dense" else "output_dim", 1)]
+            shape = [*shape[:-1], _of(config, "units" if name == "Dense" else "output_dim")]
         case _ if name not in _KEEPING and "trainable" in config:
             shape = []  # another layer; what is none (an initializer, a policy) passes nothing on
     return shape
@@ -147,13 +180,9 @@ def _lengths(shape: list[Any]) -> list[int]:
     return [one if type(one) is int and one > 0 else 1 for one in shape[1 : _RANK + 1]]
 
 
-def _built(place: Place) -> dict[str, Any]:
-    build = place.value.get("build_config")
+def _built(config: dict[str, Any]) -> dict[str, Any]:
+    build = config.get("build_config")
     return build if isinstance(build, dict) else {}
-
-
-def _whole(config: dict[str, Any]) -> dict[str, int]:
-    return {key: value for key, value in config.items() if type(value) is int and value > 0}
 
 
 def _length(value: Any, key: str, place: Place, file: str) -> Iterator[Finding]:
