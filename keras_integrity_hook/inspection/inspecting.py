@@ -77,6 +77,10 @@ def _inspectors(piece: Piece, stored: int) -> Iterator[Inspector]:
 
         yield hdf5_config.inspect
         yield hdf5_weights.inspect
+    elif name.rpartition("/")[2] == "keras_metadata.pb":
+        from keras_integrity_hook.inspection import keras_metadata
+
+        yield keras_metadata.inspect
     elif _is_config(name, piece.head):
         from keras_integrity_hook.inspection import config
 

@@ -27,6 +27,7 @@ from keras_integrity_hook.inspection.keras_names import (
 
 KERAS = frozenset({"keras", "tf_keras", "keras_core"})
 HUBS = frozenset({"keras_hub", "keras_nlp", "keras_cv"})
+_OWN_PACKAGES = frozenset({"builtins", "Custom"})  # Custom: tf_keras's own optimizers, too
 _OLD_KERAS = ("tensorflow.keras", "tensorflow.python.keras", "tensorflow.compat.v1.keras")
 
 CODE = {
@@ -123,7 +124,7 @@ def _registered(name: str) -> str:
     """The rule for what is looked up by ``name`` alone, among what was registered."""
     package, has_package, rest = name.rpartition(">")
     if has_package:
-        is_ours = package in KERAS | HUBS | {"builtins"}
+        is_ours = package in KERAS | HUBS | _OWN_PACKAGES
         return "" if is_ours and _is_known(rest) else "custom-object"
     if _is_known(name) or name == "function":
         return ""
