@@ -18,8 +18,13 @@ Index = tuple[int, ...]
 Shape = tuple[int | None, ...]
 
 _KIND_OF_CODE = {
-    **{"b": "boolean", "i": "integer", "u": "integer", "f": "float", "c": "complex"},
-    **{"U": "string", "S": "string"},
+    "b": "boolean",
+    "i": "integer",
+    "u": "integer",
+    "f": "float",
+    "c": "complex",
+    "U": "string",
+    "S": "string",
 }
 # Those of ml_dtypes, which NumPy knows by their names alone.
 _SMALL = (("bfloat16", "float"), ("float", "float"), ("int", "integer"), ("uint", "integer"))
@@ -51,17 +56,9 @@ def elements_of(value: Any) -> Elements:
     """
     if isinstance(value, np.ndarray):
         return _whole(value)
-    if hasattr(value, "nested_row_splits"):
-        return _of_ragged(value)
-    if hasattr(value, "dense_shape") and hasattr(value, "indices"):
-        return _of_sparse(value.values, value.indices, value.dense_shape)
-    if hasattr(value, "tocoo"):  # of SciPy
-        found = value.tocoo()
-        return _of_sparse(found.data, np.stack((found.row, found.col), axis=-1), found.shape)
-    if hasattr(value, "todense") and hasattr(value, "indices"):  # BCOO of JAX
-        return _of_sparse(value.data, value.indices, value.shape)
-    if hasattr(value, "detach"):
-        return _of_torch(value)
+    for marks, read in _READERS:
+        if all(hasattr(value, mark) for mark in marks):
+            return read(value)
     return _whole(np.asarray(value))
 
 
@@ -121,6 +118,19 @@ def _of_sparse(values: Any, indices: Any, shape: Any) -> Elements:
     return Elements(array, stored.kind, sizes, place)
 
 
+def _of_tensorflow(value: Any) -> Elements:
+    return _of_sparse(value.values, value.indices, value.dense_shape)
+
+
+def _of_scipy(value: Any) -> Elements:
+    found = value.tocoo()
+    return _of_sparse(found.data, np.stack((found.row, found.col), axis=-1), found.shape)
+
+
+def _of_jax(value: Any) -> Elements:
+    return _of_sparse(value.data, value.indices, value.shape)
+
+
 def _of_ragged(ragged: Any) -> Elements:
     flat = _whole(np.asarray(ragged.flat_values))
     splits = [np.asarray(one) for one in ragged.nested_row_splits]
@@ -136,3 +146,13 @@ def _of_ragged(ragged: Any) -> Elements:
 
     shape = tuple(None if size is None else int(size) for size in ragged.shape)
     return Elements(flat.array, flat.kind, shape, place)
+
+
+# What has its own way of keeping elements, by the attributes that it is known by.
+_READERS: tuple[tuple[tuple[str, ...], Callable[[Any], Elements]], ...] = (
+    (("nested_row_splits", "flat_values"), _of_ragged),
+    (("dense_shape", "indices"), _of_tensorflow),
+    (("tocoo",), _of_scipy),
+    (("todense", "indices"), _of_jax),
+    (("detach", "is_sparse"), _of_torch),
+)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_integrity_hook.contracts.arrays import Elements, Shape, elements_of
-from keras_integrity_hook.contracts.contract import InputContract
 from keras_integrity_hook.contracts.extremes import extremes, offences
 from keras_integrity_hook.contracts.input_rules import KINDS, InputRules
+from keras_integrity_hook.contracts.inputs import Inputs
 from keras_integrity_hook.contracts.matching import matched
 from keras_integrity_hook.errors import InputContractError, printable
 from keras_integrity_hook.texts import plural
@@ -22,7 +22,7 @@ _VALUE_SHOWN = 80  # characters
 _REAL = ("boolean", "integer", "float")
 
 
-def check(contract: InputContract, inputs: Any) -> None:
+def check(contract: Inputs, inputs: Any) -> None:
     """Refuse ``inputs`` that the contract does not allow; see :meth:`InputContract.check`.
 
     Raises:
@@ -114,8 +114,7 @@ def _is_within(
     smallest, largest = found
     if finite and not (-np.inf < smallest and largest < np.inf):
         return False
-    if smallest != smallest or largest != largest:  # there is a NaN, which hides the rest
-        return low is None and high is None
+    # Where there is a NaN, which hides the rest, neither comparison holds.
     return (low is None or smallest >= low) and (high is None or largest <= high)
 
 
@@ -183,7 +182,7 @@ def _refuse(
     raise _broken(rules, rule, cause, value=value, index=index, count=found.count)
 
 
-def _broken(
+def _broken(  # noqa: PLR0913 - the fields of the error
     rules: InputRules,
     rule: str,
     cause: str,

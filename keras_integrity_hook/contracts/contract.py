@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The input contract of a model: what it may be asked, and in which structure."""
+"""The input contract of a model: what it may be asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
-from keras_integrity_hook.contracts.input_rules import InputRules, misstated
+from keras_integrity_hook.contracts.input_rules import misstated
+from keras_integrity_hook.contracts.inputs import Inputs, in_structure
 from keras_integrity_hook.errors import printable
-from keras_integrity_hook.limits import LIMITS
-
-STRUCTURES = ("single", "list", "dict", "nested")
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class InputContract:
+class InputContract(Inputs):
     """What a model may be asked: rules for each of its inputs.
 
     Args:
@@ -26,7 +23,7 @@ class InputContract:
 
     Attributes:
         inputs: the rules in Keras's order; those of a mapping are sorted by key.
-        structure: one of :data:`STRUCTURES`.
+        structure: ``"single"``, ``"list"``, ``"dict"`` or ``"nested"``.
 
     Raises:
         ConfigurationError: there are no inputs or too many, or two have the same name.
@@ -37,39 +34,7 @@ class InputContract:
         ('single', 1)
     """
 
-    inputs: tuple[InputRules, ...]
-    structure: str
-
-    def __init__(
-        self,
-        inputs: InputRules | Sequence[InputRules] | Mapping[str, InputRules],
-        structure: str | None = None,
-    ) -> None:
-        rules, found = _in_order(inputs)
-        if (
-            structure is not None
-            and structure != found
-            and (structure, found) != ("nested", "list")
-        ):
-            raise misstated(f"the structure of these inputs is '{found}', not {structure!r}")
-        _checked(rules)
-        object.__setattr__(self, "inputs", rules)
-        object.__setattr__(self, "structure", structure or found)
-
-    def __getitem__(self, name: str) -> InputRules:
-        """The rules for the input ``name``. Raises KeyError."""
-        for rules in self.inputs:
-            if rules.name == name:
-                return rules
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[InputRules]:
-        return iter(self.inputs)
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def with_rules(self, name: str, **changes: Any) -> InputContract:
+    def with_rules(self, name: str, **changes: Any) -> Self:
         """The contract with other rules for the input ``name``.
 
         Args:
@@ -91,7 +56,7 @@ class InputContract:
         except TypeError as error:
             raise misstated(f"there is no such rule ({error})") from None
         rules = [changed if one.name == name else one for one in self.inputs]
-        return in_structure(rules, self.structure)
+        return type(self).of(in_structure(rules, self.structure))
 
     def check(self, inputs: Any) -> None:
         """Refuse ``inputs`` that the contract does not allow; they are read, never changed.
@@ -116,7 +81,7 @@ class InputContract:
         return to_dict(self)
 
     @classmethod
-    def from_dict(cls, value: Any) -> InputContract:
+    def from_dict(cls, value: Any) -> Self:
         """The contract that :meth:`to_dict` spelt, or that somebody wrote as JSON; floats may do.
 
         Raises:
@@ -124,10 +89,28 @@ class InputContract:
         """
         from keras_integrity_hook.contracts.spelling import from_dict
 
-        return from_dict(value)
+        return cls.of(from_dict(value))
+
+    def guarded(self, model: Any) -> Any:
+        """A model that checks its inputs inside its graph and then calls ``model``.
+
+        What is exported of it refuses bad input wherever TensorFlow runs it, TensorFlow Serving
+        included, with an ``InvalidArgumentError`` that names the input and the rule. It shares the
+        layers and weights of ``model``.
+
+        Args:
+            model: of Keras 3 on TensorFlow, or of tf_keras.
+
+        Raises:
+            ConfigurationError: Keras runs on another backend, or the inputs of the contract and
+                those of the model do not go together.
+        """
+        from keras_integrity_hook.contracts.guarded import guarded
+
+        return guarded(self, model)
 
     @classmethod
-    def from_data(cls, x: Any, *, margin: float = 0.0) -> InputContract:
+    def from_data(cls, x: Any, *, margin: float = 0.0) -> Self:
         """The contract that all of ``x`` keeps; look at it before you rely on it.
 
         Args:
@@ -143,10 +126,10 @@ class InputContract:
         """
         from keras_integrity_hook.contracts.inference import from_data
 
-        return from_data(x, margin=margin)
+        return cls.of(from_data(x, margin=margin))
 
     @classmethod
-    def from_model(cls, model: Any) -> InputContract:
+    def from_model(cls, model: Any) -> Self:
         """The contract of a model's signature: the names, shapes and kinds of its inputs, finite.
 
         Args:
@@ -158,38 +141,12 @@ class InputContract:
         """
         from keras_integrity_hook.contracts.signature import from_model
 
-        return from_model(model)
+        return cls.of(from_model(model))
 
-
-def _in_order(
-    inputs: InputRules | Sequence[InputRules] | Mapping[str, InputRules],
-) -> tuple[tuple[InputRules, ...], str]:
-    """The rules in Keras's order, and their structure."""
-    if isinstance(inputs, InputRules):
-        return (inputs,), "single"
-    if isinstance(inputs, Mapping):
-        if not all(isinstance(rules, InputRules) for rules in inputs.values()):
-            raise misstated("the inputs of the contract are not all InputRules")
-        named = [replace(inputs[key], name=key) for key in sorted(inputs, key=str)]
-        return tuple(named), "dict"
-    if not isinstance(inputs, Iterable):
-        raise misstated("the inputs of a contract are InputRules, a sequence or a mapping of them")
-    return tuple(inputs), "list"
-
-
-def in_structure(rules: Sequence[InputRules], structure: str) -> InputContract:
-    """The contract of ``rules`` that are in Keras's order already."""
-    if structure == "single":
-        return InputContract(rules[0])
-    if structure == "dict":
-        return InputContract({one.name: one for one in rules})
-    return InputContract(rules, structure)
-
-
-def _checked(rules: tuple[InputRules, ...]) -> None:
-    if not all(isinstance(one, InputRules) for one in rules):
-        raise misstated("the inputs of the contract are not all InputRules")
-    if not 0 < len(rules) <= LIMITS.contract_inputs:
-        raise misstated(f"it has {len(rules)} inputs, not 1 to {LIMITS.contract_inputs}")
-    if len({one.name for one in rules}) != len(rules):
-        raise misstated("two inputs have the same name")
+    @classmethod
+    def of(cls, inputs: Inputs) -> Self:
+        """The contract of ``inputs``, which are checked already."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "inputs", inputs.inputs)
+        object.__setattr__(made, "structure", inputs.structure)
+        return made

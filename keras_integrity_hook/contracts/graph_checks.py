@@ -112,7 +112,7 @@ def _is_beyond(values: Any, bound: float, *, is_below: bool) -> Any:
 
 def _is_among(values: Any, allowed: Sequence[int] | Sequence[str]) -> Any:
     dtype = values.dtype
-    if dtype.is_integer:
-        allowed = [one for one in allowed if dtype.min <= int(one) <= dtype.max]
-    constants = tf.constant(list(allowed), dtype, shape=(len(allowed),))
+    # No constant is beyond the type's range.
+    there = [one for one in allowed if not dtype.is_integer or dtype.min <= int(one) <= dtype.max]
+    constants = tf.constant(there, dtype, shape=(len(there),))
     return tf.reduce_any(tf.equal(tf.expand_dims(values, -1), constants), axis=-1)

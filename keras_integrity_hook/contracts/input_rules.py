@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
@@ -91,7 +91,7 @@ class InputRules:
             raise self._error(f"its {name} is not a number")
         if not math.isfinite(bound):
             raise self._error(f"its {name} is not finite; leave it out for none")
-        if isinstance(bound, Integral) and abs(bound) > _LARGEST:
+        if isinstance(bound, Integral) and abs(int(bound)) > _LARGEST:
             raise self._error(f"its {name} is beyond any integer of 64 bits")
         return _plain_number(bound)
 
@@ -102,17 +102,20 @@ class InputRules:
             raise self._error("what is allowed is no sequence of values")
         allowed = tuple(self.allowed)
         if not 0 < len(allowed) <= LIMITS.contract_values:
-            raise self._error(
-                f"{len(allowed)} values are allowed, not 1 to {LIMITS.contract_values}"
-            )
-        wanted = str if self.kind == "string" else int
-        if any(not isinstance(value, wanted) or isinstance(value, bool) for value in allowed):
-            raise self._error(
-                "a value that is allowed is neither a text, of the kind 'string', nor an integer"
-            )
-        if wanted is int and any(abs(value) > _LARGEST for value in allowed):
+            raise self._error(f"it allows {len(allowed)} values, not 1 to {LIMITS.contract_values}")
+        if self.kind == "string":
+            return self._texts(allowed)
+        if not all(isinstance(one, Integral) and not isinstance(one, bool) for one in allowed):
+            raise self._error("a value that is allowed is no integer, nor of the kind 'string'")
+        numbers = {int(one) for one in cast("tuple[int, ...]", allowed)}
+        if max(map(abs, numbers)) > _LARGEST:
             raise self._error("a value that is allowed is beyond any integer of 64 bits")
-        return tuple(sorted(set(allowed)))
+        return tuple(sorted(numbers))
+
+    def _texts(self, allowed: tuple[Any, ...]) -> tuple[str, ...]:
+        if not all(isinstance(one, str) for one in allowed):
+            raise self._error("a value that is allowed is no text")
+        return tuple(sorted({str(one) for one in allowed}))
 
     def _refuse_contradictions(self) -> None:
         low, high = self.minimum, self.maximum

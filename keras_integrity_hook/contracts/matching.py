@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from numbers import Number
 from typing import Any
 
-from keras_integrity_hook.contracts.contract import InputContract
 from keras_integrity_hook.contracts.input_rules import InputRules
+from keras_integrity_hook.contracts.inputs import Inputs
 from keras_integrity_hook.errors import InputContractError, printable
 
 Matched = list[tuple[InputRules, Any]]
 
 
-def matched(contract: InputContract, inputs: Any) -> Matched:
+def matched(contract: Inputs, inputs: Any) -> Matched:
     """Each input's rules with its data; None for one that is not given.
 
     Raises:
@@ -37,7 +37,7 @@ def matched(contract: InputContract, inputs: Any) -> Matched:
     return list(zip(rules, values, strict=True))
 
 
-def _by_name(contract: InputContract, inputs: Any) -> Mapping[str, Any] | None:
+def _by_name(contract: Inputs, inputs: Any) -> Mapping[str, Any] | None:
     """Data by the names of inputs; None where it is given in another form."""
     if contract.structure == "nested":
         return None
@@ -79,7 +79,7 @@ def _is_one(listed: list[Any] | tuple[Any, ...]) -> bool:
     return isinstance(first, Number | str | bytes)
 
 
-def _misnamed(contract: InputContract, what: str, names: list[str]) -> InputContractError:
+def _misnamed(contract: Inputs, what: str, names: list[str]) -> InputContractError:
     shown = ", ".join(f"'{printable(name)[:64]}'" for name in names[:5])
     cause = f"the model takes the inputs {_names(contract)}, and {shown} {what}"
     return InputContractError(
@@ -87,6 +87,6 @@ def _misnamed(contract: InputContract, what: str, names: list[str]) -> InputCont
     )
 
 
-def _names(contract: InputContract) -> str:
+def _names(contract: Inputs) -> str:
     names = [f"'{printable(one.name)}'" for one in contract.inputs[:10]]
     return ", ".join([*names, "…"] if len(contract.inputs) > 10 else names)

@@ -20,10 +20,15 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from keras_integrity_hook.contracts.contract import STRUCTURES, InputContract, in_structure
 from keras_integrity_hook.contracts.input_rules import InputRules, misstated
-from keras_integrity_hook.errors import ConfigurationError, MalformedSealError, printable
+from keras_integrity_hook.contracts.inputs import STRUCTURES, Inputs, in_structure
+from keras_integrity_hook.errors import (
+    LimitExceededError,
+    MalformedSealError,
+    printable,
+)
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import canonical
 
 VERSION = 1
 _DEFAULTS = {field.name: field.default for field in fields(InputRules)}
@@ -32,60 +37,63 @@ _INTEGER = re.compile("-?[1-9][0-9]{15,31}")
 _DECIMAL_LENGTH = 32  # characters; repr of a double has at most 24
 
 
-class Decoded(NamedTuple):
-    """A contract out of a seal.
+class Read(NamedTuple):
+    """What was read.
 
     Attributes:
-        contract: None where this version understands nothing of it.
-        unknown: what of it this version does not know, and does not check; printable words.
+        inputs: None where this version understands nothing of it.
+        unknown: what of it this version does not know; printable words.
     """
 
-    contract: InputContract | None
+    inputs: Inputs | None
     unknown: tuple[str, ...] = ()
 
 
-def to_dict(contract: InputContract) -> dict[str, Any]:
+def to_dict(inputs: Inputs) -> dict[str, Any]:
     """The contract as JSON values without floats."""
-    inputs = [_spelt(rules) for rules in contract.inputs]
-    return {"version": VERSION, "structure": contract.structure, "inputs": inputs}
+    rules = [_spelt(one) for one in inputs.inputs]
+    return {"version": VERSION, "structure": inputs.structure, "inputs": rules}
 
 
-def from_dict(value: Any) -> InputContract:
+def from_dict(value: Any) -> Inputs:
     """The contract that ``value`` spells; what a person wrote may have floats.
 
     Raises:
         ConfigurationError: it spells none, or says more than this version knows.
     """
-    decoded = _decoded(value)
-    if decoded.contract is None or decoded.unknown:
-        raise misstated(f"the contract says what is not known: {', '.join(decoded.unknown)}")
-    return decoded.contract
+    found = read(value)
+    if found.inputs is None or found.unknown:
+        raise misstated(f"the contract says what is not known: {', '.join(found.unknown)}")
+    return found.inputs
 
 
-def from_seal(value: Any) -> Decoded:
-    """The contract in a seal, whose statement has ``value`` for its ``inputs``.
-
-    A rule that a later version brought is left out and named: what is known still holds.
-
-    Args:
-        value: JSON values without floats; None where the seal has no contract.
+def checked(value: Any) -> Any:
+    """``value``, a contract as :func:`to_dict` spells it, if a seal has room for it.
 
     Raises:
-        MalformedSealError: what this version knows of it has a wrong value.
+        LimitExceededError: it is longer than what is read again. ConfigurationError: a text in it
+            has no canonical form.
     """
-    if value is None:
-        return Decoded(None)
     try:
-        return _decoded(value)
-    except ConfigurationError as error:
-        raise MalformedSealError(f"the seal's input contract is none: {error.cause}") from error
+        size = len(canonical.encode(value))
+    except MalformedSealError as error:
+        raise misstated("a text in it cannot be encoded as UTF-8") from error
+    if size > LIMITS.inputs:
+        cause = f"the input contract takes {size:,} bytes, and {LIMITS.inputs:,} are the most"
+        raise LimitExceededError(cause, remedy="Allow fewer values, or have fewer rules.")
+    return value
 
 
-def _decoded(value: Any) -> Decoded:
+def read(value: Any) -> Read:
+    """What ``value`` spells, and what of it is not known here.
+
+    Raises:
+        ConfigurationError: what this version knows of it has a wrong value.
+    """
     if not isinstance(value, Mapping):
         raise misstated("it is not a JSON object")
     if value.get("version") != VERSION:
-        return Decoded(None, (f"version {printable(str(value.get('version')))[:20]}",))
+        return Read(None, (f"version {printable(str(value.get('version')))[:20]}",))
     structure = value.get("structure")
     if structure not in STRUCTURES:
         raise misstated(f"its structure is not one of {', '.join(STRUCTURES)}")
@@ -95,8 +103,8 @@ def _decoded(value: Any) -> Decoded:
     rules = [_read(one) for one in listed]
     if structure == "single" and len(rules) != 1:
         raise misstated(f"a single input is {len(rules)}")
-    contract = in_structure(rules, structure)
-    return Decoded(contract, (*_unknown(value, _KNOWN), *_unknown_rules(listed)))
+    inputs = in_structure(rules, structure)
+    return Read(inputs, (*_unknown(value, _KNOWN), *_unknown_rules(listed)))
 
 
 _KNOWN = frozenset({"version", "structure", "inputs"})
@@ -108,7 +116,7 @@ def _unknown(value: Mapping[str, Any], known: frozenset[str]) -> list[str]:
 
 def _unknown_rules(listed: list[Any]) -> list[str]:
     known = frozenset(_DEFAULTS)
-    return [word for word in dict.fromkeys(key for one in listed for key in _unknown(one, known))]
+    return list(dict.fromkeys(key for one in listed for key in _unknown(one, known)))
 
 
 def _spelt(rules: InputRules) -> dict[str, Any]:

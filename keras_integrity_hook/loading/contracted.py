@@ -70,13 +70,13 @@ def _is_enforced(demands: Settings) -> bool:
 
 def _decoded(stated: Any, path: str) -> InputContract | None:
     """The contract, with a warning of what of it this version does not know and does not check."""
-    from keras_integrity_hook.contracts import spelling
+    from keras_integrity_hook.contracts import sealed
 
-    decoded = spelling.from_seal(stated)
-    if decoded.unknown:
-        more = ", ".join(decoded.unknown)
+    found = sealed.from_seal(stated)
+    if found.unknown:
+        more = ", ".join(found.unknown)
         notices.warn(
             f"{printable(path)}: its input contract says more than this version checks: {more}",
-            once=(path, decoded.unknown),
+            once=(path, found.unknown),
         )
-    return decoded.contract
+    return found.contract

@@ -14,7 +14,6 @@ from keras_integrity_hook.contracts.attached import Attached
 from keras_integrity_hook.hooks.inputs import sources
 from keras_integrity_hook.hooks.inputs.watch import Watch
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 
 

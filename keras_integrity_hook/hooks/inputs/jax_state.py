@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras on JAX takes a model's weights out of it for the time of a call, and does not put them back
-where reading data fails in the middle (Keras 3.15, ``JAXTrainer._purge_model_variables``). A refused
-batch must not cost anybody the model."""
+"""The weights of a model whose call is broken off.
+
+Keras on JAX takes them out of the model for the time of a call, and does not put them back where
+reading data fails in the middle (``JAXTrainer._purge_model_variables`` of Keras 3.15). A refused
+batch must not cost anybody the model.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ def watched(source: Any, watch: Watch) -> Any:
         InputContractError: see :meth:`Watch.check`; also for a source that gives batches to nobody
             but the model.
     """
-    view = _view_of(type(source))
+    kind: type = type(source)
+    view = _view_of(kind)
     if view is not None:
         return view(source, watch)
     watch.check(source)
@@ -43,8 +44,10 @@ def _generated(source: Any, watch: Watch) -> Iterator[Any]:
 def _indexed(source: Any, watch: Watch) -> Any:
     """``keras.utils.PyDataset``, once ``Sequence``: batches by their number."""
 
+    base: Any = type(source)
+
     def getitem(self: Any, index: Any) -> Any:
-        batch = super(kind, self).__getitem__(index)
+        batch = base.__getitem__(self, index)
         watch.check_batch(inputs_of(batch), index)
         return batch
 
@@ -53,18 +56,18 @@ def _indexed(source: Any, watch: Watch) -> Any:
 
     if getattr(source, "use_multiprocessing", False):
         watch.share()
-    kind = _kind_like(source, __getitem__=getitem, __reduce_ex__=reduced)
-    return _sharing(source, kind)
+    return _sharing(source, _kind_like(source, __getitem__=getitem, __reduce_ex__=reduced))
 
 
 def _iterated(source: Any, watch: Watch) -> Any:
     """torch's and Grain's ``DataLoader``: batches one after the other."""
 
-    def iterate(self: Any) -> Iterator[Any]:
-        yield from _generated(super(kind, self).__iter__(), watch)
+    base: Any = type(source)
 
-    kind = _kind_like(source, __iter__=iterate)
-    return _sharing(source, kind)
+    def iterate(self: Any) -> Iterator[Any]:
+        yield from _generated(base.__iter__(self), watch)
+
+    return _sharing(source, _kind_like(source, __iter__=iterate))
 
 
 def _mapped(source: Any, watch: Watch) -> Any:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets of TensorFlow, whose batches pass through a graph.
 
-To call Python for a batch costs a third of a millisecond, which is more than many a model takes for
-it. So the graph itself asks whether a batch can be wrong, and only such a batch is handed to Python,
-which says what is wrong with it, or that nothing is.
+To call Python for a batch costs a third of a millisecond, which is more than many a model takes. So
+the graph itself asks whether a batch can be wrong, and only such a batch is handed to Python, which
+says what is wrong with it, or that nothing is.
 """
 
 from __future__ import annotations
