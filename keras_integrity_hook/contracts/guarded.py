@@ -12,19 +12,16 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_integrity_hook.contracts.input_rules import InputRules
+from keras_integrity_hook.contracts.inputs import Inputs
 from keras_integrity_hook.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from keras_integrity_hook.contracts.contract import InputContract
-
-PACKAGE = "keras_integrity_hook"
 _TYPES = {"boolean": "bool", "integer": "int64", "float": "float32", "complex": "complex64"}
 
 
-def guarded(contract: InputContract, model: Any) -> Any:
+def guarded(contract: Inputs, model: Any) -> Any:
     """A model that checks its inputs and then calls ``model``, whose layers and weights it shares.
 
     Args:
@@ -43,9 +40,8 @@ def guarded(contract: InputContract, model: Any) -> Any:
         _input(keras, rules, declared[index] if declared else None, index)
         for index, rules in enumerate(contract.inputs)
     ]
-    guard = _layer_of(keras)(contract.to_dict(), name="input_contract")
-    # One that is alone is no list: tf_keras's saved configurations do not tell the two apart.
-    checked = guard(inputs) if len(inputs) > 1 else [guard(inputs[0])]
+    guard = _layer_of(keras)(contract.inputs, name="input_contract")
+    checked = guard(inputs)
     given = _in_structure(contract, inputs, model)
     try:
         outputs = model(_in_structure(contract, checked, model))
@@ -101,7 +97,7 @@ def _input(keras: Any, rules: InputRules, declared: Any, index: int) -> Any:
     return keras.Input(shape=tuple(shape)[1:], dtype=getattr(dtype, "name", dtype), name=name)
 
 
-def _in_structure(contract: InputContract, tensors: Sequence[Any], model: Any) -> Any:
+def _in_structure(contract: Inputs, tensors: Sequence[Any], model: Any) -> Any:
     """``tensors``, in Keras's order, as the model takes them."""
     if contract.structure == "single":
         return tensors[0]
@@ -119,38 +115,36 @@ def _in_structure(contract: InputContract, tensors: Sequence[Any], model: Any) -
 def _layer_of(keras: Any) -> Any:
     """The layer that checks, a class of this Keras."""
 
-    @keras.saving.register_keras_serializable(PACKAGE)
     class InputGuard(keras.layers.Layer):  # type: ignore[misc]
         """Passes tensors on that keep a contract, and stops the graph at others.
 
         Args:
-            contract: as ``InputContract.to_dict`` spells it.
+            rules: for each of them.
         """
 
         # Under XLA, which Keras chooses by itself on a GPU, an assertion is left out.
         supports_jit = False
 
-        def __init__(self, contract: dict[str, Any], **kwargs: Any) -> None:
+        def __init__(self, rules: tuple[InputRules, ...], **kwargs: Any) -> None:
             # Numbers are looked at as they are given, whatever the model computes in.
             super().__init__(autocast=False, trainable=False, **kwargs)
             self.supports_jit = False
-            self._contract = contract
+            self._rules = rules
             self._convert_input_args = False
 
         def call(self, inputs: Any) -> Any:
-            from keras_integrity_hook.contracts.contract import InputContract
             from keras_integrity_hook.contracts.graph_checks import checked
 
-            rules = InputContract.from_dict(self._contract).inputs
-            return checked(rules, inputs) if len(rules) > 1 else checked(rules, [inputs])[0]
+            return checked(self._rules, inputs)
 
         def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
             return mask
 
         def get_config(self) -> dict[str, Any]:
-            config = super().get_config()
-            for name in ("autocast", "trainable"):
-                config.pop(name, None)
-            return {**config, "contract": self._contract}
+            raise ConfigurationError(
+                "a guarded model is there to be exported, and is not saved",
+                remedy="Export it, or save the model that it guards, in a block of "
+                "keras_integrity_hook.contract(...).",
+            )
 
     return InputGuard
