@@ -39,18 +39,28 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
     Args:
         name: of the file, member or part; empty for the model itself.
     """
-    with pieces.opened(content) as archive:
-        infos = archive.infolist()
-        size, packed = sum(i.file_size for i in infos), sum(i.compress_size for i in infos)
-        if size > _FLOOR and size > _RATIO * packed:
-            shown = f"{bytes_of(size)} of {bytes_of(packed)}"
-            yield found("archive-bomb", name, "all members together", shown)
-        for info in infos:
-            if info.file_size > _FLOOR and info.file_size > _RATIO * info.compress_size:
-                shown = f"{bytes_of(info.file_size)} of {bytes_of(info.compress_size)}"
-                yield found("archive-bomb", name, info.filename, shown)
-            if name and info.filename.casefold().endswith(_PICKLES):
-                yield found("pickle", name, info.filename, "a pickle in an archive")
+    from zipfile import BadZipFile
+
+    try:
+        with pieces.opened(content) as archive:
+            infos = archive.infolist()
+    except (BadZipFile, NotImplementedError, struct.error):
+        return  # nobody can unpack it, and the model itself has been opened before
+    yield from _sizes(infos, name)
+    for info in infos:
+        if name and info.filename.casefold().endswith(_PICKLES):
+            yield found("pickle", name, info.filename, "a pickle in an archive")
+
+
+def _sizes(infos: list[ZipInfo], name: str) -> Iterator[Finding]:
+    size, packed = sum(one.file_size for one in infos), sum(one.compress_size for one in infos)
+    if size > _FLOOR and size > _RATIO * packed:
+        shown = f"{bytes_of(size)} of {bytes_of(packed)}"
+        yield found("archive-bomb", name, "all members together", shown)
+    for info in infos:
+        if info.file_size > _FLOOR and info.file_size > _RATIO * info.compress_size:
+            shown = f"{bytes_of(info.file_size)} of {bytes_of(info.compress_size)}"
+            yield found("archive-bomb", name, info.filename, shown)
 
 
 def inspect_arrays(content: Content, name: str) -> Iterator[Finding]:

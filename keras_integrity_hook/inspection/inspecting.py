@@ -65,11 +65,19 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
 def _inspectors(piece: Piece) -> Iterator[Inspector]:
     """What looks at ``piece``: by its first bytes where those tell, else by its name."""
     name = piece.name.casefold()
-    if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
-        from keras_integrity_hook.inspection import hdf5_weights
-
-        yield hdf5_weights.inspect
+    yield _by_format(piece, name)
     if name.endswith(".json"):
         from keras_integrity_hook.inspection import config
 
         yield config.inspect
+
+
+def _by_format(piece: Piece, name: str) -> Inspector:
+    """What looks at the bytes of ``piece``, whatever is done with it; ``name`` is case-folded."""
+    from keras_integrity_hook.inspection import archives, hdf5_weights, pickles
+
+    if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
+        return hdf5_weights.inspect
+    if name.endswith(".npz"):
+        return archives.inspect_arrays
+    return archives.inspect if piece.is_archive else pickles.inspect
