@@ -25,7 +25,7 @@ _PROGRAMS = {
     b"#!": "a script",
 }
 _BINARY = re.compile(rb"\x80[\x02-\x05]")
-_TEXT = re.compile(rb"[()\]}dlp\d\n]*[ci][\w.]+\n[\w.]+\n")
+_TEXT = re.compile(rb"[()\]}dlpq\d\x00-\x1f]*[ci][\w.]+\n[\w.]+\n")
 _CALLS = {"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"}
 
 
