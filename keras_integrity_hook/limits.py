@@ -53,6 +53,8 @@ class Limits(NamedTuple):
     startup_file: int = MIB
     bundle: int = 12 * MIB
     summaries: int = 64  # verification summaries of one model
+    verdict: int = 64 * KIB  # what is kept of one trial load
+    verdicts: int = 2_000  # of trial loads that are kept
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB  # of an input contract, as the seal spells it
