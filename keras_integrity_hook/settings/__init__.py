@@ -12,10 +12,12 @@ from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inspecting,
     Mode,
     OnFailure,
     Permissions,
     Require,
+    Sandbox,
     Store,
     Unsealed,
 )
@@ -26,10 +28,12 @@ __all__ = [
     "MODE_VARIABLE",
     "UNSEALED_VARIABLE",
     "Downloads",
+    "Inspecting",
     "Mode",
     "OnFailure",
     "Permissions",
     "Require",
+    "Sandbox",
     "Settings",
     "Store",
     "Unsealed",
