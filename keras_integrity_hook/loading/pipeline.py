@@ -35,7 +35,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.loading import contracted, in_progress, inspected, override
+from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
 from keras_integrity_hook.loading.forms import (
     Closable,
     FileSet,
@@ -165,7 +165,7 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
         admitted = _admit(opened)  # 4
         is_tried = tried.is_asked_for(admitted, *located.named)
         if is_tried:
-            admitted = admitted._replace(model=tried.pinned(admitted.model))
+            admitted = tried.pinned(admitted)
         if isinstance(admitted.model, SealedModel):
             verified = holding.verify(admitted.model)  # 5
             undo.callback(verified.release)

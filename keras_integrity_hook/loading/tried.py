@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras_integrity_hook import audit
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.containers import file_set, kinds
-from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
+from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import IntegrityError, SandboxUnavailableError
 from keras_integrity_hook.loading import caller, verdicts
@@ -48,23 +49,22 @@ def is_asked_for(admitted: Admitted, *named: str) -> bool:
     return any(_asks(one, admitted) for one in demands)
 
 
-def pinned(model: ModelFile) -> SealedModel:
-    """``model`` under its seal; without one, under a seal that pins its content: what is tried has
-    to be what is loaded afterwards.
+def pinned(admitted: Admitted) -> Admitted:
+    """``admitted`` with its seal; without one, under a seal that pins its content: what is tried
+    has to be what is loaded afterwards.
 
     Raises:
         DamagedFileError: it became shorter, or a file was taken away, while it was read.
     """
+    model = admitted.model
     if isinstance(model, SealedModel):
-        return model
+        return admitted
     with errors_of(model.path):
-        if model.files is None:
-            return model.with_seal(pinning.computed_seal(model))
-        file_set.take_hold(model.files)
-        held = ModelFile(
-            model.path, model.descriptor, model.container, model.files.content, None, model.files
-        )
-        return held.with_seal(pinning.computed_seal(held))
+        if model.files is not None:
+            file_set.take_hold(model.files)
+            model = replace(model, content=model.files.content)
+        sealed = model.with_seal(pinning.computed_seal(model))
+    return admitted._replace(model=sealed, is_only_tried=True)
 
 
 def require(verified: Verified) -> None:
