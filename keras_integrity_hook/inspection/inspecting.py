@@ -8,10 +8,12 @@ finding, never silence.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.inspection import checks
 from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.inspection.pieces import Piece, Pieces
@@ -59,6 +61,10 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
+    # After that: a check may read all of the weights, which are too much to be kept.
+    whole = os.path.basename(model.path)
+    said = checks.findings(model.path, model.container, lambda: pieces.by_name(whole))
+    findings.update(dict.fromkeys(said))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
 

@@ -135,6 +135,17 @@ class Pieces:
             if piece.is_archive and name == "":
                 yield from members(content)
 
+    def by_name(self, whole: str) -> dict[str, Content]:
+        """The files of the model, an archive's members in its place; raises as :meth:`walk`.
+
+        Args:
+            whole: what a single file that is no archive is called.
+        """
+        pieces = {piece.name: piece for piece in self.walk()}
+        if "" in pieces and not pieces[""].is_archive:
+            pieces = {whole: pieces[""]}
+        return {name: piece.content for name, piece in pieces.items() if name}
+
 
 def members(content: Content) -> Iterator[Piece]:
     """The members of the archive ``content``; raises as :meth:`Pieces.walk`."""

@@ -212,6 +212,13 @@ _TABLE = (
         "what cannot be read cannot be judged, and libhdf5 may read another configuration",
         ("CVE-2025-9905",),
     ),
+    # Plug-ins
+    Rule(
+        "check-failed",
+        _REFUSE,
+        "a check of another distribution that could not do its work",
+        "nobody knows what it would have said of the model",
+    ),
 )
 
 RULES: Mapping[str, Rule] = {rule.word: rule for rule in _TABLE}
