@@ -14,7 +14,7 @@ import stat
 from keras_integrity_hook.cli import sarif
 from keras_integrity_hook.cli.output import Result
 from keras_integrity_hook.cli.summary import Outcome
-from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
 from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.texts import with_path
 
@@ -117,7 +117,7 @@ def junit(outcome: Outcome) -> str:
         case = Tree.SubElement(suite, "testcase", named)
         if result.error is not None:
             failure = {"type": result.error.code, "message": result.error.cause}
-            Tree.SubElement(case, "failure", failure).text = result.error.remedy()
+            Tree.SubElement(case, "failure", failure).text = _rest(result.error)
         elif result.state == "skipped":
             Tree.SubElement(case, "skipped", {"message": printable(result.note)})
         else:
@@ -128,6 +128,11 @@ def junit(outcome: Outcome) -> str:
     Tree.indent(suites)
     body = Tree.tostring(suites, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def _rest(error: IntegrityError) -> str:
+    """What the seal says of itself, and what to do."""
+    return " ".join(error.facts()[1:])
 
 
 def _advice(result: Result) -> str:

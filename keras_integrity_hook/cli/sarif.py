@@ -55,7 +55,7 @@ def _results(result: Result) -> Iterator[dict[str, Any]]:
         for finding in inspection.findings:
             yield _of_finding(finding, result.report)
     elif result.error is not None:
-        said = f"{result.error.cause}. {result.error.remedy()}"
+        said = " ".join((f"{result.error.cause}.", *result.error.facts()[1:]))
         yield _result(result.error.code, "error", said, result.path)
     elif result.advice:
         said = with_path(result.advice, result.path)
@@ -93,7 +93,7 @@ def _result(rule: str, level: str, said: str, path: str) -> dict[str, Any]:
     return {
         "ruleId": rule,
         "level": level,
-        "message": {"text": printable(said)},
+        "message": {"text": _without_links(printable(said))},
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"pathAndRule/v1": f"{rule}:{_uri(path)}"},
     }
@@ -112,6 +112,11 @@ def _rule(name: str) -> dict[str, Any]:
         "defaultConfiguration": {"level": _LEVELS[rule.verdict]},
         "properties": {"tags": ["security"], "security-severity": _SEVERITIES[rule.verdict]},
     }
+
+
+def _without_links(text: str) -> str:
+    """``[text](target)`` would be shown as a link (SARIF 2.1.0, 3.11.6); names are anybody's."""
+    return text.replace("](", "\\](")
 
 
 def _capitalised(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.inspection.slices import Pages
+from keras_integrity_hook.inspection.pages import Pages
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
 

@@ -8,7 +8,6 @@ finding, never silence.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -62,16 +61,25 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     for kept in pieces.kept.values():
         kept.stop_keeping()
     # After that: a check may read all of the weights, which are too much to be kept.
-    whole = os.path.basename(model.path)
-    said = checks.findings(model.path, model.container, lambda: pieces.by_name(whole))
-    findings.update(dict.fromkeys(said))
+    findings.update(dict.fromkeys(checks.findings(model.path, model.container, pieces.by_name)))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
 
 def _inspectors(piece: Piece) -> Iterator[Inspector]:
     """What looks at ``piece``: by its first bytes where those tell, else by its name."""
     name = piece.name.casefold()
-    if name.endswith(".json"):
+    if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
+        from keras_integrity_hook.inspection import hdf5_config, hdf5_weights
+
+        yield hdf5_config.inspect
+        yield hdf5_weights.inspect
+    elif _is_config(name, piece.head):
         from keras_integrity_hook.inspection import config
 
         yield config.inspect
+
+
+def _is_config(name: str, head: bytes) -> bool:
+    """Whether Keras or KerasHub reads it as JSON; what lies below ``assets`` is a layer's own."""
+    is_asset = name.startswith("assets/") or "/assets/" in name
+    return not is_asset and (name.endswith(".json") or head.lstrip()[:1] == b"{")

@@ -48,14 +48,20 @@ def stopping(
     )
 
 
-def refusal(findings: tuple[Finding, ...], path: str) -> DangerousModelError:
-    """The error for ``findings``, at least one, which says the first of the worst."""
+def refusal(
+    findings: tuple[Finding, ...], path: str, *, takes_word: bool = True
+) -> DangerousModelError:
+    """The error for ``findings``, at least one, which says the first of the worst.
+
+    Args:
+        takes_word: a caller's ``safe_mode=False`` would be taken, so that it may be recommended.
+    """
     first = max(findings, key=lambda one: one.verdict is Verdict.REFUSE)
     where = " of ".join(filter(None, (first.place, first.file)))
     more = len(findings) - 1
     rest = f"; {plural(more, 'more finding')}" if more else ""
     cause = f"{first.construct} in {where}: {first.why} ({first.rule}{rest})"
-    remedy = _CODE if all(map(_by_safe_mode, findings)) else None
+    remedy = _CODE if takes_word and all(map(_by_safe_mode, findings)) else None
     details = tuple(one.to_dict() for one in findings)
     return DangerousModelError(cause, path=path, findings=details, remedy=remedy)
 

@@ -91,6 +91,12 @@ _TABLE = (
         ("CVE-2025-8747", "CVE-2025-9906"),
     ),
     Rule(
+        "unknown-keras-object",
+        _REVIEW,
+        "a class or function of Keras that no version known here has",
+        "it may be a newer Keras's; an older one imports the module and takes what is there",
+    ),
+    Rule(
         "library-function",
         _REVIEW,
         "a function of TensorFlow, JAX, PyTorch or NumPy in the place of one of Keras's",
@@ -212,13 +218,54 @@ _TABLE = (
         "what cannot be read cannot be judged, and libhdf5 may read another configuration",
         ("CVE-2025-9905",),
     ),
-    # Plug-ins
     Rule(
         "check-failed",
         _REFUSE,
-        "a check of another distribution that could not do its work",
+        "a check of a plug-in that failed",
         "nobody knows what it would have said of the model",
     ),
 )
 
-RULES: Mapping[str, Rule] = {rule.word: rule for rule in _TABLE}
+_FILES = (
+    # Weights and archives
+    Rule(
+        "shape-bomb",
+        _REFUSE,
+        "arrays that declare far more than the file stores of them",
+        "reading them takes all of the memory that they declare",
+        ("CVE-2026-0897",),
+    ),
+    Rule(
+        "hdf5-external",
+        _REFUSE,
+        "links and data of an HDF5 file that lead to other files",
+        "other files of the machine are read into the model",
+        ("CVE-2026-1669",),
+    ),
+    Rule(
+        "hdf5-type",
+        _REVIEW,
+        "values in an HDF5 file that are neither numbers nor text",
+        "h5py makes Python objects of them; Keras has never stored any",
+    ),
+    Rule(
+        "hdf5-filter",
+        _REVIEW,
+        "a filter of HDF5 that is a plug-in",
+        "libhdf5 loads a library of the machine to read the data",
+    ),
+    Rule(
+        "hdf5-unread",
+        _REFUSE,
+        "an HDF5 structure that Keras does not write and this inspection does not read",
+        "what cannot be read cannot be judged",
+    ),
+    Rule(
+        "malformed-hdf5",
+        _REFUSE,
+        "an HDF5 file whose structure contradicts itself",
+        "libhdf5 may hang or crash on it",
+    ),
+)
+
+RULES: Mapping[str, Rule] = {rule.word: rule for rule in (*_TABLE, *_FILES)}

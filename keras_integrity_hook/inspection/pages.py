@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stretch of a model's content, and bytes from anywhere in one without a read for each.
+"""Bytes from anywhere in a content without a read for each.
 
-Members and parts are inspected one by one, and what is worth reading of them is small: the headers
-between gigabytes of numbers. :class:`Pages` keeps the pages that were read, up to a cap.
+What is worth reading of weights is small, and lies between gigabytes of numbers.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS
@@ -15,29 +12,6 @@ from keras_integrity_hook.sealing.content import Content
 
 _PAGE = 8192  # bytes
 _WHOLE = 1 << 20  # bytes; what is no larger is read at once
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """``size`` bytes of ``content`` from ``offset`` on, as content of its own."""
-
-    content: Content
-    offset: int
-    size: int
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill ``buffer`` (bytes) from ``offset``; raises DamagedFileError."""
-        self._refuse_outside(offset, len(buffer))
-        self.content.read_into(self.offset + offset, buffer)
-
-    def read(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``; raises DamagedFileError."""
-        self._refuse_outside(offset, size)
-        return self.content.read(self.offset + offset, size)
-
-    def _refuse_outside(self, offset: int, size: int) -> None:
-        if offset < 0 or size < 0 or offset + size > self.size:
-            raise DamagedFileError("a read beyond the end of the content")
 
 
 class Pages:
