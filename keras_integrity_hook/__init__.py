@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import sign as sign
     from keras_integrity_hook.api import unseal as unseal
     from keras_integrity_hook.api import verify as verify
+    from keras_integrity_hook.contracts.contract import InputContract as InputContract
+    from keras_integrity_hook.contracts.input_rules import InputRules as InputRules
+    from keras_integrity_hook.contracts.stated import contract as contract
     from keras_integrity_hook.errors import AlreadySealedError as AlreadySealedError
     from keras_integrity_hook.errors import AuditError as AuditError
     from keras_integrity_hook.errors import ChecksumMismatchError as ChecksumMismatchError
@@ -77,6 +80,9 @@ _HOMES = {
     "inspection.checks": ("InspectedModel",),
     "inspection.findings": ("Finding", "Verdict"),
     "report": ("InspectionInfo", "Report", "SealInfo"),
+    "contracts.contract": ("InputContract",),
+    "contracts.input_rules": ("InputRules",),
+    "contracts.stated": ("contract",),
     "errors": (
         "AlreadySealedError",
         "AuditError",

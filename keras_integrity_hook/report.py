@@ -31,8 +31,8 @@ class SealInfo:
     ``store`` is where it is: ``"embedded"`` in the file, ``"sidecar"`` in a file beside it, or
     ``"set"`` for a model of several files, which has a file for it. ``model`` and
     ``model_version`` name the model, ``provenance`` says how it came about, and ``datasets`` what
-    it was trained on, by digest. ``extensions`` are fields that this version does not know, JSON
-    values as the seal spells them.
+    it was trained on, by digest. ``inputs`` is the input contract, None where there is none, and
+    ``extensions`` are fields that this version does not know: JSON values as the seal spells them.
     """
 
     container: str
@@ -55,6 +55,7 @@ class SealInfo:
     expires: str | None = None
     datasets: Mapping[str, str] = field(default_factory=dict)
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Any = None
 
     def facts(self) -> list[tuple[str, str]]:
         """Name and value of what is worth a line, for people; not escaped."""
@@ -214,6 +215,7 @@ def report_on(model: ModelFile) -> Report:
         expires=statement.expires,
         datasets=dict(statement.datasets),
         extensions=dict(statement.extensions),
+        inputs=statement.inputs,
     )
     signers = _signers(model)
     assurance = "signed" if signers else "integrity only"

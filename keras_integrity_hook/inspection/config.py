@@ -3,20 +3,21 @@
 
 Every object with a ``class_name`` counts as a reference, wherever it stands: which of them a layer
 hands on to the deserializer is that layer's business, and differs between versions. The walk keeps
-its own stack, so that no nesting exhausts it.
+its own stack, so that no nesting exhausts it, and is only made where a quick look found something.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
-from keras_integrity_hook.inspection import gadgets, json_reading, references, sizes
+from keras_integrity_hook.inspection import gadgets, json_reading, places, references, sizes
 from keras_integrity_hook.inspection.findings import Finding
+from keras_integrity_hook.inspection.keras_names import CLASSES
 from keras_integrity_hook.inspection.places import Place
 from keras_integrity_hook.inspection.references import Reference
 from keras_integrity_hook.inspection.rules import found
-from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
 
 _PLAIN = frozenset(
@@ -36,29 +37,67 @@ _SPECS = frozenset(
 _SPEC_MODULES = ("tensorflow.python.framework", "tensorflow.python.ops", "tensorflow.python.data")
 
 
-def inspect(content: Content, name: str) -> Iterator[Finding]:
-    """The findings in one file of JSON."""
-    return of(json_reading.read(content), name)
+def inspect(content: Content, name: str, *, stored: int | None = None) -> Iterator[Finding]:
+    """The findings in one file of JSON; ``stored`` as of :func:`of`."""
+    return of(json_reading.read(content), name, stored=stored)
 
 
-def of(parsed: json_reading.Parsed, name: str) -> Iterator[Finding]:
-    """The findings in a configuration that was read from the file ``name``."""
+def of(parsed: json_reading.Parsed, name: str, *, stored: int | None = None) -> Iterator[Finding]:
+    """The findings in a configuration that was read from the file ``name``.
+
+    Args:
+        stored: bytes of the model that it is the configuration of, weights included; None where
+            they may be elsewhere.
+    """
     for rule, what in parsed.breaks:
         yield found(rule, name, "", what)
-    yield from walk(parsed.value, name)
+    declared = sizes.Declared(stored)
+    is_fine = True
+    for one in parsed.objects:
+        config = one.get("config")
+        inner = config if type(config) is dict else _NOTHING
+        is_fine = is_fine and _is_fine(one, inner)
+        declared.add(str(one["class_name"]).rpartition(">")[2], one, inner)
+    if not is_fine:
+        yield from _walk(parsed.value, name)
+    yield from declared.finding(name)
 
 
-def walk(value: Any, name: str) -> Iterator[Finding]:
-    """The findings in the configuration ``value``, of the file ``name``."""
-    pending = [Place(value)]
+def _walk(value: dict[str, Any] | list[Any], name: str) -> Iterator[Finding]:
+    """The findings about each object with a ``class_name``, and where it stands."""
+    pending = [places.root(value)]
     while pending:
-        place = pending.pop()
-        if place.depth > LIMITS.config_depth:
-            yield found("nested-too-deep", name, str(place), f"{place.depth} levels")
-            return
-        if isinstance(place.value, dict) and "class_name" in place.value:
-            yield from _object(place, name)
-        pending.extend(place.below())
+        step = pending.pop()
+        if type(step[0]) is dict and "class_name" in step[0]:
+            yield from _object(Place(step), name)
+        pending += places.below(step)
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+def _is_fine(config: dict[str, Any], inner: dict[str, Any]) -> bool:
+    """Whether nothing is to be said of an object whose ``config`` is ``inner``: one quick look, as
+    nearly all are like that. A configuration with one that is not is walked through."""
+    names = config["class_name"], config.get("module")
+    registered = config.get("registered_name")
+    return (
+        (registered is None or registered == names[0])
+        and all(type(one) is str or one is None for one in names)
+        and _is_fine_class(*names)
+        and _is_fine_name(inner.get("name"))
+        and not any(_custom_functions(inner))
+        and sizes.are_usual(config, inner)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_fine_class(name: str | None, module: str | None) -> bool:
+    if name in _PLAIN:
+        return True
+    if name is None or name in gadgets.CLASSES or name not in CLASSES:
+        return False
+    return not references.judged(Reference(module or "", name, "", False))
 
 
 def _object(place: Place, file: str) -> Iterator[Finding]:
@@ -75,6 +114,7 @@ def _object(place: Place, file: str) -> Iterator[Finding]:
         yield from _type_spec(place, file)
     elif kind not in _PLAIN:
         yield from _reference(place, file, kind)
+        yield from _texts(place, file)
 
 
 def _reference(place: Place, file: str, kind: str) -> Iterator[Finding]:
@@ -98,7 +138,40 @@ def _reference(place: Place, file: str, kind: str) -> Iterator[Finding]:
         yield found("non-modelling", file, str(place), f"{reference} as a function")
     if not is_function:
         yield from gadgets.of_class(kind.rpartition(">")[2], place, file)
-        yield from sizes.of_class(kind.rpartition(">")[2], place, file)
+        yield from sizes.of_class(place, file)
+
+
+def _texts(place: Place, file: str) -> Iterator[Finding]:
+    """The name of an object, and its functions that are given by name."""
+    config = place.config()
+    name = config.get("name")
+    if not _is_fine_name(name):
+        rule = "path-name" if isinstance(name, str) else "malformed-config"
+        yield found(
+            rule, file, str(place), name if isinstance(name, str) else "a name that is no text"
+        )
+    for key in _custom_functions(config):
+        value = config[key]
+        yield found("custom-object", file, place.inner(key), value, object=value)
+
+
+def _is_fine_name(name: object) -> bool:
+    """Names of layers become paths, of groups and of assets; tf_keras has some with a slash."""
+    if type(name) is not str:
+        return name is None
+    leads_out = name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/")
+    return not leads_out
+
+
+_FUNCTION_KEYS = frozenset({"activation", "recurrent_activation"})
+
+
+def _custom_functions(config: dict[str, Any]) -> Iterator[str]:
+    """The keys under which the name of a function stands that Keras does not have."""
+    for key in _FUNCTION_KEYS.intersection(config):
+        value = config[key]
+        if type(value) is str and not references.is_known(value):
+            yield key
 
 
 def _type_spec(place: Place, file: str) -> Iterator[Finding]:

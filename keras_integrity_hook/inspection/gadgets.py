@@ -30,6 +30,9 @@ _READERS = {
 subclass for each model, so that theirs are told by the end of the name."""
 _TOKENIZER_FILES = ("vocabulary", "merges", "proto")
 
+CLASSES = frozenset({*_READERS, *references.CODE, *op_layers.CLASSES})
+"""Every class that is looked at here by its exact name."""
+
 _SECRET = re.compile(
     r"^(?:file:)?/*(?:etc|proc|dev|sys|var/run|run)(?:/|$)|^\\\\|^(?:https?|ftp|smb|ldap)://"
     r"|/\.(?:ssh|aws|kube|gnupg|docker|config|netrc|env)\b|\bid_(?:rsa|ed25519|ecdsa)\b|^\.netrc",
@@ -67,10 +70,11 @@ def _lambda(config: dict[str, Any], place: Place, file: str) -> Iterator[Finding
         if value is not None and is_code:
             yield found("lambda-code", file, place.inner(key), "bytecode")
         elif isinstance(value, str) and (key == "function" or kind == "function"):
-            named = Reference("", value, "", is_function=True)
+            module = config.get("module" if key == "function" else f"{key}_module")
+            named = Reference(module if isinstance(module, str) else "", value, "", True)
             rule = references.judged(named)
             if rule:
-                yield found(rule, file, place.inner(key), value, object=value)
+                yield found(rule, file, place.inner(key), str(named), object=named.full_name)
 
 
 def _path(value: Any, rule: str, place: Place, file: str, key: str) -> Iterator[Finding]:

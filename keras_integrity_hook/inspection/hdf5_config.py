@@ -27,7 +27,7 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
         return
     for attribute, text in texts:
         where = f"{name or 'the file'}: {attribute}"
-        yield from config.of(text, where)
+        yield from config.of(text, where, stored=content.size)
     names = [attribute for attribute, _ in texts]
     if len(set(names)) != len(names):
         yield found("duplicate-key", name, "", ", ".join(names))

@@ -9,6 +9,7 @@ finding, never silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from keras_integrity_hook.containers.model_file import ModelFile
@@ -56,7 +57,7 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     pieces = Pieces(model, content)
     findings: dict[Finding, None] = {}
     for piece in pieces.walk():
-        for inspector in _inspectors(piece):
+        for inspector in _inspectors(piece, pieces.size):
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
@@ -65,18 +66,26 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
 
-def _inspectors(piece: Piece) -> Iterator[Inspector]:
-    """What looks at ``piece``: by its first bytes where those tell, else by its name."""
+def _inspectors(piece: Piece, stored: int) -> Iterator[Inspector]:
+    """What looks at ``piece``: by its first bytes where those tell, else by its name.
+
+    Args:
+        stored: bytes of the whole model.
+    """
     name = piece.name.casefold()
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
         from keras_integrity_hook.inspection import hdf5_config, hdf5_weights
 
         yield hdf5_config.inspect
         yield hdf5_weights.inspect
+    elif name.rpartition("/")[2] == "keras_metadata.pb":
+        from keras_integrity_hook.inspection import keras_metadata
+
+        yield keras_metadata.inspect
     elif _is_config(name, piece.head):
         from keras_integrity_hook.inspection import config
 
-        yield config.inspect
+        yield partial(config.inspect, stored=stored)
 
 
 def _is_config(name: str, head: bytes) -> bool:

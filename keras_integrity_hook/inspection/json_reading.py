@@ -7,6 +7,8 @@ What makes other readers see another value, or exhausts this one, is told beside
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.limits import LIMITS
@@ -19,10 +21,12 @@ class Parsed(NamedTuple):
     Attributes:
         value: None where it cannot be had.
         breaks: pairs of a rule and what stands there.
+        objects: those that have a ``class_name``, wherever they are, the inner ones first.
     """
 
     value: Any
     breaks: tuple[tuple[str, str], ...] = ()
+    objects: Sequence[dict[str, Any]] = ()
 
 
 def read(content: Content) -> Parsed:
@@ -32,9 +36,10 @@ def read(content: Content) -> Parsed:
     return parse(content.read(0, content.size))
 
 
-def parse(text: bytes | str) -> Parsed:
+def parse(text: bytes) -> Parsed:
     """The value that ``text`` spells."""
     twice: dict[str, None] = {}
+    objects: list[dict[str, Any]] = []
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
@@ -44,6 +49,8 @@ def parse(text: bytes | str) -> Parsed:
                 if key in seen:
                     twice[key] = None
                 seen.add(key)
+        if "class_name" in made:
+            objects.append(made)
         return made
 
     try:
@@ -55,7 +62,43 @@ def parse(text: bytes | str) -> Parsed:
     except ValueError:  # of int(), for more than 4300 digits
         return Parsed(None, (("exhausting-number", "a number of over 4300 digits"),))
     keys = list(twice)[: LIMITS.inspected_findings]
-    return Parsed(value, tuple(("duplicate-key", key) for key in keys))
+    breaks = [("duplicate-key", key) for key in keys]
+    if _has_long_number(text):
+        breaks.append(("exhausting-number", f"a number of over {LIMITS.config_digits} digits"))
+    breaks += _broken_limits(value)
+    return Parsed(value, tuple(breaks), objects)
+
+
+_LONG = b"0" * LIMITS.config_digits
+_NUMBER = re.compile(rb"[\[:,\s-][0-9]{%d}" % LIMITS.config_digits)
+_AS_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+
+
+def _has_long_number(text: bytes) -> bool:
+    """Whether there is a number that no float can hold; in a text there may be as many digits.
+
+    The quick look that comes first is many times as fast as the exact one.
+    """
+    return _LONG in text.translate(_AS_DIGITS) and _NUMBER.search(text) is not None
+
+
+def _broken_limits(value: Any) -> Iterator[tuple[str, str]]:
+    """Whether there are more objects and lists, or more within each other, than any model has."""
+    level, count = [value], 1
+    for _ in range(LIMITS.config_depth + 1):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if type(one) is dict else one if type(one) is list else ())
+            if type(inner) is dict or type(inner) is list
+        ]
+        count += len(level)
+        if not level:
+            break
+    else:
+        yield "nested-too-deep", f"over {LIMITS.config_depth} levels"
+    if count > LIMITS.config_objects:
+        yield "too-large", f"{count:,} objects and lists"
 
 
 def _in_words(error: json.JSONDecodeError | UnicodeDecodeError) -> str:

@@ -123,6 +123,11 @@ class Pieces:
         """Bytes that were read so far."""
         return sum(one.count for one in self.kept.values())
 
+    @property
+    def size(self) -> int:
+        """Bytes of the whole model."""
+        return sum(one.size for one in self.kept.values())
+
     def by_name(self) -> dict[str, Content]:
         """The files of the model by their names: members of an archive, parts, or a single file."""
         found: dict[str, Content] = {}

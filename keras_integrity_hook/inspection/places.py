@@ -3,42 +3,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 _UNSAID = frozenset({"config", "layers", "layer"})
 
 
+# value, the step above or None, the key in there, how many objects and lists are around it
+Step = tuple[Any, Any, str | int, int]
+
+
+def root(value: Any) -> Step:
+    """The step that the walk begins with."""
+    return value, None, "", 0
+
+
+def below(step: Step) -> list[Step]:
+    """The steps to the objects and lists in an object or list, the last one first."""
+    value, depth = step[0], step[3] + 1
+    items = value.items() if type(value) is dict else enumerate(value)
+    inner: list[Step] = [
+        (one, step, key, depth) for key, one in items if type(one) is dict or type(one) is list
+    ]
+    inner.reverse()
+    return inner
+
+
 class Place:
-    """A value of a configuration, and the way there from its root.
+    """An object of a configuration that is looked at, and where it stands.
 
     Attributes:
-        value: what stands there.
-        depth: how many objects and lists are around it.
+        value: the object.
     """
 
-    __slots__ = ("_above", "_key", "depth", "value")
+    __slots__ = ("_step", "value")
 
-    def __init__(self, value: Any, above: Place | None = None, key: str | int = "") -> None:
-        """``value`` under ``key`` of what stands at ``above``; the root where that is None."""
-        self.value = value
-        self._above = above
-        self._key = key
-        self.depth: int = 0 if above is None else above.depth + 1
-
-    def below(self) -> Iterator[Place]:
-        """The objects and lists in it, the last one first."""
-        value = self.value
-        if type(value) is dict:
-            for key in reversed(value):
-                inner = value[key]
-                if type(inner) is dict or type(inner) is list:
-                    yield Place(inner, self, key)
-        elif type(value) is list:
-            for number in range(len(value) - 1, -1, -1):
-                inner = value[number]
-                if type(inner) is dict or type(inner) is list:
-                    yield Place(inner, self, number)
+    def __init__(self, step: Step) -> None:
+        """The object that ``step`` leads to."""
+        self.value: Any = step[0]
+        self._step = step
 
     def config(self) -> dict[str, Any]:
         """The ``config`` of an object; empty where that is none."""
@@ -52,14 +54,15 @@ class Place:
     def __str__(self) -> str:
         """``layer 'dense_3' > activation``; empty for the root."""
         steps: list[str] = []
-        at: Place | None = self
+        at: Step | None = self._step
         while at is not None:
-            named = _named(at.value)
+            value, above, key, _ = at
+            named = _named(value)
             if named:
                 steps.append(named)
-            elif isinstance(at._key, str) and at._key not in _UNSAID and at._key:
-                steps.append(at._key)
-            at = at._above
+            elif isinstance(key, str) and key and key not in _UNSAID:
+                steps.append(key)
+            at = above
         return " > ".join(reversed(steps))
 
 

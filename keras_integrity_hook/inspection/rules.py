@@ -168,6 +168,13 @@ _TABLE = (
         ("CVE-2025-1550",),
     ),
     Rule(
+        "path-name",
+        _REFUSE,
+        "a layer's name that is a path out of the model",
+        "assets and weights are looked for, and written, at paths that are made of names",
+        ("CVE-2026-12479",),
+    ),
+    Rule(
         "odd-dtype",
         _REFUSE,
         "a dtype that is no plain number, text or Boolean",
