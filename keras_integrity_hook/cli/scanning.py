@@ -74,13 +74,15 @@ def _result(path: str, report: Report, *, strict: bool) -> Result:
     assert report.inspection is not None
     state, findings = str(report.inspection.verdict), report.inspection.findings
     strict = strict or settings.at(path).inspection is Inspecting.STRICT
-    bad = tuple(one for one in findings if strict or one.verdict is Verdict.REFUSE)
+    stops = (Verdict.REFUSE, Verdict.REVIEW) if strict else (Verdict.REFUSE,)
+    bad = tuple(one for one in findings if one.verdict in stops)
     told = " ".join(f"{_sentence(one)}." for one in _worst_first(findings))
-    if not any(one.verdict is not Verdict.FINE for one in bad):
+    if not bad:
         return Result(path, state, report, note=told)
-    refused = judging.refusal(bad, path)
+    cause = judging.refusal(bad, path).cause
     remedy = _REFUSED if report.inspection.verdict is Verdict.REFUSE else _UNREAD
-    error = DangerousModelError(refused.cause, path=path, findings=refused.findings, remedy=remedy)
+    evidence = tuple(one.to_dict() for one in bad)
+    error = DangerousModelError(cause, path=path, findings=evidence, remedy=remedy)
     return Result(path, state, report, error=error, note=told)
 
 
