@@ -83,7 +83,7 @@ class Packed:
         for header, array in zip(self._headers, self._arrays, strict=True):
             put(offset, memoryview(header))
             if array.nbytes:
-                put(offset + len(header), memoryview(array.reshape(-1).view("u1")))
+                put(offset + len(header), _bytes_of(array))
             offset += _aligned(len(header) + array.nbytes)
 
 
@@ -123,7 +123,7 @@ def _read_one(fd: int, offset: int, size: int) -> tuple[Array, int]:
         raise BrokenChannelError("no plain array")
     array: Array = np.empty(shape, dtype)
     if array.nbytes:
-        _fill(fd, start, memoryview(array.reshape(-1).view("u1")))
+        _fill(fd, start, _bytes_of(array))
     return array, offset + _aligned(header + array.nbytes)
 
 
@@ -143,6 +143,11 @@ def _read_header(fd: int, offset: int) -> tuple[tuple[int, ...], bool, np.dtype[
     if any(type(length) is not int or length < 0 for length in shape):
         raise BrokenChannelError("no array")
     return shape, is_fortran, dtype, stream.tell()
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """The memory of ``array``, which lies in one piece."""
+    return memoryview(array.reshape(-1).view("u1").data)
 
 
 def _fill(fd: int, offset: int, buffer: memoryview) -> None:

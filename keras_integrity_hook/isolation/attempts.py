@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.texts import plural, printable
 
+_CALL = 80  # characters
+
 
 class Source(StrEnum):
     """Who says so."""
@@ -28,13 +30,13 @@ class Attempt(NamedTuple):
         call: the system call, e.g. ``"openat"``, or the audit event, e.g. ``"urllib.Request"``.
         target: the path, the address or the arguments; printable, cut; empty where unknown.
         source: who says so.
-        count: how often.
+        times: how often.
     """
 
     call: str
     target: str
     source: Source
-    count: int = 1
+    times: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able values."""
@@ -52,8 +54,7 @@ class Attempts:
 
     def note(self, call: str, target: str, source: Source) -> None:
         """Add one. Both texts may be a stranger's."""
-        texts = (printable(text[: LIMITS.sandbox_text]) for text in (call, target))
-        key = (*texts, source)
+        key = printable(call[:_CALL]), printable(target[: LIMITS.sandbox_text]), source
         if key in self._counts or len(self._counts) < LIMITS.sandbox_attempts:
             self._counts[key] = self._counts.get(key, 0) + 1
 

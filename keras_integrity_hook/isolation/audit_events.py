@@ -14,14 +14,17 @@ from keras_integrity_hook.isolation.protocol import BrokenChannelError, Channel
 from keras_integrity_hook.limits import LIMITS
 
 # What can succeed in no sandbox. https://docs.python.org/3/library/audit_events.html
-_TOLD = frozenset(
-    "ftplib.connect http.client.connect imaplib.open nntplib.connect os.exec os.fork os.forkpty "
-    "os.kill os.killpg os.posix_spawn os.spawn os.startfile os.system poplib.connect pty.spawn "
-    "smtplib.connect socket.bind socket.connect socket.getaddrinfo socket.gethostbyaddr "
-    "socket.gethostbyname socket.sendmsg socket.sendto subprocess.Popen telnetlib.Telnet.open "
-    "urllib.Request webbrowser.open os.chmod os.chown os.utime os.setxattr os.removexattr "
-    "syslog.openlog".split()
-)
+# fmt: off
+_TOLD = frozenset((
+    "ftplib.connect", "http.client.connect", "imaplib.open", "nntplib.connect", "os.exec",
+    "os.fork", "os.forkpty", "os.kill", "os.killpg", "os.posix_spawn", "os.spawn", "os.startfile",
+    "os.system", "poplib.connect", "pty.spawn", "smtplib.connect", "socket.bind", "socket.connect",
+    "socket.getaddrinfo", "socket.gethostbyaddr", "socket.gethostbyname", "socket.sendmsg",
+    "socket.sendto", "subprocess.Popen", "telnetlib.Telnet.open", "urllib.Request",
+    "webbrowser.open", "os.chmod", "os.chown", "os.utime", "os.setxattr", "os.removexattr",
+    "syslog.openlog",
+))
+# fmt: on
 
 
 def tell_by(channel: Channel) -> None:

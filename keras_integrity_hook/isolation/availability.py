@@ -42,7 +42,9 @@ def reasons() -> list[str]:
         if not _is_installed(name)
     ]
     if not missing and not _landlock():
-        missing.append("this kernel has no Landlock, or it is switched off (Linux 5.13, CONFIG_LSM)")
+        missing.append(
+            "this kernel has no Landlock, or it is switched off (Linux 5.13, CONFIG_LSM)"
+        )
     if not missing:
         missing += _of_seccomp()
     return missing

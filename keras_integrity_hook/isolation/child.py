@@ -54,7 +54,9 @@ def _lock_down(setup: dict[str, Any]) -> int:
     lockdown.limit("FSIZE", setup["disk"])
     os.umask(0o077)
     lockdown.give_up_privileges()
-    abi = lockdown.confine_files(setup["readable"], setup["home"], setup["devices"], setup["abi"])
+    abi = lockdown.confine_files(
+        setup["readable"], setup["listable"], setup["home"], setup["devices"], setup["abi"]
+    )
     lockdown.confine_calls(bytes.fromhex(setup["first"]))
     return abi
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two seccomp filters of a confined process, compiled by libseccomp in the parent.
 
-The *first* is loaded before anything is imported; no code of a model runs under it alone. It refuses
-by ``SECCOMP_RET_TRACE``, which is ``ENOSYS`` where nobody traces. The *second* is laid over it
-before the model arrives, and asks the parent about the same calls (``SECCOMP_RET_USER_NOTIF``),
+The *first* is loaded before anything is imported; no code of a model runs under it alone. It
+refuses by ``SECCOMP_RET_TRACE``, which is ``ENOSYS`` where nobody traces. The *second* is laid over
+it before the model arrives, and asks the parent about the same calls (``SECCOMP_RET_USER_NOTIF``),
 which stands above ``TRACE`` and below ``ERRNO`` in seccomp(2): so each refusal is told with the
 call and its arguments, as the kernel saw them, and without the parent it is refused all the same.
 """

@@ -57,7 +57,11 @@ def limit(name: str, value: int) -> None:
 
 
 def confine_files(
-    readable: Iterable[str], writable: str, devices: Iterable[str], abi: int | None
+    readable: Iterable[str],
+    listable: Iterable[str],
+    writable: str,
+    devices: Iterable[str],
+    abi: int | None,
 ) -> int:
     """Let this process read, and write, what is named, and nothing else. (Landlock)
 
@@ -90,6 +94,8 @@ def confine_files(
     ) as rules:
         for path in readable:
             _allow(rules, path, reading)
+        for path in listable:
+            _allow(rules, path, landlock.AccessFS.READ_DIR)
         _allow(rules, "/proc/self", reading)
         for path in ("/dev/null", *devices):
             _allow(rules, path, of_devices)

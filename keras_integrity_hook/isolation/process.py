@@ -77,12 +77,14 @@ class ConfinedProcess:
         printed: the end of what it printed; printable, with line breaks.
         versions: of Keras and its backend there, once it is ready.
         abi: the version of Landlock that holds it, once it is ready.
+        is_strict: an attempt is an error even where the model goes on.
+        path: what errors call the model.
 
     Args:
         host: ``"keras"``, ``"tf_keras"`` or ``"tensorflow"``.
         devices: nodes in /dev that it may use.
         modules: of the user's, that it may import besides.
-        path: what errors call the model.
+        abi: at most this version of Landlock, for tests of what older kernels do.
 
     Raises:
         SandboxUnavailableError: it cannot be confined here; nothing was started.
@@ -103,6 +105,7 @@ class ConfinedProcess:
         self.versions: dict[str, str] = {}
         self.abi = 0
         self.path: str | None = None
+        self.is_strict = True
         self._host = host
         self._reachable = reachable.reachable(devices=devices, modules=modules)
         self._supervisor: Supervisor | None = None
@@ -159,6 +162,7 @@ class ConfinedProcess:
             "home": self._home.path,
             "search": self._reachable.search,
             "readable": self._reachable.readable,
+            "listable": self._reachable.listable,
             "devices": self._reachable.devices,
             "abi": abi,
             "first": made.first.hex(),
@@ -235,8 +239,12 @@ class ConfinedProcess:
         """
         with self._going():
             deadline = time.monotonic() + self.limits.seconds
+            known = len(self.attempts)
             self._send(question, descriptors)
-            return self._answer(deadline)
+            answer = self._answer(deadline)
+            if self.is_strict and len(self.attempts) > known:
+                raise self._violation("it went on all the same")
+            return answer
 
     @contextlib.contextmanager
     def _going(self) -> Iterator[None]:
@@ -428,11 +436,12 @@ class ConfinedProcess:
     def _told(self, error: SandboxedModelError) -> IntegrityError:
         """``error`` as what it is after an attempt at something forbidden."""
         error.path = error.path or self.path
-        if not len(self.attempts):
-            return error
+        return self._violation(f"then {error.cause}") if len(self.attempts) else error
+
+    def _violation(self, then: str) -> SandboxViolationError:
+        tried = f"code of the model tried {self.attempts.in_words()}"
         return SandboxViolationError(
-            f"code of the model tried {self.attempts.in_words()}, which the sandbox refused; then "
-            f"{error.cause}",
+            f"{tried}, which the sandbox refused; {then}",
             path=self.path,
             attempts=tuple(attempt.to_dict() for attempt in self.attempts),
         )

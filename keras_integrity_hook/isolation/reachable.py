@@ -39,13 +39,15 @@ _FACTS = (
 
 _OF_KERAS = ("keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "h5py", "landlockpy")
 
-_PASSED_ON = frozenset(
-    "LANG LANGUAGE TZ LD_LIBRARY_PATH KERAS_BACKEND XLA_FLAGS JAX_ENABLE_X64 "
-    "TF_USE_LEGACY_KERAS TF_ENABLE_ONEDNN_OPTS TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS "
-    "TF_DETERMINISTIC_OPS TF_CUDNN_DETERMINISTIC OMP_NUM_THREADS MKL_NUM_THREADS "
-    "OPENBLAS_NUM_THREADS NVIDIA_TF32_OVERRIDE".split()
-)
-_OF_DEVICES = frozenset("CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER JAX_PLATFORMS".split())
+# fmt: off
+_PASSED_ON = frozenset((
+    "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "KERAS_BACKEND", "XLA_FLAGS", "JAX_ENABLE_X64",
+    "TF_USE_LEGACY_KERAS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NVIDIA_TF32_OVERRIDE",
+))
+# fmt: on
+_OF_DEVICES = frozenset({"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "JAX_PLATFORMS"})
 _NO_DEVICES = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 
 
@@ -55,11 +57,13 @@ class Reachable(NamedTuple):
     Attributes:
         search: where Python looks for modules.
         readable: files and directories.
+        listable: directories whose names it may see, to find what is readable there.
         devices: nodes that are read, written and asked by ioctl(2).
     """
 
     search: tuple[str, ...]
     readable: tuple[str, ...]
+    listable: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
     def covers(self, path: str) -> bool:
@@ -69,14 +73,20 @@ class Reachable(NamedTuple):
 
 
 def reachable(*, devices: Iterable[str] = (), modules: Iterable[str] = ()) -> Reachable:
-    """What is needed for Keras, and for ``modules`` of the user's, by their names."""
-    search = tuple(dict.fromkeys((*_search_path(), *_homes((*_OF_KERAS, *modules)))))
+    """What is needed for Keras, and for ``modules`` of the user's, by their names.
+
+    Of those modules it is the package or the file, and not the project that it lies in.
+    """
+    own = dict(_homes(modules))
+    search = tuple(dict.fromkeys((*_search_path(), *dict(_homes(_OF_KERAS)))))
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    paths = (*search, *_LIBRARIES, *filter(os.path.isabs, libraries), *_FACTS, _PACKAGE)
+    libraries = [*_LIBRARIES, *filter(os.path.isabs, libraries)]
+    paths = (*search, *libraries, *_FACTS, _PACKAGE, *own.values())
     existing = dict.fromkeys(
         each for path in paths for each in (path, os.path.realpath(path)) if os.path.exists(path)
     )
-    return Reachable(search, tuple(existing), tuple(devices))
+    listable = tuple(home for home in own if home not in search)
+    return Reachable((*search, *listable), tuple(existing), listable, tuple(devices))
 
 
 def environment(home: str, *, with_devices: bool) -> dict[str, str]:
@@ -145,8 +155,8 @@ def _prefixes() -> Iterator[str]:
     yield from {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
 
 
-def _homes(modules: Iterable[str]) -> Iterator[str]:
-    """Where each of ``modules`` is imported from, those that are there."""
+def _homes(modules: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Where each of ``modules`` is found, and the package or file itself; those that are there."""
     for name in dict.fromkeys(modules):
         top = name.partition(".")[0]
         try:
@@ -155,6 +165,6 @@ def _homes(modules: Iterable[str]) -> Iterator[str]:
             continue
         if spec is None or not spec.has_location or not spec.origin:
             continue
-        home = os.path.dirname(os.path.abspath(spec.origin))
-        yield os.path.dirname(home) if spec.submodule_search_locations else home
-
+        file = os.path.abspath(spec.origin)
+        itself = os.path.dirname(file) if spec.submodule_search_locations else file
+        yield os.path.dirname(itself), itself

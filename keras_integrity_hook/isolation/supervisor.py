@@ -93,7 +93,8 @@ class Supervisor:
         if not path or self._is_at_home(path):
             return True
         if flags & calls.WRITING:
-            return path in ("/dev/null", *self._reachable.devices)
+            is_name_of_thread = path.startswith("/proc/self/task/") and path.endswith("/comm")
+            return is_name_of_thread or path in ("/dev/null", *self._reachable.devices)
         if self._reachable.covers(path) or path.startswith(_UNREMARKABLE):
             return not _is_of_others(path)
         return not os.path.lexists(path)
@@ -140,10 +141,12 @@ class Supervisor:
         return " ".join(hex(argument) for argument in arguments[:3])
 
 
-_OF_PROCESSES = frozenset(
-    "kill tgkill tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open process_vm_readv "
-    "process_vm_writev prlimit64 ptrace".split()
-)
+# fmt: off
+_OF_PROCESSES = frozenset((
+    "kill", "tgkill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open",
+    "process_vm_readv", "process_vm_writev", "prlimit64", "ptrace",
+))
+# fmt: on
 
 
 def _is_of_others(path: str) -> bool:

@@ -11,28 +11,33 @@ from __future__ import annotations
 
 import os
 
-ALLOWED = frozenset(
+
+def _named(*lines: str) -> frozenset[str]:
+    return frozenset(name for line in lines for name in line.split())
+
+
+ALLOWED = _named(
     # Memory
-    "brk mmap munmap mprotect mremap madvise msync mincore mlock munlock "
+    "brk mmap munmap mprotect mremap madvise msync mincore mlock munlock",
     # Descriptors that are open already
-    "read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close "
-    "close_range dup dup2 dup3 fstat fstatfs statfs fsync fdatasync ftruncate fallocate fadvise64 "
-    "flock sendfile copy_file_range getdents getdents64 pipe pipe2 eventfd eventfd2 epoll_create "
-    "epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6 "
-    "timerfd_create timerfd_settime timerfd_gettime recvmsg sendmsg recvfrom getsockopt "
+    "read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close",
+    "close_range dup dup2 dup3 fstat fstatfs statfs fsync fdatasync ftruncate fallocate fadvise64",
+    "flock sendfile copy_file_range getdents getdents64 pipe pipe2 eventfd eventfd2 epoll_create",
+    "epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6",
+    "timerfd_create timerfd_settime timerfd_gettime recvmsg sendmsg recvfrom getsockopt",
     # Looking at paths: Landlock judges what is opened, and nobody what is only looked at
-    "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getcwd chdir "
-    "fchdir umask "
+    "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getcwd chdir",
+    "fchdir umask",
     # Time, threads and signals of its own
-    "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrusage "
-    "getitimer setitimer alarm futex futex_waitv set_robust_list get_robust_list rseq membarrier "
-    "set_tid_address sched_yield sched_getaffinity sched_getparam sched_getscheduler "
-    "sched_get_priority_max sched_get_priority_min getcpu restart_syscall pause exit exit_group "
-    "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigsuspend rt_sigtimedwait "
-    "sigaltstack arch_prctl wait4 waitid "
+    "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrusage",
+    "getitimer setitimer alarm futex futex_waitv set_robust_list get_robust_list rseq membarrier",
+    "set_tid_address sched_yield sched_getaffinity sched_getparam sched_getscheduler",
+    "sched_get_priority_max sched_get_priority_min getcpu restart_syscall pause exit exit_group",
+    "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigsuspend rt_sigtimedwait",
+    "sigaltstack arch_prctl wait4 waitid",
     # Who and where it is
-    "getpid gettid getppid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp "
-    "getpgid getsid getpriority getrlimit uname sysinfo getrandom capget get_mempolicy".split()
+    "getpid gettid getppid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp",
+    "getpgid getsid getpriority getrlimit uname sysinfo getrandom capget get_mempolicy",
 )
 
 # Opens and changes by path: Landlock judges them, and the parent is shown each, to tell.
@@ -88,9 +93,9 @@ PATHS = {**REFUSED_WITH_PATH, **SHOWN}
 
 # Refused without a word: libraries ask for these by themselves and do without.
 UNSUPPORTED = frozenset({"clone3"})  # ENOSYS: the C library falls back to clone(2)
-UNWANTED = frozenset(
-    "sched_setaffinity sched_setscheduler sched_setparam sched_setattr setpriority ioprio_set "
-    "mbind set_mempolicy set_mempolicy_home_node migrate_pages move_pages".split()
+UNWANTED = _named(
+    "sched_setaffinity sched_setscheduler sched_setparam sched_setattr setpriority ioprio_set",
+    "mbind set_mempolicy set_mempolicy_home_node migrate_pages move_pages",
 )  # EPERM
 
 FCNTL = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1033, 1034})
