@@ -24,7 +24,8 @@ class Caller(NamedTuple):
     takes_weights_alone: bool = False
 
 
-_current: ContextVar[Caller] = ContextVar("_current", default=Caller())
+_NOBODY = Caller()
+_current: ContextVar[Caller] = ContextVar("_current", default=_NOBODY)
 
 
 def current() -> Caller:

@@ -134,7 +134,7 @@ def _custom_objects(host: str) -> dict[str, str]:
     What is defined in the program itself cannot; a model that needs it does not load there.
     """
     saving = getattr(sys.modules.get(host), "saving", None)
-    registered = getattr(saving, "get_custom_objects", dict)()
+    registered: dict[str, Any] = getattr(saving, "get_custom_objects", dict)()
     named = {}
     for name, one in registered.items():
         module, inside = getattr(one, "__module__", ""), getattr(one, "__qualname__", "")
