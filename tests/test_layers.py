@@ -19,10 +19,11 @@ REPOSITORY = Path(__file__).parent.parent
 
 GUESTS = {
     "sealing": {"blake3"},
-    "contracts": {"numpy"},
+    "contracts": {"numpy", "tensorflow"},
     "signing": {"cryptography", "securesystemslib", "tomlkit"},
     "verification": {"h5py"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
+    "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
     "policy": {"packaging"},
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},

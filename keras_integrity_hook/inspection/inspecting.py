@@ -61,6 +61,7 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
+    # After that: a check may read all of the weights, which are too much to be kept.
     findings.update(dict.fromkeys(checks.findings(model.path, model.container, pieces.by_name)))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
