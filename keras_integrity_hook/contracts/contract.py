@@ -91,6 +91,24 @@ class InputContract(Inputs):
 
         return cls.of(from_dict(value))
 
+    def guarded(self, model: Any) -> Any:
+        """A model that checks its inputs inside its graph and then calls ``model``.
+
+        What is exported of it refuses bad input wherever TensorFlow runs it, TensorFlow Serving
+        included, with an ``InvalidArgumentError`` that names the input and the rule. It shares the
+        layers and weights of ``model``.
+
+        Args:
+            model: of Keras 3 on TensorFlow, or of tf_keras.
+
+        Raises:
+            ConfigurationError: Keras runs on another backend, or the inputs of the contract and
+                those of the model do not go together.
+        """
+        from keras_integrity_hook.contracts.guarded import guarded
+
+        return guarded(self, model)
+
     @classmethod
     def from_data(cls, x: Any, *, margin: float = 0.0, model: Any = None) -> Self:
         """The contract that all of ``x`` keeps; look at it before you rely on it.
