@@ -33,6 +33,10 @@ class Limits(NamedTuple):
     hdf5_names: int = 8 * MIB  # characters of the paths on the walk
     hdf5_links: int = 10_000  # of any file; larger ones may have more
     hdf5_user_block: int = 16 * MIB
+    # What an inspection reads of one member or part, and what it walks in it
+    inspected: int = 256 * MIB
+    inspected_steps: int = 4_000_000  # fields of protocol buffers, messages and entries of HDF5
+    inspected_findings: int = 1_000  # of one member or part; the rest is counted
     policy: int = MIB
     policy_rules: int = 1_000
     toml_dots: int = 256  # of one line
@@ -49,6 +53,10 @@ class Limits(NamedTuple):
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB
+    inspected_kept: int = 512 * MIB  # of one model, in memory
+    inspected_member: int = 64 * MIB  # a configuration, or a member that is packed
+    config_depth: int = 300  # objects and lists within each other
+    config_digits: int = 400  # of one number; a float64 has 309 before its point
     regions: int = 10_000  # that a new seal names; each may be stated with its two ends
     stated_regions: int = 3 * 16_384
     region_layers: int = 8  # times that the map of a seal may name each byte, on average
@@ -65,6 +73,10 @@ class Limits(NamedTuple):
     fact_name: int = 64
     fact: int = 1024
     datasets: int = 1024
+    # What checks of other distributions may read at once and say of one model
+    check_read: int = 64 * MIB
+    check_findings: int = 1_000
+    finding_text: int = 1024  # characters of each text in a finding
     audit_line: int = 64 * KIB
     audit_path: int = 4096  # characters; what Linux allows
     audit_text: int = 1024  # characters of any other text

@@ -6,7 +6,8 @@
 2. *Open* it, once; from here on its path is only a name.
 3. *Decode* its seal: sealed, unsealed, or damaged, which no policy lets pass.
 4. *Admit* it: is it what the policy demands, under every name it has?
-5. *Verify* it: every chunk, kept from then on as it was, or compared again as it is served.
+5. *Verify* it: every chunk, kept from then on as it was, or compared again as it is served. Then
+   *inspect* it: what would Keras do with these bytes? What was inspected is what is handed over.
 6. *Hand it over*, when that is recorded: a file as a file object, a set as a private directory.
 
 ``Located → Opened → Admitted → Verified → what is handed over``: each step takes what only the one
@@ -33,7 +34,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.loading import in_progress, override
+from keras_integrity_hook.loading import in_progress, inspected, override
 from keras_integrity_hook.loading.forms import (
     Closable,
     FileSet,
@@ -164,13 +165,15 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
         if isinstance(admitted.model, SealedModel):
             verified = holding.verify(admitted.model)  # 5
             undo.callback(verified.release)
+            inspected.inspect_verified(verified, *located.named)
             handed = form.hand_over(verified)  # 6
             undo.callback(handed.close)
             _record(admitted, admitted.model)
         else:
+            content = inspected.inspect_unsealed(admitted.model, *located.named)
             audit.record("load", located.path, outcome="unsealed")
             undo.pop_all()
-            return form.hand_over_unsealed(admitted.model)
+            return form.hand_over_unsealed(admitted.model, content)
         undo.pop_all()
         return handed
 

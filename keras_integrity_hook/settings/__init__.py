@@ -12,6 +12,7 @@ from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inspecting,
     Mode,
     OnFailure,
     Permissions,
@@ -26,6 +27,7 @@ __all__ = [
     "MODE_VARIABLE",
     "UNSEALED_VARIABLE",
     "Downloads",
+    "Inspecting",
     "Mode",
     "OnFailure",
     "Permissions",

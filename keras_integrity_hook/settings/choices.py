@@ -56,3 +56,11 @@ class Downloads(StrEnum):
 
     ENCRYPTED = "encrypted"
     HASHED = "hashed"
+
+
+class Inspecting(StrEnum):
+    """Which findings of an inspection stop a load."""
+
+    OFF = "off"
+    REFUSE = "refuse"
+    STRICT = "strict"

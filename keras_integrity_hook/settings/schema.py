@@ -12,6 +12,7 @@ from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.settings import choices, value_types
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inspecting,
     Mode,
     OnFailure,
     Permissions,
@@ -69,6 +70,9 @@ KEYS: Mapping[str, Key] = {
     "fallback": Key(value_types.PathOrURI(), None, _LOADS),
     "call": Key(value_types.Text('"package.module:function"', lambda t: ":" in t), None, _LOADS),
     "allow_override": Key(value_types.Flag(), True, _LOADS),
+    "inspection": Key(value_types.Choice(Inspecting), Inspecting.REFUSE, _LOADS),
+    "inspection_rules": Key(value_types.Verdicts(), (), _LOADS),
+    "allowed_objects": Key(value_types.Names('a list of names such as "my_pkg>*"'), (), _LOADS),
     "algorithm": Key(value_types.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
     "store": Key(value_types.Choice(Store), Store.EMBEDDED, _SAVES),
     "key": Key(value_types.KeyReference(), None, _SAVES),
@@ -91,6 +95,8 @@ class Settings(NamedTuple):
         maximum_age: since the seal was made. ``valid_for`` is what a save lets it last.
         fallback: path of the model that takes the place of a refused one.
         call: ``"package.module:function"`` that answers a refusal.
+        inspection_rules: rules with the verdict that they have here: ``"custom-object=refuse"``.
+        allowed_objects: names of custom objects that are fine, with ``*`` for any rest.
         key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
         locked: the settings that the machine's policy has fixed.
         origins: where each value comes from, in words.
@@ -114,6 +120,9 @@ class Settings(NamedTuple):
     fallback: str | None
     call: str | None
     allow_override: bool
+    inspection: Inspecting
+    inspection_rules: tuple[str, ...]
+    allowed_objects: tuple[str, ...]
     algorithm: str
     store: Store
     key: str | None

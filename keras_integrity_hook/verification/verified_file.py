@@ -53,16 +53,21 @@ class VerifiedFile(io.RawIOBase):
         Under a read lease that is straight from the file, else chunk by chunk after comparing
         each with its digest.
         """
-        model, (lease,) = verified.model, verified.leases
-        file = cls(model, _HeldContent(model.content, model.seal, lease), lease)
+        (lease,) = verified.leases
+        model = verified.model
+        file = cls(model, HeldContent.of(verified), lease)
         file.seal = model.seal
         return file
 
     @classmethod
-    def unchecked(cls, model: ModelFile) -> VerifiedFile:
+    def unchecked(cls, model: ModelFile, content: Content | None = None) -> VerifiedFile:
         """Take over ``model``, whose content is handed out as it is: it has no seal, the mode is
-        ``warn``, or it was checked with the set that it is a file of."""
-        return cls(model, model.content)
+        ``warn``, or it was checked with the set that it is a file of.
+
+        Args:
+            content: that of ``model``, where a part of it is kept as it was inspected.
+        """
+        return cls(model, model.content if content is None else content)
 
     @property
     def may_change(self) -> bool:
@@ -134,13 +139,19 @@ class VerifiedFile(io.RawIOBase):
         self.failure = self.failure or error
 
 
-class _HeldContent:
+class HeldContent:
     """A content that was checked: as it is while a lease keeps it so, else checked again."""
 
     def __init__(self, content: Content, seal: Seal, lease: ReadLease) -> None:
         self._content = content
         self._checker = ChunkChecker.under(seal, content)
         self._lease = lease
+
+    @classmethod
+    def of(cls, verified: Verified) -> HeldContent:
+        """That of ``verified``, a single file."""
+        (lease,) = verified.leases
+        return cls(verified.model.content, verified.model.seal, lease)
 
     @property
     def size(self) -> int:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An open model, inspected: every file, member and part of it by the inspectors of its kind.
+
+An inspector is a function ``(content, name) -> Iterable[Finding]``: the bytes of one piece, and
+what that is called. It reads what it needs and no more, within ``limits``; what it cannot read is a
+finding, never silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
+from keras_integrity_hook.inspection.kept_reads import KeptReads
+from keras_integrity_hook.inspection.pieces import Piece, Pieces
+from keras_integrity_hook.sealing.content import Content
+
+Inspector = Callable[[Content, str], Iterable[Finding]]
+
+
+class Inspection(NamedTuple):
+    """What was found in one model.
+
+    Attributes:
+        findings: in the order in which they were found, without repetition.
+        read: bytes of the model that were read for it.
+        kept: what of each file was read, and is served from memory from here on; by the name of the
+            file, the empty one for a single file.
+    """
+
+    findings: tuple[Finding, ...]
+    read: int
+    kept: dict[str, KeptReads]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the findings; no setting has been asked."""
+        return worst(self.findings)
+
+
+def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
+    """Inspect ``model``, which is open and stays so.
+
+    Args:
+        content: of a single file, where that is to be read in another way than ``model.content``:
+            checked against its seal as it is read.
+
+    Raises:
+        DamagedFileError: a file became shorter meanwhile.
+        LimitExceededError: more would have to be read than any model of Keras needs.
+        IntegrityError: whatever else reading its parts raises.
+    """
+    pieces = Pieces(model, content)
+    findings: dict[Finding, None] = {}
+    for piece in pieces.walk():
+        for inspector in _inspectors(piece):
+            findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
+    for kept in pieces.kept.values():
+        kept.stop_keeping()
+    return Inspection(tuple(findings), pieces.read, pieces.kept)
+
+
+def _inspectors(piece: Piece) -> Iterator[Inspector]:
+    """What looks at ``piece``: by its first bytes where those tell, else by its name."""
+    name = piece.name.casefold()
+    if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
+        from keras_integrity_hook.inspection import hdf5_weights
+
+        yield hdf5_weights.inspect
+    if name.endswith(".json"):
+        from keras_integrity_hook.inspection import config
+
+        yield config.inspect
