@@ -68,6 +68,7 @@ _NEEDED_BY: dict[str, tuple[str, Callable[[Any], Value]]] = {
     "CategoryEncoding": ("num_tokens", lambda layers: 4),
     "Discretization": ("num_bins", lambda layers: 4),
     "InputLayer": ("shape", lambda layers: (4,)),
+    "RandomPosterization": ("factor", lambda layers: 4),
 }
 
 _OTHERS: dict[str, list[Value]] = {
@@ -229,7 +230,8 @@ def _instances(name: str, layer: Any, values: _Values) -> Iterator[tuple[str, An
             given = {key: make() for key, make in always.items()} | {argument.name: value}
             try:
                 made = layer(**given)
-            except (TypeError, ValueError, NotImplementedError, ImportError):
+                made.get_config()
+            except (TypeError, ValueError, AttributeError, NotImplementedError, ImportError):
                 continue  # this layer takes no such value
             yield f"-{argument.name}{number or ''}", made
 
