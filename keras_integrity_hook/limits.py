@@ -50,6 +50,7 @@ class Limits(NamedTuple):
     shard_index: int = 8 * MIB
     startup_file: int = MIB
     bundle: int = 12 * MIB
+    summaries: int = 64  # verification summaries of one model
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB

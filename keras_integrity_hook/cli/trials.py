@@ -157,7 +157,7 @@ def _is_importable(module: str) -> bool:
 
 def _signers(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     """Whether those who have to sign are trusted here, and enough of them still count."""
-    if table.value("require") is not Require.SIGNED:
+    if table.value("require") not in (Require.SIGNED, Require.SIGNED_AND_VETTED):
         return
     by_machine = seal_signers.only_machine_counts(locked)
     try:

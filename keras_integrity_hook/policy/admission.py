@@ -31,7 +31,7 @@ class Admitted(NamedTuple):
 
     Attributes:
         model: as it was opened; where a detached signature satisfied a demand, its raw bytes under
-            a seal that pins them.
+            a seal that pins them, and where a vetter's word did, its content under one.
         signers: names of those whose signatures were asked for and found.
     """
 
@@ -55,7 +55,8 @@ def admit(model: ModelFile, *named: str) -> Admitted:
     Raises:
         UnsealedModelError: it has no seal and one is required.
         NotSignedError, RevokedModelError, ExpiredModelError, WrongModelError, RollbackError,
-        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
+        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError, NotVettedError: as
+        their names say.
         ConfigurationError: the policy has a mistake.
     """
     admitted = Admitted(model)
@@ -89,13 +90,26 @@ def _admitted(model: ModelFile, demands: Settings) -> Admitted:
     """``model`` as ``demands`` admit it; raises as :func:`admit`."""
     if demands.permissions is settings.Permissions.STRICT:
         _check_permissions(model, demands)
+    admitted = Admitted(model)
     if demands.needs_signatures:
-        return Admitted(*evidence.required(model, demands))
-    if model.seal is not None:
+        admitted = Admitted(*evidence.required(model, demands))
+    elif model.seal is not None:
         checks.from_settings(demands).verify(evidence.evidence(model.seal, demands))
-    elif demands.needs_seal:
+    elif demands.needs_seal and not demands.takes_vetted_without_seal:
         raise _unsealed(model.path, "the model", demands)
-    return Admitted(model)
+    return _vetted(model, admitted, demands) if demands.needs_vetting else admitted
+
+
+def _vetted(model: ModelFile, admitted: Admitted, demands: Settings) -> Admitted:
+    from keras_integrity_hook.policy import vetting
+
+    is_pinned = admitted.model is not model
+    if is_pinned and model.seal is not None and model.files is None and not model.seal.sidecar:
+        # The signature is over the file with its seal, which was compared with its content: what
+        # the vetter saw is what the seal in these bytes is of.
+        vetting.required(model, demands)
+        return admitted
+    return admitted._replace(model=vetting.required(admitted.model, demands))
 
 
 def _both(model: ModelFile, one: Admitted, other: Admitted) -> Admitted:

@@ -17,6 +17,7 @@ from keras_integrity_hook.settings.choices import (
     OnFailure,
     Permissions,
     Require,
+    Sandbox,
     Store,
     Unsealed,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "OnFailure",
     "Permissions",
     "Require",
+    "Sandbox",
     "Settings",
     "Store",
     "Unsealed",

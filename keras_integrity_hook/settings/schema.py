@@ -17,13 +17,14 @@ from keras_integrity_hook.settings.choices import (
     OnFailure,
     Permissions,
     Require,
+    Sandbox,
     Store,
     Unsealed,
 )
 
 _REGISTERED = (
-    '"registered" needs a central registry, which this version does not have; use "sealed" or '
-    '"signed"'
+    '"registered" needs a central registry, which this version does not have; use "sealed", '
+    '"signed" or "vetted"'
 )
 _AN_ALGORITHM = "one of " + ", ".join(f'"{name}"' for name in ALGORITHMS)
 
@@ -55,6 +56,7 @@ KEYS: Mapping[str, Key] = {
     "require": Key(
         value_types.Choice(Require, {"registered": _REGISTERED}), Require.NOTHING, _LOADS
     ),
+    "sandbox": Key(value_types.Choice(Sandbox), Sandbox.OFF, _LOADS),
     "signers": Key(value_types.Names("a list of names or key ids of trusted keys"), (), _LOADS),
     "threshold": Key(value_types.Count(), 1, _LOADS),
     "allowed_algorithms": Key(
@@ -109,6 +111,7 @@ class Settings(NamedTuple):
     downloads: Downloads
     unsealed: Unsealed
     require: Require
+    sandbox: Sandbox
     signers: tuple[str, ...]
     threshold: int
     allowed_algorithms: tuple[str, ...]
@@ -136,7 +139,18 @@ class Settings(NamedTuple):
     @property
     def needs_signatures(self) -> bool:
         """Whether a model must be signed by somebody who is trusted."""
-        return self.require is Require.SIGNED
+        return self.require in (Require.SIGNED, Require.SIGNED_AND_VETTED)
+
+    @property
+    def needs_vetting(self) -> bool:
+        """Whether a vetter who is trusted must have said that the model passed."""
+        return self.require in (Require.VETTED, Require.SIGNED_AND_VETTED)
+
+    @property
+    def takes_vetted_without_seal(self) -> bool:
+        """Whether what the vetter saw may be loaded though it has no seal."""
+        is_enough = self.require is Require.VETTED and self.unsealed is not Unsealed.REJECT
+        return is_enough and not self.asks_of_seal
 
     @property
     def asks_of_seal(self) -> bool:

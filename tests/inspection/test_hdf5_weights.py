@@ -67,19 +67,12 @@ def test_many_datasets_each_small_enough_are_a_bomb_together() -> None:
 
 def test_datasets_that_share_their_bytes_are_a_bomb() -> None:
     def fill(file: Any) -> None:
-        for number in range(4):
-            file.create_dataset(f"layers/{number}", shape=(100,), dtype="f8")
-        file["numbers"] = np.ones(150)
+        for number in range(20):
+            file.create_dataset(f"layers/{number}", shape=(777,), dtype="f8")
 
     nowhere, begin = b"\x03\x01" + b"\xff" * 8, b"\x03\x01" + bytes(8)
-    assert rules(hdf5(fill).replace(nowhere, begin)) == set()
-    shared = (
-        hdf5(fill)
-        .replace(nowhere, begin)
-        .replace((100).to_bytes(8, "little"), bytes([0, 9]) + bytes(6))
-    )
-    sized = shared.replace((800).to_bytes(8, "little"), (0x900 * 8).to_bytes(8, "little"))
-    assert rules(sized) == {"shape-bomb"}
+    assert rules(hdf5(fill)) == set()
+    assert rules(hdf5(fill).replace(nowhere, begin)) == {"shape-bomb"}
 
 
 @pytest.mark.parametrize("how", MAKERS.values(), ids=MAKERS)
