@@ -86,6 +86,8 @@ def _verified(name: str, place: Place | None) -> Report:
             admitted = admission.admit(model)
             if isinstance(admitted.model, SealedModel):
                 digests.check_content(admitted.model)
+            if admitted.model is model:  # not pinned by a signature beside it
+                report = _as_sealed(report)
             if not admitted.signers:
                 return report
             return replaced(report, assurance="signed", signers=admitted.signers)
@@ -260,7 +262,12 @@ def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -
 def _stated(path: Location) -> Report:
     """What the seal says, without a walk through the parts, which takes long in a crafted file."""
     with opened(path) as model:
-        return report_on(model)
+        return _as_sealed(report_on(model))
+
+
+def _as_sealed(report: Report) -> Report:
+    """``report``, when the content was compared with the seal, or the seal was made from it."""
+    return report if report.seal is None else replaced(report, is_intact=True)
 
 
 def opened(path: Location) -> ModelFile:

@@ -90,7 +90,7 @@ class Report:
         others: files beside those of a set that its seal does not cover and no loader reads.
         signers: names of the trusted keys whose signatures on the seal are good now.
         digest: that of the content as it is, ``"sha256:<hex>"``, where it was asked for.
-        is_intact: whether that is the digest the seal states; None where it was not asked for, or
+        is_intact: whether the content matches the seal; None where it was not compared with it, or
             there is no seal.
         parts: the variables and files of the model, in the order of its content; of ``inspect``.
     """
@@ -114,11 +114,17 @@ class Report:
         """Name and value of what is worth a line, for people; not escaped."""
         signed = ", ".join(self.signers)
         told = [
-            ("state", self.state),
+            ("state", self._state()),
             ("container", self.container),
             ("assurance", f"{self.assurance} by {signed}" if signed else self.assurance),
         ]
         return told if self.seal is None else [*told, *self.seal.facts()]
+
+    def _state(self) -> str:
+        """In words: a seal that nobody has compared with the content is no good news."""
+        if self.state != "sealed" or self.is_intact:
+            return self.state
+        return f"sealed, content {'not checked' if self.is_intact is None else 'NOT as sealed'}"
 
     def __repr__(self) -> str:
         return short_repr(self, printable(self.path), *(value for _, value in self.facts()[:3:2]))

@@ -11,6 +11,7 @@ INDENT = 4  # columns, of every line but the first
 _COMMAND = "keras-integrity"
 _HELD = "\0"  # stands for a space that no line is broken at; no printable text has it
 _UNITS = ("kB", "MB", "GB", "TB")
+_BACKTICK = "`"  # stands around commands with quotes in them, and must not stand within one
 _NARROWEST = 40  # columns; a terminal that says it has fewer is not believed
 
 
@@ -40,7 +41,7 @@ def printable(text: str) -> str:
 def for_shell(path: str) -> str:
     """``path`` as a person can paste it into a shell; printable, and never an option."""
     path = f"./{path}" if path.startswith("-") else path
-    if path.isprintable():
+    if path.isprintable() and _BACKTICK not in path:
         from shlex import quote
 
         return quote(path)
@@ -51,7 +52,7 @@ def for_shell(path: str) -> str:
 def _for_shell(character: str) -> str:
     if character in "'\\":
         return f"\\{character}"
-    if character.isprintable():
+    if character.isprintable() and character != _BACKTICK:
         return character
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 

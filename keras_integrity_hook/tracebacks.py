@@ -8,6 +8,7 @@ and for as long as Keras's filter is on: ``keras.config.disable_traceback_filter
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable
@@ -83,8 +84,13 @@ def leave_out(error: BaseException, *, is_callers: bool = False) -> None:
     Args:
         is_callers: ``error`` is no defect of ours, although it arose in our frame.
     """
-    if not _is_filtering():
-        return
+    # An exception is anybody's class. What its attributes raise must not take its place.
+    with contextlib.suppress(Exception):
+        if _is_filtering():
+            _leave_out(error, is_callers=is_callers)
+
+
+def _leave_out(error: BaseException, *, is_callers: bool) -> None:
     seen: set[int] = set()
     rest: list[BaseException | None] = [error]
     while rest and len(seen) < _EXCEPTIONS_AT_MOST:

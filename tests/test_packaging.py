@@ -322,7 +322,9 @@ def test_sdist_can_be_tested(sdist: Path, source: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= STARTUP_FILES | {"LICENSE", "pyproject.toml", "setup.py", "tox.ini"}
     tests = {path for path in (source / "tests").rglob("*") if path.is_file()}
-    assert names >= {str(path.relative_to(source)) for path in tests}
+    pages = {*(source / "docs").rglob("*.md"), *source.glob("*.md"), *(source / "man").iterdir()}
+    assert pages
+    assert names >= {str(path.relative_to(source)) for path in tests | pages}
 
 
 def test_metadata_is_complete(metadata: Message) -> None:

@@ -41,6 +41,14 @@ def test_a_shell_takes_it_for_the_path(path: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_remedy_pasted_with_its_quotes_runs_nothing_that_a_name_spells(tmp_path: Path) -> None:
+    """Backticks around a command are taken along easily; those of a name would end them."""
+    remedy = texts.with_path("Seal it with 'true PATH'.", "a b`touch hit`c.keras")
+    command = remedy.removeprefix("Seal it with ").removesuffix(".")
+    subprocess.run(["bash", "-c", command], check=False, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_remedy_without_a_path_is_left_as_it_is() -> None:
     assert texts.with_path("Seal it with 'x PATH'.", None) == "Seal it with 'x PATH'."
     assert texts.with_path("Mend it.", "a b") == "Mend it."

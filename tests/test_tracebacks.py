@@ -257,3 +257,17 @@ def test_somebody_elses_traceback_is_left_as_it_is() -> None:
     tracebacks.leave_out(error)
     assert before is not None
     assert before.tb_frame.f_code.co_name == frames(error)[0]
+
+
+def test_an_exception_that_will_not_be_looked_at_is_raised_as_it_is() -> None:
+    class HostileError(Exception):
+        @property
+        def __cause__(self) -> BaseException:  # type: ignore[override]
+            raise RuntimeError("not this one")
+
+    @tracebacks.left_out
+    def fail() -> None:
+        raise HostileError("this one")
+
+    with pytest.raises(HostileError, match="this one"):
+        fail()

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.cli.output import Result
 from keras_integrity_hook.cli.summary import Outcome
-from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
 from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.texts import with_path
 
@@ -124,7 +124,7 @@ def junit(outcome: Outcome) -> str:
         case = Tree.SubElement(suite, "testcase", named)
         if result.error is not None:
             failure = {"type": result.error.code, "message": result.error.cause}
-            Tree.SubElement(case, "failure", failure).text = result.error.remedy()
+            Tree.SubElement(case, "failure", failure).text = _rest(result.error)
         elif result.state == "skipped":
             Tree.SubElement(case, "skipped", {"message": printable(result.note)})
         else:
@@ -156,7 +156,7 @@ def _finding(result: Result) -> dict[str, Any]:
         rule, level, said = f"{result.state}-model", "note", _advice(result)
     else:
         rule, level = result.error.code, "error"
-        said = f"{result.error.cause}. {result.error.remedy()}"
+        said = f"{result.error.cause}. {_rest(result.error)}"
     location = {
         "artifactLocation": {"uri": _uri(result.path)},
         "region": {"startLine": 1},  # a model has no lines; GitHub shows no finding without one
@@ -164,10 +164,20 @@ def _finding(result: Result) -> dict[str, Any]:
     return {
         "ruleId": rule,
         "level": level,
-        "message": {"text": printable(said)},
+        "message": {"text": _without_links(printable(said))},
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"pathAndRule/v1": f"{rule}:{_uri(result.path)}"},
     }
+
+
+def _rest(error: IntegrityError) -> str:
+    """What the seal says of itself, and what to do."""
+    return " ".join(error.facts()[1:])
+
+
+def _without_links(text: str) -> str:
+    """``[text](target)`` would be shown as a link (SARIF 2.1.0, 3.11.6); names are anybody's."""
+    return text.replace("](", "\\](")
 
 
 def _advice(result: Result) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -193,6 +194,14 @@ def _reason_to_skip(found: Found, *, alters: bool) -> str:
 def hint(report: Report) -> str:
     """What to do about a model without a seal; empty for one that has one."""
     return "" if report.seal else _NO_SEAL
+
+
+def reason_passed_over(path: str, named: tuple[str, ...]) -> str:
+    """Why ``seal`` would pass over ``path``, found below one of ``named``; empty if not."""
+    if path in named:
+        return ""
+    tops = [top for top in named if path.startswith(os.path.join(top, ""))]
+    return passed_over.reason_below(max(tops, key=len), path) if tops else ""
 
 
 def _attempt(path: str, act: Callable[[str], Result]) -> Result:

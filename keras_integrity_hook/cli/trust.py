@@ -338,6 +338,9 @@ def _called(field: str) -> str:
 
 
 def _spelled(entry: Any) -> dict[str, Any]:
-    """The fields of a key or a revocation, JSON-able."""
+    """The fields of a key or a revocation, JSON-able; moments to the second."""
     values = entry._asdict().items()
-    return {name: v.isoformat() if isinstance(v, datetime) else v for name, v in values}
+    return {
+        name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+        for name, value in values
+    }

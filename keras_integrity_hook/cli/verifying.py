@@ -56,7 +56,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument for each option
 
     def check(path: str) -> Result:
         with _overriding(root, reason):
-            return _result(path, api.verify(path), reason)
+            return _result(path, api.verify(path), reason, paths)
 
     _check_targets(wanted, as_json=as_json)
     files.run(
@@ -69,12 +69,16 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument for each option
     )
 
 
-def _result(path: str, report: Report, reason: str | None) -> Result:
+def _result(path: str, report: Report, reason: str | None, named: tuple[str, ...]) -> Result:
     if report.state == "overridden":
         return Result(path, report.state, report, note=f"By override: {reason}")
-    signed = f"Signed by {', '.join(report.signers)}." if report.signers else ""
-    advice = "" if signed else files.hint(report)  # a detached signature needs no seal
-    return Result(path, report.state, report, note=signed, advice=advice)
+    if report.signers:  # a detached signature needs no seal
+        note = f"Signed by {', '.join(report.signers)}."
+        return Result(path, report.state, report, note=note)
+    advice = files.hint(report)
+    # What 'seal' would pass over is not recommended to be sealed.
+    note = files.reason_passed_over(path, named) if advice else ""
+    return Result(path, report.state, report, note=note, advice="" if note else advice)
 
 
 def _check_targets(wanted: dict[str, str], *, as_json: bool) -> None:

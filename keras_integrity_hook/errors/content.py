@@ -9,9 +9,11 @@ from typing import Any
 from keras_integrity_hook.errors.base import IntegrityError
 
 
-class DangerousModelError(IntegrityError):
-    """The model's bytes are what was sealed, and loading it would run code, read other files, or
-    exhaust the machine; nothing of it was loaded.
+class DangerousModelError(IntegrityError, ValueError):
+    """Loading the model would run code, read other files, or exhaust the machine; nothing of it was
+    loaded.
+
+    A ValueError as well, as Keras's own refusals in safe mode are: programs catch those.
 
     Args:
         findings: what was found, as JSON-able values; see ``inspection.findings.Finding``.

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import Enum
 
-from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers import hdf5, recognition
 from keras_integrity_hook.containers.opening import locate
 from keras_integrity_hook.errors import IntegrityError, NotAModelError
 from keras_integrity_hook.files.reading import open_regular
@@ -71,6 +71,17 @@ def directory_kind(path: str) -> Kind | None:
     if any(os.path.lexists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "conda-meta")):
         return Kind.ENVIRONMENT
     return Kind.CACHE if _is_tagged(path) else None
+
+
+def reason_below(top: str, path: str) -> str:
+    """Why a command that writes, given the directory ``top``, passes over the file ``path`` in it;
+    a sentence, empty where it does not."""
+    folder = os.path.dirname(path)
+    while len(folder) > len(top.rstrip(os.sep)):
+        if kind := directory_kind(folder):
+            return kind.reason
+        folder = os.path.dirname(folder)
+    return "" if os.path.isdir(path) or recognition.recognise(path) else why_not_keras(path)
 
 
 def why_not_keras(path: str) -> str:

@@ -9,9 +9,11 @@ finding, never silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.inspection import checks
 from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.inspection.pieces import Piece, Pieces
@@ -55,21 +57,33 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     pieces = Pieces(model, content)
     findings: dict[Finding, None] = {}
     for piece in pieces.walk():
-        for inspector in _inspectors(piece):
+        for inspector in _inspectors(piece, pieces.size):
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
+    findings.update(dict.fromkeys(checks.findings(model.path, model.container, pieces.by_name)))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
 
-def _inspectors(piece: Piece) -> Iterator[Inspector]:
-    """What looks at ``piece``: by its first bytes where those tell, else by its name."""
+def _inspectors(piece: Piece, stored: int) -> Iterator[Inspector]:
+    """What looks at ``piece``: by its first bytes where those tell, else by its name.
+
+    Args:
+        stored: bytes of the whole model.
+    """
     name = piece.name.casefold()
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
-        from keras_integrity_hook.inspection import hdf5_weights
+        from keras_integrity_hook.inspection import hdf5_config, hdf5_weights
 
+        yield hdf5_config.inspect
         yield hdf5_weights.inspect
-    if name.endswith(".json"):
+    elif _is_config(name, piece.head):
         from keras_integrity_hook.inspection import config
 
-        yield config.inspect
+        yield partial(config.inspect, stored=stored)
+
+
+def _is_config(name: str, head: bytes) -> bool:
+    """Whether Keras or KerasHub reads it as JSON; what lies below ``assets`` is a layer's own."""
+    is_asset = name.startswith("assets/") or "/assets/" in name
+    return not is_asset and (name.endswith(".json") or head.lstrip()[:1] == b"{")

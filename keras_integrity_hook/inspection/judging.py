@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
-from keras_integrity_hook.errors import DangerousModelError
+from keras_integrity_hook.errors import DangerousModelError, ExternalReferenceError
 from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.inspection.rules import RULES
 from keras_integrity_hook.settings import Inspecting, Settings
@@ -48,14 +48,24 @@ def stopping(
     )
 
 
-def refusal(findings: tuple[Finding, ...], path: str) -> DangerousModelError:
-    """The error for ``findings``, at least one, which says the first of the worst."""
+def refusal(
+    findings: tuple[Finding, ...], path: str, *, takes_word: bool = True
+) -> DangerousModelError | ExternalReferenceError:
+    """The error for ``findings``, at least one, which says the first of the worst.
+
+    Ways out of an HDF5 file have had an error of their own for longer, and keep it.
+
+    Args:
+        takes_word: a caller's ``safe_mode=False`` would be taken, so that it may be recommended.
+    """
     first = max(findings, key=lambda one: one.verdict is Verdict.REFUSE)
     where = " of ".join(filter(None, (first.place, first.file)))
     more = len(findings) - 1
     rest = f"; {plural(more, 'more finding')}" if more else ""
     cause = f"{first.construct} in {where}: {first.why} ({first.rule}{rest})"
-    remedy = _CODE if all(map(_by_safe_mode, findings)) else None
+    if all(one.rule == "hdf5-external" for one in findings):
+        return ExternalReferenceError(cause, path=path)
+    remedy = _CODE if takes_word and all(map(_by_safe_mode, findings)) else None
     details = tuple(one.to_dict() for one in findings)
     return DangerousModelError(cause, path=path, findings=details, remedy=remedy)
 

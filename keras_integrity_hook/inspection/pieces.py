@@ -75,7 +75,7 @@ class Slice:
         self._content.read_into(self._start + offset, buffer)
 
     def _check(self, offset: int, size: int) -> None:
-        if offset + size > self._size:
+        if offset < 0 or offset + size > self._size:
             raise DamagedFileError("a read beyond the end of a member")
 
 
@@ -112,6 +112,7 @@ class Pieces:
 
     def __init__(self, model: ModelFile, content: Content | None = None) -> None:
         """See :func:`inspecting.inspect`."""
+        self._base = os.path.basename(model.path)
         if model.files is None:
             self.kept = {"": KeptReads(model.content if content is None else content)}
         else:
@@ -121,6 +122,22 @@ class Pieces:
     def read(self) -> int:
         """Bytes that were read so far."""
         return sum(one.count for one in self.kept.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole model."""
+        return sum(one.size for one in self.kept.values())
+
+    def by_name(self) -> dict[str, Content]:
+        """The files of the model by their names: members of an archive, parts, or a single file."""
+        found: dict[str, Content] = {}
+        for name, content in self.kept.items():
+            piece = _piece(name, content)
+            if piece.is_archive and not name:
+                found.update((one.name, one.content) for one in members(content))
+            else:
+                found[name or self._base] = content
+        return found
 
     def walk(self) -> Iterator[Piece]:
         """Every piece, an archive before its members.

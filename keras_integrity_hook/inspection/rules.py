@@ -91,6 +91,12 @@ _TABLE = (
         ("CVE-2025-8747", "CVE-2025-9906"),
     ),
     Rule(
+        "unknown-keras-object",
+        _REVIEW,
+        "a class or function of Keras that no version known here has",
+        "it may be a newer Keras's; an older one imports the module and takes what is there",
+    ),
+    Rule(
         "library-function",
         _REVIEW,
         "a function of TensorFlow, JAX, PyTorch or NumPy in the place of one of Keras's",
@@ -162,6 +168,13 @@ _TABLE = (
         ("CVE-2025-1550",),
     ),
     Rule(
+        "path-name",
+        _REFUSE,
+        "a layer's name that is a path out of the model",
+        "assets and weights are looked for, and written, at paths that are made of names",
+        ("CVE-2026-12479",),
+    ),
+    Rule(
         "odd-dtype",
         _REFUSE,
         "a dtype that is no plain number, text or Boolean",
@@ -211,6 +224,12 @@ _TABLE = (
         "an HDF5 file whose configuration is kept in a way that Keras does not write",
         "what cannot be read cannot be judged, and libhdf5 may read another configuration",
         ("CVE-2025-9905",),
+    ),
+    Rule(
+        "check-failed",
+        _REFUSE,
+        "a check of a plug-in that failed",
+        "nobody knows what it would have said of the model",
     ),
 )
 

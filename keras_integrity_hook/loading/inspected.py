@@ -54,7 +54,9 @@ def _inspect(
     for one in demands if inspection.findings else ():
         stopping = judging.stopping(inspection.findings, one, safe_mode=caller.safe_mode())
         if stopping:
-            error = judging.refusal(stopping, model.path)
+            error = judging.refusal(
+                stopping, model.path, takes_word=one.inspection is Inspecting.REFUSE
+            )
             if refusal.is_refused(error):
                 raise error
             break  # one report of it is enough

@@ -150,7 +150,7 @@ class Verdicts(Names):
     """A list of rules with the verdict of each. Whether there is such a rule is not known here: a
     newer version may have it, and a policy is for machines of several versions."""
 
-    _form = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*=(?:fine|review|refuse)")
+    _form = re.compile(r"[\w.-]+(?::[\w.-]+)?=(?:fine|review|refuse)")
 
     def __init__(self) -> None:
         super().__init__('a list such as "custom-object=refuse": rules, each with a verdict')

@@ -126,6 +126,9 @@ def test_diff_needs_neither_keras_nor_numpy(good: Path, bad: Path) -> None:
 def test_reports_are_short_in_a_session_and_tables_in_a_notebook(good: Path) -> None:
     report = keras_integrity_hook.verify(good)
     assert repr(report) == f"<Report {good}, sealed, integrity only>"
+    looked_at = keras_integrity_hook.inspect(good)
+    assert repr(looked_at) == f"<Report {good}, sealed, content not checked, integrity only>"
+    assert "content not checked" in looked_at._repr_html_()
     assert len(repr(report.seal)) < 100
     assert "<table>" in report._repr_html_()
     assert "<script" not in keras_integrity_hook.report.html_table("<script>", [("<script>", "x")])

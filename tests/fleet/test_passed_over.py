@@ -267,3 +267,17 @@ def test_directory_of_nothing_else_does_not_pass(home: Path, models: Path) -> No
     told = json.loads(done.stdout)["results"][-1]
     assert told["error"]["code"] == "not-a-model"
     assert "only 1 file that is no Keras model" in told["error"]["message"]
+
+
+def test_verify_recommends_no_seal_for_what_seal_passes_over(home: Path, models: Path) -> None:
+    models.mkdir()
+    foreign = write_measurements(models / "measurements.h5")
+    inside = make_environment(models)
+    write_model(inside, "packaged.keras")
+    write_model(models, "m.keras")
+    done = run("verify", models)
+    assert done.exit_code == 0
+    assert "'runs/one/temperature' is no variable of a model." in done.stdout
+    assert "its installer counts on its files." in done.stdout
+    assert "1 has no seal, so a change would go unnoticed." in done.stdout
+    assert "adds one" in run("verify", foreign).stdout  # it was named

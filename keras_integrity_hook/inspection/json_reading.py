@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON of a stranger's, read as Keras reads it: by ``json.loads``, for which the last key counts.
+
+What makes other readers see another value, or exhausts this one, is told beside the value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing.content import Content
+
+
+class Parsed(NamedTuple):
+    """A value, and by which rules it was written as Keras does not write.
+
+    Attributes:
+        value: None where it cannot be had.
+        breaks: pairs of a rule and what stands there.
+        objects: those that have a ``class_name``, wherever they are, the inner ones first.
+    """
+
+    value: Any
+    breaks: tuple[tuple[str, str], ...] = ()
+    objects: Sequence[dict[str, Any]] = ()
+
+
+def read(content: Content) -> Parsed:
+    """All of ``content``; raises DamagedFileError where that became shorter meanwhile."""
+    if content.size > LIMITS.inspected_member:
+        return Parsed(None, (("too-large", f"{content.size} bytes"),))
+    return parse(content.read(0, content.size))
+
+
+def parse(text: bytes | str) -> Parsed:
+    """The value that ``text`` spells."""
+    twice: dict[str, None] = {}
+    objects: list[dict[str, Any]] = []
+
+    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            seen: set[str] = set()
+            for key, _ in pairs:
+                if key in seen:
+                    twice[key] = None
+                seen.add(key)
+        if "class_name" in made:
+            objects.append(made)
+        return made
+
+    try:
+        value = json.loads(text, object_pairs_hook=as_object)
+    except RecursionError:
+        return Parsed(None, (("nested-too-deep", "objects and lists within each other"),))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return Parsed(None, (("malformed-config", f"no JSON ({_in_words(error)})"),))
+    except ValueError:  # of int(), for more than 4300 digits
+        return Parsed(None, (("exhausting-number", "a number of over 4300 digits"),))
+    keys = list(twice)[: LIMITS.inspected_findings]
+    breaks = [("duplicate-key", key) for key in keys]
+    if _is_deep(value):
+        breaks.append(("nested-too-deep", f"over {LIMITS.config_depth} levels"))
+    return Parsed(value, tuple(breaks), objects)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether more objects and lists are within each other than any model has."""
+    level = [value]
+    for _ in range(LIMITS.config_depth + 1):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if type(one) is dict else one if type(one) is list else ())
+            if type(inner) is dict or type(inner) is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _in_words(error: json.JSONDecodeError | UnicodeDecodeError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}"
+    return f"byte {error.start}"

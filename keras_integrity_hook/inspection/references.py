@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reference of a configuration would resolve to: the allowlist that is taken from Keras.
+
+A reference is a class or function by its module and name, by the name it was registered under, or
+by a bare name, as legacy formats have it. Versions differ: before 3.9, and in tf_keras to this day,
+Keras imports any module that is named and takes what it finds there; the newest resolves what Keras
+exports, what was registered, and its own classes. The worst of them decides.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from functools import lru_cache
+from typing import NamedTuple
+
+from keras_integrity_hook.inspection.keras_names import (
+    BY_NAME,
+    CLASSES,
+    COMPUTING,
+    FUNCTIONS,
+    HUB_CLASSES,
+    HUB_FUNCTIONS,
+    OTHERS,
+    PURE,
+)
+
+KERAS = frozenset({"keras", "tf_keras", "keras_core"})
+HUBS = frozenset({"keras_hub", "keras_nlp", "keras_cv"})
+_OLD_KERAS = ("tensorflow.keras", "tensorflow.python.keras", "tensorflow.compat.v1.keras")
+
+CODE = {
+    "Lambda": "lambda-code",
+    "TorchModuleWrapper": "torch-module",
+    "JaxLayer": "jax-function",
+    "FlaxLayer": "jax-function",
+    "TFSMLayer": "saved-model-path",
+}
+"""Classes that are there to run code which Keras does not have, and the rule for each."""
+
+_COMPUTING_LIBRARIES = (
+    *("tensorflow.python.ops", "tensorflow.nn", "tensorflow.math", "tensorflow.image"),
+    *("tensorflow.signal", "tensorflow.linalg", "tensorflow_addons", "jax.nn", "jax.numpy"),
+    *("jax._src.nn", "jax._src.numpy", "jax.lax", "jax._src.lax", "torch.nn.functional"),
+)
+_NOT_COMPUTING = frozenset({"io_ops", "script_ops", "logging_ops", "data_flow_ops", "lookup_ops"})
+_NEVER_NAMES = """
+IPython PIL absl aiohttp antigravity attr av boto3 botocore certifi cffi charset_normalizer click
+cloudpickle cryptography cv2 dask dill distributed django dm_tree fabric fastapi flask flatbuffers
+flax fsspec gast gevent git google grpc gunicorn h5py httpx huggingface_hub idna ipykernel jax
+jaxlib jinja2 joblib jupyter kaggle kagglehub keras_integrity_hook kubernetes libclang llvmlite
+markdown marshal matplotlib mlflow ml_dtypes mpi4py namex notebook numba numexpr numpy nbconvert
+onnx onnxruntime openpyxl opt_einsum optax optree orbax packaging pandas paramiko pexpect pip
+pipenv pkg_resources playwright polars protobuf psutil psycopg2 ptyprocess py pyarrow pydantic
+pygments pymongo pytest pywin32 ray redis requests rich s3fs safetensors scikit_learn scipy
+seaborn selenium sentencepiece setuptools sh six skimage sklearn sqlalchemy sympy tabulate
+tensorboard tensorflow tensorflow_io tensorstore termcolor toolz torch torchaudio torchvision
+tornado tqdm transformers twisted typing_extensions ujson urllib3 uvicorn virtualenv wandb
+websockets werkzeug wheel win32api win32com wrapt yaml zmq
+"""
+_NEVER = frozenset(_NEVER_NAMES.split())
+"""Packages of many machines from which no configuration takes a class or function."""
+
+
+class Reference(NamedTuple):
+    """What a configuration asks Keras to resolve.
+
+    Attributes:
+        module: where it is to be found; empty where only a name is given.
+        name: of the class or function.
+        registered: the name it was registered under; empty if that is the name, or none.
+        is_function: it is to be a function.
+    """
+
+    module: str
+    name: str
+    registered: str
+    is_function: bool
+
+    def __str__(self) -> str:
+        shown = f"{self.module}>{self.name}" if self.module else self.name
+        return f"{shown} (registered as {self.registered})" if self.registered else shown
+
+    @property
+    def full_name(self) -> str:
+        """What it can be allowed by: its registered name if that has a package."""
+        return next((one for one in (self.registered, self.name) if ">" in one), str(self))
+
+
+@lru_cache(maxsize=1024)
+def judged(reference: Reference) -> str:
+    """The rule that ``reference`` breaks, the worst if several; empty where it is fine."""
+    rules = [_by_module(reference)]
+    registered = reference.registered
+    if registered and registered != reference.name:
+        # What was registered under that name comes first, and where there is none, older versions
+        # look in the module for it.
+        rules.append(_registered(registered))
+        if ">" not in registered:
+            rules.append(_by_module(reference._replace(name=registered)))
+    return max(rules, key=_SEVERITY.index)
+
+
+_SEVERITY = (
+    *("", "custom-object", "unknown-keras-object", "library-function", "non-modelling"),
+    "foreign-object",
+)
+
+
+def _by_module(reference: Reference) -> str:
+    module, name = reference.module, reference.name
+    package = module.partition(".")[0]
+    if not module:
+        return _registered(name)
+    if package in KERAS | HUBS or module.startswith(_OLD_KERAS):
+        return _of_keras(module, name)
+    if package == "builtins":
+        return _of_builtins(name)
+    return _of_others(module, package)
+
+
+def _registered(name: str) -> str:
+    """The rule for what is looked up by ``name`` alone, among what was registered."""
+    package, has_package, rest = name.rpartition(">")
+    if has_package:
+        is_ours = package in KERAS | HUBS | {"builtins"}
+        return "" if is_ours and _is_known(rest) else "custom-object"
+    if _is_known(name) or name == "function":
+        return ""
+    # A legacy loader finds every name of its own module, which has more than layers.
+    return "non-modelling" if name in OTHERS and name.islower() else "custom-object"
+
+
+def _is_known(name: str) -> bool:
+    return any(name in names for names in (CLASSES, HUB_CLASSES, FUNCTIONS, HUB_FUNCTIONS))
+
+
+def _of_keras(module: str, name: str) -> str:
+    package, *_ = steps = module.split(".")
+    if name in CLASSES or name in PURE or (package in HUBS and name in HUB_CLASSES | HUB_FUNCTIONS):
+        return ""
+    computes = not COMPUTING.isdisjoint(steps)
+    if computes and name in FUNCTIONS:
+        return ""
+    if (
+        name in OTHERS
+        or name in FUNCTIONS
+        or _MODELLING.isdisjoint(steps)
+        or not name.isidentifier()
+    ):
+        return "non-modelling"
+    is_class = name[:1].isupper()
+    return "unknown-keras-object" if is_class or computes else "non-modelling"
+
+
+_MODELLING = COMPUTING | {"layers", "models", "dtype_policies", "quantizers"}
+"""Modules in which a Keras that is newer than our tables may have more."""
+
+
+def _of_builtins(name: str) -> str:
+    """Keras takes one of its own functions of that name; before 3.9, whatever Python has."""
+    if name in BY_NAME:
+        return ""
+    # Custom functions of an older Keras are said to be builtins.
+    return "foreign-object" if hasattr(builtins, name) else "custom-object"
+
+
+def _of_others(module: str, package: str) -> str:
+    if module.startswith(_COMPUTING_LIBRARIES):
+        last = module.rpartition(".")[2].removeprefix("gen_")
+        return "foreign-object" if last in _NOT_COMPUTING else "library-function"
+    is_foreign = package in sys.stdlib_module_names or package in _NEVER
+    return "foreign-object" if is_foreign else "custom-object"

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes that a configuration declares, and that no machine has."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from keras_integrity_hook.inspection.findings import Finding
+from keras_integrity_hook.inspection.places import Place
+from keras_integrity_hook.inspection.rules import found
+
+_DTYPE = re.compile(
+    r"(?:u?int(?:4|8|16|32|64)|b?float(?:16|32|64)|float8_e\w{2,12}|complex(?:64|128)|bool|string"
+    r"|str|<?[iuf][1248]|half|single|double|int|float|[<>|=]?U\d{1,6}|[<>|=]?S\d{1,6}|bfloat16)"
+)
+_LONGEST = 2**31 - 1  # of one dimension; TensorFlow's kernels index with int32
+_MOST = 1 << 38  # elements of one array; in float16 half a terabyte
+
+
+_LENGTHS_NAMES = """
+units filters input_dim output_dim num_heads num_query_heads num_key_value_heads key_dim value_dim
+head_dim hidden_dim intermediate_dim vocabulary_size max_tokens num_tokens num_bins
+num_oov_indices output_sequence_length depth_multiplier n height width size target_height
+target_width kernel_size pool_size strides padding cropping dilation_rate crop_size nb_filters
+lora_rank rank num_layers embedding_dim feature_dim sequence_length projection_dim num_classes
+max_sequence_length patch_size state_size
+"""
+_LENGTHS = frozenset(_LENGTHS_NAMES.split())
+"""Keys of lengths, in elements: each of them is a dimension of an array, alone or with others."""
+_SHAPES_NAMES = """
+batch_shape batch_input_shape input_shape output_shape target_shape shape shared_axes_shape
+image_shape kernel_shape element_shape
+"""
+_SHAPES = frozenset(_SHAPES_NAMES.split())
+"""Keys of shapes, whose lengths are multiplied."""
+KEYS = _LENGTHS | _SHAPES
+
+
+def of_array(place: Place, file: str) -> Iterator[Finding]:
+    """An array in the configuration: its dtype is NumPy's to interpret."""
+    dtype = place.config().get("dtype")
+    if dtype is not None and not (isinstance(dtype, str) and _DTYPE.fullmatch(dtype)):
+        yield found("odd-dtype", file, str(place), f"dtype {dtype!r}")
+
+
+def of_class(place: Place, file: str) -> Iterator[Finding]:
+    """The sizes in the configuration of an object, and in how it is built."""
+    config = place.config()
+    for key in KEYS.intersection(config):
+        yield from _length(config[key], key, place, file)
+    for key, value in _built(place.value).items():
+        yield from _length(value, f"build_config > {key}", place, file)
+
+
+def are_usual(config: dict[str, Any], inner: dict[str, Any]) -> bool:
+    """Whether nothing is to be said of the sizes in ``config``, whose ``config`` is ``inner``: a
+    quick look, since most are like that."""
+    values = [inner[key] for key in KEYS.intersection(inner)]
+    if "build_config" in config:
+        values += _built(config).values()
+    return all(
+        one is None
+        or type(one) is str
+        or (type(one) is int and one <= _LONGEST)
+        or (type(one) is list and _is_usual(one))
+        for one in values
+    )
+
+
+def _is_usual(shape: list[Any]) -> bool:
+    if shape and type(shape[0]) is list:
+        return len(shape) <= _RANK and all(type(one) is list and _is_usual(one) for one in shape)
+    product = 1
+    for length in shape[:_RANK]:
+        if type(length) is int:
+            product *= max(length, 1)
+        elif length is not None:
+            return False
+    return product <= _LONGEST and len(shape) <= _RANK
+
+
+class Declared:
+    """What the layers of one configuration have weights for, at least, against what is stored.
+
+    Shapes are followed from an input through a list of layers as far as they are certain. A layer
+    that occurs twice, because it is shared, is counted once.
+    """
+
+    _SLACK = 1 << 28  # elements; a gigabyte in float32, which nobody runs out of
+    _PER_BYTE = 8  # elements; quantized weights are packed
+
+    def __init__(self, stored: int | None) -> None:
+        """``stored``: bytes of the model's weights; None where they are elsewhere."""
+        self._stored = stored
+        self._counts: dict[tuple[str, str, int], None] = {}
+        self._shape: list[int] = []
+
+    def add(self, name: str, config: dict[str, Any], inner: dict[str, Any]) -> None:
+        """Count the object ``config`` of the class ``name``, whose ``config`` is ``inner``."""
+        if name in _AROUND:
+            return
+        shape = self._shape
+        built = _built(config).get("input_shape") if "build_config" in config else None
+        if type(built) is list and built and type(built[0]) is not list:
+            shape = _lengths(built)
+        elements = declared(name, inner, shape[-1] if shape else 1)
+        if elements > 1:
+            self._counts[name, str(inner.get("name")), elements] = None
+        self._shape = _passed_on(name, inner, shape)
+
+    def finding(self, file: str) -> Iterator[Finding]:
+        """The finding, if more is declared than can be stored."""
+        elements = sum(count for _, _, count in self._counts)
+        most = _MOST if self._stored is None else self._PER_BYTE * self._stored + self._SLACK
+        if elements > most:
+            held = "" if self._stored is None else f", in a file of {self._stored:,} bytes"
+            shown = f"weights of {min(elements, 10**30):,} elements{held}"
+            yield found("exhausting-shape", file, "", shown)
+
+
+def declared(name: str, config: dict[str, Any], fan_in: int = 1) -> int:
+    """How many elements the largest variable of a layer has, at least.
+
+    Args:
+        name: of its class.
+        fan_in: the last length of its input, 1 where that is not known.
+    """
+    if name == "Embedding":
+        return _of(config, "input_dim") * _of(config, "output_dim")
+    if name in _DENSE:
+        return _of(config, "units") * max(fan_in, 1)
+    return max(_of(config, "units"), _of(config, "filters"))
+
+
+def _of(config: dict[str, Any], key: str) -> int:
+    value = config.get(key)
+    return value if type(value) is int and value > 0 else 1
+
+
+_DENSE = frozenset({"Dense", "LSTM", "GRU", "SimpleRNN"})
+_AROUND = frozenset({"Sequential", "Functional", "Model", "__keras_tensor__", "function"})
+_KEEPING = frozenset(
+    {
+        *("Dropout", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "GaussianNoise"),
+        *("BatchNormalization", "LayerNormalization", "GaussianDropout", "SpatialDropout1D"),
+        *("Masking", "ActivityRegularization", "UnitNormalization", "Rescaling", "AlphaDropout"),
+    }
+)
+"""Layers whose output has the shape of their input."""
+
+
+def _passed_on(name: str, config: dict[str, Any], shape: list[int]) -> list[int]:
+    """The shape behind a layer, without the batch; empty where it is not certain."""
+    match name:
+        case "InputLayer":
+            given = config.get("batch_shape") or config.get("batch_input_shape")
+            shape = _lengths(given) if isinstance(given, list) else []
+        case "Flatten":
+            shape = [math.prod(shape[:_RANK])]
+        case "Reshape":
+            given = config.get("target_shape")
+            shape = _lengths([None, *given]) if isinstance(given, list) else []
+        case "RepeatVector":
+            shape = [_of(config, "n"), *shape[-1:]]
+        case "Dense" | "Embedding":
+            shape = [*shape[:-1], _of(config, "units" if name == "Dense" else "output_dim")]
+        case _ if name not in _KEEPING and "trainable" in config:
+            shape = []  # another layer; what is none (an initializer, a policy) passes nothing on
+    return shape
+
+
+_RANK = 64
+
+
+def _lengths(shape: list[Any]) -> list[int]:
+    """The lengths of a shape without its batch, 1 for those that are not known."""
+    return [one if type(one) is int and one > 0 else 1 for one in shape[1 : _RANK + 1]]
+
+
+def _built(config: dict[str, Any]) -> dict[str, Any]:
+    build = config.get("build_config")
+    return build if isinstance(build, dict) else {}
+
+
+def _length(value: Any, key: str, place: Place, file: str) -> Iterator[Finding]:
+    """One length, or shapes: each of their lengths, and for shapes their product."""
+    is_shape = key.rpartition(" > ")[2] in _SHAPES or "shape" in key
+    longest = most = 0
+    for shape in _shapes(value):
+        longest = max(longest, *shape)
+        most = max(most, math.prod(shape) if is_shape else 0)
+    if longest > _LONGEST or most > _MOST:
+        shown = longest if longest > _LONGEST else most
+        yield found("exhausting-shape", file, place.inner(key), f"{min(shown, 10**30):,} elements")
+
+
+def _shapes(value: Any) -> Iterator[list[int]]:
+    """The lists of lengths in ``value``, innermost, at least one length each; a length by itself
+    is one of them. Of more than anybody writes only the first are looked at."""
+    pending = [value]
+    for _ in range(_WALKED):
+        if not pending:
+            return
+        one = pending.pop()
+        inner = list(one.values()) if type(one) is dict else one if type(one) is list else [one]
+        lengths = [whole for each in inner[:_RANK] if (whole := _whole_number(each)) > 0]
+        if lengths:
+            yield lengths
+        pending.extend(each for each in inner[:_RANK] if type(each) in (list, dict))
+
+
+_WALKED = 256
+
+
+def _whole_number(value: Any) -> int:
+    if type(value) is float and abs(value) > _LONGEST:
+        return int(min(abs(value), 1e30))
+    return value if type(value) is int else 0
