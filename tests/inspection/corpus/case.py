@@ -27,6 +27,11 @@ class Case(NamedTuple):
     least: Verdict
     advisory: str = ""
 
+    @property
+    def format(self) -> str:
+        """The last part of the name."""
+        return self.name.rpartition("/")[2]
+
     def make(self, folder: Path) -> Path:
         """Write the model below ``folder``; return its path."""
         folder.mkdir(parents=True, exist_ok=True)

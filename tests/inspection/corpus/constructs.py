@@ -207,7 +207,7 @@ def classes() -> list[Construct]:
     return [
         Construct("subprocess.Popen", obj("subprocess", "Popen", {"args": ["true"]}), REFUSE),
         Construct("os._wrap_close", obj("os", "_wrap_close", {"stream": 1}), REFUSE),
-        Construct("builtins.open", obj("builtins", "open", {"file": ELSEWHERE}), REFUSE),
+        Construct("builtins.open, a class", obj("builtins", "open", {"file": ELSEWHERE}), REFUSE),
         Construct("pathlib.Path", obj("pathlib", "Path", {"args": [ELSEWHERE]}), REVIEW),
         Construct("unittest.mock", obj("unittest.mock", "Mock", {"name": "mock"}), REVIEW),
         Construct("a package of nobody", obj("evil_package.layers", "Evil", {}), REVIEW),
@@ -216,7 +216,7 @@ def classes() -> list[Construct]:
         Construct("keras module unheard of", obj("keras.evil", "Evil", {}), REVIEW),
         Construct("keras_hub module unheard of", obj("keras_hub.src.evil", "Evil", {}), REVIEW),
         Construct("keras look-alike", obj("keras_", "Dense", {"units": 1}), REVIEW),
-        Construct("cyrillic keras", obj("kerаs.layers", "Dense", {"units": 1}), REVIEW),
+        Construct("cyrillic keras", obj("ker\u0430s.layers", "Dense", {"units": 1}), REVIEW),
         Construct("capital keras", obj("Keras.layers", "Dense", {"units": 1}), REVIEW),
         Construct("module with a space", obj("keras.layers ", "Dense", {"units": 1}), REVIEW),
         Construct("callback", obj("keras.callbacks", "CSVLogger", {"filename": "x"}), REVIEW),
@@ -325,11 +325,14 @@ def readers() -> list[Construct]:
         ("BytePairTokenizer", "merges"),
         ("SentencePieceTokenizer", "proto"),
     ):
-        module = "keras_hub.src.tokenizers." + {
-            "WordPieceTokenizer": "word_piece_tokenizer",
-            "BytePairTokenizer": "byte_pair_tokenizer",
-            "SentencePieceTokenizer": "sentence_piece_tokenizer",
-        }[class_name]
+        module = (
+            "keras_hub.src.tokenizers."
+            + {
+                "WordPieceTokenizer": "word_piece_tokenizer",
+                "BytePairTokenizer": "byte_pair_tokenizer",
+                "SentencePieceTokenizer": "sentence_piece_tokenizer",
+            }[class_name]
+        )
         made = obj(module, class_name, {"name": "gadget", argument: ELSEWHERE})
         found.append(Construct(f"{class_name} {argument}", made, REVIEW))
     download = calling(function("keras.applications", "ResNet50"), weights=ELSEWHERE)
@@ -340,21 +343,15 @@ def readers() -> list[Construct]:
 def numbers() -> list[Construct]:
     """Numbers that exhaust memory or time while a model is built, before any weight is read."""
     huge, dtype = 10**12, {"value": [0], "dtype": f"V{10**9}"}
-    policy = {"name": "mixed_float16"}
     many = {"value": "0" * 10, "dtype": f"U{10**9}"}
     return [
         Construct("units", dense_with(units=huge), REFUSE),
         Construct("units as a float", dense_with(units=1e300), REFUSE),
-        Construct("units negative", dense_with(units=-5), REVIEW),
         Construct("embedding", layer("Embedding", input_dim=huge, output_dim=huge), REFUSE),
         Construct("filters", layer("Conv2D", filters=huge, kernel_size=[3, 3]), REFUSE),
         Construct("kernel", layer("Conv2D", filters=8, kernel_size=[10**6, 10**6]), REFUSE),
         Construct("repeat", layer("RepeatVector", n=10**12), REFUSE),
-        Construct("padding", layer("ZeroPadding2D", padding=[[10**9] * 2] * 2), REFUSE),
-        Construct("upsampling", layer("UpSampling2D", size=[10**8, 10**8]), REFUSE),
-        Construct(
-            "heads", layer("MultiHeadAttention", num_heads=10**9, key_dim=10**9), REFUSE
-        ),
+        Construct("heads", layer("MultiHeadAttention", num_heads=10**9, key_dim=10**9), REFUSE),
         Construct("recurrent units", layer("LSTM", units=10**9), REFUSE),
         Construct("hash bins", layer("CategoryEncoding", num_tokens=10**15), REFUSE),
         Construct(
@@ -373,20 +370,7 @@ def numbers() -> list[Construct]:
             {**dense_with(), "build_config": {"input_shape": [None, huge]}},
             REFUSE,
         ),
-        Construct(
-            "dtype policy in a loop of itself",
-            dense_with(dtype=obj("keras", "DTypePolicy", {**policy, "dtype": policy})),
-            REVIEW,
-        ),
-        Construct(
-            "initializer value", dense_with(kernel_initializer=constant(10**4000)), REVIEW
-        ),
     ]
-
-
-def constant(value: object) -> Object:
-    """An initializer of one number."""
-    return obj("keras.initializers", "Constant", {"value": value})
 
 
 def names() -> list[Construct]:
@@ -400,9 +384,6 @@ def names() -> list[Construct]:
         Construct("absolute name", named("/etc/cron.d/x"), REFUSE, "CVE-2026-12479"),
         Construct("name with a NUL", named("dense\0.py"), REVIEW),
         Construct("name of one dot", named(".."), REVIEW, "CVE-2026-12479"),
-        Construct("name that is no text", configs.layer("Dense", units=3) | {
-            "config": {"name": {"class_name": "__bytes__", "config": {"value": "x"}}, "units": 3}
-        }, REVIEW),
     ]
 
 

@@ -84,23 +84,71 @@ def asset(filename: str) -> bytes:
     return message({1: message({1: "x:0"}), 2: filename})
 
 
-_FILES = (
-    "ReadFile WriteFile MatchingFiles SaveV2 SaveSlices Save RestoreV2 Restore RestoreSlice "
-    "MergeV2Checkpoints ImmutableConst TextLineReaderV2 TextLineDataset TFRecordReaderV2 "
-    "TFRecordDataset TFRecordDatasetV2 FixedLengthRecordDatasetV2 FixedLengthRecordReaderV2 "
-    "WholeFileReaderV2 LMDBReader LMDBDataset SqlDataset SaveDatasetV2 LoadDataset SnapshotDatasetV2 "
-    "DatasetToTFRecord CacheDatasetV2 InitializeTableFromTextFileV2 IdentityReaderV2 CSVDatasetV2 "
-    "LoadAndRemapMatrix WriteSummary CreateSummaryFileWriter "
-    "CreateSummaryDbWriter FileSystemSetConfiguration "
-    "DistributedSave"
-).split()
+_FILES = [
+    "ReadFile",
+    "WriteFile",
+    "MatchingFiles",
+    "SaveV2",
+    "SaveSlices",
+    "Save",
+    "RestoreV2",
+    "Restore",
+    "RestoreSlice",
+    "MergeV2Checkpoints",
+    "ImmutableConst",
+    "TextLineReaderV2",
+    "TextLineDataset",
+    "TFRecordReaderV2",
+    "TFRecordDataset",
+    "TFRecordDatasetV2",
+    "FixedLengthRecordDatasetV2",
+    "FixedLengthRecordReaderV2",
+    "WholeFileReaderV2",
+    "LMDBReader",
+    "LMDBDataset",
+    "SqlDataset",
+    "SaveDatasetV2",
+    "LoadDataset",
+    "SnapshotDatasetV2",
+    "DatasetToTFRecord",
+    "CacheDatasetV2",
+    "InitializeTableFromTextFileV2",
+    "IdentityReaderV2",
+    "CSVDatasetV2",
+    "LoadAndRemapMatrix",
+    "WriteSummary",
+    "CreateSummaryFileWriter",
+    "CreateSummaryDbWriter",
+    "FileSystemSetConfiguration",
+    "DistributedSave",
+]
 _PYTHON = ["PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"]
-_NETWORK = (
-    "DebugIdentity DebugIdentityV2 DebugIdentityV3 RpcClient RpcCall RpcServer GrpcServer "
-    "RegisterDataset RegisterDatasetV2 DataServiceDataset DataServiceDatasetV4 RemoteCall _Send "
-    "_Recv _HostSend ConfigureDistributedTPU"
-).split()
-_UNKNOWN = ["EvilOp", "MyCompany>Special", "Addons>BitLinear", "loadlibrary", "Ｉdentity", "Const2"]
+_NETWORK = [
+    "DebugIdentity",
+    "DebugIdentityV2",
+    "DebugIdentityV3",
+    "RpcClient",
+    "RpcCall",
+    "RpcServer",
+    "GrpcServer",
+    "RegisterDataset",
+    "RegisterDatasetV2",
+    "DataServiceDataset",
+    "DataServiceDatasetV4",
+    "RemoteCall",
+    "_Send",
+    "_Recv",
+    "_HostSend",
+    "ConfigureDistributedTPU",
+]
+_UNKNOWN = [
+    "EvilOp",
+    "MyCompany>Special",
+    "Addons>BitLinear",
+    "loadlibrary",
+    "\uff29dentity",
+    "Const2",
+]
 # What Keras never writes and a fixed table of names would hardly list.
 _OTHERS = ["Abort", "XlaLaunch", "TensorRTEngineOp", "TRTEngineOp", "EncodeProto", "DecodeProtoV2"]
 
@@ -111,8 +159,9 @@ def _op_cases() -> Iterator[Case]:
     to_file = node("PrintV2", "attack", "x", output_stream=text_attr(f"file://{ELSEWHERE}"))
     yield _graph_case("PrintV2 to a file", graph((to_file,)))
     debug = message({1: message({2: f"file://{ELSEWHERE}"})})
-    yield _graph_case("DebugIdentity to a URL", graph((node("DebugIdentity", "attack", "x",
-                                                            debug_urls=debug),)))
+    yield _graph_case(
+        "DebugIdentity to a URL", graph((node("DebugIdentity", "attack", "x", debug_urls=debug),))
+    )
 
 
 def _graph_case(name: str, graph_def: bytes, advisory: str = "") -> Case:
@@ -161,8 +210,8 @@ def _position_cases() -> Iterator[Case]:
     text = 'meta_graphs { graph_def { node { name: "attack" op: "WriteFile" } } }'
     yield _case("as text", {"saved_model.pbtxt": text.encode()})
     yield _case(
-        "as text beside", {"saved_model.pb": saved_model(meta_graph(graph())),
-                           "saved_model.pbtxt": text.encode()}
+        "as text beside",
+        {"saved_model.pb": saved_model(meta_graph(graph())), "saved_model.pbtxt": text.encode()},
     )
     yield _case("in chunks", {"saved_model.cpb": saved_model(meta_graph(graph((_WRITE,))))})
     yield _case(
@@ -212,7 +261,7 @@ def _size_cases() -> Iterator[Case]:
         "CVE-2022-23564",
     )
     yield _case("cut off", {"saved_model.pb": saved_model(meta_graph(graph((_WRITE,))))[:-9]})
-    length = b"\x12" + varint((1 << 40))
+    length = b"\x12" + varint(1 << 40)
     yield _case("length beyond the file", {"saved_model.pb": length + b"x"})
     deep = b""
     for _ in range(10_000):

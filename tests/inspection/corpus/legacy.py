@@ -111,14 +111,24 @@ def hdf5_cases() -> Iterator[Case]:
     for name, changed in _trainings():
         write = formats.hdf5(harmless, {**_TRAINING, **changed})
         yield Case(f"training {name}/hdf5", "model.h5", write, REVIEW)
-    yield Case("lambda/hdf5 by another name", "model.hdf5", formats.hdf5(legacy_sequential(_CODE)),
-               REVIEW, "CVE-2024-3660")
-    yield Case("lambda/hdf5 named keras", "model.keras", formats.hdf5(legacy_sequential(_CODE)),
-               REVIEW, "CVE-2025-9905")
+    yield Case(
+        "lambda by another name/hdf5",
+        "model.hdf5",
+        formats.hdf5(legacy_sequential(_CODE)),
+        REVIEW,
+        "CVE-2024-3660",
+    )
+    yield Case(
+        "lambda in a file named keras/hdf5",
+        "model.keras",
+        formats.hdf5(legacy_sequential(_CODE)),
+        REVIEW,
+        "CVE-2025-9905",
+    )
 
 
 def metadata(*nodes: Object) -> bytes:
-    """``keras_metadata.pb`` of a SavedModel: one JSON text for each layer (saved_metadata.proto)."""
+    """``keras_metadata.pb`` of a SavedModel: JSON for each layer (saved_metadata.proto)."""
     version = message({1: 1, 2: 1})
     return b"".join(
         message(
@@ -144,7 +154,11 @@ def saved_model_metadata() -> Iterator[tuple[str, bytes]]:
         node = {"name": "sequential", **config, "batch_input_shape": None, "is_graph_network": True}
         yield name, metadata(node, {"name": "dense", **legacy_dense()})
     yield "lambda as a node", metadata({"name": "sequential"}, {"name": "gadget", **_CODE})
-    training = {"name": "m", **legacy_sequential(), "training_config": {**_TRAINING, "loss": _SYSTEM}}
+    training = {
+        "name": "m",
+        **legacy_sequential(),
+        "training_config": {**_TRAINING, "loss": _SYSTEM},
+    }
     yield "training", metadata(training)
 
 

@@ -40,7 +40,7 @@ def named(value: Object) -> Object:
 
 
 def _of_dense(argument: str) -> Position:
-    return lambda value: sequential(dense(**{argument: value}))
+    return lambda value: sequential(dense("dense", **{argument: value}))
 
 
 def _of_compile(wrap: Callable[[Object], dict[str, Json]]) -> Position:
@@ -62,7 +62,9 @@ def _inside(*around: str) -> Position:
 
 
 def _of_wrapper(class_name: str, argument: str = "layer", **more: Json) -> Position:
-    return lambda value: sequential(layer(class_name, "wrapper", **{argument: named(value)}, **more))
+    return lambda value: sequential(
+        layer(class_name, "wrapper", **{argument: named(value)}, **more)
+    )
 
 
 def _optimizer(value: Object) -> dict[str, Json]:

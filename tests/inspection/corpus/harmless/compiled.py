@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that a model can be compiled with: losses, metrics, optimizers, schedules, policies."""
+"""Everything that a model can be compiled with, and policies of types and of quantization."""
 
 from __future__ import annotations
 

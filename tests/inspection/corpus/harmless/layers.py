@@ -216,10 +216,12 @@ def _instances(name: str, layer: Any, values: _Values) -> Iterator[tuple[str, An
         if one.default is one.empty and one.name in needed
     }
     if name in _NEEDED_BY:
-        argument, make = _NEEDED_BY[name]
-        always[argument] = lambda: make(keras.layers)
-    keywords = [inspect.Parameter(extra, inspect.Parameter.KEYWORD_ONLY, default=default)
-                for extra, default in (("dtype", None), ("trainable", True), ("name", None))]
+        needs, make = _NEEDED_BY[name]
+        always[needs] = lambda: make(keras.layers)
+    keywords = [
+        inspect.Parameter(extra, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for extra, default in (("dtype", None), ("trainable", True), ("name", None))
+    ]
     plain = {key: make() for key, make in always.items()}
     yield "", layer(**plain)
     seen = {one.name for one in arguments}

@@ -36,7 +36,6 @@ BAD_WORDS = (
     "shared_object_id",
     "__typespec__",
     "__numpy__",
-    "..",
     "function",
     "keras.utils.get_file",
     "<script>",

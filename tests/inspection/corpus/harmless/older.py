@@ -33,7 +33,7 @@ def _layers() -> dict[str, Any]:
         parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
         needed = [p.name for p in parameters if p.default is p.empty and p.name in _NEEDED]
         try:
-            layer = kind(**{key: _NEEDED[key] for key in needed}, **_EXTRA.get(name, {}))
+            layer: Any = kind(**{key: _NEEDED[key] for key in needed}, **_EXTRA.get(name, {}))
             layer.get_config()
         except (TypeError, ValueError, NotImplementedError, AttributeError):
             continue  # a wrapper or a base, which needs something else

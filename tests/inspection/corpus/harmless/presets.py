@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KerasHub: backbones at small size, tasks with preprocessors, as presets and as ``.keras`` files."""
+"""KerasHub: small backbones, tasks with preprocessors, as presets and as ``.keras`` files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SMALL: dict[str, Any] = {
     "dropout": 0.1, "head_dim": 4, "embedding_dim": 8, "bucket_size": 4, "num_mels": 8,
     "max_encoder_sequence_length": 8, "max_decoder_sequence_length": 8, "cross_dim": 8,
     "num_groups": 1, "num_segments": 2, "image_shape": (32, 32, 3),
-    "input_conv_filters": [4], "input_conv_kernel_sizes": [3], "stackwise_num_filters": [4, 4],
+    "input_conv_filters": [4], "input_conv_kernel_sizes": [3], "stackwise_num_filters": [64, 64],
     "stackwise_num_blocks": [1, 1], "stackwise_num_strides": [1, 2], "block_type": "basic_block",
     "use_pre_activation": False, "stackwise_num_repeats": [1, 1], "growth_rate": 4,
     "compression_ratio": 0.5, "mlp_dim": 16, "num_channels": 3, "patch_size": 8,
@@ -70,7 +70,7 @@ def _tasks() -> dict[str, Callable[[], Any]]:
         body = models.ResNetBackbone(
             input_conv_filters=[4],
             input_conv_kernel_sizes=[3],
-            stackwise_num_filters=[4],
+            stackwise_num_filters=[64],
             stackwise_num_blocks=[1],
             stackwise_num_strides=[1],
             block_type="basic_block",

@@ -161,9 +161,7 @@ def write(folder: Path) -> None:
     _export(folder)
     model = _trained()
     keras.saving.save_model(model, folder / "unzipped", zipped=False)
-    shards = folder / "shards"
-    shards.mkdir()
-    model.save_weights(shards / "trained.weights.json", max_shard_size=1.0)
+    model.save_weights(folder / "sharded.weights.json", max_shard_size=1.0)
     _feature_space(folder)
 
 
