@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import diff as diff
     from keras_integrity_hook.api import inspect as inspect
     from keras_integrity_hook.api import reseal as reseal
+    from keras_integrity_hook.api import scan as scan
     from keras_integrity_hook.api import seal as seal
     from keras_integrity_hook.api import sign as sign
     from keras_integrity_hook.api import unseal as unseal
     from keras_integrity_hook.api import verify as verify
+    from keras_integrity_hook.contracts.contract import InputContract as InputContract
+    from keras_integrity_hook.contracts.input_rules import InputRules as InputRules
+    from keras_integrity_hook.contracts.stated import contract as contract
     from keras_integrity_hook.errors import AlreadySealedError as AlreadySealedError
     from keras_integrity_hook.errors import AuditError as AuditError
     from keras_integrity_hook.errors import ChecksumMismatchError as ChecksumMismatchError
@@ -60,7 +64,11 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
+    from keras_integrity_hook.inspection.checks import InspectedModel as InspectedModel
+    from keras_integrity_hook.inspection.findings import Finding as Finding
+    from keras_integrity_hook.inspection.findings import Verdict as Verdict
     from keras_integrity_hook.loading.override import override as override
+    from keras_integrity_hook.report import InspectionInfo as InspectionInfo
     from keras_integrity_hook.report import Report as Report
     from keras_integrity_hook.report import SealInfo as SealInfo
     from keras_integrity_hook.saving.provenance import provenance as provenance
@@ -68,8 +76,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "_version": ("__version__",),
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("diff", "inspect", "reseal", "seal", "sign", "unseal", "verify"),
-    "report": ("Report", "SealInfo"),
+    "api": ("diff", "inspect", "reseal", "scan", "seal", "sign", "unseal", "verify"),
+    "inspection.checks": ("InspectedModel",),
+    "inspection.findings": ("Finding", "Verdict"),
+    "report": ("InspectionInfo", "Report", "SealInfo"),
+    "contracts.contract": ("InputContract",),
+    "contracts.input_rules": ("InputRules",),
+    "contracts.stated": ("contract",),
     "errors": (
         "AlreadySealedError",
         "AuditError",

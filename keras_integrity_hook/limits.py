@@ -37,6 +37,8 @@ class Limits(NamedTuple):
     inspected: int = 256 * MIB
     inspected_steps: int = 4_000_000  # fields of protocol buffers, messages and entries of HDF5
     inspected_findings: int = 1_000  # of one member or part; the rest is counted
+    pickle: int = MIB  # of a file that begins as one
+    pickle_opcodes: int = 10_000
     policy: int = MIB
     policy_rules: int = 1_000
     toml_dots: int = 256  # of one line
@@ -53,10 +55,14 @@ class Limits(NamedTuple):
     summaries: int = 64  # verification summaries of one model
     certificates: int = 16
     root_certificates: int = 1024
-    inputs: int = 64 * KIB
+    inputs: int = 64 * KIB  # of an input contract, as the seal spells it
+    contract_inputs: int = 256
+    contract_rank: int = 32  # dimensions
+    contract_values: int = 4096  # that one input may be allowed to have
     inspected_kept: int = 512 * MIB  # of one model, in memory
     inspected_member: int = 64 * MIB  # a configuration, or a member that is packed
     config_depth: int = 300  # objects and lists within each other
+    config_objects: int = 1_000_000  # and lists
     config_digits: int = 400  # of one number; a float64 has 309 before its point
     regions: int = 10_000  # that a new seal names; each may be stated with its two ends
     stated_regions: int = 3 * 16_384

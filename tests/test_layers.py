@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 GUESTS = {
     "sealing": {"blake3"},
-    "contracts": {"numpy"},
+    "contracts": {"numpy", "tensorflow"},
     "signing": {"cryptography", "securesystemslib", "tomlkit"},
     "verification": {"h5py"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},

@@ -29,7 +29,8 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
 
     Args:
         event: ``save``, ``load``, ``refusal``, ``override``, ``fallback``, ``opt-out``,
-            ``late-activation``, ``download``, ``seal``, ``unseal``, ``reseal`` or ``sign``.
+            ``late-activation``, ``download``, ``inputs``, ``seal``, ``unseal``, ``reseal`` or
+            ``sign``.
         path: the file concerned as the user named it; a URL without its secrets.
         outcome: ``ok``, ``refused``, ``warned``, ``overridden``, ``unsealed``, ``failed`` or
             ``off``; docs/audit.md says what each means.

@@ -85,7 +85,8 @@ def _is_fine(config: dict[str, Any], inner: dict[str, Any]) -> bool:
         (registered is None or registered == names[0])
         and all(type(one) is str or one is None for one in names)
         and _is_fine_class(*names)
-        and not _is_path(inner.get("name"))
+        and _is_fine_name(inner.get("name"))
+        and not any(_custom_functions(inner))
         and sizes.are_usual(config, inner)
     )
 
@@ -113,7 +114,7 @@ def _object(place: Place, file: str) -> Iterator[Finding]:
         yield from _type_spec(place, file)
     elif kind not in _PLAIN:
         yield from _reference(place, file, kind)
-        yield from _name(place, file)
+        yield from _texts(place, file)
 
 
 def _reference(place: Place, file: str, kind: str) -> Iterator[Finding]:
@@ -140,18 +141,37 @@ def _reference(place: Place, file: str, kind: str) -> Iterator[Finding]:
         yield from sizes.of_class(place, file)
 
 
-def _name(place: Place, file: str) -> Iterator[Finding]:
-    """Names of layers become paths, of groups and of assets."""
-    name = place.config().get("name")
-    if _is_path(name):
-        yield found("path-name", file, str(place), str(name))
+def _texts(place: Place, file: str) -> Iterator[Finding]:
+    """The name of an object, and its functions that are given by name."""
+    config = place.config()
+    name = config.get("name")
+    if not _is_fine_name(name):
+        rule = "path-name" if isinstance(name, str) else "malformed-config"
+        yield found(
+            rule, file, str(place), name if isinstance(name, str) else "a name that is no text"
+        )
+    for key in _custom_functions(config):
+        value = config[key]
+        yield found("custom-object", file, place.inner(key), value, object=value)
 
 
-def _is_path(name: object) -> bool:
-    """Whether a layer's name leads out of where it is put; tf_keras has names with a slash."""
-    return type(name) is str and (
-        name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/")
-    )
+def _is_fine_name(name: object) -> bool:
+    """Names of layers become paths, of groups and of assets; tf_keras has some with a slash."""
+    if type(name) is not str:
+        return name is None
+    leads_out = name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/")
+    return not leads_out
+
+
+_FUNCTION_KEYS = frozenset({"activation", "recurrent_activation"})
+
+
+def _custom_functions(config: dict[str, Any]) -> Iterator[str]:
+    """The keys under which the name of a function stands that Keras does not have."""
+    for key in _FUNCTION_KEYS.intersection(config):
+        value = config[key]
+        if type(value) is str and not references.is_known(value):
+            yield key
 
 
 def _type_spec(place: Place, file: str) -> Iterator[Finding]:

@@ -121,7 +121,7 @@ class _Judge:
         if not is_plain:
             names = {_REFERENCE: "references", _VARIABLE: "sequences", _COMPOUND: "records"}
             what = names.get(number, "opaque" if number == _OPAQUE else f"type class {number}")
-            yield found("hdf5-type", self._name, place, what)
+            yield found("array-type", self._name, place, what)
 
     def _filters(self, one: Object) -> Iterator[Finding]:
         message = one.message(_FILTERS)

@@ -7,7 +7,8 @@ What makes other readers see another value, or exhausts this one, is told beside
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.limits import LIMITS
@@ -35,7 +36,7 @@ def read(content: Content) -> Parsed:
     return parse(content.read(0, content.size))
 
 
-def parse(text: bytes | str) -> Parsed:
+def parse(text: bytes) -> Parsed:
     """The value that ``text`` spells."""
     twice: dict[str, None] = {}
     objects: list[dict[str, Any]] = []
@@ -62,14 +63,28 @@ def parse(text: bytes | str) -> Parsed:
         return Parsed(None, (("exhausting-number", "a number of over 4300 digits"),))
     keys = list(twice)[: LIMITS.inspected_findings]
     breaks = [("duplicate-key", key) for key in keys]
-    if _is_deep(value):
-        breaks.append(("nested-too-deep", f"over {LIMITS.config_depth} levels"))
+    if _has_long_number(text):
+        breaks.append(("exhausting-number", f"a number of over {LIMITS.config_digits} digits"))
+    breaks += _broken_limits(value)
     return Parsed(value, tuple(breaks), objects)
 
 
-def _is_deep(value: Any) -> bool:
-    """Whether more objects and lists are within each other than any model has."""
-    level = [value]
+_LONG = b"0" * LIMITS.config_digits
+_NUMBER = re.compile(rb"[\[:,\s-][0-9]{%d}" % LIMITS.config_digits)
+_AS_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+
+
+def _has_long_number(text: bytes) -> bool:
+    """Whether there is a number that no float can hold; in a text there may be as many digits.
+
+    The quick look that comes first is many times as fast as the exact one.
+    """
+    return _LONG in text.translate(_AS_DIGITS) and _NUMBER.search(text) is not None
+
+
+def _broken_limits(value: Any) -> Iterator[tuple[str, str]]:
+    """Whether there are more objects and lists, or more within each other, than any model has."""
+    level, count = [value], 1
     for _ in range(LIMITS.config_depth + 1):
         level = [
             inner
@@ -77,9 +92,13 @@ def _is_deep(value: Any) -> bool:
             for inner in (one.values() if type(one) is dict else one if type(one) is list else ())
             if type(inner) is dict or type(inner) is list
         ]
+        count += len(level)
         if not level:
-            return False
-    return True
+            break
+    else:
+        yield "nested-too-deep", f"over {LIMITS.config_depth} levels"
+    if count > LIMITS.config_objects:
+        yield "too-large", f"{count:,} objects and lists"
 
 
 def _in_words(error: json.JSONDecodeError | UnicodeDecodeError) -> str:

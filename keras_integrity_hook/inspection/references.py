@@ -27,6 +27,7 @@ from keras_integrity_hook.inspection.keras_names import (
 
 KERAS = frozenset({"keras", "tf_keras", "keras_core"})
 HUBS = frozenset({"keras_hub", "keras_nlp", "keras_cv"})
+_OWN_PACKAGES = frozenset({"builtins", "Custom"})  # Custom: tf_keras's own optimizers, too
 _OLD_KERAS = ("tensorflow.keras", "tensorflow.python.keras", "tensorflow.compat.v1.keras")
 
 CODE = {
@@ -112,6 +113,8 @@ def _by_module(reference: Reference) -> str:
     package = module.partition(".")[0]
     if not module:
         return _registered(name)
+    if not all(map(str.isidentifier, module.split("."))):
+        return "foreign-object"  # no module is called so; an import hook may find one all the same
     if package in KERAS | HUBS or module.startswith(_OLD_KERAS):
         return _of_keras(module, name)
     if package == "builtins":
@@ -123,15 +126,16 @@ def _registered(name: str) -> str:
     """The rule for what is looked up by ``name`` alone, among what was registered."""
     package, has_package, rest = name.rpartition(">")
     if has_package:
-        is_ours = package in KERAS | HUBS | {"builtins"}
-        return "" if is_ours and _is_known(rest) else "custom-object"
-    if _is_known(name) or name == "function":
+        is_ours = package in KERAS | HUBS | _OWN_PACKAGES
+        return "" if is_ours and is_known(rest) else "custom-object"
+    if is_known(name) or name == "function":
         return ""
     # A legacy loader finds every name of its own module, which has more than layers.
     return "non-modelling" if name in OTHERS and name.islower() else "custom-object"
 
 
-def _is_known(name: str) -> bool:
+def is_known(name: str) -> bool:
+    """Whether Keras itself has a class or function of this name that models are made of."""
     return any(name in names for names in (CLASSES, HUB_CLASSES, FUNCTIONS, HUB_FUNCTIONS))
 
 
@@ -139,18 +143,12 @@ def _of_keras(module: str, name: str) -> str:
     package, *_ = steps = module.split(".")
     if name in CLASSES or name in PURE or (package in HUBS and name in HUB_CLASSES | HUB_FUNCTIONS):
         return ""
-    computes = not COMPUTING.isdisjoint(steps)
-    if computes and name in FUNCTIONS:
+    if name in FUNCTIONS and not COMPUTING.isdisjoint(steps):
         return ""
-    if (
-        name in OTHERS
-        or name in FUNCTIONS
-        or _MODELLING.isdisjoint(steps)
-        or not name.isidentifier()
-    ):
-        return "non-modelling"
-    is_class = name[:1].isupper()
-    return "unknown-keras-object" if is_class or computes else "non-modelling"
+    is_new = name.isidentifier() and name not in OTHERS | FUNCTIONS
+    is_public = len(steps) == 2 and steps[1] in COMPUTING - {"backend"}
+    is_class = name[:1].isupper() and not _MODELLING.isdisjoint(steps)
+    return "unknown-keras-object" if is_new and (is_public or is_class) else "non-modelling"
 
 
 _MODELLING = COMPUTING | {"layers", "models", "dtype_policies", "quantizers"}

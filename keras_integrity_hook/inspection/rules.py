@@ -250,7 +250,7 @@ _FILES = (
         ("CVE-2026-1669",),
     ),
     Rule(
-        "hdf5-type",
+        "array-type",
         _REVIEW,
         "values in an HDF5 file that are neither numbers nor text",
         "h5py makes Python objects of them; Keras has never stored any",
@@ -266,6 +266,30 @@ _FILES = (
         _REFUSE,
         "an HDF5 structure that Keras does not write and this inspection does not read",
         "what cannot be read cannot be judged",
+    ),
+    Rule(
+        "malformed-array",
+        _REFUSE,
+        "an array in an .npz file that cannot be read",
+        "what cannot be read cannot be judged",
+    ),
+    Rule(
+        "pickle",
+        _REVIEW,
+        "a pickle, or an array of pickled objects",
+        "whoever loads it runs whatever code it names; Keras does not",
+    ),
+    Rule(
+        "program",
+        _REVIEW,
+        "a program, a script or a library among the files of the model",
+        "whoever runs or imports it runs its code; Keras does not",
+    ),
+    Rule(
+        "archive-bomb",
+        _REFUSE,
+        "an archive that becomes hundreds of times larger when it is unpacked",
+        "unpacking it fills the memory or the disk",
     ),
     Rule(
         "malformed-hdf5",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from keras_integrity_hook.inspection.findings import Finding
+from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.inspection.places import Place
 from keras_integrity_hook.inspection.rules import found
 
@@ -16,6 +16,7 @@ _DTYPE = re.compile(
     r"(?:u?int(?:4|8|16|32|64)|b?float(?:16|32|64)|float8_e\w{2,12}|complex(?:64|128)|bool|string"
     r"|str|<?[iuf][1248]|half|single|double|int|float|[<>|=]?U\d{1,6}|[<>|=]?S\d{1,6}|bfloat16)"
 )
+_REVIEW = Verdict.REVIEW
 _LONGEST = 2**31 - 1  # of one dimension; TensorFlow's kernels index with int32
 _MOST = 1 << 38  # elements of one array; in float16 half a terabyte
 
@@ -64,7 +65,7 @@ def are_usual(config: dict[str, Any], inner: dict[str, Any]) -> bool:
     return all(
         one is None
         or type(one) is str
-        or (type(one) is int and one <= _LONGEST)
+        or (type(one) is int and -1 <= one <= _LONGEST)
         or (type(one) is list and _is_usual(one))
         for one in values
     )
@@ -132,6 +133,8 @@ def declared(name: str, config: dict[str, Any], fan_in: int = 1) -> int:
         return _of(config, "input_dim") * _of(config, "output_dim")
     if name in _DENSE:
         return _of(config, "units") * max(fan_in, 1)
+    if "num_heads" in config:
+        return _of(config, "num_heads") * _of(config, "key_dim")
     return max(_of(config, "units"), _of(config, "filters"))
 
 
@@ -186,15 +189,21 @@ def _built(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _length(value: Any, key: str, place: Place, file: str) -> Iterator[Finding]:
-    """One length, or shapes: each of their lengths, and for shapes their product."""
-    is_shape = key.rpartition(" > ")[2] in _SHAPES or "shape" in key
-    longest = most = 0
+    """One length, or shapes: each of their lengths, and their product."""
+    longest = most = rank = 0
     for shape in _shapes(value):
-        longest = max(longest, *shape)
-        most = max(most, math.prod(shape) if is_shape else 0)
+        longest, rank = max(longest, *shape), max(rank, len(shape))
+        most = max(most, math.prod(shape[:_RANK]))
     if longest > _LONGEST or most > _MOST:
         shown = longest if longest > _LONGEST else most
         yield found("exhausting-shape", file, place.inner(key), f"{min(shown, 10**30):,} elements")
+    elif rank > _RANK:
+        yield found("exhausting-shape", file, place.inner(key), f"{rank:,} dimensions")
+    elif type(value) is int and value < -1:
+        why = "Keras refuses it, or counts backwards"
+        yield found(
+            "exhausting-shape", file, place.inner(key), f"{value:,}", why=why, verdict=_REVIEW
+        )
 
 
 def _shapes(value: Any) -> Iterator[list[int]]:
@@ -206,7 +215,7 @@ def _shapes(value: Any) -> Iterator[list[int]]:
             return
         one = pending.pop()
         inner = list(one.values()) if type(one) is dict else one if type(one) is list else [one]
-        lengths = [whole for each in inner[:_RANK] if (whole := _whole_number(each)) > 0]
+        lengths = [whole for each in inner if (whole := _whole_number(each)) > 0]
         if lengths:
             yield lengths
         pending.extend(each for each in inner[:_RANK] if type(each) in (list, dict))

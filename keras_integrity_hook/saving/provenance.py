@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from keras_integrity_hook._version import __version__
+from keras_integrity_hook.contracts import stated as stated_contract
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import statement
@@ -38,6 +39,7 @@ class Told(NamedTuple):
     provenance: Mapping[str, str]
     datasets: Mapping[str, str]
     expires: str | None
+    inputs: Any
 
 
 class _Stated(NamedTuple):
@@ -152,6 +154,7 @@ def gathered(asked: Settings, created: datetime) -> Told:
         provenance={**stated.facts, **_versions(), **_surroundings(asked.provenance)},
         datasets=dict(stated.datasets),
         expires=None if asked.valid_for is None else statement.spelled(created + asked.valid_for),
+        inputs=stated_contract.current(),
     )
 
 
