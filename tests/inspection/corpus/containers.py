@@ -84,6 +84,10 @@ def _zip(edit: Callable[[zipfile.ZipFile], None]) -> formats.Writer:
     return write
 
 
+def _adding(name: str, data: bytes) -> Callable[[zipfile.ZipFile], None]:
+    return lambda file: file.writestr(name, data)
+
+
 def _linked(file: zipfile.ZipFile) -> None:
     info = zipfile.ZipInfo("assets/layers/words.txt")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -120,8 +124,7 @@ def zip_cases() -> Iterator[Case]:
     }
     for name, data in members.items():
         least = REFUSE if ".." in name or name.startswith(("/", "C:")) else REVIEW
-        write = _zip(lambda file, name=name, data=data: file.writestr(name, data))
-        yield Case(f"member {name}/keras", "model.keras", write, least)
+        yield Case(f"member {name}/keras", "model.keras", _zip(_adding(name, data)), least)
     bomb = archive(_HARMLESS, {"assets/zeros": bytes(300 << 20)}, zipfile.ZIP_DEFLATED)
     yield Case("member that inflates/keras", "model.keras", bomb, REVIEW)
     config = archive(b" " * (200 << 20) + _HARMLESS, compression=zipfile.ZIP_DEFLATED)
