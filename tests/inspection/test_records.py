@@ -31,7 +31,7 @@ def saved(keras: Any, path: Path, layer: Any) -> Path:
 def test_findings_that_do_not_stop_a_load_are_recorded_before_it(
     keras: Any, tmp_path: Path, log: Path
 ) -> None:
-    class Scale(keras.layers.Layer):  # type: ignore[misc]
+    class Scale(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
             return inputs * 2
 
