@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seal, unseal, sign, verify and inspect models; needs neither Keras nor h5py.
+"""Seal, unseal, sign, verify, scan and inspect models; needs neither Keras nor h5py.
 
 What only some of them need is imported by those: ``keras-integrity verify`` is to start at once.
 """
@@ -35,7 +35,12 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.files import atomic, confinement, portable
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.policy import admission
-from keras_integrity_hook.report import Report, report_on, report_on_overridden
+from keras_integrity_hook.report import (
+    InspectionInfo,
+    Report,
+    report_on,
+    report_on_overridden,
+)
 from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Store
@@ -114,7 +119,11 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
 
     name = os.fsdecode(path)
     with opened(name) as model:
-        report = replaced(report_on(model), parts=parts_of(model))
+        try:
+            inspection = _inspected(model)
+        except IntegrityError as error:  # its seal and its parts are shown all the same
+            inspection = InspectionInfo((), trouble=error.cause)
+        report = replaced(report_on(model), parts=parts_of(model), inspection=inspection)
     if not digest:
         return report
     algorithm = "sha256" if report.seal is None else report.seal.algorithm
@@ -124,6 +133,55 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         return replaced(report, digest=actual)
     stated = pinning.spelled_digest(report.seal.root, algorithm, report.seal.files)
     return replaced(report, digest=actual, is_intact=actual == stated)
+
+
+@left_out
+def scan(path: Location) -> Report:
+    """What loading a model would do: run code in it, read other files, exhaust the machine.
+
+    Nothing is deserialized, Keras is not imported, and of a large model little is read. Whether
+    the content matches its seal is another question, see :func:`verify`.
+
+    Args:
+        path: as in :func:`verify`.
+
+    Returns:
+        The report on the model, with its ``inspection``.
+
+    Raises:
+        DamagedFileError, MalformedSealError, LimitExceededError: the structure is broken.
+        NotAModelError, UnreadableFileError: nothing that could be inspected.
+        ConfigurationError: a setting is wrong.
+
+    Example:
+        >>> import keras_integrity_hook
+        >>> keras_integrity_hook.scan("model.keras").inspection.verdict  # doctest: +SKIP
+        <Verdict.FINE: 'fine'>
+    """
+    portable.require()
+    name = os.fsdecode(path)
+    others = recognition.sets_in_directory(name)[1:] if os.path.isdir(name) else []
+    with settings.snapshot():
+        reports = [_scanned(name, place) for place in (recognition.recognise(name), *others)]
+    inspections = [report.inspection for report in reports if report.inspection]
+    # A directory can be two models, and neither hides the other.
+    findings = dict.fromkeys(found for one in inspections for found in one.findings)
+    read = sum(one.bytes_read for one in inspections)
+    return replaced(reports[0], inspection=InspectionInfo(tuple(findings), read))
+
+
+def _scanned(name: str, place: Place | None) -> Report:
+    with _opened_as(name, place) as model:
+        return replaced(report_on(model), inspection=_inspected(model))
+
+
+def _inspected(model: ModelFile) -> InspectionInfo:
+    """The findings in an open model, as the settings judge them; raises as :func:`scan`."""
+    from keras_integrity_hook.inspection import inspecting, judging
+
+    found = inspecting.inspect(model)
+    judged = judging.as_set(found.findings, settings.at(model.path))
+    return InspectionInfo(judged, found.read)
 
 
 @left_out

@@ -23,6 +23,7 @@ GUESTS = {
     "signing": {"cryptography", "securesystemslib", "tomlkit"},
     "verification": {"h5py"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
+    "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
     "policy": {"packaging"},
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},

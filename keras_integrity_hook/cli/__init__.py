@@ -20,6 +20,8 @@ from keras_integrity_hook.cli.group import Group
 
 _COMMANDS = {
     "verify": "verifying",
+    "scan": "scanning",
+    "rules": "rules",
     "seal": "files",
     "unseal": "files",
     "inspect": "inspection",

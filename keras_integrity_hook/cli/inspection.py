@@ -18,9 +18,9 @@ from keras_integrity_hook.texts import plural, with_path
 
 if TYPE_CHECKING:
     from keras_integrity_hook.containers.parts import Part
-    from keras_integrity_hook.report import Report, SealInfo
+    from keras_integrity_hook.report import InspectionInfo, Report, SealInfo
 else:  # for those who look annotations up at run time
-    Part = Report = SealInfo = object
+    Part = InspectionInfo = Report = SealInfo = object
 
 _VALUE_SHOWN = 200  # characters
 _PARTS_SHOWN = 40
@@ -76,6 +76,20 @@ def _show(result: Result) -> None:
     elif result.report.digest:
         output.facts([("content is", result.report.digest)])
     _show_parts(result.report.parts)
+    _show_inspection(result.report.inspection)
+
+
+def _show_inspection(inspection: InspectionInfo | None) -> None:
+    """What ``scan`` would say; nothing where all is fine."""
+    from keras_integrity_hook.cli import scanning
+
+    if inspection is None:
+        return
+    if inspection.trouble:
+        output.detail(f"What loading it would do cannot be told: {inspection.trouble}.")
+    elif inspection.findings:
+        output.detail(f"Verdict on what loading it would do: {inspection.verdict}.")
+        scanning.show_findings(inspection)
 
 
 def _facts(report: Report, seal: SealInfo) -> list[tuple[str, object]]:

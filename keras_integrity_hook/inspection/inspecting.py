@@ -61,6 +61,7 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
+    # After that: a check may read all of the weights, which are too much to be kept.
     findings.update(dict.fromkeys(checks.findings(model.path, model.container, pieces.by_name)))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
@@ -99,6 +100,10 @@ def _by_format(piece: Piece, name: str) -> Inspector:
 
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
         return hdf5_weights.inspect
+    if name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"):
+        from keras_integrity_hook.inspection import saved_model
+
+        return saved_model.inspect if name.endswith(".pb") else saved_model.inspect_other_form
     if name.endswith(".npz"):
         return archives.inspect_arrays
     return archives.inspect if piece.is_archive else pickles.inspect

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graphs of a SavedModel: the nodes of graph and functions, and where a tensor comes from.
+
+Field numbers are those of TensorFlow's ``saved_model.proto``, ``meta_graph.proto``,
+``graph.proto``, ``function.proto``, ``node_def.proto`` and ``attr_value.proto``. Of a message that
+a file has twice protocol buffers merge both, so each occurrence is walked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from keras_integrity_hook.errors import DamagedFileError
+from keras_integrity_hook.inspection.protobuf import Span, Wire
+
+CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+# Ops through which a path passes: the inputs that it may come by. What a saver joins to the path
+# that it is given are constants of its own ("_temp/part"), behind it.
+_THROUGH = {"Identity": 1, "PlaceholderWithDefault": 1, "ShardedFilename": 1, "StringJoin": 1} | {
+    "Snapshot": 1,
+    "StopGradient": 1,
+    "Pack": 1000,
+}
+_MOST_STEPS = 10_000  # back from one node
+
+
+@dataclass(slots=True)
+class Node:
+    """A node of which more than its op was asked for."""
+
+    name: str
+    op: str
+    inputs: list[str]
+    span: Span
+
+
+@dataclass(slots=True)
+class Scope:
+    """The graph itself (``name`` is empty) or a function, with the nodes in it.
+
+    Attributes:
+        spans: of its nodes.
+        arguments: names of a function's arguments.
+        savers: names of nodes of a graph that the paths of checkpoints are fed to.
+        assets: names of nodes of a graph that the paths of assets are fed to.
+    """
+
+    name: str
+    spans: list[Span] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    savers: set[str] = field(default_factory=set)
+    assets: set[str] = field(default_factory=set)
+    nodes: dict[str, Node] | None = None
+
+
+@dataclass(slots=True)
+class Graphs:
+    """Every graph of a file with its functions, and the names of its assets."""
+
+    wire: Wire
+    scopes: list[Scope] = field(default_factory=list)
+    functions: dict[str, list[Scope]] = field(default_factory=dict)
+    asset_names: list[str] = field(default_factory=list)
+    objects: list[Span] = field(default_factory=list)
+    callers: dict[str, list[tuple[Scope, Node]]] = field(default_factory=dict)
+
+    def op_of(self, span: Span) -> bytes:
+        """The op of a node: the one field that is wanted of most, so nothing else is decoded.
+
+        Raises:
+            DamagedFileError: it has none, or two, of which readers could take either.
+        """
+        data = self.wire.data
+        at, stop = span
+        op = b""
+        self.wire.spend()
+        while at < stop:
+            tag = data[at]
+            if tag & 0x87 != 2 or at + 1 >= stop or data[at + 1] > 127:  # not one byte and one byte
+                return self._op_slowly(span)
+            begin = at + 2
+            at = begin + data[at + 1]
+            if tag == 0x12:
+                if op:
+                    break
+                op = data[begin:at]
+        if at != stop or not op:
+            raise DamagedFileError("a node of the graph is malformed")
+        return op
+
+    def _op_slowly(self, span: Span) -> bytes:
+        ops = [self.wire.data[begin:end] for begin, end in self.wire.spans(span, 2)]
+        if len(ops) != 1:
+            raise DamagedFileError("a node of the graph has no op, or several")
+        return ops[0]
+
+    def attributes(self, span: Span) -> Iterator[tuple[str, Span]]:
+        """Names and values (``AttrValue``) of a node's attributes."""
+        for entry in self.wire.spans(span, 5):
+            key = self.wire.text(entry, 1)
+            for value in self.wire.spans(entry, 2):
+                yield key, value
+
+    def called(self, span: Span) -> Iterator[str]:
+        """The functions that the attributes of a node name."""
+        for _, value in self.attributes(span):
+            lists = [function for one in self.wire.spans(value, 1) for function in self._funcs(one)]
+            for function in (*self.wire.spans(value, 10), *lists):
+                yield self.wire.text(function, 1)
+
+    def _funcs(self, values: Span) -> Iterator[Span]:
+        return self.wire.spans(values, 9)
+
+    def node(self, span: Span) -> Node:
+        """A node with its name and inputs."""
+        wire = self.wire
+        inputs = [one for one in wire.texts(span, 3) if not one.startswith("^")]
+        return Node(wire.text(span, 1), wire.text(span, 2), inputs, span)
+
+    def nodes(self, scope: Scope) -> dict[str, Node]:
+        """All nodes of ``scope`` by name; made once, for the few scopes that need it."""
+        if scope.nodes is None:
+            listed = (self.node(span) for span in scope.spans)
+            scope.nodes = {node.name: node for node in listed}
+        return scope.nodes
+
+    def origins(self, scope: Scope, tensor: str) -> set[str]:
+        """Where the text in ``tensor`` comes from.
+
+        Returns:
+            Of these words: ``saver`` (the path that a saver is given), ``asset`` (the path of an
+            asset), ``constant:`` with the text, and ``other``.
+        """
+        found: set[str] = set()
+        pending, seen = [(scope, tensor)], set()
+        while pending:
+            scope, tensor = pending.pop()
+            name = tensor.partition(":")[0]
+            if (id(scope), name) in seen:
+                continue
+            seen.add((id(scope), name))
+            if len(seen) > _MOST_STEPS:
+                return {"other"}
+            if name in scope.savers or name in scope.assets:
+                found.add("saver" if name in scope.savers else "asset")
+            elif name in scope.arguments:
+                sites = self._arguments(scope, scope.arguments.index(name))
+                pending += sites
+                found |= set() if sites else {"other"}
+            else:
+                node = self.nodes(scope).get(name)
+                sources = self._sources(scope, node) if node else []
+                pending += [(scope, one) for one in sources]
+                if node is not None and node.op == "Const":
+                    found.add(f"constant:{self._text_of(node)}")
+                elif not sources:
+                    found.add("other")
+        return found
+
+    def _arguments(self, scope: Scope, index: int) -> list[tuple[Scope, str]]:
+        """What the callers of a function give it; nothing where one cannot be followed."""
+        sites = self.callers.get(scope.name, [])
+        if any(node.op not in CALLS or index >= len(node.inputs) for _, node in sites):
+            return []
+        return [(caller, node.inputs[index]) for caller, node in sites]
+
+    def _sources(self, scope: Scope, node: Node) -> list[str]:
+        if node.op == "ReadVariableOp" and node.inputs:
+            variable = node.inputs[0].partition(":")[0]
+            return [
+                one.inputs[1]
+                for one in self.nodes(scope).values()
+                if one.op == "AssignVariableOp"
+                and len(one.inputs) > 1
+                and one.inputs[0].partition(":")[0] == variable
+            ]
+        return node.inputs[: _THROUGH.get(node.op, 0)]
+
+    def _text_of(self, node: Node) -> str:
+        """The first text of a constant: ``string_val`` (8) of ``AttrValue.tensor`` (8)."""
+        for key, value in self.attributes(node.span):
+            if key == "value":
+                for tensor in self.wire.spans(value, 8):
+                    return next(self.wire.texts(tensor, 8), "")
+        return ""
+
+
+def read(data: bytes) -> Graphs:
+    """The graphs of ``saved_model.pb``; raises DamagedFileError, LimitExceededError."""
+    graphs = Graphs(Wire(data))
+    for meta_graph in graphs.wire.spans((0, len(data)), 2):
+        _meta_graph(graphs, meta_graph)
+    return graphs
+
+
+def _meta_graph(graphs: Graphs, span: Span) -> None:
+    wire = graphs.wire
+    main = Scope("")
+    graphs.scopes.append(main)
+    for number, begin, end in wire.fields(span):
+        if end < 0:
+            continue
+        if number == 2:
+            _graph(graphs, main, (begin, end))
+        elif number == 3:  # SaverDef.filename_tensor_name
+            main.savers.add(wire.text((begin, end), 1).partition(":")[0])
+        elif number == 6:  # AssetFileDef
+            graphs.asset_names.append(wire.text((begin, end), 2))
+            for info in wire.spans((begin, end), 1):
+                main.assets.add(wire.text(info, 1).partition(":")[0])
+        elif number == 7:
+            graphs.objects.append((begin, end))
+    main.savers.discard("")
+
+
+def _graph(graphs: Graphs, main: Scope, span: Span) -> None:
+    wire = graphs.wire
+    for number, begin, end in wire.fields(span):
+        if number == 1:
+            main.spans.append((begin, end))
+        elif number == 2:
+            for function in wire.spans((begin, end), 1):
+                _function(graphs, function)
+
+
+def _function(graphs: Graphs, span: Span) -> None:
+    wire = graphs.wire
+    scope = Scope("")
+    for number, begin, end in wire.fields(span):
+        if number == 1:
+            scope.name = wire.text((begin, end), 1)
+            arguments = (wire.text(one, 1) for one in wire.spans((begin, end), 2))
+            scope.arguments += arguments
+        elif number == 3:
+            scope.spans.append((begin, end))
+    graphs.scopes.append(scope)
+    graphs.functions.setdefault(scope.name, []).append(scope)
