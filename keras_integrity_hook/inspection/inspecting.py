@@ -100,6 +100,12 @@ def _by_format(piece: Piece, name: str) -> Inspector:
 
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
         return hdf5_weights.inspect
+    if name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"):
+        from keras_integrity_hook.inspection import saved_model
+
+        return saved_model.inspect if name.endswith(".pb") else saved_model.inspect_other_form
     if name.endswith(".npz"):
         return archives.inspect_arrays
+    if piece.head.startswith(b"\x93NUMPY"):
+        return archives.inspect_array
     return archives.inspect if piece.is_archive else pickles.inspect
