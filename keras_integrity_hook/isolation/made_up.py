@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 ZEROS, RANDOM = "zeros", "random values"
 _ROWS = 2
 _LENGTH = 32  # where a model takes any length: enough for most convolutions
-_NAMED = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64".split())
+_NAMED = frozenset(
+    {"bool"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
 _SEED = 20250101
 
 

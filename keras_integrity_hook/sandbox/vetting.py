@@ -187,10 +187,7 @@ class _Case:
         finally:
             process.close()
         if self._attempts:
-            tried = "; ".join(str(one) for one in self._attempts[:3])
-            more = len(self._attempts) - 3
-            rest = f"; and {plural(more, 'other thing')}" if more > 0 else ""
-            self._add(Outcome.REFUSED, f"code of it tried what is forbidden: {tried}{rest}")
+            self._add(Outcome.REFUSED, "its code tried what the sandbox forbids")
 
     def vetting(self) -> Vetting:
         """All that is known now."""
