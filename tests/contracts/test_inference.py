@@ -46,7 +46,7 @@ def test_data_keeps_the_contract_that_is_made_of_it(data: Any, margin: float) ->
 
 @pytest.mark.parametrize("form", ["array", "generator", "list of lists", "pandas", "sequence"])
 def test_every_form_of_the_same_data_makes_the_same_contract(form: str) -> None:
-    pd = pytest.importorskip("pandas") if form == "pandas" else None
+    pd: Any = pytest.importorskip("pandas") if form == "pandas" else None
 
     class Sequence:
         def __len__(self) -> int:
@@ -98,7 +98,7 @@ def test_loaders_of_torch() -> None:
 
 
 def test_datasets_of_keras(keras: Any) -> None:
-    class Pairs(keras.utils.PyDataset):  # type: ignore[misc]
+    class Pairs(keras.utils.PyDataset):
         def __len__(self) -> int:
             return 2
 
@@ -121,6 +121,7 @@ def test_margin_is_a_share_of_the_range() -> None:
     low, high = bounds([-1.7e308, 1.7e308], 10)
     assert low == -1.7e308
     assert high == 1.7e308
+    wrong: Any
     for wrong in (-1, math.nan, math.inf, "1", None):
         with pytest.raises(ConfigurationError, match="margin"):
             InputContract.from_data(ROWS, margin=wrong)
@@ -210,7 +211,7 @@ def test_data_takes_the_names_and_the_structure_of_a_model(keras: Any) -> None:
 
 
 def test_a_model_whose_inputs_are_not_known_has_no_signature(keras: Any) -> None:
-    class Own(keras.Model):  # type: ignore[misc]
+    class Own(keras.Model):
         pass
 
     for model in (Own(), keras.Sequential([keras.layers.Dense(1)]), object()):
