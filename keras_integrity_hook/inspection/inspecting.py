@@ -106,4 +106,6 @@ def _by_format(piece: Piece, name: str) -> Inspector:
         return saved_model.inspect if name.endswith(".pb") else saved_model.inspect_other_form
     if name.endswith(".npz"):
         return archives.inspect_arrays
+    if piece.head.startswith(b"\x93NUMPY"):
+        return archives.inspect_array
     return archives.inspect if piece.is_archive else pickles.inspect

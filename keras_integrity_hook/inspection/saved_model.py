@@ -21,7 +21,7 @@ from keras_integrity_hook.inspection.rules import found
 from keras_integrity_hook.inspection.tensorflow_ops import CALLS
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing.content import Content
-from keras_integrity_hook.texts import bytes_of
+from keras_integrity_hook.texts import bytes_of, printable
 
 _TERMINAL = ("stdout", "stderr", "log(info)", "log(warning)", "log(error)", "")
 _HANDLES = {20: "a handle to a resource", 21: "a variant"}
@@ -77,8 +77,7 @@ class _Judge:
         """The nodes whose op is not fine by its name alone: a few in a hundred."""
         graphs, looked_at = self._graphs, self._looked_at
         for scope in graphs.scopes:
-            for span in scope.spans:
-                op = graphs.op_of(span)
+            for span, op in graphs.ops(scope):
                 wanted = looked_at.get(op)
                 if wanted is None:
                     wanted = looked_at[op] = self._is_special(op)
@@ -147,17 +146,12 @@ class _Judge:
         paths = sorted(one.partition(":")[2] for one in origins or () if one.startswith("constant"))
         shown = f"{node.op} {paths[0]!r}" if paths else node.op
         verdict = Verdict.REFUSE if paths else rule.verdict
-        named = "" if verdict is Verdict.REFUSE else f"tf-op>{node.op}"
-        why = rule.why or None
-        return found(
-            rule.rule,
-            self._name,
-            _place(scope, node),
-            shown,
-            why=why,
-            object=named,
-            verdict=verdict,
+        finding = found(
+            rule.rule, self._name, _place(scope, node), shown, why=rule.why or None, verdict=verdict
         )
+        if finding.verdict is Verdict.REFUSE:
+            return finding
+        return finding._replace(object=printable(f"tf-op>{node.op}"))
 
     def _print(self, scope: Scope, node: Node) -> Iterator[Finding]:
         for key, value in self._graphs.attributes(node.span):

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.inspection.findings import Finding, worst
 from keras_integrity_hook.loading import caller
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.sealing.content import Content
@@ -60,4 +63,14 @@ def _inspect(
             if refusal.is_refused(error):
                 raise error
             break  # one report of it is enough
+    else:
+        judged = (judging.as_set(inspection.findings, one) for one in demands)
+        _record(model.path, tuple(dict.fromkeys(itertools.chain(*judged))))
     return inspection.kept
+
+
+def _record(path: str, findings: tuple[Finding, ...]) -> None:
+    """Record what was found and stops no load, before the model is handed over."""
+    if findings:
+        told = [finding.to_dict() for finding in findings]
+        audit.record("inspection", path, outcome=str(worst(findings)), findings=told)
