@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import diff as diff
     from keras_integrity_hook.api import inspect as inspect
     from keras_integrity_hook.api import reseal as reseal
+    from keras_integrity_hook.api import scan as scan
     from keras_integrity_hook.api import seal as seal
     from keras_integrity_hook.api import sign as sign
     from keras_integrity_hook.api import unseal as unseal
@@ -63,7 +64,11 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
+    from keras_integrity_hook.inspection.checks import InspectedModel as InspectedModel
+    from keras_integrity_hook.inspection.findings import Finding as Finding
+    from keras_integrity_hook.inspection.findings import Verdict as Verdict
     from keras_integrity_hook.loading.override import override as override
+    from keras_integrity_hook.report import InspectionInfo as InspectionInfo
     from keras_integrity_hook.report import Report as Report
     from keras_integrity_hook.report import SealInfo as SealInfo
     from keras_integrity_hook.saving.provenance import provenance as provenance
@@ -71,8 +76,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "_version": ("__version__",),
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("diff", "inspect", "reseal", "seal", "sign", "unseal", "verify"),
-    "report": ("Report", "SealInfo"),
+    "api": ("diff", "inspect", "reseal", "scan", "seal", "sign", "unseal", "verify"),
+    "inspection.checks": ("InspectedModel",),
+    "inspection.findings": ("Finding", "Verdict"),
+    "report": ("InspectionInfo", "Report", "SealInfo"),
     "contracts.contract": ("InputContract",),
     "contracts.input_rules": ("InputRules",),
     "contracts.stated": ("contract",),

@@ -37,6 +37,9 @@ class Limits(NamedTuple):
     inspected: int = 256 * MIB
     inspected_steps: int = 4_000_000  # fields of protocol buffers, messages and entries of HDF5
     inspected_findings: int = 1_000  # of one member or part; the rest is counted
+    inspected_graph: int = 256 * MIB  # saved_model.pb, which is read whole
+    pickle: int = MIB  # of a file that begins as one
+    pickle_opcodes: int = 10_000
     policy: int = MIB
     policy_rules: int = 1_000
     toml_dots: int = 256  # of one line
@@ -89,6 +92,14 @@ class Limits(NamedTuple):
     audit_values: int = 1000  # of one event
     audit_file: int = 10 * MIB
     audit_kept: int = 5  # files, besides the one being written
+    sandbox_message: int = 128 * KIB  # to or from a confined process; what a socket takes at once
+    sandbox_attempts: int = 100  # different ones that are told of one process
+    sandbox_text: int = 400  # characters of a path, an address or an error of a confined process
+    sandbox_printed: int = 64 * KIB  # of what a model printed that are kept, the last ones
+    sandbox_files: int = 20_000  # in the directory of a confined process
+    sandbox_arrays: int = 4096  # of one question or answer
+    sandbox_nesting: int = 16  # of lists and dicts of arrays
+    array_header: int = 1024  # of one array
 
 
 LIMITS = Limits()

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import printable
+from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
 from keras_integrity_hook.policy import evidence
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region
@@ -75,6 +76,38 @@ class SealInfo:
 
 
 @dataclass(frozen=True, repr=False)
+class InspectionInfo:
+    """What loading a model would do, as far as its bytes say, and what that amounts to here.
+
+    Attributes:
+        findings: with the verdicts that the settings give them; without what they allow by name.
+        bytes_read: how much of the model it took to find out.
+        trouble: why the model could not be inspected, a sentence; empty where it was.
+    """
+
+    findings: tuple[Finding, ...]
+    bytes_read: int = 0
+    trouble: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the findings; to refuse it where nobody could look."""
+        return Verdict.REFUSE if self.trouble else worst(self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "verdict": str(self.verdict),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "bytes_read": self.bytes_read,
+            "trouble": self.trouble,
+        }
+
+    def __repr__(self) -> str:
+        return short_repr(self, str(self.verdict), plural(len(self.findings), "finding"))
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """The state of one model, a file or a set of files.
 
@@ -94,6 +127,7 @@ class Report:
         is_intact: whether the content matches the seal; None where it was not compared with it, or
             there is no seal.
         parts: the variables and files of the model, in the order of its content; of ``inspect``.
+        inspection: what loading it would do; of ``scan`` and ``inspect``, else None.
     """
 
     path: str
@@ -106,10 +140,13 @@ class Report:
     digest: str | None = None
     is_intact: bool | None = None
     parts: tuple[Part, ...] = ()
+    inspection: InspectionInfo | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        return {**asdict(self), "parts": [part._asdict() for part in self.parts]}
+        told = asdict(replace(self, inspection=None))
+        told["parts"] = [part._asdict() for part in self.parts]
+        return told if self.inspection is None else told | {"inspection": self.inspection.to_dict()}
 
     def facts(self) -> list[tuple[str, str]]:
         """Name and value of what is worth a line, for people; not escaped."""

@@ -80,7 +80,8 @@ def _print(outcome: Outcome, listing: Listing) -> None:
     if refused := len(outcome.refused):
         where = "it" if refused == 1 else "the first of each kind"
         output.detail(f"{refused:,} refused. What to do is said under {where}.")
-        if listing is Listing.ALL and outcome.command == "verify" and len(outcome.results) > _MANY:
+        can_leave_out = outcome.command in ("verify", "scan")
+        if listing is Listing.ALL and can_leave_out and len(outcome.results) > _MANY:
             output.detail("Show only what was refused: --only-refused.")
     if unsealed := [result.path for result in outcome.results if result.advice]:
         has = "has" if len(unsealed) == 1 else "have"

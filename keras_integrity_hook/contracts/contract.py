@@ -91,8 +91,26 @@ class InputContract(Inputs):
 
         return cls.of(from_dict(value))
 
+    def guarded(self, model: Any) -> Any:
+        """A model that checks its inputs inside its graph and then calls ``model``.
+
+        What is exported of it refuses bad input wherever TensorFlow runs it, TensorFlow Serving
+        included, with an ``InvalidArgumentError`` that names the input and the rule. It shares the
+        layers and weights of ``model``.
+
+        Args:
+            model: of Keras 3 on TensorFlow, or of tf_keras.
+
+        Raises:
+            ConfigurationError: Keras runs on another backend, or the inputs of the contract and
+                those of the model do not go together.
+        """
+        from keras_integrity_hook.contracts.guarded import guarded
+
+        return guarded(self, model)
+
     @classmethod
-    def from_data(cls, x: Any, *, margin: float = 0.0) -> Self:
+    def from_data(cls, x: Any, *, margin: float = 0.0, model: Any = None) -> Self:
         """The contract that all of ``x`` keeps; look at it before you rely on it.
 
         Args:
@@ -102,13 +120,16 @@ class InputContract(Inputs):
                 tuples only the first item counts, the rest are targets and weights.
             margin: how far beyond what was seen a number may be, as a share of its range: 0.1
                 widens bounds of 0 and 10 to -1 and 11.
+            model: a Keras model whose names and structure of inputs to take; else inputs that
+                have no keys are called ``input``, or ``input_0``, ``input_1`` and so on.
 
         Raises:
-            ConfigurationError: there is no data, or it is of no kind that a model takes.
+            ConfigurationError: there is no data, it never ends, it is of no kind that a model
+                takes, or it has other inputs than ``model``.
         """
         from keras_integrity_hook.contracts.inference import from_data
 
-        return cls.of(from_data(x, margin=margin))
+        return cls.of(from_data(x, margin=margin, model=model))
 
     @classmethod
     def from_model(cls, model: Any) -> Self:

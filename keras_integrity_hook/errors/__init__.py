@@ -9,6 +9,10 @@ that they could catch would be a refusal that nobody sees.
 
 from __future__ import annotations
 
+# The classes are at home here, so here their annotations are looked up.
+from collections.abc import Mapping as Mapping
+from typing import Any as Any
+
 from keras_integrity_hook.errors.base import AuditError as AuditError
 from keras_integrity_hook.errors.base import ConfigurationError as ConfigurationError
 from keras_integrity_hook.errors.base import IntegrityError as IntegrityError

@@ -120,9 +120,10 @@ class InputContractError(IntegrityError):
     Args:
         input: the name of the input.
         rule: the rule that was broken, e.g. ``"maximum"``.
-        index: of the first offending element, or empty.
+        index: of the first offending element, or empty; within its batch, where there are batches.
         value: that element in words, or empty.
         count: how many elements offend, or None where that was not counted.
+        batch: the number of the batch, from 0, or None where the inputs were given at once.
     """
 
     code = "input-contract"
@@ -141,6 +142,7 @@ class InputContractError(IntegrityError):
         index: tuple[int, ...] = (),
         value: str = "",
         count: int | None = None,
+        batch: int | None = None,
         remedy: str | None = None,
     ) -> None:
         super().__init__(cause, path=path, remedy=remedy)
@@ -149,6 +151,13 @@ class InputContractError(IntegrityError):
         self.index = index
         self.value = value
         self.count = count
+        self.batch = batch
+
+    def in_batch(self, number: int) -> None:
+        """Say that the inputs are those of the batch ``number``, counted from 0."""
+        self.batch = number
+        self.cause = f"{self.cause}, in batch {number}"
+        self.args = (self.cause,)
 
     def evidence(self) -> dict[str, Any]:
         return {
@@ -157,4 +166,5 @@ class InputContractError(IntegrityError):
             "index": list(self.index),
             "value": self.value,
             "count": self.count,
+            "batch": self.batch,
         }

@@ -8,6 +8,7 @@ the model: nobody knows what it would have said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from keras_integrity_hook import notices, plugins
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError, printable
+from keras_integrity_hook.inspection import rules
 from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
@@ -24,11 +26,16 @@ GROUP = "keras_integrity_hook.checks"
 FAILED = "check-failed"
 
 _CUT = "…"
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
+_WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedModel:
-    """The bytes of one model, verified where it has a seal, for reading only.
+    """The bytes of one model, for reading only.
+
+    They are verified where it has a seal. Of an unsealed one, what our own rules have read
+    (configurations, headers) is what will be loaded; the rest may be changed by others meanwhile.
 
     Attributes:
         path: as the user named it; it may hold other bytes by now, so read them from here.
@@ -70,8 +77,9 @@ class Check(Protocol):
     def __call__(self, model: InspectedModel, /) -> Iterable[Finding]:
         """What is to be said of ``model``; nothing where all is well.
 
-        The rule of a finding is a word of the check's own; the entry point's name and a colon are
-        put before it. An IntegrityError that it raises refuses the model as it is.
+        The rule of a finding is a word of the check's own, in lower case and with hyphens; the
+        entry point's name and a colon are put before it. An IntegrityError that it raises refuses
+        the model as it is.
         """
 
 
@@ -143,6 +151,8 @@ def _adopted(check: _Installed, found: Finding) -> Finding:
     if not isinstance(found, Finding):
         raise TypeError(f"it gave {type(found).__name__} where a Finding is expected")
     texts = {name: _text(text) for name, text in found._asdict().items() if name != "verdict"}
+    if not _WORD.fullmatch(texts["rule"]):
+        raise ValueError(f"'{texts['rule']}' is no rule: lower-case words, joined by hyphens")
     texts["rule"] = f"{check.name}:{texts['rule']}"
     return Finding(verdict=Verdict(found.verdict), **texts)
 
@@ -158,14 +168,7 @@ def _failure(check: _Installed, why: str) -> Finding:
     """The finding that stands for those which a check could not make."""
     told = _text(why)
     notices.trouble(f"inspection: the check {check.name} failed: {told}")
-    return Finding(
-        rule=FAILED,
-        verdict=Verdict.REFUSE,
-        file="",
-        place="",
-        construct=_text(check.name),
-        why=f"this check could not do its work, so nobody knows what it would say ({told})",
-    )
+    return rules.found(FAILED, "", "", check.name, why=f"{rules.RULES[FAILED].why} ({told})")
 
 
 def _search() -> Iterator[_Installed]:
@@ -175,10 +178,13 @@ def _search() -> Iterator[_Installed]:
         yield _Installed(GROUP, None, f"they cannot be looked for: {error!r}")
         return
     for point in points:
+        name = point.name if _NAME.fullmatch(point.name) else _text(point.value)
         try:
+            if name != point.name:
+                raise ValueError("its name is to consist of letters, digits, '_', '.' and '-'")
             call = point.load()
             if not callable(call):
                 raise TypeError(f"{point.value} is no function")
-            yield _Installed(_text(point.name), call)
+            yield _Installed(name, call)
         except (Exception, SystemExit) as error:
-            yield _Installed(_text(point.name), None, f"{type(error).__name__}: {error}")
+            yield _Installed(name, None, f"{type(error).__name__}: {error}")

@@ -61,6 +61,7 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
+    # After that: a check may read all of the weights, which are too much to be kept.
     findings.update(dict.fromkeys(checks.findings(model.path, model.container, pieces.by_name)))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
@@ -72,11 +73,11 @@ def _inspectors(piece: Piece, stored: int) -> Iterator[Inspector]:
         stored: bytes of the whole model.
     """
     name = piece.name.casefold()
+    yield _by_format(piece, name)
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
-        from keras_integrity_hook.inspection import hdf5_config, hdf5_weights
+        from keras_integrity_hook.inspection import hdf5_config
 
         yield hdf5_config.inspect
-        yield hdf5_weights.inspect
     elif name.rpartition("/")[2] == "keras_metadata.pb":
         from keras_integrity_hook.inspection import keras_metadata
 
@@ -91,3 +92,20 @@ def _is_config(name: str, head: bytes) -> bool:
     """Whether Keras or KerasHub reads it as JSON; what lies below ``assets`` is a layer's own."""
     is_asset = name.startswith("assets/") or "/assets/" in name
     return not is_asset and (name.endswith(".json") or head.lstrip()[:1] == b"{")
+
+
+def _by_format(piece: Piece, name: str) -> Inspector:
+    """What looks at the bytes of ``piece``, whatever is done with it; ``name`` is case-folded."""
+    from keras_integrity_hook.inspection import archives, hdf5_weights, pickles
+
+    if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
+        return hdf5_weights.inspect
+    if name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"):
+        from keras_integrity_hook.inspection import saved_model
+
+        return saved_model.inspect if name.endswith(".pb") else saved_model.inspect_other_form
+    if name.endswith(".npz"):
+        return archives.inspect_arrays
+    if piece.head.startswith(b"\x93NUMPY"):
+        return archives.inspect_array
+    return archives.inspect if piece.is_archive else pickles.inspect

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from keras_integrity_hook import audit
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import LimitExceededError
+from keras_integrity_hook.inspection.findings import Finding, worst
 from keras_integrity_hook.loading import caller
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.sealing.content import Content
@@ -89,4 +92,14 @@ def _inspect(
             if refusal.is_refused(error):
                 raise error
             break  # one report of it is enough
+    else:
+        judged = (judging.as_set(inspection.findings, one) for one in demands)
+        _record(model.path, tuple(dict.fromkeys(itertools.chain(*judged))))
     return inspection.kept
+
+
+def _record(path: str, findings: tuple[Finding, ...]) -> None:
+    """Record what was found and stops no load, before the model is handed over."""
+    if findings:
+        told = [finding.to_dict() for finding in findings]
+        audit.record("inspection", path, outcome=str(worst(findings)), findings=told)

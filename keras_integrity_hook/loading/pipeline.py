@@ -34,7 +34,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.loading import in_progress, inspected, override
+from keras_integrity_hook.loading import contracted, in_progress, inspected, override
 from keras_integrity_hook.loading.forms import (
     Closable,
     FileSet,
@@ -168,6 +168,7 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
             inspected.inspect_verified(verified, *located.named)
             handed = form.hand_over(verified)  # 6
             undo.callback(handed.close)
+            contracted.note(admitted.model, *located.named)
             _record(admitted, admitted.model)
         else:
             unsealed = inspected.inspect_unsealed(admitted.model, *located.named)

@@ -12,6 +12,7 @@ from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inputs,
     Inspecting,
     Mode,
     OnFailure,
@@ -28,6 +29,7 @@ __all__ = [
     "MODE_VARIABLE",
     "UNSEALED_VARIABLE",
     "Downloads",
+    "Inputs",
     "Inspecting",
     "Mode",
     "OnFailure",

@@ -70,6 +70,14 @@ class Downloads(StrEnum):
     HASHED = "hashed"
 
 
+class Inputs(StrEnum):
+    """What happens to an input that breaks the model's input contract."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+    OFF = "off"
+
+
 class Inspecting(StrEnum):
     """Which findings of an inspection stop a load."""
 

@@ -12,6 +12,7 @@ from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.settings import choices, value_types
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inputs,
     Inspecting,
     Mode,
     OnFailure,
@@ -26,6 +27,8 @@ _REGISTERED = (
     '"registered" needs a central registry, which this version does not have; use "sealed", '
     '"signed" or "vetted"'
 )
+INPUTS_AT = ("predict", "evaluate", "call")
+_INPUTS_AT = ", ".join(f'"{name}"' for name in INPUTS_AT)
 _AN_ALGORITHM = "one of " + ", ".join(f'"{name}"' for name in ALGORITHMS)
 
 
@@ -72,6 +75,12 @@ KEYS: Mapping[str, Key] = {
     "fallback": Key(value_types.PathOrURI(), None, _LOADS),
     "call": Key(value_types.Text('"package.module:function"', lambda t: ":" in t), None, _LOADS),
     "allow_override": Key(value_types.Flag(), True, _LOADS),
+    "inputs": Key(value_types.Choice(Inputs), Inputs.ENFORCE, _LOADS),
+    "inputs_at": Key(
+        value_types.Names(f"a list of {_INPUTS_AT}", INPUTS_AT),
+        INPUTS_AT,
+        _LOADS,
+    ),
     "inspection": Key(value_types.Choice(Inspecting), Inspecting.REFUSE, _LOADS),
     "inspection_rules": Key(value_types.Verdicts(), (), _LOADS),
     "allowed_objects": Key(value_types.Names('a list of names such as "my_pkg>*"'), (), _LOADS),
@@ -97,6 +106,7 @@ class Settings(NamedTuple):
         maximum_age: since the seal was made. ``valid_for`` is what a save lets it last.
         fallback: path of the model that takes the place of a refused one.
         call: ``"package.module:function"`` that answers a refusal.
+        inputs_at: where inputs are held against a model's input contract.
         inspection_rules: rules with the verdict that they have here: ``"custom-object=refuse"``.
         allowed_objects: names of custom objects that are fine, with ``*`` for any rest.
         key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
@@ -123,6 +133,8 @@ class Settings(NamedTuple):
     fallback: str | None
     call: str | None
     allow_override: bool
+    inputs: Inputs
+    inputs_at: tuple[str, ...]
     inspection: Inspecting
     inspection_rules: tuple[str, ...]
     allowed_objects: tuple[str, ...]

@@ -150,7 +150,8 @@ class Verdicts(Names):
     """A list of rules with the verdict of each. Whether there is such a rule is not known here: a
     newer version may have it, and a policy is for machines of several versions."""
 
-    _form = re.compile(r"[\w.-]+(?::[\w.-]+)?=(?:fine|review|refuse)")
+    # Of a plug-in, its name and a colon come first.
+    _form = re.compile(r"(?:[\w.-]+:)?[a-z0-9]+(?:-[a-z0-9]+)*=(?:fine|review|refuse)", re.ASCII)
 
     def __init__(self) -> None:
         super().__init__('a list such as "custom-object=refuse": rules, each with a verdict')

@@ -29,7 +29,7 @@ def says(rule="too-old", verdict=Verdict.REVIEW, **texts):
 def reads(model):
     yield says(construct=f"{model.container} {dict(model.files)} {model.read('config.json', 1, 3)}")
 def forges(model):
-    return [says(rule="a\\nb", place="\\x1b[2J", why="w" * 5000)]
+    return [says(place="\\x1b[2J", why="w" * 5000)]
 def raises(model):
     raise ValueError("a bug in a check")
 def leaves(model):
@@ -41,6 +41,8 @@ def gives_text(model):
     return ["refuse"]
 def gives_numbers(model):
     return [says(why=5)]
+def gives_a_sentence(model):
+    return [says(rule="too old")]
 def gives_a_word(model):
     return [says(verdict="harmless")]
 def refuses(model):
@@ -128,6 +130,7 @@ def test_all_checks_are_asked_in_the_order_of_their_names(find: Find) -> None:
         ("ours:gives_text", "gave str where a Finding is expected"),
         ("ours:gives_numbers", "int in a finding where text is expected"),
         ("ours:gives_a_word", "'harmless' is not a valid Verdict"),
+        ("ours:gives_a_sentence", "'too old' is no rule"),
         ("ours:absent", "AttributeError"),
         ("ours:number", "is no function"),
         ("nowhere:check", "No module named 'nowhere'"),
@@ -149,7 +152,7 @@ def test_checks_that_cannot_be_looked_for_refuse_the_model(find: Find) -> None:
 
 def test_text_of_a_check_is_escaped_and_cut(find: Find) -> None:
     (found,), _ = find("ours:forges")
-    assert found["rule"] == r"n0:a\nb"
+    assert found["rule"] == "n0:too-old"
     assert found["place"] == r"\x1b[2J"
     assert len(found["why"]) == LIMITS.finding_text + 1
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes of an open model as files that only memory holds, sealed: nobody can change them.
+
+They are copied first and checked afterwards, so that what was checked is what a confined process
+gets, whatever happens to the model meanwhile (CWE-367). It gets them without a path: Landlock lets
+no file of the machine be opened there, and files that only memory holds belong to none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from keras_integrity_hook.containers import hdf5
+from keras_integrity_hook.containers.copying import copy_content
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
+from keras_integrity_hook.containers.opening import errors_of
+from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.isolation.process import ModelFiles
+from keras_integrity_hook.sealing.content import Content, FileContent
+from keras_integrity_hook.verification import digests
+
+_NAME = "model"
+_ALL = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def copied(model: ModelFile) -> ModelFiles:
+    """The bytes of ``model``, which stays open; to be closed by the caller.
+
+    A set has to be held open (``open_set(…, hold=True)``). Where the model has a seal the copy is
+    checked against it.
+
+    Raises:
+        ChecksumMismatchError, DamagedFileError: it does not match its seal.
+        UnreadableFileError: there is no memory for a copy.
+    """
+    files = ModelFiles(_name_of(model), {})
+    try:
+        if model.files is None:
+            content = _put(files, files.name, model.content)
+        else:
+            for part in model.files.parts:
+                part_content = _put(files, f"{_NAME}/{part.name}", part.content)
+                if part.fd >= 0:
+                    os.close(part.fd)
+                    part.fd = -1
+                part.content = part_content
+            content = model.files.content
+        if isinstance(model, SealedModel):
+            digests.check_members(model)
+            with errors_of(model.path):
+                digests.check_content(model.with_seal(model.seal, content))
+    except OSError as error:
+        files.close()
+        cause = f"no copy of it could be made in memory ({error.strerror})"
+        raise UnreadableFileError(cause, path=model.path) from error
+    except BaseException:
+        files.close()
+        raise
+    return files
+
+
+def _name_of(model: ModelFile) -> str:
+    """What a loader is to call it: Keras decides by the end of the name how to read a file."""
+    if model.files is not None:
+        return _NAME
+    return f"{_NAME}.h5" if model.container == hdf5.CONTAINER else f"{_NAME}.keras"
+
+
+def _put(files: ModelFiles, name: str, content: Content) -> Content:
+    fd = os.memfd_create("keras-integrity", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    files.files[name] = fd
+    copy_content(content, fd)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _ALL)
+    return FileContent(fd, 0, content.size)

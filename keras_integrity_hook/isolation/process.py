@@ -1,0 +1,506 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A confined process, from its start to its end, as the parent sees it.
+
+One thread does everything: whoever asks a question answers meanwhile what the kernel asks, drains
+what is printed, and looks at the clock. Between questions the process stands still (``SIGSTOP``),
+so that nothing it left running gets anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    SandboxedModelError,
+    SandboxLimitError,
+    SandboxUnavailableError,
+    SandboxViolationError,
+)
+from keras_integrity_hook.isolation import arrays, availability, filters, home, reachable
+from keras_integrity_hook.isolation.attempts import Attempts, Source
+from keras_integrity_hook.isolation.protocol import BrokenChannelError, Channel, Message, close_all
+from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
+from keras_integrity_hook.isolation.supervisor import Supervisor
+from keras_integrity_hook.isolation.usage import Usage
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.texts import printable
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.isolation.arrays import Array
+
+_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
+_TICK = 0.1  # seconds between two looks at what the kernel does not count
+_FILES_AT_ONCE = 200
+_SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW  # a size that stays
+
+
+class ModelFiles(NamedTuple):
+    """The verified bytes of a model, for a confined process.
+
+    Attributes:
+        name: what is loaded, the file or the directory; relative.
+        files: descriptors by their names, relative; read-only or sealed.
+    """
+
+    name: str
+    files: dict[str, int]
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        close_all(list(self.files.values()))
+        self.files.clear()
+
+
+class Answer(NamedTuple):
+    """What a confined process said: a stranger's word."""
+
+    value: Message
+    arrays: list[Array]
+
+
+class ConfinedProcess:
+    """A Python that has locked itself down and imports Keras.
+
+    Attributes:
+        attempts: what it tried and was refused, so far.
+        printed: the end of what it printed; printable, with line breaks.
+        versions: of Keras and its backend there, once it is ready.
+        abi: the version of Landlock that holds it, once it is ready.
+        is_strict: an attempt is an error even where the model goes on.
+        path: what errors call the model.
+
+    Args:
+        host: ``"keras"``, ``"tf_keras"`` or ``"tensorflow"``.
+        devices: nodes in /dev that it may use.
+        modules: of the user's, that it may import besides.
+        abi: at most this version of Landlock, for tests of what older kernels do.
+
+    Raises:
+        SandboxUnavailableError: it cannot be confined here; nothing was started.
+    """
+
+    def __init__(
+        self,
+        limits: SandboxLimits | None = None,
+        *,
+        host: str = "keras",
+        devices: Iterable[str] = (),
+        modules: Iterable[str] = (),
+        abi: int | None = None,
+    ) -> None:
+        availability.require()
+        self.limits = limits or SandboxLimits()
+        self.attempts = Attempts()
+        self.versions: dict[str, str] = {}
+        self.abi = 0
+        self.path: str | None = None
+        self.is_strict = True
+        self._host = host
+        self._reachable = reachable.reachable(devices=devices, modules=modules)
+        self._supervisor: Supervisor | None = None
+        self._printed = bytearray()
+        self._printed_size = 0
+        self._is_ready = False
+        with contextlib.ExitStack() as undo:
+            self._home = home.PrivateHome()
+            undo.callback(self._home.remove)
+            self._home.write("keras.json", _keras_json())
+            ours, theirs = Channel.pair()
+            undo.callback(ours.close)
+            self._channel = ours
+            try:
+                self._start(theirs)
+            finally:
+                theirs.close()
+            undo.callback(self._end)
+            self._setup(abi)
+            undo.pop_all()
+
+    def _start(self, theirs: Channel) -> None:
+        command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", _PROGRAM]
+        self._output, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(writer, True)
+        try:
+            self._child = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                env=reachable.environment(
+                    self._home.path, with_devices=bool(self._reachable.devices)
+                ),
+                cwd=self._home.path,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                pass_fds=[theirs.fileno()],
+                # Its group is not orphaned before we are: then the kernel ends what stands still.
+                process_group=0,
+            )
+        except OSError as error:
+            os.close(self._output)
+            raise SandboxUnavailableError(f"Python cannot be started ({error})") from error
+        finally:
+            os.close(writer)
+        # Before it closes itself to others; for a supervisor only.
+        self._memory = -1
+        with contextlib.suppress(OSError):
+            self._memory = os.open(f"/proc/{self._child.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _setup(self, abi: int | None) -> None:
+        made = filters.compiled(self._child.pid, with_devices=bool(self._reachable.devices))
+        message = {
+            "host": self._host,
+            "home": self._home.path,
+            "search": self._reachable.search,
+            "readable": self._reachable.readable,
+            "listable": self._reachable.listable,
+            "devices": self._reachable.devices,
+            "abi": abi,
+            "first": made.first.hex(),
+            "second": made.second.hex(),
+            "number": made.number,
+            "disk": self.limits.disk,
+            "memory": self.limits.memory,
+            "cpu_seconds": self.limits.cpu_seconds,
+        }
+        try:
+            self._channel.send(message)
+        except BrokenChannelError as error:
+            raise SandboxUnavailableError(f"the process ended at once ({error})") from error
+
+    def wait_until_ready(self) -> None:
+        """Return once Keras is imported there; calling it again does nothing.
+
+        Raises:
+            SandboxUnavailableError: it could not be locked down, or Keras not imported there.
+            SandboxLimitError: that took too long.
+        """
+        if self._is_ready:
+            return
+        deadline = time.monotonic() + self.limits.start_seconds
+        try:
+            self.abi = int(self._next(("locked",), deadline, "start_seconds")[0]["abi"])
+            self.versions = self._next(("ready",), deadline, "start_seconds")[0]["versions"]
+        except SandboxedModelError as error:
+            said = printable(self._last_line())
+            cause = f"Keras cannot be imported in the sandbox: {said or error.cause}"
+            raise SandboxUnavailableError(cause, remedy=_REMEDY_START) from error
+        self._is_ready = True
+
+    def load(self, model: ModelFiles, options: Message) -> Answer:
+        """Load a model, once in the life of a process.
+
+        Args:
+            options: keyword arguments of ``load_model``, as JSON-able values.
+
+        Raises:
+            SandboxUnavailableError, SandboxLimitError: as of :meth:`wait_until_ready`.
+            SandboxViolationError, SandboxLimitError, SandboxedModelError: of the model.
+        """
+        self.wait_until_ready()
+        names = list(model.files)
+        for at in range(0, len(names), _FILES_AT_ONCE):
+            some = names[at : at + _FILES_AT_ONCE]
+            self.ask({"ask": "files", "names": some}, [model.files[name] for name in some])
+        self._watch()
+        return self.ask({"ask": "load", "name": model.name, "options": options})
+
+    def run(self, how: str, inputs: Any, given: Sequence[Array], options: Message) -> Answer:
+        """Ask the model.
+
+        Args:
+            how: ``"predict"`` or ``"predict_on_batch"``.
+            inputs: their structure, see ``structures``.
+            given: the arrays, see ``arrays.plain``.
+        """
+        packed = arrays.Packed(given)
+        with _shared(packed.size) as fd:
+            packed.write(arrays.write_to(fd))
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL)
+            message = {"ask": "run", "how": how, "inputs": inputs, "options": options}
+            return self.ask({**message, "arrays": packed.names, "bytes": packed.size}, [fd])
+
+    def ask(self, question: Message, descriptors: Sequence[int] = ()) -> Answer:
+        """One question, one answer.
+
+        Raises:
+            SandboxViolationError: it failed, and had tried what is forbidden.
+            SandboxLimitError: it took too much; the process is ended.
+            SandboxedModelError: it failed otherwise, or is ended.
+        """
+        with self._going():
+            deadline = time.monotonic() + self.limits.seconds
+            known = len(self.attempts)
+            self._send(question, descriptors)
+            answer = self._answer(deadline)
+            if self.is_strict and len(self.attempts) > known:
+                raise self._violation("it went on all the same")
+            return answer
+
+    @contextlib.contextmanager
+    def _going(self) -> Iterator[None]:
+        """Let the process go on in this block; it is ended where that fails for its own fault."""
+        if self._child.returncode is not None:
+            raise SandboxedModelError("the process of this model has ended", path=self.path)
+        self._channel.wait_at_most(self.limits.seconds)
+        self._child.send_signal(signal.SIGCONT)
+        try:
+            yield
+        except SandboxedModelError as error:
+            raise self._told(error) from error.__cause__
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if self._child.returncode is None:
+                self._child.send_signal(signal.SIGSTOP)
+
+    def close(self) -> None:
+        """End the process and remove its directory; calling it again does nothing."""
+        self._end()
+        self._channel.close()
+        self._home.remove()
+
+    @property
+    def printed(self) -> str:
+        """The end of what it printed."""
+        return _lines(bytes(self._printed))
+
+    def _end(self) -> None:
+        if self._child.returncode is None:
+            self._child.kill()
+            self._child.wait()
+        if self._supervisor is not None:
+            self._supervisor.close()
+        for fd in (self._output, self._memory):
+            if fd >= 0:
+                os.close(fd)
+        self._output = self._memory = -1
+
+    def _watch(self) -> None:
+        """From here on the kernel asks about what is refused."""
+        with self._going():
+            self._send({"ask": "watch"})
+            deadline = time.monotonic() + self.limits.start_seconds
+            _, (listener,) = self._next(("watched",), deadline, "start_seconds", descriptors=1)
+            self._supervisor = Supervisor(
+                listener, self._memory, self._reachable, self._home.path, self.attempts
+            )
+            self._send({"kind": "go"})
+
+    def _send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        try:
+            self._channel.send(message, descriptors)
+        except BrokenChannelError as error:
+            raise self._ended() from error
+
+    def _answer(self, deadline: float) -> Answer:
+        room = -1
+        try:
+            while True:
+                message, _ = self._next(("room", "answer", "failed"), deadline, "seconds")
+                if message["kind"] == "room" and room < 0:
+                    room = self._room(message.get("bytes"))
+                elif message["kind"] == "answer":
+                    return _checked(message, room)
+                else:
+                    raise self._failed(message)
+        except (BrokenChannelError, KeyError, TypeError, ValueError) as error:
+            self._end()
+            cause = f"the answer of the sandbox is malformed ({error})"
+            raise SandboxedModelError(cause, path=self.path) from error
+        finally:
+            if room >= 0:
+                os.close(room)
+
+    def _room(self, size: Any) -> int:
+        """Shared memory for an answer of ``size`` bytes. Raises SandboxLimitError."""
+        if type(size) is not int or size <= 0:
+            raise BrokenChannelError("no size")
+        if size > self.limits.answer:
+            raise self._limit("answer", f"an answer of {size:,} bytes")
+        with _shared(size) as fd:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALED)
+            self._send({"kind": "room"}, [fd])
+            return os.dup(fd)
+
+    def _next(
+        self, kinds: Sequence[str], deadline: float, limit: str, *, descriptors: int = 0
+    ) -> tuple[Message, list[int]]:
+        """The next message of one of ``kinds``, after whatever comes before it."""
+        while True:
+            self._wait(deadline, limit)
+            try:
+                message, taken = self._channel.receive(descriptors)
+            except BrokenChannelError as error:
+                raise self._ended() from error
+            kind = message.get("kind")
+            if kind == "tried":
+                call, target = message.get("call"), message.get("target")
+                if isinstance(call, str) and isinstance(target, str):
+                    self.attempts.note(call, target, Source.PYTHON)
+            elif kind in kinds and len(taken) == descriptors:
+                return message, taken
+            else:
+                close_all(taken)
+                raise self._ended("it does not keep to the protocol")
+
+    def _wait(self, deadline: float, limit: str) -> None:
+        """Return when there is something to receive. Raises SandboxLimitError."""
+        poll = select.poll()
+        for fd in (self._channel.fileno(), self._output):
+            poll.register(fd, select.POLLIN)
+        if self._supervisor is not None:
+            poll.register(self._supervisor.listener, select.POLLIN)
+        usage = Usage(self._child.pid, self._home, self.limits)
+        while True:
+            events = dict(poll.poll(_TICK * 1000))
+            if events.get(self._output):
+                self._drain(poll)
+            if self._supervisor is not None and self._supervisor.listener in events:
+                if events[self._supervisor.listener] & select.POLLIN:
+                    self._supervisor.answer()
+                else:
+                    poll.unregister(self._supervisor.listener)
+            if self._channel.fileno() in events:
+                return
+            if time.monotonic() > deadline:
+                raise self._limit(limit, f"more than {getattr(self.limits, limit):g} seconds")
+            over = usage.over()
+            if over is not None:
+                raise self._limit(*over)
+
+    def _drain(self, poll: select.poll) -> None:
+        """Take what was printed, and keep the end of it."""
+        try:
+            data = os.read(self._output, LIMITS.sandbox_printed)
+        except BlockingIOError:
+            return
+        if not data:
+            poll.unregister(self._output)
+            return
+        self._printed_size += len(data)
+        self._printed += data
+        del self._printed[: -LIMITS.sandbox_printed]
+        if self._printed_size > self.limits.output:
+            raise self._limit("output", f"more than {self.limits.output:,} bytes of output")
+
+    def _limit(self, limit: str, what: str) -> SandboxLimitError:
+        """End the process: it took ``what``."""
+        self._end()
+        return SandboxLimitError(
+            f"the model took {what} in the sandbox (limit: {limit})", path=self.path, limit=limit
+        )
+
+    def _failed(self, message: Message) -> IntegrityError:
+        """What an error in there is out here."""
+        name, text = message["error"], message["text"]
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise BrokenChannelError("no error")
+        cut = " ".join(text.split())[: LIMITS.sandbox_text]
+        if name == "MemoryError":
+            return self._limit("memory", f"more than {self.limits.memory:,} bytes of memory")
+        return SandboxedModelError(f"the model failed in the sandbox: {name[:80]}: {cut}")
+
+    def _ended(self, why: str = "") -> IntegrityError:
+        """What became of a process that says nothing any more."""
+        if not why:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(5)
+        with contextlib.suppress(SandboxLimitError, OSError):
+            self._drain(select.poll())
+        status = self._child.returncode
+        self._end()
+        if status == -signal.SIGXCPU:
+            return self._limit("cpu_seconds", f"more than {self.limits.cpu_seconds} seconds of CPU")
+        if self._ran_out_of_memory(status):
+            return self._limit("memory", f"more than {self.limits.memory:,} bytes of memory")
+        how = why or _in_words(status)
+        return SandboxedModelError(f"the process of the model ended: {how}", path=self.path)
+
+    def _ran_out_of_memory(self, status: int | None) -> bool:
+        """Libraries that get no memory end the process, and say why."""
+        said = bytes(self._printed[-4096:]).lower()
+        words = (b"bad_alloc", b"out of memory", b"cannot allocate memory", b"memoryerror")
+        return bool(status) and any(word in said for word in words)
+
+    def _told(self, error: SandboxedModelError) -> IntegrityError:
+        """``error`` as what it is after an attempt at something forbidden."""
+        error.path = error.path or self.path
+        return self._violation(f"then {error.cause}") if len(self.attempts) else error
+
+    def _violation(self, then: str) -> SandboxViolationError:
+        tried = f"code of the model tried {self.attempts.in_words()}"
+        return SandboxViolationError(
+            f"{tried}, which the sandbox refused; {then}",
+            path=self.path,
+            attempts=tuple(attempt.to_dict() for attempt in self.attempts),
+        )
+
+    def _last_line(self) -> str:
+        lines = self.printed.strip().splitlines()
+        return lines[-1][: LIMITS.sandbox_text] if lines else ""
+
+
+_REMEDY_START = (
+    "Import Keras outside to see whether it works there; 'keras-integrity doctor' says what a "
+    "sandbox needs."
+)
+
+
+@contextlib.contextmanager
+def _shared(size: int) -> Iterator[int]:
+    """Memory of ``size`` bytes that another process can be given: its descriptor."""
+    fd = os.memfd_create("keras-integrity", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _checked(message: Message, room: int) -> Answer:
+    """An answer, as far as its form goes. Raises BrokenChannelError."""
+    value, names, size = message["value"], message["arrays"], message["bytes"]
+    if not isinstance(value, dict) or not isinstance(names, list) or type(size) is not int:
+        raise BrokenChannelError("no answer")
+    if len(names) > LIMITS.sandbox_arrays or not all(isinstance(name, str) for name in names):
+        raise BrokenChannelError("no arrays")
+    size = min(size, os.fstat(room).st_size) if room >= 0 else 0
+    return Answer(value, list(arrays.read(room, size, names)))
+
+
+def _keras_json() -> bytes:
+    """Keras's configuration, the same inside as outside."""
+    configuration = reachable.keras_configuration()
+    if configuration:
+        return json.dumps(configuration).encode()
+    try:
+        with open(reachable.user_file(), "rb") as file:
+            return file.read(LIMITS.sandbox_message)
+    except OSError:
+        return b"{}"
+
+
+def _lines(data: bytes) -> str:
+    return "\n".join(printable(line) for line in data.decode(errors="replace").split("\n"))
+
+
+def _in_words(status: int | None) -> str:
+    if status is None:
+        return "it answers no more"
+    if status >= 0:
+        return f"with status {status}"
+    try:
+        return f"by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"by signal {-status}"
