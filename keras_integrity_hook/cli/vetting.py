@@ -89,7 +89,8 @@ def _signed(found: Vetting, key: str) -> tuple[Signed | None, IntegrityError | N
 def _emit(found: Vetting, signed: Signed | None, unsigned: IntegrityError | None) -> None:
     facts: dict[str, Any] = {"path": found.path, "vetting": found.to_dict()}
     facts["signed"] = None if signed is None else signed._asdict()
-    facts["error"] = None if unsigned is None else unsigned.to_dict()
+    if unsigned is not None:
+        facts["signed"] = {"error": unsigned.to_dict()}
     output.emit("vet", ok=found.passed and unsigned is None, **facts)
 
 
