@@ -37,6 +37,7 @@ class Limits(NamedTuple):
     inspected: int = 256 * MIB
     inspected_steps: int = 4_000_000  # fields of protocol buffers, messages and entries of HDF5
     inspected_findings: int = 1_000  # of one member or part; the rest is counted
+    inspected_graph: int = 256 * MIB  # saved_model.pb, which is read whole
     pickle: int = MIB  # of a file that begins as one
     pickle_opcodes: int = 10_000
     policy: int = MIB

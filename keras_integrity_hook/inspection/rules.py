@@ -112,7 +112,7 @@ _TABLE = (
         "lambda-code",
         _REVIEW,
         "the bytecode of a Python function (a Lambda layer)",
-        "the code in the model runs, with everything the program may do",
+        "it is arbitrary code execution: the code in the model runs as the program does",
         ("CVE-2024-3660", "CVE-2025-9905"),
         by_safe_mode=True,
     ),
@@ -252,8 +252,8 @@ _FILES = (
     Rule(
         "array-type",
         _REVIEW,
-        "values in an HDF5 file that are neither numbers nor text",
-        "h5py makes Python objects of them; Keras has never stored any",
+        "values in an HDF5 file of which h5py makes Python objects",
+        "they are no numbers and take any amount of memory; Keras has never stored any",
     ),
     Rule(
         "hdf5-filter",
@@ -286,10 +286,73 @@ _FILES = (
         "whoever runs or imports it runs its code; Keras does not",
     ),
     Rule(
+        "archive-path",
+        _REFUSE,
+        "an archive among the files of the model whose members leave it",
+        "unpacking it writes files elsewhere",
+        ("CVE-2025-12060", "CVE-2025-12638"),
+    ),
+    Rule(
         "archive-bomb",
         _REFUSE,
         "an archive that becomes hundreds of times larger when it is unpacked",
         "unpacking it fills the memory or the disk",
+    ),
+    # Graphs
+    Rule(
+        "file-op",
+        _REVIEW,
+        "an op that reads or writes files",
+        "the graph reads or writes files when it runs",
+    ),
+    Rule(
+        "python-op",
+        _REVIEW,
+        "an op that calls Python (tf.py_function, tf.numpy_function)",
+        "the graph calls a function of the Python process by its number",
+    ),
+    Rule(
+        "network-op",
+        _REVIEW,
+        "an op that talks to other processes or machines",
+        "the graph sends data elsewhere, or takes it from there, when it runs",
+    ),
+    Rule(
+        "stateful-op",
+        _REVIEW,
+        "an op with an effect that no model of Keras has",
+        "nobody has judged what it does; TensorFlow says that it has an effect",
+    ),
+    Rule(
+        "unknown-op",
+        _REVIEW,
+        "an op that TensorFlow does not have",
+        "a library of its own has to be loaded for it, and what it does is not known here",
+    ),
+    Rule(
+        "asset-path",
+        _REFUSE,
+        "an asset of a SavedModel that lies elsewhere",
+        "another file of the machine is read in place of an asset",
+    ),
+    Rule(
+        "graph-form",
+        _REFUSE,
+        "a graph, or something in one, in a form that Keras does not write",
+        "TensorFlow runs it, and what cannot be read cannot be judged, or it ends the process",
+        ("CVE-2022-23564", "CVE-2022-23591"),
+    ),
+    Rule(
+        "malformed-graph",
+        _REFUSE,
+        "a graph that cannot be read",
+        "what cannot be read cannot be judged",
+    ),
+    Rule(
+        "malformed-checkpoint",
+        _REFUSE,
+        "an index of a checkpoint that contradicts itself or its data",
+        "what cannot be read cannot be judged",
     ),
     Rule(
         "malformed-hdf5",
