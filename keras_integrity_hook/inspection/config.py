@@ -62,8 +62,8 @@ def of(parsed: json_reading.Parsed, name: str, *, stored: int | None = None) -> 
         yield from _walk(parsed.value, name)
     yield from declared.finding(name)
     if name.rpartition("/")[2] == _TEXTS_OF_ORBAX and isinstance(parsed.value, dict):
-        for inner in filter(None, map(_within, parsed.value.values())):
-            yield from of(inner, name.rpartition("/")[0], stored=stored)
+        for kept in filter(None, map(_within, parsed.value.values())):
+            yield from of(kept, name.rpartition("/")[0], stored=stored)
 
 
 _TEXTS_OF_ORBAX = "_strings.json"
