@@ -93,7 +93,7 @@ class Limits(NamedTuple):
     audit_file: int = 10 * MIB
     audit_kept: int = 5  # files, besides the one being written
     sandbox_message: int = 128 * KIB  # to or from a confined process; what a socket takes at once
-    sandbox_attempts: int = 100  # different ones that are told of one process
+    sandbox_attempts: int = 500  # different ones that are told of one process
     sandbox_text: int = 400  # characters of a path, an address or an error of a confined process
     sandbox_printed: int = 64 * KIB  # of what a model printed that are kept, the last ones
     sandbox_files: int = 20_000  # in the directory of a confined process

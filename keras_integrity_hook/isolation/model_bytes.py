@@ -17,7 +17,7 @@ from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.isolation.process import ModelFiles
-from keras_integrity_hook.sealing.content import Content, FileContent
+from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
 from keras_integrity_hook.verification import digests
 
 _NAME = "model"
@@ -25,10 +25,9 @@ _ALL = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEA
 
 
 def copied(model: ModelFile) -> ModelFiles:
-    """The bytes of ``model``, which stays open; to be closed by the caller.
+    """The bytes of ``model``, which stays open and as it is; to be closed by the caller.
 
-    A set has to be held open (``open_set(…, hold=True)``). Where the model has a seal the copy is
-    checked against it.
+    Where the model has a seal the copy is checked against it.
 
     Raises:
         ChecksumMismatchError, DamagedFileError: it does not match its seal.
@@ -39,13 +38,10 @@ def copied(model: ModelFile) -> ModelFiles:
         if model.files is None:
             content = _put(files, files.name, model.content)
         else:
-            for part in model.files.parts:
-                part_content = _put(files, f"{_NAME}/{part.name}", part.content)
-                if part.fd >= 0:
-                    os.close(part.fd)
-                    part.fd = -1
-                part.content = part_content
-            content = model.files.content
+            parts = model.files.parts
+            content = JoinedContent(
+                [_put(files, f"{_NAME}/{part.name}", part.content) for part in parts]
+            )
         if isinstance(model, SealedModel):
             digests.check_members(model)
             with errors_of(model.path):
