@@ -45,9 +45,10 @@ def numbers(draw: st.DrawFn) -> tuple[InputRules, NDArray[Any]]:
         allowed=None if allowed is None else tuple(allowed),
     )
     dtype = draw(st.sampled_from(KINDS[kind]))
-    near = {"elements": st.integers(0, 100)} if kind == "integer" and draw(st.booleans()) else {}
+    is_near = kind == "integer" and draw(st.booleans())
+    elements = st.integers(0, 100) if is_near else None
     shape = (draw(st.integers(0, 3)), draw(st.sampled_from([1, 2])))
-    return rules, draw(hnp.arrays(dtype, shape, **near))
+    return rules, draw(hnp.arrays(dtype, shape, elements=elements))
 
 
 @st.composite
