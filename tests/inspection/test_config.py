@@ -76,6 +76,21 @@ def test_reference_is_found_wherever_it_stands(model: Any) -> None:
     assert "foreign-object" in rules(model)
 
 
+@pytest.mark.parametrize("name", ["model_config/_strings.json", "_strings.json"])
+def test_configuration_that_orbax_keeps_as_a_text_is_found(name: str) -> None:
+    def rules_of(text: str) -> set[str]:
+        content = Memory(json.dumps({"config": text, "greeting": "{% hello %}"}).encode())
+        return {one.rule for one in config.inspect(content, name)}
+
+    assert rules_of(json.dumps(sequential(layer("Dense", activation=EVAL)))) == {"foreign-object"}
+    assert rules_of(json.dumps(sequential(layer("Dense")))) == set()
+    assert rules_of("[" * 100_000) == {"nested-too-deep"}
+
+
+def test_texts_of_other_files_are_texts() -> None:
+    assert inspected({"chat_template": "{% if os.system %}", "text": json.dumps(EVAL)}) == []
+
+
 def test_place_is_told_by_the_names_of_layers() -> None:
     inner = layer("Dense", activation=EVAL)
     (found,) = inspected(sequential({**layer("TimeDistributed"), "config": {"layer": inner}}))
@@ -146,6 +161,14 @@ def test_texts_of_a_stranger_are_escaped_and_cut() -> None:
         ({"class_name": ["Dense"], "config": {}}, "malformed-config"),
         ({"class_name": "Dense", "module": {"a": 1}, "config": {}}, "malformed-config"),
         ({"class_name": "function", "module": "keras.ops", "config": {}}, "malformed-config"),
+        (
+            {
+                "class_name": "VocabularyFileCategoricalColumn",
+                "config": {"vocabulary_file": "v.txt"},
+            },
+            "reads-file",
+        ),
+        ({"class_name": "__builtins__", "config": {}}, "non-modelling"),
         (function("keras.layers", "TFSMLayer"), "non-modelling"),
         (layer("Dense", activation="my_pkg>activate"), "custom-object"),
         (layer("TFOpLambda", function="io.write_file"), "tensorflow-op"),
