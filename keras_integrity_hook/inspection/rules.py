@@ -112,7 +112,7 @@ _TABLE = (
         "lambda-code",
         _REVIEW,
         "the bytecode of a Python function (a Lambda layer)",
-        "the code in the model runs, with everything the program may do",
+        "it is arbitrary code execution: the code in the model runs as the program does",
         ("CVE-2024-3660", "CVE-2025-9905"),
         by_safe_mode=True,
     ),

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.inspection import graph
+from keras_integrity_hook.inspection import graph, tensor_types
 from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.inspection.graph import Graphs, Node, Scope
 from keras_integrity_hook.inspection.op_rules import OPS, SAVERS, OpRule, rule_of
@@ -24,9 +24,10 @@ from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.texts import bytes_of, printable
 
 _TERMINAL = ("stdout", "stderr", "log(info)", "log(warning)", "log(error)", "")
-_HANDLES = {20: "a handle to a resource", 21: "a variant"}
-# types.proto; 8 bytes for those that are not here, half bytes rounded up.
-_ITEM_SIZES = {1: 4, 3: 4, 4: 1, 5: 2, 6: 1, 7: 1, 10: 1, 11: 1, 12: 1, 13: 4, 14: 2, 15: 2, 16: 2}
+_HANDLES = {
+    tensor_types.RESOURCE: "a handle to a resource",
+    tensor_types.VARIANT: "a variant",
+}
 _REPEATED = 256 * MIB  # that one constant may be, where the file has one value to repeat
 _RATIO = 100
 _LEAVES = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z][\w+.-]*:|\0")
@@ -192,22 +193,14 @@ class _Judge:
                     if number == 1 and end < 0:
                         kind = begin
                     elif number == 2 and end >= 0:
-                        count = self._elements((begin, end))
-                declared = count * _ITEM_SIZES.get(kind, 8)
+                        count = tensor_types.elements(wire, (begin, end))
+                declared = count * tensor_types.item_size(kind)
                 if kind in _HANDLES:
                     yield _HANDLES[kind]
                 if declared > _RATIO * (tensor[1] - tensor[0]):
                     self._repeated += declared
                     if declared > _REPEATED:
                         yield f"{bytes_of(declared)} declared"
-
-    def _elements(self, shape: Span) -> int:
-        """The elements of a ``TensorShapeProto``; a dimension below zero is taken for huge."""
-        wire, count = self._graphs.wire, 1
-        for dimension in wire.spans(shape, 2):
-            sizes = [value for number, value, end in wire.fields(dimension) if number == 1 > end]
-            count *= sizes[-1] if sizes else 0
-        return count
 
     def _constant(self, scope: Scope, node: Node) -> Iterator[Finding]:
         for what in self._oddities(node.span):
