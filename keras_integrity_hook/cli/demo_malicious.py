@@ -41,7 +41,7 @@ def _arrive(folder: Path) -> Step:
 def _without_hook(folder: Path) -> Step:
     done = python(folder, "load.py", **{settings.MODE_VARIABLE: "off"})
     return Step(
-        "Plain Keras, hook switched off: to load it is to run what it carries.",
+        "Plain Keras, hook off, safe_mode=False as its page says: to load it is to run it.",
         "KERAS_INTEGRITY=off python load.py",
         told(done),
         "" if _WRITTEN in done.stdout else "plain Keras should run the code in the model",
