@@ -89,6 +89,11 @@ class SandboxedModel:
         """Which Keras and which backend computes, by name."""
         return dict(self._process.versions)
 
+    @property
+    def abi(self) -> int:
+        """The version of Landlock that holds it."""
+        return self._process.abi
+
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """What the model says of ``x``.
 
