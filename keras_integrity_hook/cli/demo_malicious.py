@@ -101,8 +101,9 @@ def _ask(folder: Path) -> Step:
 
 def _told_by_vet(done: subprocess.CompletedProcess[str]) -> tuple[str, ...]:
     """The verdict, and what was tried in the directory of the demo."""
-    lines = _joined(done)
-    return (*lines[:1], *(line for line in lines[1:] if "MARKER.txt" in line)) or lines
+    verdict, *rest = _joined(done) or ("",)
+    telling = ("What it tried", "MARKER.txt")
+    return (verdict, *(line for line in rest if any(words in line for words in telling)))
 
 
 def _joined(done: subprocess.CompletedProcess[str]) -> tuple[str, ...]:
