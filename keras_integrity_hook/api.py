@@ -48,9 +48,10 @@ from keras_integrity_hook.tracebacks import left_out
 from keras_integrity_hook.verification import digests, pinning
 
 if TYPE_CHECKING:
+    from keras_integrity_hook.contracts.contract import InputContract
     from keras_integrity_hook.verification.differences import Comparison
 else:  # for those who look annotations up at run time
-    Comparison = object
+    Comparison = InputContract = object
 
 Location = str | os.PathLike[str]
 
@@ -234,8 +235,8 @@ def reseal(path: Location, *, reason: str) -> Report:
 
     What was appended to an archive, or is its comment, is no part of the model and is put into
     ``<file>.appended``. The new seal says why, and the root that the old one stated. It takes over
-    nothing else: name and version come from the settings or :func:`provenance`, and older
-    signatures go.
+    the input contract, unless a :func:`contract` block states one, and nothing else: name and
+    version come from the settings or :func:`provenance`, and older signatures go.
 
     Args:
         path: as in :func:`verify`; whether the content matches its seal does not matter.
@@ -249,6 +250,7 @@ def reseal(path: Location, *, reason: str) -> Report:
         ConfigurationError: the reason is empty, too long or not one line.
     """
     portable.require()
+    from keras_integrity_hook.contracts import stated
     from keras_integrity_hook.saving import provenance, rewrite
 
     with _opened_to_mend(path) as model:
@@ -257,7 +259,8 @@ def reseal(path: Location, *, reason: str) -> Report:
             cause = "the model has no seal to replace"
             raise UnsealedModelError(cause, path=model.path, remedy=remedy)
         algorithm = settings.at(model.path).algorithm
-        with provenance.resealing(reason, model.seal.statement.root):
+        said = model.seal.statement
+        with provenance.resealing(reason, said.root), stated.kept(said.inputs):
             rewrite.put_seal(model, algorithm, settled.store_of(model.seal), "reseal")
     return _stated(path)
 
@@ -283,6 +286,39 @@ def unseal(path: Location) -> Report:
         rewrite.take_out(model)
         if model.files is not None:
             return report_on(model.without_seal())  # what is left may not even be a model
+    return _stated(path)
+
+
+@left_out
+def set_contract(path: Location, contract: InputContract | None) -> Report:
+    """Give a sealed model an input contract, or take it away; all else of its seal stays.
+
+    The model itself is not changed by a byte. Signatures go, because they cover what the seal says:
+    the model is signed anew where the settings name a key.
+
+    Args:
+        path: as in :func:`verify`.
+        contract: None for none.
+
+    Raises:
+        UnsealedModelError: there is no seal to put it into; :func:`seal` makes one.
+        ChecksumMismatchError: the content does not match its seal; nobody should vouch for it.
+        LimitExceededError: the contract is longer than a seal may say.
+        SigningError: the model has to be signed and could not be.
+        SealWriteError, AuditError: as for :func:`seal`; the model is as it was.
+    """
+    portable.require()
+    from keras_integrity_hook.contracts import spelling
+    from keras_integrity_hook.saving import restate, rewrite
+
+    value = None if contract is None else spelling.checked(contract.to_dict())
+    with opened(path) as model:
+        if not isinstance(model, SealedModel):
+            cause = "the model has no seal to put an input contract into"
+            remedy = "Seal it with 'keras-integrity seal PATH'."
+            raise UnsealedModelError(cause, path=model.path, remedy=remedy)
+        with rewrite.written(model.path, "reseal"):
+            restate.set_inputs(model, value)
     return _stated(path)
 
 

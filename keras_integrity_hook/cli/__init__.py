@@ -37,6 +37,7 @@ _COMMANDS = {
     "site": "site",
     "demo": "demo",
     "bundle": "bundle",
+    "contract": "contract",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended

@@ -12,7 +12,7 @@ from keras_integrity_hook.cli import files, output
 from keras_integrity_hook.cli.files import paths_argument
 from keras_integrity_hook.cli.output import Result, json_option
 from keras_integrity_hook.containers.model_file import SealedModel
-from keras_integrity_hook.errors import ChecksumMismatchError
+from keras_integrity_hook.errors import ChecksumMismatchError, IntegrityError
 from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.texts import plural, with_path
 
@@ -114,9 +114,22 @@ def _facts(report: Report, seal: SealInfo) -> list[tuple[str, object]]:
         ("written by", versions or "unknown"),
         *facts,
         *((f"data {name}", digest) for name, digest in seal.datasets.items()),
+        *_inputs(seal),
         *((f"field {escaped(name)}", _spelt(value)) for name, value in seal.extensions.items()),
     ]
     return [(name, value) for name, value in told if value != ""]
+
+
+def _inputs(seal: SealInfo) -> list[tuple[str, object]]:
+    """The input contract, one line for each input."""
+    if seal.inputs is None:
+        return []
+    from keras_integrity_hook.cli import contract
+
+    try:
+        return list(contract.lines(seal.inputs))
+    except IntegrityError as error:
+        return [("inputs", error.cause)]
 
 
 def _compared(report: Report) -> str:

@@ -49,6 +49,8 @@ _READERS = {
     "unseal": "Unsealing",
     "reseal": "Resealing",
     "sign": "Signing",
+    "contract set": "Resealing",
+    "contract remove": "Resealing",
 }
 # Neither refused nor known to be good.
 _NOTABLE = ("unsealed", "overridden", "already-sealed", "not-checked", "review")

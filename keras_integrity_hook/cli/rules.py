@@ -10,13 +10,13 @@ import click
 
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
+from keras_integrity_hook.inspection.findings import Verdict
 from keras_integrity_hook.inspection.rules import RULES, Rule
 
 _HEAD = (
     "| Rule | Verdict | What it finds | What loading that would do | Answers |",
     "|---|---|---|---|---|",
 )
-_COLOURS = {"refuse": "red", "review": "yellow", "fine": "green"}
 
 
 @click.command()
@@ -36,7 +36,7 @@ def rules(names: tuple[str, ...], as_json: bool) -> None:
         output.emit("rules", ok=True, rules=[_to_dict(rule) for rule in wanted])
         return
     for rule in wanted:
-        output.states([(f"{rule.verdict:<15}", rule.word, _COLOURS[rule.verdict])])
+        output.state(rule.verdict, rule.word, good=rule.verdict is not Verdict.REFUSE)
         answers = f" ({', '.join(rule.since)})" if rule.since else ""
         output.detail(f"Finds {rule.what}.")
         output.detail(f"Why: {rule.why}{answers}.")

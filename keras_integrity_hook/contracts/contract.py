@@ -110,7 +110,7 @@ class InputContract(Inputs):
         return guarded(self, model)
 
     @classmethod
-    def from_data(cls, x: Any, *, margin: float = 0.0) -> Self:
+    def from_data(cls, x: Any, *, margin: float = 0.0, model: Any = None) -> Self:
         """The contract that all of ``x`` keeps; look at it before you rely on it.
 
         Args:
@@ -120,13 +120,16 @@ class InputContract(Inputs):
                 tuples only the first item counts, the rest are targets and weights.
             margin: how far beyond what was seen a number may be, as a share of its range: 0.1
                 widens bounds of 0 and 10 to -1 and 11.
+            model: a Keras model whose names and structure of inputs to take; else inputs that
+                have no keys are called ``input``, or ``input_0``, ``input_1`` and so on.
 
         Raises:
-            ConfigurationError: there is no data, or it is of no kind that a model takes.
+            ConfigurationError: there is no data, it never ends, it is of no kind that a model
+                takes, or it has other inputs than ``model``.
         """
         from keras_integrity_hook.contracts.inference import from_data
 
-        return cls.of(from_data(x, margin=margin))
+        return cls.of(from_data(x, margin=margin, model=model))
 
     @classmethod
     def from_model(cls, model: Any) -> Self:

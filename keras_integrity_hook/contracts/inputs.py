@@ -83,6 +83,7 @@ def in_structure(rules: Sequence[InputRules], structure: str) -> Inputs:
     """The inputs with ``rules`` that are in Keras's order already."""
     if structure == "single":
         return Inputs(rules[0])
+    _checked(tuple(rules))  # two of the same name would be one in a mapping
     if structure == "dict":
         return Inputs({one.name: one for one in rules})
     return Inputs(rules, structure)

@@ -28,7 +28,7 @@ def matched(contract: Inputs, inputs: Any) -> Matched:
     named = _by_name(contract, inputs)
     if named is not None:
         return [(one, named.get(one.name)) for one in rules]
-    values = list(_flattened(inputs, is_several=len(rules) > 1))
+    values = list(flattened(inputs, is_several=len(rules) > 1))
     if len(values) != len(rules):
         cause = (
             f"the model takes {len(rules)} inputs ({_names(contract)}), and {len(values)} are given"
@@ -44,6 +44,8 @@ def _by_name(contract: Inputs, inputs: Any) -> Mapping[str, Any] | None:
     if not isinstance(inputs, Mapping):
         is_frame = hasattr(inputs, "columns") and contract.structure != "single"
         return {str(key): inputs[key] for key in inputs.columns} if is_frame else None
+    if contract.structure == "single" and len(inputs) == 1:  # under whatever name it goes
+        return {contract.inputs[0].name: next(iter(inputs.values()))}
     missing = [one.name for one in contract.inputs if one.name not in inputs and not one.optional]
     if missing:
         raise _misnamed(contract, "is not given", missing)
@@ -55,7 +57,7 @@ def _by_name(contract: Inputs, inputs: Any) -> Mapping[str, Any] | None:
     return inputs
 
 
-def _flattened(inputs: Any, *, is_several: bool) -> Iterator[Any]:
+def flattened(inputs: Any, *, is_several: bool) -> Iterator[Any]:
     """The arrays, tensors and lists of numbers in ``inputs``, in Keras's order.
 
     Args:
@@ -63,10 +65,10 @@ def _flattened(inputs: Any, *, is_several: bool) -> Iterator[Any]:
     """
     if isinstance(inputs, Mapping):
         for key in sorted(inputs, key=lambda key: (type(key).__qualname__, key)):
-            yield from _flattened(inputs[key], is_several=False)
+            yield from flattened(inputs[key], is_several=False)
     elif isinstance(inputs, list | tuple) and (is_several or not _is_one(inputs)):
         for one in inputs:
-            yield from _flattened(one, is_several=False)
+            yield from flattened(one, is_several=False)
     else:
         yield inputs
 

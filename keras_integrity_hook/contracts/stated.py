@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     InputContract = object
 
-# As a seal spells it: whoever saves without a contract does not import what contracts are.
-_stated: ContextVar[Any] = ContextVar("_stated", default=None)
+# As seals spell them: whoever saves without a contract does not import what contracts are. A tuple
+# of one where something is stated, which may be that there is none.
+_Stated = tuple[()] | tuple[Any]
+_stated: ContextVar[_Stated] = ContextVar("_stated", default=())
+_kept: ContextVar[Any] = ContextVar("_kept", default=None)
 
 
 @contextlib.contextmanager
@@ -27,8 +31,10 @@ def contract(inputs: InputContract | None) -> Iterator[None]:
     what the model is given. Blocks may be nested; the inner one counts. A block counts for its own
     thread and asynchronous task alone.
 
+    A model that was loaded with a contract keeps it when it is saved anew, without such a block.
+
     Args:
-        inputs: the contract; None for none, within a block that states one.
+        inputs: the contract; None for none, whatever was loaded or an outer block says.
 
     Raises:
         ConfigurationError: it is no :class:`InputContract`; nothing is saved.
@@ -39,23 +45,37 @@ def contract(inputs: InputContract | None) -> Iterator[None]:
         >>> with contract(InputContract(InputRules("age", (None, 1), minimum=0, maximum=130))):
         ...     pass  # model.save("risk.keras")
     """
-    with stating(None if inputs is None else _spelt(inputs)):
-        yield
-
-
-@contextlib.contextmanager
-def stating(value: Any) -> Iterator[None]:
-    """As :func:`contract`, of a contract as a seal spells it."""
-    token = _stated.set(value)
+    token = _stated.set((None if inputs is None else _spelt(inputs),))
     try:
         yield
     finally:
         _stated.reset(token)
 
 
+@contextlib.contextmanager
+def kept(value: Any) -> Iterator[None]:
+    """Let seals that are made in this block say the contract ``value``, unless the user states one.
+
+    Args:
+        value: as a seal spells it; None for none.
+    """
+    token = _kept.set(value)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def of_model(model: Any) -> Any:
+    """The contract that ``model`` came with when it was loaded, as a seal spells it, or None."""
+    attached = sys.modules.get(f"{__package__}.attached")
+    found = None if attached is None else attached.of(model)
+    return None if found is None else found.contract.to_dict()
+
+
 def current() -> Any:
     """The contract for seals that are made now, as they spell it; None where there is none."""
-    return _stated.get()
+    return (*_stated.get(), _kept.get())[0]
 
 
 def _spelt(inputs: InputContract) -> Any:

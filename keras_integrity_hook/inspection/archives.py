@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _FLOOR, _RATIO = 256 * MIB, 100
 _UNSTORED = 16 * MIB  # that an array may declare beyond what is there
 _HEADER = 10_000  # bytes; what NumPy itself reads of the header of an array
+_LEAVES = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:")
 _PICKLES = (".pkl", ".pickle")
 _SIZE = re.compile(r"[<>|=]?([a-zA-Z])(\d*)(\[.*\])?")
 
@@ -47,8 +48,10 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
     except (BadZipFile, NotImplementedError, struct.error):
         return  # nobody can unpack it, and the model itself has been opened before
     yield from _sizes(infos, name)
-    for info in infos:
-        if name and info.filename.casefold().endswith(_PICKLES):
+    for info in infos if name else ():  # the model's own have been looked at
+        if _LEAVES.search(info.filename):
+            yield found("archive-path", name, info.filename, "a member that leaves the archive")
+        if info.filename.casefold().endswith(_PICKLES):
             yield found("pickle", name, info.filename, "a pickle in an archive")
 
 
@@ -77,10 +80,21 @@ def inspect_arrays(content: Content, name: str) -> Iterator[Finding]:
 
 
 def _array(archive: ZipFile, info: ZipInfo, name: str) -> Iterator[Finding]:
-    place = info.filename.removesuffix(".npy")
+    with archive.open(info) as stream:
+        yield from _judged(stream, info.file_size, name, info.filename.removesuffix(".npy"))
+
+
+def inspect_array(content: Content, name: str) -> Iterator[Finding]:
+    """Findings about the ``.npy`` file that ``content`` is, by its header."""
+    import io
+
+    head = io.BytesIO(content.read(0, min(content.size, _HEADER + 12)))
+    yield from _judged(head, content.size, name, "")
+
+
+def _judged(stream: IO[bytes], stored: int, name: str, place: str) -> Iterator[Finding]:
     try:
-        with archive.open(info) as stream:
-            header, begin = _header(stream)
+        header, begin = _header(stream)
         kinds, size = _type(header["descr"])
         declared = math.prod(header["shape"]) * size
     except (ValueError, KeyError, TypeError, struct.error, IntegrityError) as error:
@@ -88,8 +102,8 @@ def _array(archive: ZipFile, info: ZipInfo, name: str) -> Iterator[Finding]:
         return
     if "O" in kinds:
         yield found("pickle", name, place, "an array of Python objects")
-    elif declared - max(0, info.file_size - begin) > _UNSTORED:
-        shown = f"{bytes_of(declared)} declared, {bytes_of(info.file_size)} stored"
+    elif declared - max(0, stored - begin) > _UNSTORED:
+        shown = f"{bytes_of(declared)} declared, {bytes_of(stored)} stored"
         yield found("shape-bomb", name, place, shown)
 
 

@@ -41,17 +41,22 @@ class Scope:
 
     Attributes:
         spans: of its nodes.
-        arguments: names of a function's arguments.
+        signature: of a function.
         savers: names of nodes of a graph that the paths of checkpoints are fed to.
         assets: names of nodes of a graph that the paths of assets are fed to.
     """
 
     name: str
     spans: list[Span] = field(default_factory=list)
-    arguments: list[str] = field(default_factory=list)
+    signature: Span = (0, 0)
     savers: set[str] = field(default_factory=set)
     assets: set[str] = field(default_factory=set)
-    nodes: dict[str, Node] | None = None
+    begins: dict[int, int] | None = None
+
+    @property
+    def reach(self) -> Span:
+        """From the first of its nodes to behind the last."""
+        return (self.spans[0][0], self.spans[-1][1]) if self.spans else (0, 0)
 
 
 @dataclass(slots=True)
@@ -65,33 +70,34 @@ class Graphs:
     objects: list[Span] = field(default_factory=list)
     callers: dict[str, list[tuple[Scope, Node]]] = field(default_factory=dict)
 
-    def op_of(self, span: Span) -> bytes:
-        """The op of a node: the one field that is wanted of most, so nothing else is decoded.
+    def ops(self, scope: Scope) -> Iterator[tuple[Span, bytes]]:
+        """Every node of ``scope`` with its op: the one field that is wanted of most of them.
 
         Raises:
-            DamagedFileError: it has none, or two, of which readers could take either.
+            DamagedFileError: one has no op, or two, of which readers could take either.
         """
         data = self.wire.data
-        at, stop = span
-        op = b""
-        self.wire.spend()
-        while at < stop:
-            tag = data[at]
-            if tag & 0x87 != 2 or at + 1 >= stop or data[at + 1] > 127:  # not one byte and one byte
-                return self._op_slowly(span)
-            begin = at + 2
-            at = begin + data[at + 1]
-            if tag == 0x12:
-                if op:
+        self.wire.spend(len(scope.spans))
+        for span in scope.spans:
+            at, stop = span
+            op = b""
+            while at < stop:
+                tag, length = data[at], data[at + 1] if at + 1 < stop else 128
+                if length > 127 or tag & 0x87 != 2 or (op and tag == 0x12):
+                    op = self._op_slowly(span)
                     break
-                op = data[begin:at]
-        if at != stop or not op:
-            raise DamagedFileError("a node of the graph is malformed")
-        return op
+                at += 2 + length
+                if tag == 0x12:
+                    op = data[at - length : at]
+            else:
+                if at != stop or not op:
+                    op = self._op_slowly(span)
+            yield span, op
 
     def _op_slowly(self, span: Span) -> bytes:
+        """Where not each field is a text with tag and length of one byte each."""
         ops = [self.wire.data[begin:end] for begin, end in self.wire.spans(span, 2)]
-        if len(ops) != 1:
+        if len(ops) != 1 or not ops[0]:
             raise DamagedFileError("a node of the graph has no op, or several")
         return ops[0]
 
@@ -114,16 +120,46 @@ class Graphs:
 
     def node(self, span: Span) -> Node:
         """A node with its name and inputs."""
-        wire = self.wire
-        inputs = [one for one in wire.texts(span, 3) if not one.startswith("^")]
-        return Node(wire.text(span, 1), wire.text(span, 2), inputs, span)
+        data, texts = self.wire.data, {1: "", 2: ""}
+        inputs = []
+        for number, begin, end in self.wire.fields(span):
+            if number <= 3 and end >= 0:
+                text = data[begin:end].decode("utf-8", "replace")
+                if number == 3 and not text.startswith("^"):
+                    inputs.append(text)
+                elif number < 3:
+                    texts[number] = text
+        return Node(texts[1], texts[2], inputs, span)
 
-    def nodes(self, scope: Scope) -> dict[str, Node]:
-        """All nodes of ``scope`` by name; made once, for the few scopes that need it."""
-        if scope.nodes is None:
-            listed = (self.node(span) for span in scope.spans)
-            scope.nodes = {node.name: node for node in listed}
-        return scope.nodes
+    def named(self, scope: Scope, name: str) -> Node | None:
+        """The node ``name`` of ``scope``, if its name is the first that is said of it.
+
+        It is searched for: to decode all nodes for a few takes longer than everything else. No two
+        nodes of a graph may have one name, so what is found is what TensorFlow finds.
+        """
+        text = name.encode()
+        if scope.begins is None:
+            scope.begins = dict(scope.spans)
+        head = b"\x0a" + _length(len(text)) + text
+        data, begins = self.wire.data, scope.begins
+        at, stop = scope.reach
+        while (at := data.find(head, at, stop)) >= 0:
+            if at in begins:
+                node = self.node((at, begins[at]))
+                if node.name == name:
+                    return node
+            at += 1
+            self.wire.spend()
+        return None
+
+    def _assigned(self, scope: Scope, variable: str) -> list[str]:
+        """What the nodes of ``scope`` assign to a variable."""
+        listed = (self.node(span) for span, op in self.ops(scope) if op == b"AssignVariableOp")
+        return [
+            node.inputs[1]
+            for node in listed
+            if len(node.inputs) > 1 and node.inputs[0].partition(":")[0] == variable
+        ]
 
     def origins(self, scope: Scope, tensor: str) -> set[str]:
         """Where the text in ``tensor`` comes from.
@@ -144,12 +180,12 @@ class Graphs:
                 return {"other"}
             if name in scope.savers or name in scope.assets:
                 found.add("saver" if name in scope.savers else "asset")
-            elif name in scope.arguments:
-                sites = self._arguments(scope, scope.arguments.index(name))
+            elif name in (arguments := self._arguments_of(scope)):
+                sites = self._given(scope, arguments.index(name))
                 pending += sites
                 found |= set() if sites else {"other"}
             else:
-                node = self.nodes(scope).get(name)
+                node = self.named(scope, name)
                 sources = self._sources(scope, node) if node else []
                 pending += [(scope, one) for one in sources]
                 if node is not None and node.op == "Const":
@@ -158,7 +194,11 @@ class Graphs:
                     found.add("other")
         return found
 
-    def _arguments(self, scope: Scope, index: int) -> list[tuple[Scope, str]]:
+    def _arguments_of(self, scope: Scope) -> list[str]:
+        """The names of a function's arguments: ``OpDef.input_arg`` (2), ``name`` (1)."""
+        return [self.wire.text(one, 1) for one in self.wire.spans(scope.signature, 2)]
+
+    def _given(self, scope: Scope, index: int) -> list[tuple[Scope, str]]:
         """What the callers of a function give it; nothing where one cannot be followed."""
         sites = self.callers.get(scope.name, [])
         if any(node.op not in CALLS or index >= len(node.inputs) for _, node in sites):
@@ -167,14 +207,7 @@ class Graphs:
 
     def _sources(self, scope: Scope, node: Node) -> list[str]:
         if node.op == "ReadVariableOp" and node.inputs:
-            variable = node.inputs[0].partition(":")[0]
-            return [
-                one.inputs[1]
-                for one in self.nodes(scope).values()
-                if one.op == "AssignVariableOp"
-                and len(one.inputs) > 1
-                and one.inputs[0].partition(":")[0] == variable
-            ]
+            return self._assigned(scope, node.inputs[0].partition(":")[0])
         return node.inputs[: _THROUGH.get(node.op, 0)]
 
     def _text_of(self, node: Node) -> str:
@@ -184,6 +217,11 @@ class Graphs:
                 for tensor in self.wire.spans(value, 8):
                     return next(self.wire.texts(tensor, 8), "")
         return ""
+
+
+def _length(size: int) -> bytes:
+    """How a length is written."""
+    return bytes([size]) if size < 128 else bytes([size & 0x7F | 0x80, size >> 7 & 0x7F])
 
 
 def read(data: bytes) -> Graphs:
@@ -230,8 +268,7 @@ def _function(graphs: Graphs, span: Span) -> None:
     for number, begin, end in wire.fields(span):
         if number == 1:
             scope.name = wire.text((begin, end), 1)
-            arguments = (wire.text(one, 1) for one in wire.spans((begin, end), 2))
-            scope.arguments += arguments
+            scope.signature = (begin, end)
         elif number == 3:
             scope.spans.append((begin, end))
     graphs.scopes.append(scope)

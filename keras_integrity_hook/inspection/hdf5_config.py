@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError
 from keras_integrity_hook.inspection import config, hdf5_file, json_reading
 from keras_integrity_hook.inspection.findings import Finding
@@ -19,7 +20,10 @@ _ATTRIBUTE = 0x0C  # HDF5 File Format Specification v3, section IV.A.2.m
 
 
 def inspect(content: Content, name: str) -> Iterator[Finding]:
-    """The findings in the configurations of one HDF5 file; none in one that holds weights alone."""
+    """The findings in the configurations of one HDF5 file; none in one that holds weights alone, or
+    is no HDF5 file for libhdf5 either, whatever it is called."""
+    if not _has_superblock(content):
+        return
     try:
         texts = list(_configurations(Hdf5File(content)))
     except DamagedFileError as error:
@@ -31,6 +35,16 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
     names = [attribute for attribute, _ in texts]
     if len(set(names)) != len(names):
         yield found("duplicate-key", name, "", ", ".join(names))
+
+
+def _has_superblock(content: Content) -> bool:
+    """Whether libhdf5 finds a superblock: at 0, 512, 1024, and so on (section II.A)."""
+    at, length = 0, len(hdf5.SIGNATURE)
+    while at + length <= content.size:
+        if content.read(at, length) == hdf5.SIGNATURE:
+            return True
+        at = at * 2 or hdf5.MIN_USER_BLOCK
+    return False
 
 
 def _configurations(file: Hdf5File) -> Iterator[tuple[str, json_reading.Parsed]]:

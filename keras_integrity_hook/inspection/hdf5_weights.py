@@ -15,7 +15,7 @@ from typing import NamedTuple
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.inspection import hdf5_file
-from keras_integrity_hook.inspection.findings import Finding
+from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.inspection.hdf5_file import UNDEFINED, Hdf5File, Object
 from keras_integrity_hook.inspection.rules import found
 from keras_integrity_hook.limits import LIMITS, MIB
@@ -30,6 +30,7 @@ _PLAIN_TYPES = frozenset({0, 1, 3, 4, 8, 10})  # numbers, text, bit fields, Bool
 _FILTERS_OF_H5PY = frozenset({1, 2, 3, 4, 5, 6, 32000})
 _DEFLATED = 1032  # bytes that one of deflate can become, at most
 _UNSTORED = 16 * MIB  # that a file may declare without storing it
+_LARGE = 128 * MIB  # from here on somebody has to know it
 _FLOOR, _RATIO = 4096 * MIB, 100  # what Keras 3.15 allows a member of an archive
 
 
@@ -116,10 +117,10 @@ class _Judge:
             # Types of ml_dtypes are opaque to h5py; complex numbers are pairs.
             (number == _OPAQUE and size <= 16)
             or (number == _COMPOUND and size in (8, 16) and kind[1] == 2)
-            or (number == _VARIABLE and kind[1] & 0x0F == 1)
         )
         if not is_plain:
-            names = {_REFERENCE: "references", _VARIABLE: "sequences", _COMPOUND: "records"}
+            lengths = "texts" if kind[1] & 0x0F == 1 else "sequences"
+            names = {_REFERENCE: "references", _VARIABLE: lengths, _COMPOUND: "records"}
             what = names.get(number, "opaque" if number == _OPAQUE else f"type class {number}")
             yield found("array-type", self._name, place, what)
 
@@ -171,9 +172,13 @@ class _Judge:
 
     def _total(self) -> Iterator[Finding]:
         shown = f"{bytes_of(self._declared)} declared, {bytes_of(self._stored)} stored"
-        huge = self._declared > _FLOOR and self._declared > _RATIO * self._stored
+        many = self._declared > _RATIO * self._stored
+        huge = many and self._declared > _FLOOR
         if self._excess > _UNSTORED or (huge and not self._is_told):
             yield found("shape-bomb", self._name, "all datasets together", shown)
+        elif many and self._declared > _LARGE and not self._is_told:
+            review = Verdict.REVIEW  # compressed zeros are honest, if nothing that Keras writes
+            yield found("shape-bomb", self._name, "all datasets together", shown, verdict=review)
         if self._claimed > self._file.size:
             shown = f"{bytes_of(self._claimed)} claimed, of {bytes_of(self._file.size)}"
             yield found("shape-bomb", self._name, "datasets that share their bytes", shown)

@@ -57,7 +57,7 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     pieces = Pieces(model, content)
     findings: dict[Finding, None] = {}
     for piece in pieces.walk():
-        for inspector in _inspectors(piece, pieces.size):
+        for inspector in _inspectors(piece, pieces):
             findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
@@ -66,14 +66,10 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     return Inspection(tuple(findings), pieces.read, pieces.kept)
 
 
-def _inspectors(piece: Piece, stored: int) -> Iterator[Inspector]:
-    """What looks at ``piece``: by its first bytes where those tell, else by its name.
-
-    Args:
-        stored: bytes of the whole model.
-    """
+def _inspectors(piece: Piece, pieces: Pieces) -> Iterator[Inspector]:
+    """What looks at ``piece``: by its first bytes where those tell, else by its name."""
     name = piece.name.casefold()
-    yield _by_format(piece, name)
+    yield _by_format(piece, name, pieces)
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
         from keras_integrity_hook.inspection import hdf5_config
 
@@ -85,7 +81,7 @@ def _inspectors(piece: Piece, stored: int) -> Iterator[Inspector]:
     elif _is_config(name, piece.head):
         from keras_integrity_hook.inspection import config
 
-        yield partial(config.inspect, stored=stored)
+        yield partial(config.inspect, stored=pieces.size)
 
 
 def _is_config(name: str, head: bytes) -> bool:
@@ -94,16 +90,31 @@ def _is_config(name: str, head: bytes) -> bool:
     return not is_asset and (name.endswith(".json") or head.lstrip()[:1] == b"{")
 
 
-def _by_format(piece: Piece, name: str) -> Inspector:
+def _by_format(piece: Piece, name: str, pieces: Pieces) -> Inspector:
     """What looks at the bytes of ``piece``, whatever is done with it; ``name`` is case-folded."""
     from keras_integrity_hook.inspection import archives, hdf5_weights, pickles
 
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
         return hdf5_weights.inspect
-    if name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"):
-        from keras_integrity_hook.inspection import saved_model
-
-        return saved_model.inspect if name.endswith(".pb") else saved_model.inspect_other_form
     if name.endswith(".npz"):
         return archives.inspect_arrays
-    return archives.inspect if piece.is_archive else pickles.inspect
+    if piece.head.startswith(b"\x93NUMPY"):
+        return archives.inspect_array
+    if piece.is_archive:
+        return archives.inspect
+    return _of_tensorflow(piece, name, pieces) or pickles.inspect
+
+
+def _of_tensorflow(piece: Piece, name: str, pieces: Pieces) -> Inspector | None:
+    """What looks at a graph, or at the index of a checkpoint; None where ``piece`` is neither."""
+    last = name.rpartition("/")[2]
+    if last in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"):
+        from keras_integrity_hook.inspection import saved_model
+
+        return saved_model.inspect if last.endswith(".pb") else saved_model.inspect_other_form
+    if last.endswith(".index"):
+        from keras_integrity_hook.inspection import checkpoints
+
+        sizes = {name: content.size for name, content in pieces.kept.items()}
+        return partial(checkpoints.inspect, sizes=sizes)
+    return None

@@ -37,6 +37,11 @@ class KeptReads:
         """Bytes of content."""
         return self._content.size
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was read, and nothing will be read from below again."""
+        return self.count == self.size
+
     def stop_keeping(self) -> None:
         """Keep what was read so far, and nothing more: the inspection is over."""
         self._keeps = False

@@ -42,14 +42,20 @@ class Wire:
             DamagedFileError: the bytes are no message, or end within a field.
             LimitExceededError: the budget is spent.
         """
+        data = self.data
         at, stop = span
         while at < stop:
-            self.spend()
-            tag, at = self.varint(at, stop)
+            self.left -= 1
+            if self.left < 0:
+                self.spend()
+            # Most numbers take one byte, and the call of a method takes longer than reading it.
+            tag = data[at]
+            tag, at = (tag, at + 1) if tag < 128 else self.varint(at, stop)
             wire = tag & 7
-            if wire == BYTES:
-                length, begin = self.varint(at, stop)
-                at = begin + length
+            if wire == BYTES and at < stop:
+                length = data[at]
+                length, at = (length, at + 1) if length < 128 else self.varint(at, stop)
+                begin, at = at, at + length
                 if at > stop:
                     break
                 yield tag >> 3, begin, at

@@ -116,7 +116,7 @@ def _by_module(reference: Reference) -> str:
     if not all(map(str.isidentifier, module.split("."))):
         return "foreign-object"  # no module is called so; an import hook may find one all the same
     if package in KERAS | HUBS or module.startswith(_OLD_KERAS):
-        return _of_keras(module, name)
+        return _of_keras(reference)
     if package == "builtins":
         return _of_builtins(name)
     return _of_others(module, package)
@@ -139,20 +139,20 @@ def is_known(name: str) -> bool:
     return any(name in names for names in (CLASSES, HUB_CLASSES, FUNCTIONS, HUB_FUNCTIONS))
 
 
-def _of_keras(module: str, name: str) -> str:
-    package, *_ = steps = module.split(".")
+def _of_keras(reference: Reference) -> str:
+    name = reference.name
+    package, *_ = steps = reference.module.split(".")
+    if ">" in name:
+        return _registered(name)  # no module has anything of such a name
     if name in CLASSES or name in PURE or (package in HUBS and name in HUB_CLASSES | HUB_FUNCTIONS):
         return ""
     if name in FUNCTIONS and not COMPUTING.isdisjoint(steps):
         return ""
     is_new = name.isidentifier() and name not in OTHERS | FUNCTIONS
+    # A class is made by its from_config; a function is called with whatever the model has.
+    is_class = name[:1].isupper() and not reference.is_function
     is_public = len(steps) == 2 and steps[1] in COMPUTING - {"backend"}
-    is_class = name[:1].isupper() and not _MODELLING.isdisjoint(steps)
     return "unknown-keras-object" if is_new and (is_public or is_class) else "non-modelling"
-
-
-_MODELLING = COMPUTING | {"layers", "models", "dtype_policies", "quantizers"}
-"""Modules in which a Keras that is newer than our tables may have more."""
 
 
 def _of_builtins(name: str) -> str:

@@ -112,7 +112,7 @@ _TABLE = (
         "lambda-code",
         _REVIEW,
         "the bytecode of a Python function (a Lambda layer)",
-        "the code in the model runs, with everything the program may do",
+        "it is arbitrary code execution: the code in the model runs as the program does",
         ("CVE-2024-3660", "CVE-2025-9905"),
         by_safe_mode=True,
     ),
@@ -252,8 +252,8 @@ _FILES = (
     Rule(
         "array-type",
         _REVIEW,
-        "values in an HDF5 file that are neither numbers nor text",
-        "h5py makes Python objects of them; Keras has never stored any",
+        "values in an HDF5 file of which h5py makes Python objects",
+        "they are no numbers and take any amount of memory; Keras has never stored any",
     ),
     Rule(
         "hdf5-filter",
@@ -284,6 +284,13 @@ _FILES = (
         _REVIEW,
         "a program, a script or a library among the files of the model",
         "whoever runs or imports it runs its code; Keras does not",
+    ),
+    Rule(
+        "archive-path",
+        _REFUSE,
+        "an archive among the files of the model whose members leave it",
+        "unpacking it writes files elsewhere",
+        ("CVE-2025-12060", "CVE-2025-12638"),
     ),
     Rule(
         "archive-bomb",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.inspection import graph
+from keras_integrity_hook.inspection import graph, tensor_types
 from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.inspection.graph import Graphs, Node, Scope
 from keras_integrity_hook.inspection.op_rules import OPS, SAVERS, OpRule, rule_of
@@ -21,12 +21,13 @@ from keras_integrity_hook.inspection.rules import found
 from keras_integrity_hook.inspection.tensorflow_ops import CALLS
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing.content import Content
-from keras_integrity_hook.texts import bytes_of
+from keras_integrity_hook.texts import bytes_of, printable
 
 _TERMINAL = ("stdout", "stderr", "log(info)", "log(warning)", "log(error)", "")
-_HANDLES = {20: "a handle to a resource", 21: "a variant"}
-# types.proto; 8 bytes for those that are not here, half bytes rounded up.
-_ITEM_SIZES = {1: 4, 3: 4, 4: 1, 5: 2, 6: 1, 7: 1, 10: 1, 11: 1, 12: 1, 13: 4, 14: 2, 15: 2, 16: 2}
+_HANDLES = {
+    tensor_types.RESOURCE: "a handle to a resource",
+    tensor_types.VARIANT: "a variant",
+}
 _REPEATED = 256 * MIB  # that one constant may be, where the file has one value to repeat
 _RATIO = 100
 _LEAVES = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z][\w+.-]*:|\0")
@@ -77,8 +78,7 @@ class _Judge:
         """The nodes whose op is not fine by its name alone: a few in a hundred."""
         graphs, looked_at = self._graphs, self._looked_at
         for scope in graphs.scopes:
-            for span in scope.spans:
-                op = graphs.op_of(span)
+            for span, op in graphs.ops(scope):
                 wanted = looked_at.get(op)
                 if wanted is None:
                     wanted = looked_at[op] = self._is_special(op)
@@ -147,17 +147,12 @@ class _Judge:
         paths = sorted(one.partition(":")[2] for one in origins or () if one.startswith("constant"))
         shown = f"{node.op} {paths[0]!r}" if paths else node.op
         verdict = Verdict.REFUSE if paths else rule.verdict
-        named = "" if verdict is Verdict.REFUSE else f"tf-op>{node.op}"
-        why = rule.why or None
-        return found(
-            rule.rule,
-            self._name,
-            _place(scope, node),
-            shown,
-            why=why,
-            object=named,
-            verdict=verdict,
+        finding = found(
+            rule.rule, self._name, _place(scope, node), shown, why=rule.why or None, verdict=verdict
         )
+        if finding.verdict is Verdict.REFUSE:
+            return finding
+        return finding._replace(object=printable(f"tf-op>{node.op}"))
 
     def _print(self, scope: Scope, node: Node) -> Iterator[Finding]:
         for key, value in self._graphs.attributes(node.span):
@@ -198,22 +193,14 @@ class _Judge:
                     if number == 1 and end < 0:
                         kind = begin
                     elif number == 2 and end >= 0:
-                        count = self._elements((begin, end))
-                declared = count * _ITEM_SIZES.get(kind, 8)
+                        count = tensor_types.elements(wire, (begin, end))
+                declared = count * tensor_types.item_size(kind)
                 if kind in _HANDLES:
                     yield _HANDLES[kind]
                 if declared > _RATIO * (tensor[1] - tensor[0]):
                     self._repeated += declared
                     if declared > _REPEATED:
                         yield f"{bytes_of(declared)} declared"
-
-    def _elements(self, shape: Span) -> int:
-        """The elements of a ``TensorShapeProto``; a dimension below zero is taken for huge."""
-        wire, count = self._graphs.wire, 1
-        for dimension in wire.spans(shape, 2):
-            sizes = [value for number, value, end in wire.fields(dimension) if number == 1 > end]
-            count *= sizes[-1] if sizes else 0
-        return count
 
     def _constant(self, scope: Scope, node: Node) -> Iterator[Finding]:
         for what in self._oddities(node.span):

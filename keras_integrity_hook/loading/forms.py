@@ -13,8 +13,8 @@ from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.saving import settled
-from keras_integrity_hook.sealing.content import Content, FileContent
-from keras_integrity_hook.verification.holding import Verified
+from keras_integrity_hook.sealing.content import FileContent
+from keras_integrity_hook.verification.holding import Unsealed, Verified
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
 from keras_integrity_hook.verification.verified_file import VerifiedFile
 
@@ -56,12 +56,8 @@ class Form(Protocol[Checked_co, Unchecked_co]):
     def hand_over(self, verified: Verified) -> Checked_co:
         """Step 6; takes ``verified`` over. Raises IntegrityError."""
 
-    def hand_over_unsealed(self, model: ModelFile, content: Content) -> Unchecked_co:
-        """Step 6, of what has no seal and needs none; takes ``model`` over.
-
-        Args:
-            content: that of ``model``, with what was inspected of it kept as it was.
-        """
+    def hand_over_unsealed(self, model: ModelFile) -> Unchecked_co:
+        """Step 6, of what has no seal and needs none; takes ``model`` over."""
 
     def hand_over_damaged(self, located: Located) -> Unchecked_co:
         """What mode ``warn`` lets through. Raises UnreadableFileError."""
@@ -82,9 +78,9 @@ class SingleFile:
         """The bytes under their seal."""
         return VerifiedFile.of(verified)
 
-    def hand_over_unsealed(self, model: ModelFile, content: Content) -> VerifiedFile:
+    def hand_over_unsealed(self, model: ModelFile) -> VerifiedFile:
         """The bytes as they are, or were when they were inspected."""
-        return VerifiedFile.unchecked(model, content)
+        return VerifiedFile.unchecked(model)
 
     def hand_over_damaged(self, located: Located) -> VerifiedFile:
         """The bytes as they are, whole. Its readers know where HDF5 and ZIP begin."""
@@ -113,9 +109,16 @@ class FileSet(NamedTuple):
         """The files, and nothing else."""
         return VerifiedDirectory(verified, self.below)
 
-    def hand_over_unsealed(self, model: ModelFile, content: Content) -> None:
-        """The loader reads where the user's files lie."""
-        model.close()
+    def hand_over_unsealed(self, model: ModelFile) -> VerifiedDirectory | None:
+        """The files as they were inspected; else the loader reads where the user's files lie."""
+        if model.files is None or not model.files.is_held:
+            model.close()
+            return None
+        try:
+            return VerifiedDirectory(Unsealed(model), self.below)
+        except BaseException:
+            model.close()
+            raise
 
     def hand_over_damaged(self, located: Located) -> None:
         """The loader reads where the user's files lie."""

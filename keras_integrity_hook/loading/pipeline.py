@@ -92,8 +92,8 @@ def verified_set(
 ) -> Iterator[VerifiedDirectory | None]:
     """The checked files of the set at ``place``, in a private directory for the time of a load.
 
-    Yields None where the user's own path is to be used: the set is unsealed and that is allowed,
-    or the mode is ``warn``.
+    One without a seal is handed over in the same way, as it was inspected. Yields None where the
+    user's own path is to be used: such a set is not inspected, or the mode is ``warn``.
 
     Args:
         path: what the user named.
@@ -171,10 +171,10 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
             contracted.note(admitted.model, *located.named)
             _record(admitted, admitted.model)
         else:
-            content = inspected.inspect_unsealed(admitted.model, *located.named)
+            unsealed = inspected.inspect_unsealed(admitted.model, *located.named)
             audit.record("load", located.path, outcome="unsealed")
             undo.pop_all()
-            return form.hand_over_unsealed(admitted.model, content)
+            return form.hand_over_unsealed(unsealed)
         undo.pop_all()
         return handed
 

@@ -108,11 +108,12 @@ def naming(model: Any) -> Iterator[None]:
     """Let seals written in this block name the Keras ``model``, unless somebody says otherwise.
 
     A name that Keras made up (``sequential_3``) says nothing and differs from run to run, so it is
-    not taken.
+    not taken. The contract that the model was loaded with is kept.
     """
     token = _model_name.set(_given_name(model))
     try:
-        yield
+        with stated_contract.kept(stated_contract.of_model(model)):
+            yield
     finally:
         _model_name.reset(token)
 

@@ -60,14 +60,10 @@ class VerifiedFile(io.RawIOBase):
         return file
 
     @classmethod
-    def unchecked(cls, model: ModelFile, content: Content | None = None) -> VerifiedFile:
+    def unchecked(cls, model: ModelFile) -> VerifiedFile:
         """Take over ``model``, whose content is handed out as it is: it has no seal, the mode is
-        ``warn``, or it was checked with the set that it is a file of.
-
-        Args:
-            content: that of ``model``, where a part of it is kept as it was inspected.
-        """
-        return cls(model, model.content if content is None else content)
+        ``warn``, or it was checked with the set that it is a file of."""
+        return cls(model, model.content)
 
     @property
     def may_change(self) -> bool:

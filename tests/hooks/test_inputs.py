@@ -343,7 +343,8 @@ def test_audit_tells_of_rules_and_counts_and_never_of_data(
     assert event["event"] == "inputs"
     assert event["outcome"] == {"enforce": "refused", "warn": "warned"}[value]
     assert event["path"] == str(tmp_path / "model.keras")
-    assert event["facts"] == {"input": "x", "rule": "maximum", "count": 1}
+    why = "input 'x' breaks the rule maximum (1 time)"
+    assert event["facts"] == {"input": "x", "rule": "maximum", "count": 1, "why": why}
     assert SECRET not in log.read_text()
 
 

@@ -116,6 +116,28 @@ def test_pickle_is_told_whatever_it_is_called() -> None:
     assert rules_of_file(zipped({"x/data.pkl": b""}), "assets/layer/state.pt") == {"pickle"}
 
 
+def test_array_among_the_assets_is_judged_by_its_header(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.array([Payload()], object))
+    plain = io.BytesIO()
+    np.save(plain, np.ones(3))
+    path = tmp_path / "model.keras"
+    path.write_bytes(archive_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("assets/layer/objects.npy", stream.getvalue())
+        archive.writestr("assets/layer/plain.npy", plain.getvalue())
+    with open_model(path) as model:
+        judged = {one.file: one.rule for one in inspect(model).findings}
+    assert judged["assets/layer/objects.npy"] == "pickle"
+    assert "assets/layer/plain.npy" not in judged
+
+
+def test_archive_among_the_assets_whose_members_leave_it_is_refused() -> None:
+    for name in ("../x", "/etc/x", "a/../../x", "C:/x"):
+        content = CountedContent(zipped({name: b""}))
+        assert {one.rule for one in archives.inspect(content, "assets/a.zip")} == {"archive-path"}
+
+
 def test_program_is_told() -> None:
     assert rules_of_file(b"\x7fELF" + bytes(100)) == {"program"}
     assert rules_of_file(b"MZ" + bytes(100) + b"PE\0\0") == {"program"}

@@ -90,8 +90,10 @@ def test_ways_to_other_files_are_refused(how: dict[str, Any]) -> None:
         assert "hdf5-external" in rules(hdf5(fill, **how))
 
 
-@pytest.mark.parametrize("kind", [h5py.ref_dtype, h5py.regionref_dtype, h5py.vlen_dtype("i4")])
-def test_values_that_are_neither_numbers_nor_text_are_told(kind: Any) -> None:
+@pytest.mark.parametrize(
+    "kind", [h5py.ref_dtype, h5py.regionref_dtype, h5py.vlen_dtype("i4"), h5py.string_dtype()]
+)
+def test_values_that_h5py_makes_objects_of_are_told(kind: Any) -> None:
     assert rules(hdf5(dataset(shape=(3,), dtype=kind))) == {"array-type"}
 
 

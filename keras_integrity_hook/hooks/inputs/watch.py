@@ -11,7 +11,8 @@ from typing import Any
 
 from keras_integrity_hook import audit, notices
 from keras_integrity_hook.contracts.attached import Attached
-from keras_integrity_hook.errors import InputContractError
+from keras_integrity_hook.errors import InputContractError, printable
+from keras_integrity_hook.texts import plural
 
 _PAGE = 1 << 16  # bytes: the longest refusal is a tenth of that
 
@@ -85,7 +86,7 @@ class Watch:
         # What was asked may be somebody's secret: the record tells of rules and counts alone, and
         # of names that the contract knows.
         name = error.input if error.input in {one.name for one in self.contract.inputs} else ""
-        facts = {"input": name, "rule": error.rule, "count": error.count}
+        facts = {"input": name, "rule": error.rule, "count": error.count, "why": _why(name, error)}
         if self._attached.is_enforced:
             self._keep(error)
             audit.record("inputs", error.path, outcome="refused", **facts)
@@ -106,6 +107,13 @@ class Watch:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["_attached"])  # type: ignore[misc]
+
+
+def _why(name: str, error: InputContractError) -> str:
+    """The rule in words, without what was asked."""
+    what = f"input '{printable(name)}'" if name else "what was asked"
+    often = "" if error.count is None else f" ({plural(error.count, 'time')})"
+    return f"{what} breaks the rule {error.rule}{often}"
 
 
 def _read(page: mmap.mmap) -> InputContractError | None:
