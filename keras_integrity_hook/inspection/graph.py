@@ -143,13 +143,15 @@ class Graphs:
         head = b"\x0a" + _length(len(text)) + text
         data, begins = self.wire.data, scope.begins
         at, stop = scope.reach
-        while (at := data.find(head, at, stop)) >= 0:
+        while (found := data.find(head, at, stop)) >= 0:
+            self.wire.spend(1 + (found - at >> 10))
+            at = found
             if at in begins:
                 node = self.node((at, begins[at]))
                 if node.name == name:
                     return node
             at += 1
-            self.wire.spend()
+        self.wire.spend(stop - at >> 10)
         return None
 
     def _assigned(self, scope: Scope, variable: str) -> list[str]:
