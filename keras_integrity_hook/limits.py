@@ -54,6 +54,8 @@ class Limits(NamedTuple):
     startup_file: int = MIB
     bundle: int = 12 * MIB
     summaries: int = 64  # verification summaries of one model
+    verdict: int = 64 * KIB  # what is kept of one trial load
+    verdicts: int = 2_000  # of trial loads that are kept
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB  # of an input contract, as the seal spells it
@@ -93,10 +95,11 @@ class Limits(NamedTuple):
     audit_file: int = 10 * MIB
     audit_kept: int = 5  # files, besides the one being written
     sandbox_message: int = 128 * KIB  # to or from a confined process; what a socket takes at once
-    sandbox_attempts: int = 100  # different ones that are told of one process
+    sandbox_attempts: int = 500  # different ones that are told of one process
     sandbox_text: int = 400  # characters of a path, an address or an error of a confined process
     sandbox_printed: int = 64 * KIB  # of what a model printed that are kept, the last ones
     sandbox_files: int = 20_000  # in the directory of a confined process
+    made_up: int = 64 * MIB  # elements of an input that nobody gave
     sandbox_arrays: int = 4096  # of one question or answer
     sandbox_nesting: int = 16  # of lists and dicts of arrays
     array_header: int = 1024  # of one array

@@ -24,6 +24,7 @@ _COMMANDS = {
     "rules": "rules",
     "seal": "files",
     "unseal": "files",
+    "vet": "vetting",
     "inspect": "inspection",
     "diff": "diff",
     "sign": "signing",

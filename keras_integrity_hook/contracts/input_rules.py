@@ -93,7 +93,7 @@ class InputRules:
             raise self._error(f"its {name} is not finite; leave it out for none")
         if isinstance(bound, Integral) and abs(int(bound)) > _LARGEST:
             raise self._error(f"its {name} is beyond any integer of 64 bits")
-        return _plain_number(bound)
+        return plain_number(bound)
 
     def _checked_allowed(self) -> tuple[int, ...] | tuple[str, ...] | None:
         if self.allowed is None:
@@ -150,7 +150,7 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
-def _plain_number(value: Real) -> int | float:
+def plain_number(value: Real | float) -> int | float:
     """``value``, which may be one of numpy's, as Python's own, and 1 for 1.0: a bound has one
     form."""
     if isinstance(value, Integral):

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from keras_integrity_hook.contracts.input_rules import InputRules, misstated
+from keras_integrity_hook.contracts.input_rules import InputRules, misstated, plain_number
 from keras_integrity_hook.contracts.inputs import STRUCTURES, Inputs, in_structure
 from keras_integrity_hook.errors import (
     LimitExceededError,
@@ -163,7 +163,7 @@ def _number(spelt: Any) -> int | float:
     if not isinstance(spelt, str) or len(spelt) > _DECIMAL_LENGTH:
         raise misstated("a number in it is neither one nor the text of one")
     number = int(spelt) if _INTEGER.fullmatch(spelt) else _double(spelt)
-    if math.isnan(number) or _spelt_number(number) != spelt:
+    if not math.isfinite(number) or _spelt_number(plain_number(number)) != spelt:
         raise misstated(f"the number '{printable(spelt)}' is not in its one spelling")
     return number
 

@@ -59,7 +59,7 @@ def heeds_safe_mode(guard: Function) -> Function:
 
     @functools.wraps(guard)
     def guard_that_heeds(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        with caller.asking_for(_safe_mode(wrapped, args, kwargs)):
+        with caller.asking_for(_safe_mode(wrapped, args, kwargs), host=_package(wrapped)):
             return guard(wrapped, instance, args, kwargs)
 
     return guard_that_heeds
@@ -71,10 +71,14 @@ def deserializes_nothing(guard: Function) -> Function:
 
     @functools.wraps(guard)
     def guard_of_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        with caller.asking_for(False):
+        with caller.asking_for(False, host=_package(wrapped), takes_weights_alone=True):
             return guard(wrapped, instance, args, kwargs)
 
     return guard_of_weights
+
+
+def _package(wrapped: Function) -> str:
+    return str(wrapped.__module__).partition(".")[0]
 
 
 def _safe_mode(wrapped: Function, args: Args, kwargs: Kwargs) -> bool:

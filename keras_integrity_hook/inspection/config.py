@@ -61,6 +61,21 @@ def of(parsed: json_reading.Parsed, name: str, *, stored: int | None = None) -> 
     if not is_fine:
         yield from _walk(parsed.value, name)
     yield from declared.finding(name)
+    if name.rpartition("/")[2] == _TEXTS_OF_ORBAX and isinstance(parsed.value, dict):
+        for kept in filter(None, map(_within, parsed.value.values())):
+            yield from of(kept, name.rpartition("/")[0], stored=stored)
+
+
+_TEXTS_OF_ORBAX = "_strings.json"
+
+
+def _within(value: object) -> json_reading.Parsed | None:
+    """The configuration that a text is: so Orbax keeps that of a model. Other texts are none."""
+    if not isinstance(value, str):
+        return None
+    parsed = json_reading.parse(value.encode("utf-8", "surrogatepass"))
+    is_json = all(rule != "malformed-config" for rule, _ in parsed.breaks)
+    return parsed if is_json else None
 
 
 def _walk(value: dict[str, Any] | list[Any], name: str) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ _READERS = {
     "WordPieceTokenizer": _VOCABULARY,
     "BytePairTokenizer": ("vocabulary", "merges"),
     "SentencePieceTokenizer": ("proto",),
+    "VocabularyFileCategoricalColumn": ("vocabulary_file",),
+    "EmbeddingColumn": ("ckpt_to_load_from",),
 }
 """Classes that read a file where a text stands for what they need. Those of KerasHub have a
 subclass for each model, so that theirs are told by the end of the name."""

@@ -70,7 +70,7 @@ def parse(text: bytes) -> Parsed:
 
 
 _LONG = b"0" * LIMITS.config_digits
-_NUMBER = re.compile(rb"[\[:,\s-][0-9]{%d}" % LIMITS.config_digits)
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _AS_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 
 
@@ -79,7 +79,9 @@ def _has_long_number(text: bytes) -> bool:
 
     The quick look that comes first is many times as fast as the exact one.
     """
-    return _LONG in text.translate(_AS_DIGITS) and _NUMBER.search(text) is not None
+    return _LONG in text.translate(_AS_DIGITS) and _LONG in _TEXT.sub(b"", text).translate(
+        _AS_DIGITS
+    )
 
 
 def _broken_limits(value: Any) -> Iterator[tuple[str, str]]:

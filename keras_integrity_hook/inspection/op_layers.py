@@ -76,18 +76,13 @@ def computes(symbol: str) -> bool:
 
 
 def _of_node(node: Any, place: Place, file: str) -> Iterator[Finding]:
-    """A node of a graph, as an object or as text."""
+    """A node of a graph, as an object or as text: its operation by the list of SavedModels."""
+    from keras_integrity_hook.inspection import op_rules
+
     if isinstance(node, dict):
         op = node.get("op")
     else:
         named = _OP.search(node) if isinstance(node, str) else None
         op = named[1] if named else None
-    if not isinstance(op, str) or not _COMPUTING_OP.fullmatch(op):
+    if not isinstance(op, str) or op in op_rules.SAVERS or op_rules.rule_of(op) is not None:
         yield found("tensorflow-op", file, str(place), f"TensorFlowOpLayer: {op}")
-
-
-_COMPUTING_OP = re.compile(
-    r"(?!.*(?:Py|File|Save|Restore|Write|Print|Reader|Library|Remote|Call|Merge|Summary|Iterator"
-    r"|Dataset|Rpc|Queue|Table|Var|Barrier|Stage))[A-Z]\w{1,63}"
-)
-"""Operations by their kind of name: what this layer was made of had no function of its own."""

@@ -63,6 +63,15 @@ _NEVER = frozenset(_NEVER_NAMES.split())
 """Packages of many machines from which no configuration takes a class or function."""
 
 
+_COLUMNS_NAMES = """
+BucketizedColumn CrossedColumn EmbeddingColumn HashedCategoricalColumn IdentityCategoricalColumn
+IndicatorColumn NumericColumn SequenceCategoricalColumn SequenceNumericColumn SharedEmbeddingColumn
+VocabularyFileCategoricalColumn VocabularyListCategoricalColumn WeightedCategoricalColumn
+"""
+_COLUMNS = frozenset(_COLUMNS_NAMES.split())
+"""The feature columns of TensorFlow, which DenseFeatures of tf_keras has in its configuration."""
+
+
 class Reference(NamedTuple):
     """What a configuration asks Keras to resolve.
 
@@ -128,10 +137,11 @@ def _registered(name: str) -> str:
     if has_package:
         is_ours = package in KERAS | HUBS | _OWN_PACKAGES
         return "" if is_ours and is_known(rest) else "custom-object"
-    if is_known(name) or name == "function":
+    if is_known(name) or name in _COLUMNS or name == "function":
         return ""
     # A legacy loader finds every name of its own module, which has more than layers.
-    return "non-modelling" if name in OTHERS and name.islower() else "custom-object"
+    is_of_module = (name in OTHERS and name.islower()) or name.startswith("__")
+    return "non-modelling" if is_of_module else "custom-object"
 
 
 def is_known(name: str) -> bool:

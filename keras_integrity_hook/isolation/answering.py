@@ -15,6 +15,7 @@ from keras_integrity_hook.isolation.serving import Host
 from keras_integrity_hook.limits import LIMITS
 
 _COPIED = 256 * 1024  # bytes; larger files are read where they are
+_HEAD = 4 * LIMITS.sandbox_text  # characters of an error, from both of its ends
 
 
 class Answering:
@@ -43,13 +44,18 @@ class Answering:
             self._channel.send({"kind": "failed", **_said_of(error)})
 
     def _files(self, question: Message, descriptors: list[int]) -> None:
-        """Lay files of the model out under their names: small ones copied, others by links."""
+        """Lay files of the model out under their names: small ones copied, others by links.
+
+        HDF5 files are copied too: libhdf5 asks for the real path, and what only memory holds has
+        none.
+        """
         for name, fd in zip(question["names"], descriptors, strict=True):
             path = os.path.join(self._home, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            if os.fstat(fd).st_size <= _COPIED:
+            if os.fstat(fd).st_size <= _COPIED or name.endswith((".h5", ".hdf5")):
+                os.lseek(fd, 0, os.SEEK_SET)
                 with open(fd, "rb") as source, open(path, "xb") as target:
-                    shutil.copyfileobj(source, target)
+                    shutil.copyfileobj(source, target, _COPIED)
             else:
                 os.symlink(f"/proc/self/fd/{fd}", path)
         self._say({})
@@ -104,4 +110,4 @@ def _said_of(error: BaseException) -> dict[str, str]:
         text = str(error)
     except BaseException:
         text = ""
-    return {"error": type(error).__name__, "text": text[: 4 * LIMITS.sandbox_text]}
+    return {"error": type(error).__name__, "text": text[:_HEAD] + text[_HEAD:][-_HEAD:]}

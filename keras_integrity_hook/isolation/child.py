@@ -51,7 +51,6 @@ def _lock_down(setup: dict[str, Any]) -> int:
         ctypes.util.find_library = find
     for name, value in (("CORE", 0), ("NOFILE", _OPEN_FILES), ("MSGQUEUE", 0)):
         lockdown.limit(name, value)
-    lockdown.limit("FSIZE", setup["disk"])
     os.umask(0o077)
     lockdown.give_up_privileges()
     abi = lockdown.confine_files(
@@ -92,8 +91,9 @@ def _watch(channel: Any, setup: dict[str, Any]) -> None:
     from keras_integrity_hook.isolation import audit_events, lockdown
 
     used = resource.getrusage(resource.RUSAGE_SELF)
+    lockdown.limit("FSIZE", setup["disk"])
     lockdown.limit("AS", lockdown.address_space() + setup["memory"])
-    lockdown.limit("CPU", int(used.ru_utime + used.ru_stime) + 1 + setup["cpu_seconds"])
+    lockdown.limit("CPU", int(used.ru_utime + used.ru_stime) + 1 + setup["cpu_seconds"], grace=5)
     listener = lockdown.watch_calls(bytes.fromhex(setup["second"]), setup["number"])
     channel.send({"kind": "watched"}, [listener])
     os.close(listener)

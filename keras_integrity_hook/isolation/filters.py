@@ -82,7 +82,8 @@ def _judged_by_landlock(seccomp: Any) -> Iterator[_Rule]:
     for name in calls.SHOWN.keys() - _OPENS.keys():
         yield (name,)
     for name, number in _OPENS.items():
-        yield name, seccomp.Arg(number, seccomp.MASKED_EQ, os.O_TRUNC, 0)
+        judged = _O_ACCMODE | os.O_TRUNC
+        yield name, seccomp.Arg(number, seccomp.MASKED_EQ, judged, os.O_RDONLY)
         for kind in (os.O_WRONLY, os.O_RDWR):
             yield name, seccomp.Arg(number, seccomp.MASKED_EQ, _O_ACCMODE, kind)
 

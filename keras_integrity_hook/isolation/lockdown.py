@@ -48,12 +48,17 @@ def give_up_privileges() -> None:
         _checked(_libc.capset(header, bytes(24)))
 
 
-def limit(name: str, value: int) -> None:
-    """Set a limit of this process, or leave the lower one that it has; see getrlimit(2)."""
+def limit(name: str, value: int, grace: int = 0) -> None:
+    """Set a limit of this process, or leave the lower one that it has; see getrlimit(2).
+
+    Args:
+        grace: what the hard limit is higher by: one of time is told by a signal before it kills.
+    """
     kind: int = getattr(resource, f"RLIMIT_{name}")
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
+    top = value + grace if hard == resource.RLIM_INFINITY else min(value + grace, hard)
+    resource.setrlimit(kind, (value, top))
 
 
 def confine_files(

@@ -8,8 +8,10 @@ no file of the machine be opened there, and files that only memory holds belong 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
@@ -17,39 +19,63 @@ from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.isolation.process import ModelFiles
-from keras_integrity_hook.sealing.content import Content, FileContent
+from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
 from keras_integrity_hook.verification import digests
+from keras_integrity_hook.verification.holding import Verified
+from keras_integrity_hook.verification.verified_file import HeldContent
 
 _NAME = "model"
 _ALL = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 def copied(model: ModelFile) -> ModelFiles:
-    """The bytes of ``model``, which stays open; to be closed by the caller.
+    """The bytes of ``model``, which stays open and as it is; to be closed by the caller.
 
-    A set has to be held open (``open_set(…, hold=True)``). Where the model has a seal the copy is
-    checked against it.
+    Where the model has a seal the copy is checked against it.
 
     Raises:
         ChecksumMismatchError, DamagedFileError: it does not match its seal.
         UnreadableFileError: there is no memory for a copy.
     """
-    files = ModelFiles(_name_of(model), {})
-    try:
+    with _made(model) as files:
         if model.files is None:
             content = _put(files, files.name, model.content)
         else:
-            for part in model.files.parts:
-                part_content = _put(files, f"{_NAME}/{part.name}", part.content)
-                if part.fd >= 0:
-                    os.close(part.fd)
-                    part.fd = -1
-                part.content = part_content
-            content = model.files.content
+            parts = model.files.parts
+            content = JoinedContent(
+                [_put(files, f"{_NAME}/{part.name}", part.content) for part in parts]
+            )
         if isinstance(model, SealedModel):
             digests.check_members(model)
             with errors_of(model.path):
                 digests.check_content(model.with_seal(model.seal, content))
+    return files
+
+
+def of_verified(verified: Verified) -> ModelFiles:
+    """The same of a model that was checked and is about to be loaded here, too: it stays as it is.
+
+    Raises:
+        ChecksumMismatchError: it was changed meanwhile.
+        UnreadableFileError: there is no memory for a copy.
+    """
+    model = verified.model
+    with _made(model) as files:
+        if model.files is None:
+            _put(files, files.name, HeldContent.of(verified))
+        else:
+            for part in model.files.parts:
+                _put(files, f"{_NAME}/{part.name}", part.content)
+            verified.check_again()
+    return files
+
+
+@contextlib.contextmanager
+def _made(model: ModelFile) -> Iterator[ModelFiles]:
+    """Files to be filled; closed again, and an error of ours raised, where that fails."""
+    files = ModelFiles(_name_of(model), {})
+    try:
+        yield files
     except OSError as error:
         files.close()
         cause = f"no copy of it could be made in memory ({error.strerror})"
@@ -57,7 +83,6 @@ def copied(model: ModelFile) -> ModelFiles:
     except BaseException:
         files.close()
         raise
-    return files
 
 
 def _name_of(model: ModelFile) -> str:

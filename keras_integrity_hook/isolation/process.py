@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,6 +112,7 @@ class ConfinedProcess:
         self._supervisor: Supervisor | None = None
         self._printed = bytearray()
         self._printed_size = 0
+        self._laid_out = sys.maxsize  # until a model is there: whatever is written is the model's
         self._is_ready = False
         with contextlib.ExitStack() as undo:
             self._home = home.PrivateHome()
@@ -126,9 +128,13 @@ class ConfinedProcess:
             undo.callback(self._end)
             self._setup(abi)
             undo.pop_all()
+        # Collected, or at the end of the program: the same, whoever forgot to close it.
+        self._finalizer = weakref.finalize(
+            self, _forgotten, os.getpid(), self._child, self._channel, self._home
+        )
 
     def _start(self, theirs: Channel) -> None:
-        command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", _PROGRAM]
+        command = [sys.executable, "-I", "-S", "-B", "-u", "-W", "ignore", _PROGRAM]
         self._output, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writer, True)
         try:
@@ -211,6 +217,7 @@ class ConfinedProcess:
         for at in range(0, len(names), _FILES_AT_ONCE):
             some = names[at : at + _FILES_AT_ONCE]
             self.ask({"ask": "files", "names": some}, [model.files[name] for name in some])
+        _, self._laid_out = self._home.usage()
         self._watch()
         return self.ask({"ask": "load", "name": model.name, "options": options})
 
@@ -242,6 +249,7 @@ class ConfinedProcess:
             known = len(self.attempts)
             self._send(question, descriptors)
             answer = self._answer(deadline)
+            self._drain()
             if self.is_strict and len(self.attempts) > known:
                 raise self._violation("it went on all the same")
             return answer
@@ -269,6 +277,7 @@ class ConfinedProcess:
         self._end()
         self._channel.close()
         self._home.remove()
+        self._finalizer.detach()
 
     @property
     def printed(self) -> str:
@@ -293,7 +302,11 @@ class ConfinedProcess:
             deadline = time.monotonic() + self.limits.start_seconds
             _, (listener,) = self._next(("watched",), deadline, "start_seconds", descriptors=1)
             self._supervisor = Supervisor(
-                listener, self._memory, self._reachable, self._home.path, self.attempts
+                listener,
+                self._memory,
+                self._reachable.of(self._child.pid),
+                self._home.path,
+                self.attempts,
             )
             self._send({"kind": "go"})
 
@@ -361,11 +374,11 @@ class ConfinedProcess:
             poll.register(fd, select.POLLIN)
         if self._supervisor is not None:
             poll.register(self._supervisor.listener, select.POLLIN)
-        usage = Usage(self._child.pid, self._home, self.limits)
+        usage = Usage(self._child.pid, self._home, self.limits, self._laid_out)
         while True:
             events = dict(poll.poll(_TICK * 1000))
-            if events.get(self._output):
-                self._drain(poll)
+            if events.get(self._output) and not self._drain():
+                poll.unregister(self._output)
             if self._supervisor is not None and self._supervisor.listener in events:
                 if events[self._supervisor.listener] & select.POLLIN:
                     self._supervisor.answer()
@@ -379,20 +392,20 @@ class ConfinedProcess:
             if over is not None:
                 raise self._limit(*over)
 
-    def _drain(self, poll: select.poll) -> None:
-        """Take what was printed, and keep the end of it."""
-        try:
-            data = os.read(self._output, LIMITS.sandbox_printed)
-        except BlockingIOError:
-            return
-        if not data:
-            poll.unregister(self._output)
-            return
-        self._printed_size += len(data)
-        self._printed += data
-        del self._printed[: -LIMITS.sandbox_printed]
-        if self._printed_size > self.limits.output:
-            raise self._limit("output", f"more than {self.limits.output:,} bytes of output")
+    def _drain(self) -> bool:
+        """Take what was printed, and keep the end of it; False where nothing more will come."""
+        while True:
+            try:
+                data = os.read(self._output, LIMITS.sandbox_printed)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self._printed_size += len(data)
+            self._printed += data
+            del self._printed[: -LIMITS.sandbox_printed]
+            if self._printed_size > self.limits.output:
+                raise self._limit("output", f"more than {self.limits.output:,} bytes of output")
 
     def _limit(self, limit: str, what: str) -> SandboxLimitError:
         """End the process: it took ``what``."""
@@ -406,7 +419,7 @@ class ConfinedProcess:
         name, text = message["error"], message["text"]
         if not (isinstance(name, str) and isinstance(text, str)):
             raise BrokenChannelError("no error")
-        cut = " ".join(text.split())[: LIMITS.sandbox_text]
+        cut = _cut(" ".join(text.split()))
         if name == "MemoryError":
             return self._limit("memory", f"more than {self.limits.memory:,} bytes of memory")
         return SandboxedModelError(f"the model failed in the sandbox: {name[:80]}: {cut}")
@@ -417,9 +430,11 @@ class ConfinedProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(5)
         with contextlib.suppress(SandboxLimitError, OSError):
-            self._drain(select.poll())
+            self._drain()
         status = self._child.returncode
         self._end()
+        if status == -signal.SIGSYS:
+            self.attempts.note("a call by another architecture's numbers", "", Source.KERNEL)
         if status == -signal.SIGXCPU:
             return self._limit("cpu_seconds", f"more than {self.limits.cpu_seconds} seconds of CPU")
         if self._ran_out_of_memory(status):
@@ -457,6 +472,18 @@ _REMEDY_START = (
 )
 
 
+def _forgotten(
+    owner: int, child: subprocess.Popen[bytes], channel: Channel, home_: home.PrivateHome
+) -> None:
+    """What :meth:`ConfinedProcess.close` would have done; a forked child has none to end."""
+    if os.getpid() != owner:
+        return
+    child.kill()
+    child.wait()
+    channel.close()
+    home_.remove()
+
+
 @contextlib.contextmanager
 def _shared(size: int) -> Iterator[int]:
     """Memory of ``size`` bytes that another process can be given: its descriptor."""
@@ -473,7 +500,8 @@ def _checked(message: Message, room: int) -> Answer:
     value, names, size = message["value"], message["arrays"], message["bytes"]
     if not isinstance(value, dict) or not isinstance(names, list) or type(size) is not int:
         raise BrokenChannelError("no answer")
-    if len(names) > LIMITS.sandbox_arrays or not all(isinstance(name, str) for name in names):
+    are_names = all(isinstance(name, str) for name in names)
+    if not are_names or len(names) > (LIMITS.sandbox_arrays if room >= 0 else 0):
         raise BrokenChannelError("no arrays")
     size = min(size, os.fstat(room).st_size) if room >= 0 else 0
     return Answer(value, list(arrays.read(room, size, names)))
@@ -491,6 +519,12 @@ def _keras_json() -> bytes:
         return b"{}"
 
 
+def _cut(text: str) -> str:
+    """The ends of a long text: errors of Keras quote a configuration before they come to why."""
+    half = LIMITS.sandbox_text // 2
+    return text if len(text) <= 2 * half else f"{text[:half]} … {text[-half:]}"
+
+
 def _lines(data: bytes) -> str:
     return "\n".join(printable(line) for line in data.decode(errors="replace").split("\n"))
 
@@ -500,6 +534,8 @@ def _in_words(status: int | None) -> str:
         return "it answers no more"
     if status >= 0:
         return f"with status {status}"
+    if status == -signal.SIGKILL:
+        return "by SIGKILL, of the kernel's: for its time of the processor, or for want of memory"
     try:
         return f"by {signal.Signals(-status).name}"
     except ValueError:

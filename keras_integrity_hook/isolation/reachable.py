@@ -66,6 +66,10 @@ class Reachable(NamedTuple):
     listable: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
+    def of(self, pid: int) -> Reachable:
+        """The same, of the process ``pid``, which may look at itself."""
+        return self._replace(readable=(*self.readable, f"/proc/{pid}"))
+
     def covers(self, path: str) -> bool:
         """Whether ``path``, absolute and normal, is among what can be read."""
         roots = (*self.readable, *self.devices, "/dev/null", "/proc/self")
@@ -100,6 +104,7 @@ def environment(home: str, *, with_devices: bool) -> dict[str, str]:
         **{name: text for name, text in os.environ.items() if _is_passed_on(name, passed_on)},
         **({} if with_devices else _NO_DEVICES),
         **dict.fromkeys(("HOME", "TMPDIR", "KERAS_HOME", "XDG_CACHE_HOME"), home),
+        **dict.fromkeys(("USER", "LOGNAME"), "sandbox"),
         "PATH": "/nonexistent",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KMP_WARNINGS": "0",

@@ -25,8 +25,9 @@ class Host:
         """Which versions these are: of the package, and of what it computes with."""
         found = {self._name: str(self._package.__version__)}
         backend = getattr(getattr(self._package, "backend", None), "backend", None)
-        name = backend() if callable(backend) else "tensorflow"
-        found[name] = str(getattr(importlib.import_module(name), "__version__", ""))
+        if self._name in ("keras", "tf_keras"):
+            name = backend() if callable(backend) else "tensorflow"
+            found[name] = str(getattr(importlib.import_module(name), "__version__", ""))
         return found
 
     def load(self, path: str, options: dict[str, Any]) -> None:

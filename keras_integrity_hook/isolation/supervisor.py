@@ -15,6 +15,7 @@ import errno
 import fcntl
 import functools
 import os
+import re
 import struct
 
 from keras_integrity_hook.isolation import system_calls as calls
@@ -33,7 +34,9 @@ _AT_CWD = -100 & 0xFFFFFFFF
 _FAMILIES = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET"}
 _FAMILIES |= {38: "AF_ALG", 40: "AF_VSOCK", 44: "AF_XDP"}
 # Looked for by libraries on the way, and done without: nobody's attempt at anything.
-_UNREMARKABLE = ("/proc", "/sys", "/dev/nvidia", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group")
+_UNREMARKABLE = ("/proc", "/sys", "/dev/nvidia", "/etc/nsswitch.conf")
+_ROOT_BY_PROC = re.compile(r"/proc/[^/]+(/task/\d+)?/root(?=/)")
+_OF_PROCESS = re.compile(r"/proc/\d+(/|\Z)")
 
 
 class Supervisor:
@@ -78,8 +81,8 @@ class Supervisor:
         paths = [self._path(name, arguments, at) for at in calls.SHOWN[name]]
         if name in ("open", "openat"):
             flags = arguments[calls.SHOWN[name][0] + 1]
-            if calls.truncates_unseen(flags):
-                self._attempts.note(f"{name} with O_TRUNC", paths[0], Source.KERNEL)
+            if calls.is_unjudged(flags):
+                self._attempts.note(name, f"{paths[0]} (flags {flags:#x})", Source.KERNEL)
                 return False
             refused = [path for path in paths if not self._may_open(path, flags)]
         else:
@@ -92,11 +95,15 @@ class Supervisor:
         """Whether that is for the process to open, or nothing to speak of."""
         if not path or self._is_at_home(path):
             return True
+        if not path.startswith("/"):
+            return False
         if flags & calls.WRITING:
             is_name_of_thread = path.startswith("/proc/self/task/") and path.endswith("/comm")
             return is_name_of_thread or path in ("/dev/null", *self._reachable.devices)
-        if self._reachable.covers(path) or path.startswith(_UNREMARKABLE):
-            return not _is_of_others(path)
+        if self._reachable.covers(path):
+            return True
+        if path.startswith(_UNREMARKABLE):
+            return not _OF_PROCESS.match(path)
         return not os.path.lexists(path)
 
     def _is_at_home(self, path: str) -> bool:
@@ -106,11 +113,25 @@ class Supervisor:
         """The path in argument number ``at``, made absolute where that can be told."""
         path = self._text(arguments[at])
         if not path or path.startswith("/"):
-            return os.path.normpath(path) if path else ""
+            return self._resolved(os.path.normpath(path)) if path else ""
         is_at = name.endswith("at") or name in ("renameat2", "fchmodat2", "openat2")
         if is_at and arguments[at - 1] & 0xFFFFFFFF != _AT_CWD:
-            return ""  # below a directory that was opened before, and told then
-        return os.path.normpath(os.path.join(self._home, path))
+            # Below a directory that was opened before, and told then; or out of it again.
+            return path if ".." in path.split("/") else ""
+        return self._resolved(os.path.normpath(os.path.join(self._home, path)))
+
+    def _resolved(self, path: str) -> str:
+        """``path``, and where it leads by links of the process's own making."""
+        path = _ROOT_BY_PROC.sub("", path)
+        if not self._is_at_home(path) or path == self._home:
+            return path
+        folder, name = os.path.split(path)
+        path = os.path.join(os.path.realpath(folder), name)
+        with contextlib.suppress(OSError):
+            # A file of the model is a link to a descriptor, of that process and not of this one.
+            if not os.readlink(path).startswith("/proc/self/fd/"):
+                return os.path.realpath(path)
+        return path
 
     def _text(self, address: int) -> str:
         """The text at ``address`` in the process; empty where it cannot be read."""
@@ -136,8 +157,11 @@ class Supervisor:
             return _FAMILIES.get(arguments[0], f"family {arguments[0]}")
         if name == "memfd_create":
             return self._text(arguments[0])
+        if name in ("clone", "fork", "vfork"):
+            return "a new process"
         if name in _OF_PROCESSES:
-            return f"process {ctypes.c_int(arguments[0]).value}"
+            number = arguments[1] if name == "ptrace" else arguments[0]
+            return f"process {ctypes.c_int(number).value}"
         return " ".join(hex(argument) for argument in arguments[:3])
 
 
@@ -147,11 +171,6 @@ _OF_PROCESSES = frozenset((
     "process_vm_readv", "process_vm_writev", "prlimit64", "ptrace",
 ))
 # fmt: on
-
-
-def _is_of_others(path: str) -> bool:
-    """Whether ``path`` is in /proc and about another process."""
-    return path.startswith("/proc/") and path.split("/")[2].isdigit()
 
 
 @functools.cache

@@ -26,8 +26,7 @@ ALLOWED = _named(
     "epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6",
     "timerfd_create timerfd_settime timerfd_gettime recvmsg sendmsg recvfrom getsockopt",
     # Looking at paths: Landlock judges what is opened, and nobody what is only looked at
-    "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getcwd chdir",
-    "fchdir umask",
+    "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getcwd umask",
     # Time, threads and signals of its own
     "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrusage",
     "getitimer setitimer alarm futex futex_waitv set_robust_list get_robust_list rseq membarrier",
@@ -58,6 +57,7 @@ SHOWN = {
     "symlinkat": (2,),
     "link": (0, 1),
     "linkat": (1, 3),
+    "chdir": (0,),
 }
 REFUSED_WITH_PATH = {
     "truncate": (0,),
@@ -113,10 +113,11 @@ CLONE_JUDGED = CLONE_OF_THREAD | 0x7E020080  # and all of CLONE_NEW*, which must
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def truncates_unseen(flags: int) -> bool:
-    """Whether an open with ``flags`` cuts a file that it may not be allowed to write.
+def is_unjudged(flags: int) -> bool:
+    """Whether Landlock would not judge what an open with ``flags`` can do.
 
-    Before ABI 3, Landlock asks what the descriptor can do, and one of ``O_RDONLY | O_TRUNC`` can
-    only read; so can one of the fourth kind of access, which is for ioctl alone.
+    Before ABI 3 it asks what the descriptor can do, and one of ``O_RDONLY | O_TRUNC``, which cuts
+    the file, can only read. One of the fourth kind of access, for ioctl alone, can do neither.
     """
-    return bool(flags & os.O_TRUNC) and flags & 3 in (0, 3)
+    kind = flags & 3
+    return kind == 3 or (kind == os.O_RDONLY and bool(flags & os.O_TRUNC))

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trial load: does this model load in a sandbox, and what did it try there?"""
+"""A trial load: does this model load in a sandbox, and what did it try there?
+
+It is asked once with made-up input, too: a Lambda of a model runs only then. Whether that works
+says nothing; what was tried does.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
+from keras_integrity_hook.errors import SandboxedModelError
+from keras_integrity_hook.isolation import made_up
 from keras_integrity_hook.isolation.attempts import Attempt
 from keras_integrity_hook.isolation.process import ConfinedProcess, ModelFiles
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
@@ -48,7 +55,9 @@ def try_load(  # noqa: PLR0913
     try:
         process.path = path
         process.is_strict = is_strict
-        process.load(model, options or {})
+        loaded = process.load(model, options or {})
+        with contextlib.suppress(SandboxedModelError):
+            made_up.ask(process, loaded, made_up.RANDOM)
         return Trial(tuple(process.attempts), process.versions, process.printed)
     finally:
         process.close()

@@ -7,7 +7,8 @@
 3. *Decode* its seal: sealed, unsealed, or damaged, which no policy lets pass.
 4. *Admit* it: is it what the policy demands, under every name it has?
 5. *Verify* it: every chunk, kept from then on as it was, or compared again as it is served. Then
-   *inspect* it: what would Keras do with these bytes? What was inspected is what is handed over.
+   *inspect* it: what would Keras do with these bytes? Where a policy wants that, it must have been
+   loaded in a sandbox before. What was inspected and tried is what is handed over.
 6. *Hand it over*, when that is recorded: a file as a file object, a set as a private directory.
 
 ``Located → Opened → Admitted → Verified → what is handed over``: each step takes what only the one
@@ -34,7 +35,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.loading import contracted, in_progress, inspected, override
+from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
 from keras_integrity_hook.loading.forms import (
     Closable,
     FileSet,
@@ -162,10 +163,15 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
         opened = Opened(located, form.open(located))  # 2, 3
         undo.callback(opened.model.close)
         admitted = _admit(opened)  # 4
+        is_tried = tried.is_asked_for(admitted, *located.named)
+        if is_tried:
+            admitted = tried.pinned(admitted)
         if isinstance(admitted.model, SealedModel):
             verified = holding.verify(admitted.model)  # 5
             undo.callback(verified.release)
             inspected.inspect_verified(verified, *located.named)
+            if is_tried:
+                tried.require(verified)
             handed = form.hand_over(verified)  # 6
             undo.callback(handed.close)
             contracted.note(admitted.model, *located.named)

@@ -33,15 +33,21 @@ class Admitted(NamedTuple):
         model: as it was opened; where a detached signature satisfied a demand, its raw bytes under
             a seal that pins them, and where a vetter's word did, its content under one.
         signers: names of those whose signatures were asked for and found.
+        vetters: names of those whose word that it passed was asked for and found.
+        is_only_tried: it has no seal of its own, and a sandbox is all that speaks for it.
     """
 
     model: ModelFile
     signers: tuple[str, ...] = ()
+    vetters: tuple[str, ...] = ()
+    is_only_tried: bool = False
 
     @property
     def assurance(self) -> str:
         """For the record, of a model that has a seal and matches it."""
-        return f"signed by {', '.join(self.signers)}" if self.signers else "verified"
+        people = (("signed", self.signers), ("vetted", self.vetters))
+        said = [f"{what} by {', '.join(names)}" for what, names in people if names]
+        return ", ".join(said) or ("tried in a sandbox" if self.is_only_tried else "verified")
 
 
 def admit(model: ModelFile, *named: str) -> Admitted:
@@ -107,9 +113,9 @@ def _vetted(model: ModelFile, admitted: Admitted, demands: Settings) -> Admitted
     if is_pinned and model.seal is not None and model.files is None and not model.seal.sidecar:
         # The signature is over the file with its seal, which was compared with its content: what
         # the vetter saw is what the seal in these bytes is of.
-        vetting.required(model, demands)
-        return admitted
-    return admitted._replace(model=vetting.required(admitted.model, demands))
+        return admitted._replace(vetters=vetting.required(model, demands).vetters)
+    found = vetting.required(admitted.model, demands)
+    return admitted._replace(model=found.model, vetters=found.vetters)
 
 
 def _both(model: ModelFile, one: Admitted, other: Admitted) -> Admitted:
@@ -118,7 +124,8 @@ def _both(model: ModelFile, one: Admitted, other: Admitted) -> Admitted:
     roots = {pin.seal.statement.root for pin in pins if pin.seal is not None}
     if len(roots) > 1:
         raise ChecksumMismatchError("the file was changed while it was read")
-    return Admitted(pins[0] if pins else model, other.signers or one.signers)
+    kept = pins[0] if pins else model
+    return Admitted(kept, other.signers or one.signers, other.vetters or one.vetters)
 
 
 def warn_if_unsealed(model: ModelFile) -> None:

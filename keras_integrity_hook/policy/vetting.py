@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.policy import checks, evidence
 from keras_integrity_hook.settings import Settings
 
+if TYPE_CHECKING:
+    from keras_integrity_hook.detached.vetted import Vetted
+else:  # for those who look annotations up at run time
+    Vetted = object
 
-def required(model: ModelFile, demands: Settings) -> ModelFile:
+
+def required(model: ModelFile, demands: Settings) -> Vetted:
     """``model``, which a policy wants to be vetted; where it has no seal, under one that pins what
     the vetter saw.
 
@@ -30,4 +36,4 @@ def required(model: ModelFile, demands: Settings) -> ModelFile:
         seen = evidence.evidence(found.model.seal, demands)
         for check in (checks.NotRevoked(), checks.AlgorithmAmong(demands.allowed_algorithms)):
             check.verify(seen)
-    return found.model
+    return found

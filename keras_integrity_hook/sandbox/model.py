@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
+from keras_integrity_hook.contracts.attached import Attached
 from keras_integrity_hook.errors import SandboxedModelError
 from keras_integrity_hook.isolation import arrays, structures
 from keras_integrity_hook.isolation.attempts import Attempt
 from keras_integrity_hook.isolation.process import ConfinedProcess
 from keras_integrity_hook.isolation.protocol import BrokenChannelError
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
+from keras_integrity_hook.loading import contracted
 from keras_integrity_hook.sandbox import opening
 from keras_integrity_hook.texts import printable
 
@@ -45,7 +47,10 @@ class SandboxedModel:
         inputs: a :class:`Tensor`, or a list, tuple or dict of them, as Keras takes them; None where
             the model does not say.
         outputs: likewise.
+        contract: the input contract in its seal, and what is in force for it; None for none.
     """
+
+    contract: Attached | None = None
 
     def __init__(self, process: ConfinedProcess, path: str, said: Mapping[str, Any]) -> None:
         self.path = path
@@ -84,6 +89,11 @@ class SandboxedModel:
         """Which Keras and which backend computes, by name."""
         return dict(self._process.versions)
 
+    @property
+    def abi(self) -> int:
+        """The version of Landlock that holds it."""
+        return self._process.abi
+
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """What the model says of ``x``.
 
@@ -97,6 +107,7 @@ class SandboxedModel:
 
         Raises:
             TypeError: ``x`` has objects that are neither numbers nor text.
+            InputContractError: the model's input contract does not allow ``x``; it did not run.
             SandboxViolationError: the model tried what is forbidden.
             SandboxLimitError: it took too long, or too much.
             SandboxedModelError: it raised, or its process has ended.
@@ -141,6 +152,10 @@ class SandboxedModel:
         return f"<SandboxedModel {self.name!r} of {self.path!r}>"
 
     def _run(self, how: str, x: Any, options: dict[str, Any]) -> Any:
+        if self.contract is not None and "predict" in self.contract.at:
+            from keras_integrity_hook.hooks.inputs.watch import Watch
+
+            Watch(self.contract).check(x)
         given: list[Any] = []
         structure = structures.packed(x, lambda each: _kept(given, each))
         answer = self._process.run(how, structure, given, options)
@@ -216,7 +231,8 @@ class Sandbox:
         name = os.fsdecode(path)
         objects = options.pop("custom_objects", None)
         options |= {"custom_objects": _named(objects)} if objects else {}
-        files = opening.verified(name)
+        with contracted.collected() as contracts:
+            files = opening.verified(name)
         try:
             process, self._waiting = self._waiting or self._started(), None
             try:
@@ -228,6 +244,7 @@ class Sandbox:
             files.close()
         if not is_last:
             self._waiting = self._started()
+        model.contract = contracts[-1] if contracts else None
         return model
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.isolation import model_bytes
 from keras_integrity_hook.isolation.process import ModelFiles
+from keras_integrity_hook.loading import contracted
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.saving import settled
 
@@ -42,6 +43,7 @@ def _verified(path: str) -> ModelFiles:
         admission.warn_if_unsealed(admitted)
         files = model_bytes.copied(admitted)
         if isinstance(admitted, SealedModel):
+            contracted.note(admitted)
             facts = audit.seal_facts(admitted.seal.statement)
             audit.record("load", path, outcome="ok", **facts)
         else:

@@ -130,6 +130,22 @@ def test_model_without_a_contract_is_asked_anything(keras: Any, tmp_path: Path, 
     assert plain(BAD).shape == (ROWS, 1)
 
 
+def test_contract_holds_for_a_model_in_a_sandbox(keras: Any, tmp_path: Path) -> None:
+    from keras_integrity_hook import SandboxUnavailableError, sandbox
+
+    path = save(build(keras), tmp_path / "model.keras")
+    try:
+        loaded = sandbox.load_model(path)
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error.cause))
+    with loaded:
+        for ask in (loaded.predict, loaded.predict_on_batch):
+            assert ask(GOOD).shape == (ROWS, 1)
+            with pytest.raises(InputContractError) as refusal:
+                ask(BAD)
+            assert refused(refusal)["index"] == (27, 2)
+
+
 METHODS: dict[str, Callable[[Any, Any], Any]] = {
     "predict": lambda model, x: model.predict(x, verbose=0),
     "predict by name": lambda model, x: model.predict(x=x, verbose=0),

@@ -188,5 +188,6 @@ def test_every_gadget_is_a_class_that_the_tables_have() -> None:
     """Or it would be refused as unknown, and this list be without effect."""
     assert {name for name in gadgets.CLASSES if of_class("keras.layers", name)} <= {
         *("WordPieceTokenizer", "BytePairTokenizer", "SentencePieceTokenizer"),
+        *("VocabularyFileCategoricalColumn", "EmbeddingColumn"),
     }
     assert set(references.CODE) <= gadgets.CLASSES

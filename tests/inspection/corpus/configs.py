@@ -42,7 +42,8 @@ def calling(target: Object, name: str = "gadget", **arguments: Json) -> Object:
 
 def input_layer(name: str = "input", shape: tuple[int | None, ...] = (None, 4)) -> Object:
     """An input of 4 numbers."""
-    return layer("InputLayer", name, batch_shape=list(shape), dtype="float32", sparse=False)
+    config = {"batch_shape": list(shape), "dtype": "float32", "sparse": False, "name": name}
+    return obj("keras.layers", "InputLayer", config)
 
 
 def sequential(*layers: Object, **config: Json) -> Object:
@@ -112,7 +113,8 @@ def legacy(class_name: str, name: str = "attacked", **config: Json) -> Object:
 
 def legacy_input() -> Object:
     """The input of a legacy model."""
-    return legacy("InputLayer", "input", batch_shape=[None, 4], dtype="float32", sparse=False)
+    config = {"batch_shape": [None, 4], "dtype": "float32", "sparse": False, "name": "input"}
+    return {"class_name": "InputLayer", "config": config}
 
 
 def legacy_dense(**config: Json) -> Object:

@@ -68,7 +68,7 @@ def _tasks() -> dict[str, Callable[[], Any]]:
 
     def images() -> Any:
         body = models.ResNetBackbone(
-            input_conv_filters=[4],
+            input_conv_filters=[64],
             input_conv_kernel_sizes=[3],
             stackwise_num_filters=[64],
             stackwise_num_blocks=[1],
