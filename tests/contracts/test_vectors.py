@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contracts in seals as released versions left them: every later build has to read the same rules."""
+"""Contracts in seals as released versions left them: every later build reads the same rules."""
 
 from __future__ import annotations
 
