@@ -92,7 +92,7 @@ class ConfinedProcess:
         SandboxUnavailableError: it cannot be confined here; nothing was started.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         limits: SandboxLimits | None = None,
         *,
