@@ -215,7 +215,7 @@ _TABLE = (
     Rule(
         "too-large",
         _REFUSE,
-        "a configuration larger than is read here",
+        "a configuration, or a list of findings, longer than is read here",
         "what is not read cannot be judged",
     ),
     Rule(
