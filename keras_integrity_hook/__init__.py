@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import reseal as reseal
     from keras_integrity_hook.api import scan as scan
     from keras_integrity_hook.api import seal as seal
+    from keras_integrity_hook.api import set_contract as set_contract
     from keras_integrity_hook.api import sign as sign
     from keras_integrity_hook.api import unseal as unseal
     from keras_integrity_hook.api import verify as verify
@@ -76,7 +77,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "_version": ("__version__",),
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("diff", "inspect", "reseal", "scan", "seal", "sign", "unseal", "verify"),
+    "api": (
+        "diff",
+        "inspect",
+        "reseal",
+        "scan",
+        "seal",
+        "set_contract",
+        "sign",
+        "unseal",
+        "verify",
+    ),
     "inspection.checks": ("InspectedModel",),
     "inspection.findings": ("Finding", "Verdict"),
     "report": ("InspectionInfo", "Report", "SealInfo"),

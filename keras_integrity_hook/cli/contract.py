@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     InputRules = Report = object
 
-_NO_CONTRACT = "No input contract: 'keras-integrity contract set' puts one into the seal."
+_SET = "'keras-integrity contract set CONTRACT PATH' puts one into the seal."
+_NO_CONTRACT = f"No input contract: {_SET}"
 _UNKNOWN = "This version does not know, and does not check: {}."
 _VALUES_SHOWN = 8
 
@@ -73,11 +74,11 @@ def show(paths: tuple[str, ...], as_json: bool) -> None:
 @quiet_option
 @json_option
 def set_(contract_file: str, paths: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Put the contract in the file CONTRACT ("-" for standard input) into the seals of models.
+    """Put the contract in a file into the seals of models.
 
     All else that a seal says stays, and so does the model. Signatures over the old seal go; where a
-    key is configured the model is signed anew. The file is JSON: 'contract infer' makes one, and
-    'contract schema' prints its JSON Schema.
+    key is configured the model is signed anew. CONTRACT is JSON, "-" standard input: 'contract
+    infer' makes one, and 'contract schema' prints its JSON Schema.
     """
     try:
         stated = InputContract.from_dict(_json_of(contract_file))
@@ -96,7 +97,10 @@ def set_(contract_file: str, paths: tuple[str, ...], quiet: bool, as_json: bool)
 @quiet_option
 @json_option
 def remove(paths: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Take the input contracts out of the seals of models; all else that they say stays."""
+    """Take the contracts out of the seals of models.
+
+    All else that a seal says stays. Signatures go, as with 'contract set'.
+    """
 
     def take(path: str) -> Result:
         report = api.inspect(path)
@@ -115,16 +119,16 @@ def remove(paths: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="How far beyond DATA a number may be, as a share of its range.",
+    help="How far beyond DATA numbers may be, as a share of their range.",
 )
 @click.option("--columns", is_flag=True, help="Each column of a table is an input of its own.")
 @click.option("--output", "target", metavar="FILE", type=click.Path(), help="Write it there.")
 def infer(data: str, margin: float, columns: bool, target: str | None) -> None:
-    """Make a contract of DATA, what a model was trained on; print it as JSON.
+    """Make a contract of DATA, and print it as JSON.
 
-    DATA is .npy, .npz (an input for each array) or, where pandas is installed, .csv or .parquet
-    (one input, a table). Look at the contract, change it, and put it into a seal with
-    'contract set'. Nothing in DATA is unpickled.
+    DATA is what a model was trained on: .npy, .npz (an input for each array) or, where pandas is
+    installed, .csv or .parquet (one input, a table). Look at the contract, change it, and put it
+    into a seal with 'contract set'. Nothing in DATA is unpickled.
     """
     from keras_integrity_hook.cli import data_files
 
@@ -150,10 +154,10 @@ def infer(data: str, margin: float, columns: bool, target: str | None) -> None:
 @quiet_option
 @json_option
 def check(path: str, data: str, quiet: bool, as_json: bool) -> None:
-    """Hold DATA against the contract of MODEL, which is not loaded.
+    """Hold DATA against the contract of MODEL.
 
-    DATA is what 'contract infer' reads. Exit status 1 where it breaks the contract, or where MODEL
-    has none or does not match its seal.
+    The model is not loaded. DATA is what 'contract infer' reads. Exit status 1 where it breaks the
+    contract, or where MODEL has none or does not match its seal.
     """
     from keras_integrity_hook.cli import data_files
 

@@ -119,7 +119,8 @@ class InputContract(Inputs):
                 torch ``DataLoader``, which are read once, batch by batch. Of batches that are
                 tuples only the first item counts, the rest are targets and weights.
             margin: how far beyond what was seen a number may be, as a share of its range: 0.1
-                widens bounds of 0 and 10 to -1 and 11.
+                widens bounds of 0 and 10 to -1 and 11. They are then rounded outwards, by at most
+                a hundredth of that.
             model: a Keras model whose names and structure of inputs to take; else inputs that
                 have no keys are called ``input``, or ``input_0``, ``input_1`` and so on.
 

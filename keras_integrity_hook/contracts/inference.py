@@ -100,7 +100,8 @@ def _rules(seen: Seen, margin: float) -> InputRules:
 
 
 def _widened(seen: Seen, margin: float) -> tuple[float | None, float | None]:
-    """The bounds, ``margin`` of their range apart from what was seen; of a constant, of itself."""
+    """The bounds, ``margin`` of their range apart from what was seen, or of a constant's own size;
+    rounded outwards to a hundredth of that."""
     low, high = seen.low, seen.high
     if seen.kind == "boolean":
         return None, None
@@ -113,4 +114,16 @@ def _widened(seen: Seen, margin: float) -> tuple[float | None, float | None]:
     if not all(map(math.isfinite, wider)):
         return seen.bounds()
     below, above = seen.bounds()
-    return None if below is None else wider[0], None if above is None else wider[1]
+    digits = 2 - math.floor(math.log10(by)) if by else 0
+    return (
+        None if below is None else -_rounded_up(-wider[0], digits),
+        None if above is None else _rounded_up(wider[1], digits),
+    )
+
+
+def _rounded_up(value: float, digits: int) -> float:
+    """The next number that can be read at a glance: of that many digits after the point."""
+    if isinstance(value, int) or not 0 <= digits < 16:
+        return value
+    near = round(value, digits)
+    return near if near >= value else round(value + 10.0**-digits, digits)

@@ -31,7 +31,8 @@ def contract(inputs: InputContract | None) -> Iterator[None]:
     what the model is given. Blocks may be nested; the inner one counts. A block counts for its own
     thread and asynchronous task alone.
 
-    A model that was loaded with a contract keeps it when it is saved anew, without such a block.
+    A model that was loaded with a contract keeps it when it is saved anew, without such a block;
+    when it is exported it does not.
 
     Args:
         inputs: the contract; None for none, whatever was loaded or an outer block says.

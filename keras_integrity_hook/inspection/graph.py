@@ -51,6 +51,7 @@ class Scope:
     signature: Span = (0, 0)
     savers: set[str] = field(default_factory=set)
     assets: set[str] = field(default_factory=set)
+    arguments: list[str] | None = None
     begins: dict[int, int] | None = None
 
     @property
@@ -81,21 +82,27 @@ class Graphs:
         for span in scope.spans:
             at, stop = span
             op = b""
-            while at < stop:
-                tag, length = data[at], data[at + 1] if at + 1 < stop else 128
-                if length > 127 or tag & 0x87 != 2 or (op and tag == 0x12):
-                    op = self._op_slowly(span)
-                    break
-                at += 2 + length
+            while at + 2 < stop:
+                tag, length = data[at], data[at + 1]
+                at += 2
+                if length > 127:
+                    if data[at] > 127:
+                        break
+                    length += (data[at] << 7) - 128
+                    at += 1
                 if tag == 0x12:
-                    op = data[at - length : at]
-            else:
-                if at != stop or not op:
-                    op = self._op_slowly(span)
+                    if op:
+                        break
+                    op = data[at : at + length]
+                elif tag & 0x87 != 2:
+                    break
+                at += length
+            if at != stop or not op:
+                op = self._op_slowly(span)
             yield span, op
 
     def _op_slowly(self, span: Span) -> bytes:
-        """Where not each field is a text with tag and length of one byte each."""
+        """Where not each field is a text or message of fewer than 16 KiB, or something is odd."""
         ops = [self.wire.data[begin:end] for begin, end in self.wire.spans(span, 2)]
         if len(ops) != 1 or not ops[0]:
             raise DamagedFileError("a node of the graph has no op, or several")
@@ -143,13 +150,15 @@ class Graphs:
         head = b"\x0a" + _length(len(text)) + text
         data, begins = self.wire.data, scope.begins
         at, stop = scope.reach
-        while (at := data.find(head, at, stop)) >= 0:
+        while (found := data.find(head, at, stop)) >= 0:
+            self.wire.spend(1 + (found - at >> 10))
+            at = found
             if at in begins:
                 node = self.node((at, begins[at]))
                 if node.name == name:
                     return node
             at += 1
-            self.wire.spend()
+        self.wire.spend(stop - at >> 10)
         return None
 
     def _assigned(self, scope: Scope, variable: str) -> list[str]:
@@ -196,7 +205,11 @@ class Graphs:
 
     def _arguments_of(self, scope: Scope) -> list[str]:
         """The names of a function's arguments: ``OpDef.input_arg`` (2), ``name`` (1)."""
-        return [self.wire.text(one, 1) for one in self.wire.spans(scope.signature, 2)]
+        if scope.arguments is None:
+            scope.arguments = [
+                self.wire.text(one, 1) for one in self.wire.spans(scope.signature, 2)
+            ]
+        return scope.arguments
 
     def _given(self, scope: Scope, index: int) -> list[tuple[Scope, str]]:
         """What the callers of a function give it; nothing where one cannot be followed."""

@@ -24,6 +24,7 @@ from keras_integrity_hook.sealing.content import Content
 
 UNDEFINED = 0xFFFFFFFFFFFFFFFF
 _MAX_NAME = 4096
+_MOST_BLOCKS = 10_000  # of one object header; h5py needs a few
 _SOFT, _HARD, _EXTERNAL = 1, 0, 64
 _DATASPACE, _LINK_INFO, _DATATYPE, _LINK = 0x01, 0x02, 0x03, 0x06
 _EXTERNAL_FILES, _LAYOUT, _FILTERS, _ATTRIBUTE = 0x07, 0x08, 0x0B, 0x0C
@@ -77,7 +78,8 @@ class Hdf5File:
     def __init__(self, content: Content) -> None:
         """Read the superblock."""
         self._pages = Pages(content)
-        self._steps = LIMITS.inspected_steps
+        # A message takes eight bytes at least, and an honest file has no two at one place.
+        self._steps = min(LIMITS.inspected_steps, 1_000 + content.size // 8)
         self._base = _superblock(self._pages)
         self._root, self.driver = _root_and_driver(self._pages, self._base)
 
@@ -180,7 +182,7 @@ class Hdf5File:
             stop = at + size
             while at + 8 <= stop:
                 kind, length, flags = _HHB(data, at)
-                self._spend(1)
+                self._spend(1 + (length >> 9))
                 begin, at = at + 8, at + 8 + length
                 if kind in _WANTED or kind == _CONTINUATION:
                     body = data[begin : min(at, stop)]
@@ -204,7 +206,7 @@ class Hdf5File:
             stop = at + size
             while at + 4 + order <= stop:
                 kind, length, bits = data[at], data[at + 1] | data[at + 2] << 8, data[at + 3]
-                self._spend(1)
+                self._spend(1 + (length >> 9))
                 body = data[at + 4 + order : min(at + 4 + order + length, stop)]
                 at += 4 + order + length
                 if kind == _CONTINUATION:
@@ -213,7 +215,7 @@ class Hdf5File:
                     yield Message(kind, body, bool(bits & 2))
 
     def _continue(self, blocks: list[tuple[int, int]], address: int, size: int) -> None:
-        if (address, size) in blocks:
+        if len(blocks) > _MOST_BLOCKS:
             raise DamagedFileError("an object header continues in itself")
         blocks.append((address, size))
 

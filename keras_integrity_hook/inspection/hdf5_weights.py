@@ -18,7 +18,7 @@ from keras_integrity_hook.inspection import hdf5_file
 from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.inspection.hdf5_file import UNDEFINED, Hdf5File, Object
 from keras_integrity_hook.inspection.rules import found
-from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.texts import bytes_of, plural
 
@@ -73,15 +73,9 @@ class _Judge:
     def findings(self) -> Iterator[Finding]:
         if self._file.driver:
             yield found("hdf5-unread", self._name, "", "a driver of the file's own")
-        count = 0
         for one in self._file.objects():
-            if not one.messages and not one.external and not one.unread:
-                continue
-            for finding in self._object(one):
-                count += 1
-                if count > LIMITS.inspected_findings:
-                    return
-                yield finding
+            if one.messages or one.external or one.unread:
+                yield from self._object(one)
         yield from self._total()
 
     def _object(self, one: Object) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ finding, never silence.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from keras_integrity_hook.inspection import checks
 from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.inspection.pieces import Piece, Pieces
+from keras_integrity_hook.inspection.rules import found
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
 
 Inspector = Callable[[Content, str], Iterable[Finding]]
@@ -56,14 +59,28 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     """
     pieces = Pieces(model, content)
     findings: dict[Finding, None] = {}
+    if model.files is None:
+        from keras_integrity_hook.inspection import two_formats
+
+        whole, name = pieces.kept[""], os.path.basename(model.path)
+        findings.update(dict.fromkeys(two_formats.inspect(whole, name)))
     for piece in pieces.walk():
         for inspector in _inspectors(piece, pieces):
-            findings.update(dict.fromkeys(inspector(piece.content, piece.name)))
+            findings.update(dict.fromkeys(_listed(inspector(piece.content, piece.name), piece)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
     # After that: a check may read all of the weights, which are too much to be kept.
     findings.update(dict.fromkeys(checks.findings(model.path, model.container, pieces.by_name)))
     return Inspection(tuple(findings), pieces.read, pieces.kept)
+
+
+def _listed(findings: Iterable[Finding], piece: Piece) -> Iterator[Finding]:
+    """As many as are listed of one piece; what follows could be worse, so it is not passed over."""
+    for count, finding in enumerate(findings):
+        if count == LIMITS.inspected_findings:
+            yield found("too-large", piece.name, "", f"more than {count} findings")
+            return
+        yield finding
 
 
 def _inspectors(piece: Piece, pieces: Pieces) -> Iterator[Inspector]:

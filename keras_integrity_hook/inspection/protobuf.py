@@ -27,7 +27,8 @@ class Wire:
     def __init__(self, data: bytes) -> None:
         """All of the file."""
         self.data = data
-        self.left = LIMITS.inspected_steps
+        # A field takes two bytes at least, and is looked at a few times where it matters.
+        self.left = min(LIMITS.inspected_steps, 20_000 + 4 * len(data))
 
     def spend(self, steps: int = 1) -> None:
         """Take from the budget; raises LimitExceededError."""

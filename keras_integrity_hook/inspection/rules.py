@@ -215,7 +215,7 @@ _TABLE = (
     Rule(
         "too-large",
         _REFUSE,
-        "a configuration larger than is read here",
+        "a configuration, or a list of findings, longer than is read here",
         "what is not read cannot be judged",
     ),
     Rule(
@@ -224,6 +224,12 @@ _TABLE = (
         "an HDF5 file whose configuration is kept in a way that Keras does not write",
         "what cannot be read cannot be judged, and libhdf5 may read another configuration",
         ("CVE-2025-9905",),
+    ),
+    Rule(
+        "two-formats",
+        _REFUSE,
+        "a file that is an HDF5 file and a ZIP archive at once",
+        "its loader, which goes by the name, opens another model than the one that was inspected",
     ),
     Rule(
         "check-failed",

@@ -30,6 +30,7 @@ _HANDLES = {
 }
 _REPEATED = 256 * MIB  # that one constant may be, where the file has one value to repeat
 _RATIO = 100
+_OBJECT = re.compile(rb"\{\s*\"")  # how an object of JSON begins, unless it is empty
 _LEAVES = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z][\w+.-]*:|\0")
 
 
@@ -233,10 +234,12 @@ class _Judge:
 
         wire = self._graphs.wire
         for objects in self._graphs.objects:
+            if not _OBJECT.search(wire.data, *objects):
+                continue  # there are thousands of objects, and today none has a configuration
             for one in wire.spans(objects, 1):
                 for user_object in wire.spans(one, 4):
                     text = wire.text(user_object, 3)
-                    if text.startswith("{"):
+                    if text.lstrip().startswith("{"):
                         parsed = json_reading.parse(text.encode())
                         yield from config.of(parsed, f"{self._name}: {wire.text(user_object, 1)}")
 

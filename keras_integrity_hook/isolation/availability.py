@@ -9,8 +9,6 @@ from typing import Any
 
 from keras_integrity_hook.errors import SandboxUnavailableError
 
-_EXTRA = "Install it: pip install 'keras-integrity-hook[sandbox]'."
-
 
 def facts() -> dict[str, Any]:
     """For ``doctor``: ``landlock`` (its ABI, 0 for none), ``seccomp``, and ``missing`` in words."""
@@ -53,7 +51,10 @@ def reasons() -> list[str]:
 def _is_installed(name: str) -> bool:
     from importlib.util import find_spec
 
-    return find_spec(name) is not None
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # it is being hidden
+        return False
 
 
 def _landlock() -> int:

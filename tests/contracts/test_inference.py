@@ -118,6 +118,8 @@ def test_margin_is_a_share_of_the_range() -> None:
     assert bounds([4.0, 4.0], 0.5) == (2, 6)
     assert bounds([0.0, 1.0], 0) == (0, 1)
     assert bounds([0.0, np.inf], 0.1) == (0, None)
+    assert bounds([1e-9 / 3, 1e-9], 0.1) == (2.666e-10, 1.0667e-09)
+    assert bounds(np.array([1 / 3, 2 / 3], "float32"), 0.1) == (0.3, 0.7001)
     low, high = bounds([-1.7e308, 1.7e308], 10)
     assert low == -1.7e308
     assert high == 1.7e308

@@ -206,3 +206,30 @@ def test_rules_of_later_versions_are_named_and_the_rest_holds() -> None:
     later = from_seal({"version": 2, "anything": 1})
     assert later == (None, ("version 2",))
     assert from_seal(None) == (None, ())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "shape", "kind", "minimum", "x"]), inner)
+    ),
+    max_leaves=10,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"version": st.just(1), "structure": st.sampled_from(["single", "list", "dict", "nested"])},
+        optional={"inputs": st.lists(JSON, max_size=3), "further": JSON},
+    )
+    | JSON
+)
+def test_whatever_a_seal_says_is_a_contract_or_refused(value: Any) -> None:
+    try:
+        found = from_seal(value)
+    except MalformedSealError:
+        return
+    assert found.contract is not None or found.unknown or value is None
+    if found.contract is not None:
+        assert InputContract.from_dict(found.contract.to_dict()) == found.contract

@@ -7,15 +7,20 @@ import contextlib
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import h5py
+import numpy as np
 
 from keras_integrity_hook.containers import hdf5, hdf5_map, keras_zip, member_names
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.detached import bundle
+from keras_integrity_hook.inspection import archives, checkpoints, hdf5_weights, saved_model
+from keras_integrity_hook.inspection.findings import Finding
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing import block, envelope, statement, tree
 from keras_integrity_hook.sealing.content import FileContent
@@ -23,6 +28,7 @@ from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from keras_integrity_hook.sealing.statement import Region, Statement
 from keras_integrity_hook.settings import toml_file
 from keras_integrity_hook.signing import trust_file
+from tests.support import graphs
 
 
 class Parser(NamedTuple):
@@ -104,7 +110,43 @@ def _envelope() -> bytes:
     return envelope.encode(Envelope(_statement(), (Signature("key", "c2ln"),)))
 
 
+def _inspected(
+    inspector: Callable[..., Iterable[Finding]], *more: object
+) -> Callable[[bytes], object]:
+    """All findings of one inspector of a file."""
+
+    def parse(data: bytes) -> object:
+        with file_of(data) as fd:
+            content = FileContent(fd, 0, len(data))
+            return list(islice(inspector(content, "file", *more), LIMITS.inspected_findings))
+
+    return parse
+
+
+def _arrays() -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, a=np.ones((2, 3)), b=np.array([1]))
+    return stream.getvalue()
+
+
+def _graph() -> bytes:
+    inner = graphs.function("f", ["a"], graphs.node("ReadFile", "read", "a"))
+    outer = graphs.function(
+        "g", ["b"], graphs.node("PartitionedCall", "call", "b", f=graphs.function_of("f"))
+    )
+    call = graphs.node("StatefulPartitionedCall", "c", "path", f=graphs.function_of("g"))
+    nodes = (graphs.constant("path", "/x"), call, graphs.splat("s", 3, 4))
+    return graphs.saved_model(*nodes, functions=[inner, outer], saver="s", assets={"x": "words"})
+
+
 PARSERS = {
+    "inspected HDF5": Parser(_inspected(hdf5_weights.inspect), lambda: [_weights()]),
+    "inspected graph": Parser(_inspected(saved_model.inspect), lambda: [_graph()]),
+    "inspected arrays": Parser(_inspected(archives.inspect_arrays), lambda: [_arrays()]),
+    "inspected checkpoint": Parser(
+        _inspected(checkpoints.inspect, {"file.data-00000-of-00001": 24}),
+        lambda: [graphs.checkpoint_index({"a": graphs.checkpoint_entry(2, 3, size=24)})],
+    ),
     "zip": Parser(_map_of(keras_zip.locate), lambda: [_archive(), _sealed(_archive())]),
     "hdf5": Parser(_map_of(hdf5.locate), lambda: [_weights(), _sealed(_weights(8192))]),
     "hdf5 map": Parser(_walk, lambda: [_weights()]),

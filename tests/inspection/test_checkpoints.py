@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,35 +12,11 @@ from keras_integrity_hook.containers.opening import open_model
 from keras_integrity_hook.inspection import checkpoints
 from keras_integrity_hook.inspection.inspecting import inspect
 from tests.support.contents import CountedContent
-from tests.support.graphs import message, varint
+from tests.support.graphs import checkpoint_entry as entry
+from tests.support.graphs import checkpoint_index as index
 from tests.support.models import single_mutations
 
-FLOAT = 1
 SIZES = {"ck.data-00000-of-00001": 4000}
-
-
-def block(entries: Mapping[bytes, bytes]) -> bytes:
-    """A block of a table, without shared keys and with one restart."""
-    out = b"".join(
-        varint(0) + varint(len(key)) + varint(len(value)) + key + value
-        for key, value in entries.items()
-    )
-    return out + struct.pack("<II", 0, 1)
-
-
-def index(entries: Mapping[str, bytes]) -> bytes:
-    """A table of ``entries`` behind a header, as TensorFlow writes the index of a checkpoint."""
-    data = block({b"": message({1: 1}), **{key.encode(): one for key, one in entries.items()}})
-    handle = varint(0) + varint(len(data))
-    keys = block({b"z": handle})
-    at = len(data) + 5
-    footer = (varint(0) + varint(0) + varint(at) + varint(len(keys))).ljust(40, b"\0")
-    return data + bytes(5) + keys + bytes(5) + footer + struct.pack("<Q", 0xDB4775248B80FB57)
-
-
-def entry(*shape: int, kind: int = FLOAT, size: int, offset: int = 0) -> bytes:
-    dims = message({2: [message({1: length}) for length in shape]})
-    return message({1: kind, 2: dims, 4: offset, 5: size})
 
 
 def rules(data: bytes, sizes: Mapping[str, int] = SIZES) -> set[str]:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SavedModels by hand: protocol buffers that say what TensorFlow would never write.
+"""SavedModels and checkpoints by hand: protocol buffers that say what TensorFlow would never write.
 
 Field numbers are those of ``saved_model.proto``, ``meta_graph.proto``, ``graph.proto``,
-``function.proto`` and ``attr_value.proto``.
+``function.proto``, ``attr_value.proto`` and ``tensor_bundle.proto``.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 
 Value = int | bytes | str
@@ -90,3 +91,27 @@ def saved_model(
     listed = (assets or {}).items()
     fields[6] = [message({1: message({1: f"{at}:0"}), 2: name}) for at, name in listed]
     return message({1: 1, 2: message(fields)})
+
+
+def _block(entries: Mapping[bytes, bytes]) -> bytes:
+    """A block of a table, without shared keys and with one restart."""
+    out = b"".join(
+        varint(0) + varint(len(key)) + varint(len(value)) + key + value
+        for key, value in entries.items()
+    )
+    return out + struct.pack("<II", 0, 1)
+
+
+def checkpoint_index(entries: Mapping[str, bytes]) -> bytes:
+    """A table of ``entries`` behind a header, as TensorFlow writes the index of a checkpoint."""
+    data = _block({b"": message({1: 1}), **{key.encode(): one for key, one in entries.items()}})
+    keys = _block({b"z": varint(0) + varint(len(data))})
+    at = len(data) + 5
+    footer = (varint(0) + varint(0) + varint(at) + varint(len(keys))).ljust(40, b"\0")
+    return data + bytes(5) + keys + bytes(5) + footer + struct.pack("<Q", 0xDB4775248B80FB57)
+
+
+def checkpoint_entry(*shape: int, kind: int = FLOAT, size: int, offset: int = 0) -> bytes:
+    """A ``BundleEntryProto``: one tensor of ``size`` bytes at ``offset`` of the first file."""
+    dims = message({2: [message({1: length}) for length in shape]})
+    return message({1: kind, 2: dims, 4: offset, 5: size})
