@@ -22,6 +22,10 @@ _REFUSED = (
     "rule."
 )
 _UNREAD = (
+    "Refused because nothing passes unread here: ask whoever made it what this is for. "
+    "'keras-integrity rules' explains each rule."
+)
+_NAMED = (
     "Refused because nothing passes unread here. Name what you have read and trust in the setting "
     "allowed_objects; 'keras-integrity rules' explains each rule."
 )
@@ -80,7 +84,8 @@ def _result(path: str, report: Report, *, strict: bool) -> Result:
     if not bad:
         return Result(path, state, report, note=told)
     cause = judging.refusal(bad, path).cause
-    remedy = _REFUSED if report.inspection.verdict is Verdict.REFUSE else _UNREAD
+    by_name = _NAMED if all(one.object for one in bad) else _UNREAD
+    remedy = _REFUSED if report.inspection.verdict is Verdict.REFUSE else by_name
     evidence = tuple(one.to_dict() for one in bad)
     error = DangerousModelError(cause, path=path, findings=evidence, remedy=remedy)
     return Result(path, state, report, error=error, note=told)

@@ -196,6 +196,15 @@ def test_junit_fails_what_is_refused_and_tells_the_rest(models: Path, env: dict[
     assert told.startswith("review. ours:odd: our>Oddity in layer 'o0'")
 
 
+def test_of_large_weights_little_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.keras"
+    path.write_bytes(archive_bytes(weights=hdf5_bytes(rows=1 << 19)))
+    assert path.stat().st_size > 64 << 20
+    (result,) = document(cli("scan", "--json", path))["results"]
+    assert result["state"] == "fine"
+    assert result["report"]["inspection"]["bytes_read"] < 1 << 20
+
+
 def test_scan_needs_neither_keras_nor_h5py(models: Path) -> None:
     code = (
         "import sys\nfrom keras_integrity_hook.cli import main\n"
