@@ -8,6 +8,7 @@ finding, never silence.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -58,6 +59,11 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
     """
     pieces = Pieces(model, content)
     findings: dict[Finding, None] = {}
+    if model.files is None:
+        from keras_integrity_hook.inspection import two_formats
+
+        whole, name = pieces.kept[""], os.path.basename(model.path)
+        findings.update(dict.fromkeys(two_formats.inspect(whole, name)))
     for piece in pieces.walk():
         for inspector in _inspectors(piece, pieces):
             findings.update(dict.fromkeys(_listed(inspector(piece.content, piece.name), piece)))

@@ -226,6 +226,12 @@ _TABLE = (
         ("CVE-2025-9905",),
     ),
     Rule(
+        "two-formats",
+        _REFUSE,
+        "a file that is an HDF5 file and a ZIP archive at once",
+        "its loader, which goes by the name, opens another model than the one that was inspected",
+    ),
+    Rule(
         "check-failed",
         _REFUSE,
         "a check of a plug-in that failed",

@@ -16,7 +16,14 @@ import numpy as np
 
 from tests.inspection.corpus import formats
 from tests.inspection.corpus.case import Case
-from tests.inspection.corpus.configs import calling, dense, function, sequential
+from tests.inspection.corpus.configs import (
+    calling,
+    dense,
+    function,
+    legacy_lambda,
+    legacy_sequential,
+    sequential,
+)
 from tests.inspection.corpus.constructs import ELSEWHERE, REFUSE, REVIEW, pickled
 from tests.inspection.corpus.formats import archive, hdf5_file, text
 
@@ -306,6 +313,74 @@ def hdf5_cases() -> Iterator[Case]:
                 fill(file)
 
         yield Case(f"{name}/hdf5", "model.h5", legacy, least, advisory)
+
+
+def hdf5_before_archive(path: Path) -> None:
+    """A harmless HDF5 file with an archive after it, which is what ``zipfile`` finds."""
+    formats.hdf5({"class_name": "Sequential", "config": {"name": "m", "layers": []}})(path)
+    harmless = path.read_bytes()
+    archive(_ATTACK)(path)
+    path.write_bytes(harmless + path.read_bytes())
+
+
+def archive_around_hdf5(path: Path) -> None:
+    """A harmless archive, 512 bytes into which an HDF5 file begins, where libhdf5 looks for it."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.attrs["model_config"] = json.dumps(legacy_sequential(legacy_lambda()))
+        file.create_group("model_weights")
+    attack = path.read_bytes()
+    with zipfile.ZipFile(path, "w") as file:
+        name = "assets/x"
+        file.writestr(name, bytes(512 - 30 - len(name)) + attack[512:])
+        file.writestr("metadata.json", text(formats.KERAS))
+        file.writestr("config.json", _HARMLESS)
+        file.writestr("model.weights.h5", formats.weights())
+
+
+def _hdf5_attribute(set_config: Callable[[h5py.File, str], None], **how: str) -> formats.Writer:
+    """A legacy HDF5 file whose configuration is kept in another way than Keras keeps it."""
+
+    def write(path: Path) -> None:
+        with h5py.File(path, "w", **how) as file:
+            file.create_group("model_weights")
+            set_config(file, json.dumps(legacy_sequential(legacy_lambda())))
+
+    return write
+
+
+def _among_many(file: h5py.File, config: str) -> None:
+    for number in range(20):  # from the ninth on they are in a heap and a B-tree
+        file.attrs[f"other {number}"] = number
+    file.attrs["model_config"] = config
+
+
+def _of_committed_type(file: h5py.File, config: str) -> None:
+    file["type"] = h5py.string_dtype("utf-8", len(config))
+    file.attrs.create("model_config", config, dtype=file["type"])
+
+
+def _as_opaque(file: h5py.File, config: str) -> None:
+    file.attrs["model_config"] = np.void(config.encode())
+
+
+def _as_variable_text(file: h5py.File, config: str) -> None:
+    file.attrs["model_config"] = config.ljust(200_000)
+
+
+def two_formats_cases() -> Iterator[Case]:
+    """Files that are one thing to who inspects and another to who loads."""
+    yield Case("HDF5, then ZIP/keras", "model.keras", hdf5_before_archive, REFUSE)
+    yield Case("ZIP around HDF5/hdf5", "model.h5", archive_around_hdf5, REFUSE)
+    yield Case("ZIP around HDF5/any name", "model.bin", archive_around_hdf5, REFUSE)
+    for name, fill in {
+        "among many": _among_many,
+        "of a committed type": _of_committed_type,
+        "as opaque bytes": _as_opaque,
+        "as variable text": _as_variable_text,
+    }.items():
+        for version in ("earliest", "latest"):
+            write = _hdf5_attribute(fill, libver=version)
+            yield Case(f"configuration {name}, {version}/hdf5", "model.h5", write, REVIEW)
 
 
 # Sets

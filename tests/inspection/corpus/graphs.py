@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from tests.inspection.corpus import constructs, formats, legacy
@@ -233,6 +234,12 @@ def cases() -> Iterator[Case]:
     yield from _asset_cases()
     yield from _size_cases()
     harmless = saved_model(meta_graph(graph()))
+    # Up to TensorFlow 2.4 the metadata of layers stood in the graph of objects; still read there.
+    node_of_lambda = json.dumps({"name": "m", **legacy.sequential_with_code()})
+    version = message({1: 1, 2: 1})
+    user = message({4: message({1: "_tf_keras_sequential", 2: version, 3: node_of_lambda})})
+    old = saved_model(meta_graph(graph(), objects=message({1: user})))
+    yield _case("metadata in the objects", {"saved_model.pb": old}, "CVE-2024-3660")
     for name, data in legacy.saved_model_metadata():
         yield _case(
             f"metadata {name}",

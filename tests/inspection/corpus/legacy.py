@@ -17,7 +17,7 @@ from tests.inspection.corpus.configs import (
     legacy_lambda,
     legacy_sequential,
 )
-from tests.inspection.corpus.constructs import ELSEWHERE, REFUSE, REVIEW
+from tests.inspection.corpus.constructs import ELSEWHERE, REVIEW
 from tests.inspection.corpus.protobuf import message
 
 _SYSTEM = function("os", "system")
@@ -38,6 +38,11 @@ def _functional(inner: Object) -> Object:
         "class_name": "Functional",
         "config": {**config, "output_layers": [["gadget", 0, 0]]},
     }
+
+
+def sequential_with_code() -> Object:
+    """A model of Keras 2 with code in a layer."""
+    return legacy_sequential(_CODE)
 
 
 def _in_models() -> Iterator[tuple[str, Object]]:
@@ -160,11 +165,3 @@ def saved_model_metadata() -> Iterator[tuple[str, bytes]]:
         "training_config": {**_TRAINING, "loss": _SYSTEM},
     }
     yield "training", metadata(training)
-
-
-def deep(levels: int) -> bytes:
-    """JSON of so many levels that a reader that calls itself runs out of stack."""
-    return b'{"class_name":"Sequential","config":' + b"[" * levels + b"]" * levels + b"}"
-
-
-REFUSED = REFUSE

@@ -130,6 +130,7 @@ def cases() -> list[Case]:
         *containers.zip_cases(),
         *containers.npz_cases(),
         *containers.hdf5_cases(),
+        *containers.two_formats_cases(),
         *containers.set_cases(),
         *graphs.cases(),
     ]
