@@ -35,7 +35,7 @@ def reasons() -> list[str]:
     if not sys.executable or not os.access(sys.executable, os.X_OK):
         missing.append("there is no Python to start (sys.executable)")
     missing += [
-        f"the package {name} is not installed (pip install 'keras-integrity-hook[sandbox]')"
+        f"the package {name} is not installed ('pip install {name}')"
         for name in ("landlockpy", "pyseccomp")
         if not _is_installed(name)
     ]
