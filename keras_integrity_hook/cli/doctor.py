@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -74,7 +75,7 @@ def doctor(verbose: bool, as_json: bool) -> None:
     in_force = None
     with contextlib.suppress(IntegrityError):  # told by diagnose
         in_force, more = _in_force()
-        findings += more
+        findings += [*more, *_about_sandbox(facts["sandbox"], in_force)]
     told = verdict(facts, findings)
     ok = not any(found.fatal for found in findings)
     if as_json:
@@ -102,6 +103,15 @@ def _in_force() -> tuple[settings.Settings, list[Finding]]:
     found = layers.current()
     in_force = layers.resolve(found, None)
     return in_force, list(trials.of_process(found, in_force))
+
+
+def _about_sandbox(facts: dict[str, Any], in_force: settings.Settings) -> Iterator[Finding]:
+    """What does not work where models are to be tried first, and cannot be."""
+    if facts["missing"] and in_force.sandbox is not settings.Sandbox.OFF:
+        yield finding.problem(
+            f"The policy wants models tried in a sandbox (sandbox = {in_force.sandbox}), and none "
+            f"is to be had: {'; '.join(facts['missing'])}. Those models are not loaded.",
+        )
 
 
 def _said(told: Verdict, findings: list[Finding]) -> str:
@@ -164,11 +174,13 @@ def _set_up() -> dict[str, Any]:
     from keras_integrity_hook.activation import machine_policy, sitecustomize
     from keras_integrity_hook.cli.site import customization_facts, policy_facts
     from keras_integrity_hook.errors import SiteError
+    from keras_integrity_hook.isolation import availability
 
     facts: dict[str, Any] = {"policy": policy_facts(machine_policy.examine())}
     with contextlib.suppress(SiteError):  # an interpreter that does not answer is a finding already
         facts["sitecustomize"] = customization_facts(sitecustomize.find())
         facts["sitecustomize_here"] = customization_facts(sitecustomize.find(isolated=False))
+    facts["sandbox"] = availability.facts()
     return facts
 
 
@@ -189,11 +201,19 @@ def _print_examination(
             *([("functions", _counted(targets))] if targets else []),
             ("machine's policy", describe_policy(facts["policy"])),
             ("sitecustomize", describe_customization(facts.get("sitecustomize_here"))),
+            ("sandbox", _said_of_sandbox(facts["sandbox"])),
             *in_force,
         ]
     )
     if verbose:
         _print_targets(targets, facts.get("not_supported", []))
+
+
+def _said_of_sandbox(facts: dict[str, Any]) -> str:
+    """Whether models can be tried in a confined process here, and by which means."""
+    if facts["missing"]:
+        return f"not to be had here: {'; '.join(facts['missing'])}"
+    return f"to be had (Landlock ABI {facts['landlock']}, seccomp)"
 
 
 def _not_imported() -> str:

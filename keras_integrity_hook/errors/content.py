@@ -9,11 +9,9 @@ from typing import Any
 from keras_integrity_hook.errors.base import IntegrityError
 
 
-class DangerousModelError(IntegrityError, ValueError):
+class DangerousModelError(IntegrityError):
     """Loading the model would run code, read other files, or exhaust the machine; nothing of it was
     loaded.
-
-    A ValueError as well, as Keras's own refusals in safe mode are: programs catch those.
 
     Args:
         findings: what was found, as JSON-able values; see ``inspection.findings.Finding``.

@@ -9,8 +9,6 @@ from typing import Any
 
 from keras_integrity_hook.errors import SandboxUnavailableError
 
-_EXTRA = "Install it: pip install 'keras-integrity-hook[sandbox]'."
-
 
 def facts() -> dict[str, Any]:
     """For ``doctor``: ``landlock`` (its ABI, 0 for none), ``seccomp``, and ``missing`` in words."""
@@ -37,7 +35,7 @@ def reasons() -> list[str]:
     if not sys.executable or not os.access(sys.executable, os.X_OK):
         missing.append("there is no Python to start (sys.executable)")
     missing += [
-        f"the package {name} is not installed (pip install 'keras-integrity-hook[sandbox]')"
+        f"the package {name} is not installed ('pip install {name}')"
         for name in ("landlockpy", "pyseccomp")
         if not _is_installed(name)
     ]
@@ -53,7 +51,10 @@ def reasons() -> list[str]:
 def _is_installed(name: str) -> bool:
     from importlib.util import find_spec
 
-    return find_spec(name) is not None
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # it is being hidden
+        return False
 
 
 def _landlock() -> int:

@@ -30,6 +30,8 @@ def main() -> None:
         setup, _ = channel.receive()  # 1
         channel.send({"kind": "locked", "abi": _lock_down(setup)})  # 2
         host = _host(setup["host"])  # 3
+        if setup["is_warm"]:
+            host.warm_up(setup["home"])
         channel.send({"kind": "ready", "versions": host.versions()})
         _serve(channel, host, setup)
     except BrokenChannelError:

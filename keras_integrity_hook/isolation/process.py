@@ -85,19 +85,21 @@ class ConfinedProcess:
         host: ``"keras"``, ``"tf_keras"`` or ``"tensorflow"``.
         devices: nodes in /dev that it may use.
         modules: of the user's, that it may import besides.
+        is_warm: it waits for its model: there is time to do what is done once in a process.
         abi: at most this version of Landlock, for tests of what older kernels do.
 
     Raises:
         SandboxUnavailableError: it cannot be confined here; nothing was started.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         limits: SandboxLimits | None = None,
         *,
         host: str = "keras",
         devices: Iterable[str] = (),
         modules: Iterable[str] = (),
+        is_warm: bool = False,
         abi: int | None = None,
     ) -> None:
         availability.require()
@@ -126,7 +128,7 @@ class ConfinedProcess:
             finally:
                 theirs.close()
             undo.callback(self._end)
-            self._setup(abi)
+            self._setup(abi, is_warm)
             undo.pop_all()
         # Collected, or at the end of the program: the same, whoever forgot to close it.
         self._finalizer = weakref.finalize(
@@ -161,7 +163,7 @@ class ConfinedProcess:
         with contextlib.suppress(OSError):
             self._memory = os.open(f"/proc/{self._child.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
 
-    def _setup(self, abi: int | None) -> None:
+    def _setup(self, abi: int | None, is_warm: bool) -> None:
         made = filters.compiled(self._child.pid, with_devices=bool(self._reachable.devices))
         message = {
             "host": self._host,
@@ -171,6 +173,7 @@ class ConfinedProcess:
             "listable": self._reachable.listable,
             "devices": self._reachable.devices,
             "abi": abi,
+            "is_warm": is_warm,
             "first": made.first.hex(),
             "second": made.second.hex(),
             "number": made.number,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from keras_integrity_hook.isolation import structures
@@ -29,6 +30,18 @@ class Host:
             name = backend() if callable(backend) else "tensorflow"
             found[name] = str(getattr(importlib.import_module(name), "__version__", ""))
         return found
+
+    def warm_up(self, home: str) -> None:
+        """Save and load a model of our own, so that what is done once in a process is done."""
+        if self._name not in ("keras", "tf_keras"):
+            return
+        layers = self._package.layers
+        model = self._package.Sequential([layers.Input((4,)), layers.Dense(2)])
+        model.compile("adam", "mse")
+        path = os.path.join(home, "warm-up.keras")
+        model.save(path)
+        self._package.models.load_model(path)
+        os.unlink(path)
 
     def load(self, path: str, options: dict[str, Any]) -> None:
         """Load the model at ``path`` with the keyword arguments of ``load_model``.

@@ -14,6 +14,7 @@ from keras_integrity_hook import audit
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import LimitExceededError
 from keras_integrity_hook.inspection.findings import Finding, worst
 from keras_integrity_hook.loading import caller
@@ -83,7 +84,8 @@ def _inspect(
 ) -> Mapping[str, KeptReads]:
     from keras_integrity_hook.inspection import inspecting, judging
 
-    inspection = inspecting.inspect(model, content)
+    with errors_of(model.path):
+        inspection = inspecting.inspect(model, content)
     for one in demands if inspection.findings else ():
         stopping = judging.stopping(inspection.findings, one, safe_mode=caller.safe_mode())
         if stopping:

@@ -196,6 +196,7 @@ class Sandbox:
         modules: Iterable[str] = (),
         on_attempt: Attempted = "refuse",
         _abi: int | None = None,
+        _is_warm: bool = True,
     ) -> None:
         if host not in ("keras", "tf_keras", "tensorflow"):
             raise ValueError(f"no host: {host!r}")
@@ -207,6 +208,7 @@ class Sandbox:
         self._modules = tuple(modules)
         self._is_strict = on_attempt == "refuse"
         self._abi = _abi
+        self._is_warm = _is_warm
         self._waiting: ConfinedProcess | None = self._started()
 
     def wait_until_ready(self) -> None:
@@ -270,6 +272,7 @@ class Sandbox:
             host=self._host,
             devices=self._devices,
             modules=self._modules,
+            is_warm=self._is_warm,
             abi=self._abi,
         )
 
@@ -327,7 +330,12 @@ def load_model(  # noqa: PLR0913
         options = {"compile": bool(compile), "safe_mode": bool(safe_mode)}
     modules = {each.__module__ for each in (custom_objects or {}).values()}
     sandbox = Sandbox(
-        limits=limits, host=host, devices=devices, modules=modules, on_attempt=on_attempt
+        limits=limits,
+        host=host,
+        devices=devices,
+        modules=modules,
+        on_attempt=on_attempt,
+        _is_warm=False,
     )
     with sandbox:
         if custom_objects:

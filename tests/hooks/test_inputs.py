@@ -371,7 +371,7 @@ def test_audit_repeats_no_name_that_the_caller_made_up(
     monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
     model = load()
     with pytest.raises(InputContractError):
-        model.predict({"patient 4711": GOOD}, verbose=0)
+        model.predict({"patient 4711": GOOD, "patient 4712": GOOD}, verbose=0)
     assert json.loads(log.read_text().splitlines()[-1])["facts"]["rule"] == "inputs"
     assert "4711" not in log.read_text()
 

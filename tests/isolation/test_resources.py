@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import shutil
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -126,3 +131,21 @@ def test_one_that_is_forgotten_ends_when_it_is_collected() -> None:
     gc.collect()
     assert not os.path.exists(home)
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_it_ends_with_a_parent_that_is_killed() -> None:
+    code = """
+        import os
+        from tests.support.confined import bare
+        with bare("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)") as process:
+            print(process._child.pid, process._home.path, flush=True)
+            os.kill(os.getpid(), 9)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    pid, home = done.stdout.split()
+    status = Path(f"/proc/{pid}/status")
+    with contextlib.suppress(FileNotFoundError):
+        while "State:\tZ" not in status.read_text():
+            time.sleep(0.01)
+    shutil.rmtree(home)

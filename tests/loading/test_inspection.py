@@ -121,8 +121,6 @@ def test_code_runs_by_the_word_of_the_caller_alone(tmp_path: Path, name: str) ->
     path = save(tmp_path / name, keras.layers.Lambda(lambda x: x))
     with pytest.raises(kih.DangerousModelError, match="safe_mode=False"):
         load(path)
-    with pytest.raises(ValueError, match="safe_mode"):  # as programs know it from Keras
-        load(path)
     load(path, safe_mode=False)
 
 

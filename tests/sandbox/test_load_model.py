@@ -192,3 +192,29 @@ def test_custom_objects_of_a_module_are_imported_there(
         assert sandboxed.predict(np.ones((1, 2), "float32")).tolist() == [[2, 2]]
     with pytest.raises(ValueError, match="cannot be imported in a sandbox"):
         sandbox.load_model(path, custom_objects={"Twice": lambda x: x})
+
+
+def test_models_of_tf_keras_are_loaded_by_it(tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+    path = save(model, tmp_path / "m.h5")
+    given = np.ones((1, 3), "float32")
+    with sandbox.load_model(path, host="tf_keras") as sandboxed:
+        assert sandboxed.input_shape == (None, 3)
+        np.testing.assert_allclose(
+            sandboxed.predict(given), model.predict(given, verbose=0), rtol=1e-5
+        )
+        assert sandboxed.attempts == ()
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_compute_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    pytest.importorskip(backend)
+    path = save(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]), tmp_path / "m.keras")
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    with sandbox.load_model(path) as sandboxed:
+        assert sandboxed.predict(np.ones((1, 2), "float32")).shape == (1, 3)
+        assert backend in sandboxed.versions
+        assert sandboxed.attempts == ()
