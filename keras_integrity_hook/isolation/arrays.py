@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, np.dtype[Any]]
+else:  # for those who look annotations up at run time
+    Array = object
 
 _ALIGNED = 64  # bytes; numpy's own headers end there too
 _KINDS = frozenset("biufcSU")  # no objects, no structures, no raw bytes, no dates
