@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from keras_integrity_hook.errors import SandboxedModelError
 from keras_integrity_hook.isolation import made_up
 from keras_integrity_hook.isolation.attempts import Attempt
-from keras_integrity_hook.isolation.process import ConfinedProcess, ModelFiles
+from keras_integrity_hook.isolation.model_bytes import ModelFiles
+from keras_integrity_hook.isolation.process import ConfinedProcess
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 
 
