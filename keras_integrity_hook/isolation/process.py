@@ -51,6 +51,8 @@ else:  # for those who look annotations up at run time
     Array = object
 
 _TICK = 0.1  # seconds between two looks at what the kernel does not count
+_STOPPING = 1.0  # seconds that a process may take to stand still
+_SHORTLY = 0.0001  # seconds
 _FILES_AT_ONCE = 200
 
 
@@ -220,7 +222,22 @@ class ConfinedProcess:
             raise
         finally:
             if self._child.returncode is None:
-                self._child.send_signal(signal.SIGSTOP)
+                self._stop()
+
+    def _stop(self) -> None:
+        """Let the process stand still, and wait until it does.
+
+        Where this program is killed, the kernel ends what stands still of it, and not what is only
+        about to, which would then stand for ever.
+        """
+        self._child.send_signal(signal.SIGSTOP)
+        latest = time.monotonic() + _STOPPING
+        asked = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+        with contextlib.suppress(ChildProcessError):  # it has ended
+            while os.waitid(os.P_PID, self._child.pid, asked) is None:
+                if time.monotonic() > latest:
+                    return
+                time.sleep(_SHORTLY)
 
     def close(self) -> None:
         """End the process and remove its directory; calling it again does nothing."""
