@@ -189,7 +189,8 @@ def main() -> None:
                 other = Other(peer, python)
                 rows.append(judged(peer, other, bad, good))
                 other.close()
-        text = report(rows, large(folder, options.large))
+        about = f"One in {options.every} models of the corpus; times are without a scanner's start."
+        text = report(rows, f"{about}\n\n{large(folder, options.large)}")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "inspection.md").write_text(text)
     print(text)

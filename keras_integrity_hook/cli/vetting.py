@@ -98,7 +98,7 @@ def _show(found: Vetting, signed: Signed | None, unsigned: IntegrityError | None
     outcome = str(found.outcome)
     output.state(outcome, found.path, good=outcome != "refused")
     for reason in found.reasons:
-        output.detail(f"{reason}.")
+        output.detail(f"{reason[:1].upper()}{reason[1:]}.")
     if found.attempts:
         _show_attempts(found)
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
@@ -113,7 +113,7 @@ def _show(found: Vetting, signed: Signed | None, unsigned: IntegrityError | None
 
 
 def _show_attempts(found: Vetting) -> None:
-    output.detail("What it tried, and the sandbox refused:")
+    output.detail("It tried, and was refused:")
     for one in found.attempts[:_SHOWN]:
         times = f" ({plural(one.times, 'time')})" if one.times > 1 else ""
         output.detail(f"  {one}{times}", indent=4)

@@ -24,6 +24,8 @@ from keras_integrity_hook.texts import bytes_of
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
+else:  # for those who look annotations up at run time
+    ZipFile = ZipInfo = object
 
 # What Keras 3.15 lets an archive become that is extracted: for one member there, for all here.
 _FLOOR, _RATIO = 256 * MIB, 100

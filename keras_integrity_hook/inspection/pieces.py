@@ -22,6 +22,8 @@ from keras_integrity_hook.sealing.content import Content
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
+else:  # for those who look annotations up at run time
+    ZipFile = ZipInfo = object
 
 _LOCAL = struct.Struct("<26xHH")
 

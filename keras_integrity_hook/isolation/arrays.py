@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, np.dtype[Any]]
+    DType = np.dtype[Any]
+else:  # for those who look annotations up at run time
+    Array = DType = object
 
 _ALIGNED = 64  # bytes; numpy's own headers end there too
 _KINDS = frozenset("biufcSU")  # no objects, no structures, no raw bytes, no dates
@@ -127,7 +130,7 @@ def _read_one(fd: int, offset: int, size: int) -> tuple[Array, int]:
     return array, offset + _aligned(header + array.nbytes)
 
 
-def _read_header(fd: int, offset: int) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _read_header(fd: int, offset: int) -> tuple[tuple[int, ...], bool, DType, int]:
     from numpy.lib import format as npy
 
     stream = io.BytesIO(os.pread(fd, LIMITS.array_header, offset))

@@ -39,6 +39,8 @@ from keras_integrity_hook.texts import printable
 
 if TYPE_CHECKING:
     from keras_integrity_hook.isolation.arrays import Array
+else:  # for those who look annotations up at run time
+    Array = object
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
 _TICK = 0.1  # seconds between two looks at what the kernel does not count

@@ -27,6 +27,8 @@ from keras_integrity_hook.verification.verified_file import HeldContent
 
 if TYPE_CHECKING:
     from keras_integrity_hook.inspection.kept_reads import KeptReads
+else:  # for those who look annotations up at run time
+    KeptReads = object
 
 
 def inspect_verified(verified: Verified, *named: str) -> None:

@@ -331,10 +331,11 @@ def write_to_the_terminal(world: World) -> object:
         return file.write("escaped")
 
 
-@escape("openat", "open", where="/dev/mem")
-def physical_memory(world: World) -> object:
-    with open("/dev/mem", "rb") as file:
-        return file.read(1)
+@escape("openat", "open", where="/dev/ptmx")
+def terminal_of_its_own(world: World) -> object:
+    import os
+
+    return os.open("/dev/ptmx", os.O_RDWR)
 
 
 @escape("mknod", "mknodat")
@@ -572,33 +573,45 @@ def connect_to_an_abstract_socket(world: World) -> object:
     return socket.socket(socket.AF_UNIX).connect("\0" + world["abstract"])
 
 
+def _sockets() -> list[Any]:
+    """What may be the socket to the parent, which is there already: every one."""
+    import os
+    import socket
+
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    # By its family, which would otherwise be asked for and refused.
+    return [
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(int(link.split("/")[-1])))
+        for link in links
+        if os.path.islink(link) and os.readlink(link).startswith("socket:")
+    ]
+
+
 @escape("connect")
 def connect_the_channel_elsewhere(world: World) -> object:
-    """A socket that is there already, the one to the parent."""
-    import os
-    import socket
-
-    for name in os.listdir("/proc/self/fd"):
+    done = 0
+    for one in _sockets():
         try:
-            found = socket.socket(fileno=os.dup(int(name)))
+            one.connect("\0" + world["abstract"])
+            done += 1
         except OSError:
             continue
-        return found.connect("\0" + world["abstract"])
-    raise PermissionError("there is no socket")
+    if not done:
+        raise PermissionError("connect")
+    return done
 
 
-@escape("sendto", "sendmsg", "socket")
+@escape("sendto")
 def send_to_another_address(world: World) -> object:
-    import os
-    import socket
-
-    for name in os.listdir("/proc/self/fd"):
+    done = 0
+    for one in _sockets():
         try:
-            found = socket.socket(fileno=os.dup(int(name)))
+            done += one.sendto(b"escaped", "\0" + world["abstract"])
         except OSError:
             continue
-        return found.sendto(b"escaped", "\0" + world["abstract"])
-    raise PermissionError("there is no socket")
+    if not done:
+        raise PermissionError("sendto")
+    return done
 
 
 # --- memory that others share (System V, POSIX)
@@ -702,7 +715,14 @@ def filter_of_its_own(world: World) -> object:
 
 
 def run_all(world: World, skipped: tuple[str, ...] = ()) -> dict[str, str]:
-    """What became of each: how it was refused, or ``"ESCAPED"`` and what came of it."""
+    """What became of each: how it was refused, or ``"ESCAPED"`` and what came of it.
+
+    Outside of a sandbox nothing is run: some of it kills whoever started this process.
+    """
+    import os
+
+    if "keras-integrity-sandbox-" not in os.environ.get("TMPDIR", ""):
+        raise SystemExit("not in a sandbox")
     outcomes = {}
     for name, one in ESCAPES.items():
         if name in skipped:

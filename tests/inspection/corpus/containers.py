@@ -132,9 +132,9 @@ def zip_cases() -> Iterator[Case]:
     for name, data in members.items():
         least = REFUSE if ".." in name or name.startswith(("/", "C:")) else REVIEW
         yield Case(f"member {name}/keras", "model.keras", _zip(_adding(name, data)), least)
-    bomb = archive(_HARMLESS, {"assets/zeros": bytes(300 << 20)}, zipfile.ZIP_DEFLATED)
+    bomb = archive(_HARMLESS, {"assets/zeros": bytes(80 << 20)}, zipfile.ZIP_DEFLATED)
     yield Case("member that inflates/keras", "model.keras", bomb, REVIEW)
-    config = archive(b" " * (200 << 20) + _HARMLESS, compression=zipfile.ZIP_DEFLATED)
+    config = archive(b" " * (80 << 20) + _HARMLESS, compression=zipfile.ZIP_DEFLATED)
     yield Case("configuration that inflates/keras", "model.keras", config, REVIEW)
     yield Case("link as a member/keras", "model.keras", _zip(_linked), REVIEW)
     yield Case("encrypted member/keras", "model.keras", _encrypted, REVIEW)
