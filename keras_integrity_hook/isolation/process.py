@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -99,7 +98,6 @@ class ConfinedProcess:
         self._reachable = reachable.reachable(devices=devices, modules=modules)
         self._supervisor: Supervisor | None = None
         self._printed = Printed()
-        self._laid_out = sys.maxsize  # until a model is there: whatever is written is the model's
         self._is_ready = False
         with contextlib.ExitStack() as undo:
             self._home = home.PrivateHome()
@@ -113,6 +111,7 @@ class ConfinedProcess:
                 theirs.close()
             self._child, self._output, self._memory = started
             undo.callback(self._end)
+            self._usage = Usage(self._child.pid, self._home, self.limits)
             self._set_up(abi, is_warm=is_warm)
             undo.pop_all()
         # Collected, or at the end of the program: the same, whoever forgot to close it.
@@ -169,7 +168,7 @@ class ConfinedProcess:
         for at in range(0, len(names), _FILES_AT_ONCE):
             some = names[at : at + _FILES_AT_ONCE]
             self.ask({"ask": "files", "names": some}, [model.files[name] for name in some])
-        _, self._laid_out = self._home.usage()
+        _, self._usage.laid_out = self._home.usage()
         self._watch()
         return self.ask({"ask": "load", "name": model.name, "options": options})
 
@@ -341,7 +340,6 @@ class ConfinedProcess:
             poll.register(fd, select.POLLIN)
         if self._supervisor is not None:
             poll.register(self._supervisor.listener, select.POLLIN)
-        usage = Usage(self._child.pid, self._home, self.limits, self._laid_out)
         while True:
             events = dict(poll.poll(_TICK * 1000))
             if events.get(self._output) and not self._drain():
@@ -351,13 +349,14 @@ class ConfinedProcess:
                     self._supervisor.answer()
                 else:
                     poll.unregister(self._supervisor.listener)
-            if self._channel.fileno() in events:
-                return
+            # Whoever sends without an end would otherwise never be looked at.
             if time.monotonic() > deadline:
                 raise self._limit(limit, f"more than {getattr(self.limits, limit):g} seconds")
-            over = usage.over()
+            over = self._usage.over()
             if over is not None:
                 raise self._limit(*over)
+            if self._channel.fileno() in events:
+                return
 
     def _drain(self) -> bool:
         """Take what was printed, and keep the end of it; False where nothing more will come."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from keras_integrity_hook.isolation.home import PrivateHome
@@ -15,17 +16,16 @@ _SELDOM = 0.5  # seconds between two walks through the directory
 class Usage:
     """What a confined process takes, looked at now and then.
 
-    Args:
-        laid_out: bytes of its directory that are the model's own.
+    Attributes:
+        laid_out: bytes of its directory that are the model's own; without end until a model is
+            there.
     """
 
-    def __init__(
-        self, pid: int, home: PrivateHome, limits: SandboxLimits, laid_out: int = 0
-    ) -> None:
+    def __init__(self, pid: int, home: PrivateHome, limits: SandboxLimits) -> None:
         self._status = f"/proc/{pid}/status"
         self._home = home
         self._limits = limits
-        self._laid_out = laid_out
+        self.laid_out = sys.maxsize
         self._walked = time.monotonic()
 
     def over(self) -> tuple[str, str] | None:
@@ -39,8 +39,8 @@ class Usage:
         self._walked = time.monotonic()
         if files > LIMITS.sandbox_files:
             return "disk", f"more than {LIMITS.sandbox_files:,} files"
-        if size - self._laid_out > self._limits.disk:
-            return "disk", f"{size - self._laid_out:,} bytes of disk"
+        if size - self.laid_out > self._limits.disk:
+            return "disk", f"{size - self.laid_out:,} bytes of disk"
         return None
 
     def _threads(self) -> int:

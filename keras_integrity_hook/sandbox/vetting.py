@@ -9,6 +9,7 @@ that is for who loads it afterwards.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import Any
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.containers import kinds, recognition
+from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
@@ -233,11 +235,20 @@ def _opened(path: str) -> ModelFile:
 
 
 def _held(model: ModelFile, files: ModelFiles) -> ModelFile:
-    """``model`` with the bytes that were copied for its content."""
+    """``model`` with the bytes that were copied for its content: large files of a set, too, which
+    their owner could write to until then."""
     if model.files is not None:
-        return replace(model, content=model.files.content)
-    fd = files.files[files.name]
-    return replace(model, content=FileContent(fd, 0, model.content.size))
+        parts = [
+            Part(part.name, _copy(files.files[f"{files.name}/{part.name}"]))
+            for part in model.files.parts
+        ]
+        found = replace(model.files, directory=-1, parts=parts)
+        return replace(model, files=found, content=found.content)
+    return replace(model, content=_copy(files.files[files.name]))
+
+
+def _copy(fd: int) -> FileContent:
+    return FileContent(fd, 0, os.fstat(fd).st_size)
 
 
 def _digest(held: ModelFile) -> str:

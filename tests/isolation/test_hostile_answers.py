@@ -113,6 +113,33 @@ def test_silence_ends_by_the_clock() -> None:
 
 
 @pytest.mark.usefixtures("hostile")
+def test_messages_without_an_end_do_not_stop_the_clock() -> None:
+    code = """
+        import time
+        stop = time.monotonic() + 20
+        while time.monotonic() < stop:
+            say({'kind': 'tried', 'call': 'open', 'target': ''})
+    """
+    with pytest.raises(SandboxLimitError) as caught, bare(code, seconds=0.5):
+        pass
+    assert caught.value.limit == "seconds"
+
+
+@pytest.mark.usefixtures("hostile")
+def test_messages_without_an_end_hide_no_files() -> None:
+    code = """
+        import time
+        open('big', 'wb').write(bytes(4 << 20))
+        stop = time.monotonic() + 20
+        while time.monotonic() < stop:
+            say({'kind': 'tried', 'call': 'open', 'target': ''})
+    """
+    with pytest.raises(SandboxLimitError) as caught, bare(code, disk=1 << 20, seconds=10):
+        pass
+    assert caught.value.limit == "disk"
+
+
+@pytest.mark.usefixtures("hostile")
 def test_descriptors_that_are_sent_uninvited_do_not_arrive() -> None:
     before = len(os.listdir("/proc/self/fd"))
     code = f"say({ANSWER}, *[os.open('/dev/null', os.O_RDONLY) for _ in range(100)])"
