@@ -100,12 +100,12 @@ def _try(verified: Verified, called: Caller) -> None:
 
     files = model_bytes.of_verified(verified)
     try:
-        found = trial.try_load(
+        versions = trial.try_load(
             files, host=_host(verified.model, called), options=_options(verified.model, called)
         )
     finally:
         files.close()
-    facts = {"libraries": found.versions}
+    facts = {"libraries": versions}
     audit.record("trial", verified.model.path, outcome="ok", **facts)
 
 
