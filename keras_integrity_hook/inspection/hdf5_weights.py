@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.inspection import hdf5_file
+from keras_integrity_hook.inspection import hdf5_messages
 from keras_integrity_hook.inspection.findings import Finding, Verdict
-from keras_integrity_hook.inspection.hdf5_file import UNDEFINED, Hdf5File, Object
+from keras_integrity_hook.inspection.hdf5_file import Hdf5File, Object
 from keras_integrity_hook.inspection.rules import found
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.texts import bytes_of, plural
 
-_DATASPACE, _DATATYPE, _EXTERNAL_FILES, _LAYOUT, _FILTERS, _ATTRIBUTE = 1, 3, 7, 8, 0x0B, 0x0C
 _COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = 0, 1, 2, 3
 _OPAQUE, _COMPOUND, _REFERENCE, _VARIABLE = 5, 6, 7, 9
 _PLAIN_TYPES = frozenset({0, 1, 3, 4, 8, 10})  # numbers, text, bit fields, Booleans, arrays
@@ -32,13 +30,6 @@ _DEFLATED = 1032  # bytes that one of deflate can become, at most
 _UNSTORED = 16 * MIB  # that a file may declare without storing it
 _LARGE = 128 * MIB  # from here on somebody has to know it
 _FLOOR, _RATIO = 4096 * MIB, 100  # what Keras 3.15 allows a member of an archive
-
-
-class _Storage(NamedTuple):
-    """What a dataset declares and what of it is stored, in bytes."""
-
-    declared: int
-    stored: int
 
 
 def inspect(content: Content, name: str) -> Iterator[Finding]:
@@ -86,27 +77,27 @@ class _Judge:
             )
         if one.unread:
             yield found("hdf5-unread", self._name, place, one.unread)
-        if one.message(_EXTERNAL_FILES):
+        if one.message(hdf5_messages.EXTERNAL_FILES):
             yield found("hdf5-external", self._name, place, "data that lies in another file")
         yield from self._attributes(one)
-        space, kind = one.message(_DATASPACE), one.message(_DATATYPE)
+        space, kind = one.message(hdf5_messages.DATASPACE), one.message(hdf5_messages.DATATYPE)
         if space is None or kind is None:
             return
         yield from self._type(kind.data, place)
         yield from self._filters(one)
-        yield from self._size(one, hdf5_file.extent(space.data), kind.data)
+        yield from self._size(one, hdf5_messages.extent(space.data), kind.data)
 
     def _attributes(self, one: Object) -> Iterator[Finding]:
         for message in one.messages:
-            if message.kind == _ATTRIBUTE:
-                attribute = hdf5_file.attribute_of(message)
-                count = hdf5_file.extent(attribute.space)
-                if count * hdf5_file.datatype_size(attribute.type) > len(attribute.data):
+            if message.kind == hdf5_messages.ATTRIBUTE:
+                attribute = hdf5_messages.attribute_of(message)
+                count = hdf5_messages.extent(attribute.space)
+                if count * hdf5_messages.datatype_size(attribute.type) > len(attribute.data):
                     shown = f"{one.path} (attribute {attribute.name.decode('utf-8', 'replace')})"
                     yield found("shape-bomb", self._name, shown, plural(count, "value"))
 
     def _type(self, kind: bytes, place: str) -> Iterator[Finding]:
-        number, size = kind[0] & 0x0F, hdf5_file.datatype_size(kind)
+        number, size = kind[0] & 0x0F, hdf5_messages.datatype_size(kind)
         is_plain = number in _PLAIN_TYPES or (
             # Types of ml_dtypes are opaque to h5py; complex numbers are pairs.
             (number == _OPAQUE and size <= 16)
@@ -119,14 +110,14 @@ class _Judge:
             yield found("array-type", self._name, place, what)
 
     def _filters(self, one: Object) -> Iterator[Finding]:
-        message = one.message(_FILTERS)
+        message = one.message(hdf5_messages.FILTERS)
         for number in _filter_numbers(message.data) if message else ():
             if number not in _FILTERS_OF_H5PY:
                 yield found("hdf5-filter", self._name, one.path, f"filter {number}")
 
     def _size(self, one: Object, count: int, kind: bytes) -> Iterator[Finding]:
-        declared = count * hdf5_file.datatype_size(kind)
-        layout = one.message(_LAYOUT)
+        declared = count * hdf5_messages.datatype_size(kind)
+        layout = one.message(hdf5_messages.LAYOUT)
         if declared == 0 or layout is None:
             return
         if _layout_class(layout.data) == _VIRTUAL:
@@ -153,7 +144,7 @@ class _Judge:
             return min(declared, len(layout))
         if kind == _CONTIGUOUS and version in (3, 4):
             address, size = struct.unpack_from("<QQ", layout, 2)
-            if address == UNDEFINED:
+            if address == hdf5_messages.UNDEFINED:
                 return 0
             size = max(0, min(size, self._file.size - address))
             self._claimed += size
@@ -161,7 +152,11 @@ class _Judge:
         if kind == _CHUNKED and version == 3:
             rank = layout[2]
             (tree,) = struct.unpack_from("<Q", layout, 3)
-            return 0 if tree == UNDEFINED else sum(self._file.leaves(tree, 1, 8 + 8 * rank))
+            return (
+                0
+                if tree == hdf5_messages.UNDEFINED
+                else sum(self._file.leaves(tree, 1, 8 + 8 * rank))
+            )
         return None
 
     def _total(self) -> Iterator[Finding]:

@@ -30,19 +30,17 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.inspection import hdf5_file, inspecting, judging
 from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
-from keras_integrity_hook.isolation import made_up, model_bytes
+from keras_integrity_hook.isolation import hosts, made_up, model_bytes
+from keras_integrity_hook.isolation.answers import Answer
 from keras_integrity_hook.isolation.attempts import Attempt
-from keras_integrity_hook.isolation.process import Answer, ConfinedProcess, ModelFiles
+from keras_integrity_hook.isolation.model_bytes import ModelFiles
+from keras_integrity_hook.isolation.process import ConfinedProcess
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing import statement
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.texts import plural
 from keras_integrity_hook.verification import pinning
-
-_WEIGHTS = frozenset(
-    kind.container for kind in (kinds.KERAS_SHARDS, kinds.TF_CHECKPOINT, kinds.KERAS_BACKUP)
-)
 
 
 class Outcome(StrEnum):
@@ -133,7 +131,7 @@ def vet(path: str, *, limits: SandboxLimits | None = None, host: str | None = No
         case = _Case(path, _digest(held))
         case.inspect(held)
         if _has_model(held):
-            case.try_out(files, host or _host_of(held), limits)
+            case.try_out(files, host or hosts.host_of(held.container), limits)
         else:
             case.steps.append("not loaded: weights alone run no code")
     found = case.vetting()
@@ -260,7 +258,7 @@ def _digest(held: ModelFile) -> str:
 
 def _has_model(held: ModelFile) -> bool:
     """Whether there is more than weights."""
-    if held.container in _WEIGHTS:
+    if held.container in kinds.OF_WEIGHTS:
         return False
     if held.container != "hdf5":
         return True
@@ -268,7 +266,3 @@ def _has_model(held: ModelFile) -> bool:
         return hdf5_file.Hdf5File(held.content).attribute("", "model_config") is not None
     except IntegrityError:
         return True  # Keras will say so
-
-
-def _host_of(held: ModelFile) -> str:
-    return "tensorflow" if held.container == kinds.SAVED_MODEL.container else "keras"

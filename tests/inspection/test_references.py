@@ -183,6 +183,14 @@ def test_what_else_keras_has_is_no_part_of_a_model(module: str, name: str) -> No
     assert of_class(module, name) == "non-modelling"
 
 
+def test_packages_that_come_with_keras_and_tensorflow_are_foreign() -> None:
+    """By the names that they are imported by, which are not always those of their distributions."""
+    for module in ("pasta.base.codegen", "clang.cindex", "astunparse.printer", "mdurl._parse"):
+        assert of_function(module, "x") == of_class(module, "X") == "foreign-object"
+    for module in ("_pytest.pathlib", "_distutils_hack.override", "coverage.execfile", "seccomp"):
+        assert of_function(module, "x") == "foreign-object"
+
+
 def test_another_name_that_it_was_registered_under_counts_as_well() -> None:
     """Custom objects come first; and older versions look it up in the module."""
     assert of_class("keras.layers", "Dense", "my_pkg>Evil") == "custom-object"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_integrity_hook.errors import SandboxedModelError, SandboxLimitError
-from keras_integrity_hook.isolation import process as confined
+from keras_integrity_hook.isolation import starting
 from tests.support.confined import bare, needs_sandbox
 
 pytestmark = needs_sandbox
@@ -85,7 +85,7 @@ ATTACKS = {
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = Path(__file__).with_name("hostile_child.py")
-    monkeypatch.setattr(confined, "_PROGRAM", str(program))
+    monkeypatch.setattr(starting, "_PROGRAM", str(program))
     monkeypatch.chdir(tmp_path)
 
 
