@@ -105,7 +105,10 @@ class Reference(NamedTuple):
     is_function: bool
 
     def __str__(self) -> str:
-        shown = f"{self.module}>{self.name}" if self.module else self.name
+        # Keras says of every function that is none of its own that it is one of Python's.
+        is_of_program = self.module == "builtins" and not hasattr(builtins, self.name)
+        has_module = self.module and not is_of_program
+        shown = f"{self.module}>{self.name}" if has_module else self.name
         return f"{shown} (registered as {self.registered})" if self.registered else shown
 
     @property

@@ -208,6 +208,14 @@ def test_custom_objects_can_be_allowed_by_the_name_that_they_are_registered_unde
         assert of_class("", name) == "custom-object"
 
 
+def test_functions_of_a_program_are_told_by_the_names_that_allow_them() -> None:
+    """Keras writes that they are of the module ``builtins``, which they are not."""
+    for name in ("my_pkg>scaled", "scaled"):
+        function = Reference("builtins", name, "", True)
+        assert str(function) == function.full_name == name
+    assert str(Reference("builtins", "eval", "", True)) == "builtins>eval"
+
+
 def test_bare_names_are_those_of_legacy_formats() -> None:
     assert not of_class("", "Dense")
     assert not of_class("", "BatchNormalizationV1")
