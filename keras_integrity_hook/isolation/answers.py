@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.isolation import arrays
 from keras_integrity_hook.isolation.protocol import BrokenChannelError, Message
 from keras_integrity_hook.limits import LIMITS
@@ -59,10 +59,9 @@ def shared(size: int) -> Iterator[int]:
 
 def keep_bytes(fd: int) -> None:
     """Let nobody write into this memory any more."""
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL)
+    portable.seal_memory(fd, "WRITE", "SEAL")
 
 
 def keep_size(fd: int) -> None:
     """Let nobody change the size of this memory any more: who reads what was cut off is killed."""
-    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    portable.seal_memory(fd, "SHRINK", "GROW", "SEAL")

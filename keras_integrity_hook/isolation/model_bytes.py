@@ -9,7 +9,6 @@ no file of the machine be opened there, and files that only memory holds belong 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.isolation.protocol import close_all
 from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
 from keras_integrity_hook.verification import digests
@@ -26,7 +26,6 @@ from keras_integrity_hook.verification.holding import Verified
 from keras_integrity_hook.verification.verified_file import HeldContent
 
 _NAME = "model"
-_ALL = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class ModelFiles(NamedTuple):
@@ -114,5 +113,5 @@ def _put(files: ModelFiles, name: str, content: Content) -> Content:
     fd = os.memfd_create("keras-integrity", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     files.files[name] = fd
     copy_content(content, fd)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _ALL)
+    portable.seal_memory(fd, "SEAL", "SHRINK", "GROW", "WRITE")
     return FileContent(fd, 0, content.size)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import functools
 import os
 import re
@@ -59,13 +58,15 @@ class Supervisor:
 
     def answer(self) -> None:
         """Answer one question. Nothing happens where the thread that asks is gone by now."""
+        from fcntl import ioctl  # not every system that imports this has it
+
         question = bytearray(_QUESTION.size)
         with contextlib.suppress(OSError):  # ENOENT: it was killed
-            fcntl.ioctl(self.listener, _RECEIVE, question)
+            ioctl(self.listener, _RECEIVE, question)
             identity, _, _, number, _, _, *arguments = _QUESTION.unpack(question)
             is_shown = self._consider(_name_of(number), number, arguments)
             reply = (identity, 0, 0, _GO_ON) if is_shown else (identity, 0, -errno.EPERM, 0)
-            fcntl.ioctl(self.listener, _SEND, _ANSWER.pack(*reply))
+            ioctl(self.listener, _SEND, _ANSWER.pack(*reply))
 
     def close(self) -> None:
         """Whatever the process asks from now on is refused by the kernel alone."""
