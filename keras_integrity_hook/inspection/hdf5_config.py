@@ -16,7 +16,6 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
 
 _CONFIGS = (b"model_config", b"training_config")
-_ATTRIBUTE = 0x0C  # HDF5 File Format Specification v3, section IV.A.2.m
 
 
 def inspect(content: Content, name: str) -> Iterator[Finding]:
@@ -52,12 +51,10 @@ def _configurations(file: Hdf5File) -> Iterator[tuple[str, json_reading.Parsed]]
     root = next(file.objects())
     if root.unread:
         raise DamagedFileError(f"its root has {root.unread}")
-    for message in root.messages:
-        if message.kind == _ATTRIBUTE:
-            attribute = hdf5_file.attribute_of(message)
-            if attribute.name in _CONFIGS:
-                text = file.string_of(attribute)
-                yield attribute.name.decode(), _parsed(text)
+    for attribute in map(hdf5_file.attribute_of, root.attributes):
+        if attribute.name in _CONFIGS:
+            text = file.string_of(attribute)
+            yield attribute.name.decode(), _parsed(text)
 
 
 def _parsed(text: bytes) -> json_reading.Parsed:
