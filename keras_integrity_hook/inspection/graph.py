@@ -70,6 +70,7 @@ class Graphs:
     asset_names: list[str] = field(default_factory=list)
     objects: list[Span] = field(default_factory=list)
     callers: dict[str, list[tuple[Scope, Node]]] = field(default_factory=dict)
+    called_by: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
 
     def ops(self, scope: Scope) -> Iterator[tuple[Span, bytes]]:
         """Every node of ``scope`` with its op: the one field that is wanted of most of them.
@@ -116,8 +117,15 @@ class Graphs:
                 yield key, value
 
     def called(self, span: Span) -> Iterator[str]:
-        """The functions that the attributes of a node name."""
-        for _, value in self.attributes(span):
+        """The functions that the attributes of a node name; thousands have the same attributes."""
+        for begin, end in self.wire.spans(span, 5):
+            entry = self.wire.data[begin:end]
+            if entry not in self.called_by:
+                self.called_by[entry] = tuple(self._named_by((begin, end)))
+            yield from self.called_by[entry]
+
+    def _named_by(self, entry: Span) -> Iterator[str]:
+        for value in self.wire.spans(entry, 2):
             lists = [function for one in self.wire.spans(value, 1) for function in self._funcs(one)]
             for function in (*self.wire.spans(value, 10), *lists):
                 yield self.wire.text(function, 1)

@@ -59,6 +59,7 @@ class _Judge:
     def __init__(self, graphs: Graphs, name: str) -> None:
         self._graphs, self._name = graphs, name
         self._looked_at: dict[bytes, bool] = {}  # whether an op needs more than its name
+        self._calls: dict[str, set[str]] = {}  # what the functions call
         self._repeated = 0
 
     def findings(self) -> Iterator[Finding]:
@@ -72,7 +73,7 @@ class _Judge:
         if self._repeated > 4096 * MIB:
             shown = f"{bytes_of(self._repeated)} of repeated values"
             yield found("shape-bomb", self._name, "all constants together", shown)
-        yield from self._circles(special)
+        yield from self._circles()
         yield from self._configurations()
 
     def _special(self) -> Iterator[tuple[Scope, Span]]:
@@ -96,6 +97,8 @@ class _Judge:
         for scope, node in special:
             for name in self._called(node):
                 self._graphs.callers.setdefault(name, []).append((scope, node))
+                if scope.name:
+                    self._calls.setdefault(scope.name, set()).add(name)
 
     def _called(self, node: Node) -> Iterator[str]:
         if node.op in self._graphs.functions:
@@ -211,15 +214,11 @@ class _Judge:
 
     # Functions and objects
 
-    def _circles(self, special: list[tuple[Scope, Node]]) -> Iterator[Finding]:
+    def _circles(self) -> Iterator[Finding]:
         """Functions that call themselves, which exhausts the stack (CVE-2022-23591)."""
-        calls: dict[str, set[str]] = {}
-        for scope, node in special:
-            if scope.name:
-                calls.setdefault(scope.name, set()).update(self._called(node))
         done: set[str] = set()
-        for start in calls:
-            circle = _circle_from(start, calls, done)
+        for start in self._calls:
+            circle = _circle_from(start, self._calls, done)
             if circle:
                 yield found("graph-form", self._name, circle, "a function that calls itself")
                 return
