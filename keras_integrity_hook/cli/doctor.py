@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -29,8 +28,8 @@ _SECONDS = 300
 def status(as_json: bool) -> None:
     """Show whether this very process is protected, what is in force here, and whether that works.
 
-    Exit status 1 where it is not protected, or a log, a key or a signer that is named is not to be
-    had.
+    Exit status 1 where it is not protected, or a log, a key, a signer, a vetter or a sandbox that
+    the settings want is not to be had.
     """
     from keras_integrity_hook.activation.state import status as current
 
@@ -68,14 +67,15 @@ def doctor(verbose: bool, as_json: bool) -> None:
     """Find out whether a fresh Python is protected, and whether what is in force works.
 
     A new interpreter is started and imports Keras. What it looked like before and after decides.
-    Each log, key, file and signer that a policy names is tried out.
+    Each log, key, file and signer that a policy names is tried out, and whether there are a vetter
+    and a sandbox where it wants them.
     """
     facts = {**_examine(), **_set_up()}
     findings = list(diagnose(facts))
     in_force = None
     with contextlib.suppress(IntegrityError):  # told by diagnose
         in_force, more = _in_force()
-        findings += [*more, *_about_sandbox(facts["sandbox"], in_force)]
+        findings += more
     told = verdict(facts, findings)
     ok = not any(found.fatal for found in findings)
     if as_json:
@@ -103,15 +103,6 @@ def _in_force() -> tuple[settings.Settings, list[Finding]]:
     found = layers.current()
     in_force = layers.resolve(found, None)
     return in_force, list(trials.of_process(found, in_force))
-
-
-def _about_sandbox(facts: dict[str, Any], in_force: settings.Settings) -> Iterator[Finding]:
-    """What does not work where models are to be tried first, and cannot be."""
-    if facts["missing"] and in_force.sandbox is not settings.Sandbox.OFF:
-        yield finding.problem(
-            f"The policy wants models tried in a sandbox (sandbox = {in_force.sandbox}), and none "
-            f"is to be had: {'; '.join(facts['missing'])}. Those models are not loaded.",
-        )
 
 
 def _said(told: Verdict, findings: list[Finding]) -> str:

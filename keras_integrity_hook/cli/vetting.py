@@ -12,6 +12,7 @@ from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.cli.signing import prompt
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError
+from keras_integrity_hook.isolation import hosts
 from keras_integrity_hook.texts import plural
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _ADVICE = {
 )
 @click.option(
     "--host",
-    type=click.Choice(["keras", "tf_keras", "tensorflow"]),
+    type=click.Choice(hosts.HOSTS),
     help="What loads it; by default TensorFlow for a SavedModel and Keras for the rest.",
 )
 @click.option(

@@ -55,7 +55,8 @@ def elements_of(value: Any) -> Elements:
         ValueError, TypeError: it is none of them, or its lists are not rectangular.
     """
     if isinstance(value, np.ndarray):
-        return _whole(value)
+        # Of a subclass what it keeps: Keras does not ask which elements of it are masked.
+        return _whole(value if type(value) is np.ndarray else np.asarray(value))
     for marks, read in _READERS:
         if all(hasattr(value, mark) for mark in marks):
             return read(value)
@@ -100,7 +101,8 @@ def _of_torch(tensor: Any) -> Elements:
 
 
 def _of_sparse(values: Any, indices: Any, shape: Any) -> Elements:
-    """What is stored, and one zero more where not everything is."""
+    """What is stored, one zero more where not everything is, and the sums of what is stored in one
+    place: so it goes into a product."""
     sizes = tuple(int(size) for size in shape)
     stored = _whole(np.asarray(values))
     places = np.asarray(indices)
@@ -111,11 +113,31 @@ def _of_sparse(values: Any, indices: Any, shape: Any) -> Elements:
     if len(array) < total and stored.kind != "string":
         array = np.append(array, np.zeros((1, *array.shape[1:]), array.dtype))
 
+    if stored.kind != "string":
+        array = np.concatenate([array, _sums(stored.array, places)])
+
     def place(index: Index) -> Index:
         known = index[0] < len(places)
         return tuple(int(one) for one in places[index[0]]) if known else ()
 
     return Elements(array, stored.kind, sizes, place)
+
+
+def _sums(values: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
+    """The sums of ``values`` that have one place in common; nothing where none have."""
+    nothing = values[:0]
+    if places.ndim != 2 or len(places) != len(values) or len(values) < 2 or not places.shape[1]:
+        return nothing
+    steps = np.diff(places, axis=0)
+    first = steps[np.arange(len(steps)), (steps != 0).argmax(axis=1)]
+    if (first > 0).all():  # in order, as nearly all are
+        return nothing
+    distinct, inverse = np.unique(places, axis=0, return_inverse=True)
+    if len(distinct) == len(places):
+        return nothing
+    sums = np.zeros((len(distinct), *values.shape[1:]), values.dtype)
+    np.add.at(sums, inverse.reshape(-1), values)
+    return sums
 
 
 def _of_tensorflow(value: Any) -> Elements:

@@ -17,7 +17,7 @@ def batches_of(x: Any) -> Iterator[Any]:
     What is no dataset, generator or loader is one batch, of all there is.
 
     Raises:
-        ConfigurationError: it never ends.
+        ConfigurationError: it never ends, or does not say how long it is.
     """
     if _is_batch(x):
         yield x
@@ -33,7 +33,7 @@ def _is_batch(x: Any) -> bool:
         return True
     if any(hasattr(x, mark) for mark in ("dtype", "dtypes", "__array__", "flat_values", "tocoo")):
         return True
-    return not (hasattr(x, "__iter__") or _is_sequence(x))
+    return not (hasattr(x, "__iter__") or _is_sequence(x) or _is_py_dataset(x))
 
 
 def _is_sequence(x: Any) -> bool:
@@ -41,11 +41,30 @@ def _is_sequence(x: Any) -> bool:
     return hasattr(x, "__getitem__") and hasattr(x, "__len__")
 
 
+def _is_py_dataset(x: Any) -> bool:
+    """Whether it is like a ``keras.utils.PyDataset``, whose length may be its ``num_batches``."""
+    return hasattr(x, "__getitem__") and hasattr(type(x), "num_batches")
+
+
 def _iterated(x: Any) -> Iterator[Any]:
     # By number, since a Sequence of some versions never ends when it is iterated.
+    if _is_py_dataset(x):
+        return (x[number] for number in range(_count(x)))
     if _is_sequence(x) and not hasattr(x, "element_spec"):
         return (x[number] for number in range(len(x)))
     return iter(x)
+
+
+def _count(x: Any) -> int:
+    try:
+        count = x.num_batches
+    except NotImplementedError:
+        raise misstated(
+            f"{type(x).__name__} does not say how many batches it has: give it a __len__"
+        ) from None
+    if count is None:
+        raise misstated(f"{type(x).__name__} never ends; give a part of it: [x[i] for …]")
+    return int(count)
 
 
 def _refuse_endless(x: Any) -> None:

@@ -21,7 +21,7 @@ _LARGEST = 2**64
 
 @dataclass(frozen=True, slots=True)
 class InputRules:
-    """What one input of a model may be; what is not said is not checked.
+    """What one input of a model may be; what is not said is not checked, but for ``finite``.
 
     Attributes:
         name: that of the Keras input, or the key in a dictionary of inputs.

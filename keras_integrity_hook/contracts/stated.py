@@ -31,8 +31,8 @@ def contract(inputs: InputContract | None) -> Iterator[None]:
     what the model is given. Blocks may be nested; the inner one counts. A block counts for its own
     thread and asynchronous task alone.
 
-    A model that was loaded with a contract keeps it when it is saved anew, without such a block;
-    when it is exported it does not.
+    A model that was loaded with a contract keeps it when it is saved or exported anew, without such
+    a block.
 
     Args:
         inputs: the contract; None for none, whatever was loaded or an outer block says.
@@ -65,6 +65,15 @@ def kept(value: Any) -> Iterator[None]:
         yield
     finally:
         _kept.reset(token)
+
+
+@contextlib.contextmanager
+def kept_of(model: Any) -> Iterator[None]:
+    """As :func:`kept`, with the contract that ``model`` came with; one that came with none leaves
+    it as it is."""
+    value = of_model(model)
+    with contextlib.nullcontext() if value is None else kept(value):
+        yield
 
 
 def of_model(model: Any) -> Any:

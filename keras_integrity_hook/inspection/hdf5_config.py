@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError
-from keras_integrity_hook.inspection import config, hdf5_file, json_reading
+from keras_integrity_hook.inspection import config, hdf5_file, hdf5_messages, json_reading
 from keras_integrity_hook.inspection.findings import Finding
 from keras_integrity_hook.inspection.hdf5_file import Hdf5File
 from keras_integrity_hook.inspection.rules import found
@@ -21,7 +20,7 @@ _CONFIGS = (b"model_config", b"training_config")
 def inspect(content: Content, name: str) -> Iterator[Finding]:
     """The findings in the configurations of one HDF5 file; none in one that holds weights alone, or
     is no HDF5 file for libhdf5 either, whatever it is called."""
-    if not _has_superblock(content):
+    if not hdf5_file.has_superblock(content):
         return
     try:
         texts = list(_configurations(Hdf5File(content)))
@@ -36,22 +35,12 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
         yield found("duplicate-key", name, "", ", ".join(names))
 
 
-def _has_superblock(content: Content) -> bool:
-    """Whether libhdf5 finds a superblock: at 0, 512, 1024, and so on (section II.A)."""
-    at, length = 0, len(hdf5.SIGNATURE)
-    while at + length <= content.size:
-        if content.read(at, length) == hdf5.SIGNATURE:
-            return True
-        at = at * 2 or hdf5.MIN_USER_BLOCK
-    return False
-
-
 def _configurations(file: Hdf5File) -> Iterator[tuple[str, json_reading.Parsed]]:
     """Names and values; raises DamagedFileError where libhdf5 might find what is not found here."""
     root = next(file.objects())
     if root.unread:
         raise DamagedFileError(f"its root has {root.unread}")
-    for attribute in map(hdf5_file.attribute_of, root.attributes):
+    for attribute in map(hdf5_messages.attribute_of, root.attributes):
         if attribute.name in _CONFIGS:
             text = file.string_of(attribute)
             yield attribute.name.decode(), _parsed(text)

@@ -14,33 +14,51 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.inspection.hdf5_messages import (
+    ATTRIBUTE,
+    ATTRIBUTE_INFO,
+    CONTINUATION,
+    DATASPACE,
+    DATATYPE,
+    EXTERNAL_FILES,
+    FILTERS,
+    LAYOUT,
+    LINK,
+    LINK_INFO,
+    MAX_NAME,
+    SYMBOL_TABLE,
+    UNDEFINED,
+    Attribute,
+    Message,
+    attribute_of,
+    datatype_size,
+    extent,
+    has_dense,
+    link_of,
+)
 from keras_integrity_hook.inspection.pages import Pages
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
 
-UNDEFINED = 0xFFFFFFFFFFFFFFFF
-_MAX_NAME = 4096
 _MOST_BLOCKS = 10_000  # of one object header; h5py needs a few
-_SOFT, _HARD, _EXTERNAL = 1, 0, 64
-_DATASPACE, _LINK_INFO, _DATATYPE, _LINK = 0x01, 0x02, 0x03, 0x06
-_EXTERNAL_FILES, _LAYOUT, _FILTERS, _ATTRIBUTE = 0x07, 0x08, 0x0B, 0x0C
-_CONTINUATION, _SYMBOL_TABLE, _ATTRIBUTE_INFO = 0x10, 0x11, 0x15
 _WANTED = frozenset(
-    {_DATASPACE, _LINK_INFO, _DATATYPE, _LINK, _EXTERNAL_FILES, _LAYOUT, _FILTERS, _ATTRIBUTE}
-) | {_SYMBOL_TABLE, _ATTRIBUTE_INFO}
+    {
+        *(DATASPACE, LINK_INFO, DATATYPE, LINK),
+        *(EXTERNAL_FILES, LAYOUT, FILTERS, ATTRIBUTE),
+        *(SYMBOL_TABLE, ATTRIBUTE_INFO),
+    }
+)
 _I = struct.Struct("<I").unpack_from
 _Q = struct.Struct("<Q").unpack_from
 _QQ = struct.Struct("<QQ").unpack_from
 _HHB = struct.Struct("<HHB").unpack_from
 _SYMBOL = struct.Struct("<QQB23x")  # an entry of a symbol table: name, address, and its form
 
-_Message = tuple[int, bytes, int]
-"""One message of an object header: its kind, its data, and not 0 if that is only a reference."""
+_LEAST = 48  # bytes of a superblock
 
 
 class Object(NamedTuple):
@@ -141,26 +159,26 @@ class Hdf5File:
         external: list[str] = []
         unread = ""
         for kind, body, is_shared in self._messages(address):
-            if kind == _SYMBOL_TABLE:
+            if kind == SYMBOL_TABLE:
                 children += self._symbols(*_QQ(body))
             elif is_shared:
                 unread = unread or "a message that is kept elsewhere"
-            elif kind == _ATTRIBUTE:
+            elif kind == ATTRIBUTE:
                 attributes.append(body)
-            elif kind == _LINK:
-                name, target = _link(body)
+            elif kind == LINK:
+                name, target = link_of(body)
                 if isinstance(target, int):
                     children.append((name, target))
                 elif target == "external":
                     external.append(name)
-            elif kind in (_LINK_INFO, _ATTRIBUTE_INFO):
-                if _has_dense(kind, body):
+            elif kind in (LINK_INFO, ATTRIBUTE_INFO):
+                if has_dense(kind, body):
                     unread = unread or "names in a heap"
             else:
                 messages.setdefault(kind, body)
         return Object(path, messages, attributes, external, unread), children
 
-    def _messages(self, address: int) -> Iterable[_Message]:
+    def _messages(self, address: int) -> Iterable[Message]:
         """Those of the kinds in ``_WANTED`` of the object header at ``address``."""
         data, at = self._at(address, 16)
         if data[at] == 1:
@@ -170,8 +188,8 @@ class Hdf5File:
             return self._version_2(address, data[at + 5])
         raise DamagedFileError("an object header is malformed")
 
-    def _version_1(self, address: int, length: int) -> list[_Message]:
-        found: list[_Message] = []
+    def _version_1(self, address: int, length: int) -> list[Message]:
+        found: list[Message] = []
         blocks = [(address, length)]
         for start, size in blocks:  # grows
             data, at = self._at(start, size)
@@ -183,12 +201,12 @@ class Hdf5File:
                 begin, at = at + 8, at + 8 + length
                 if kind in _WANTED:
                     found.append((kind, data[begin : at if at < stop else stop], flags & 2))
-                elif kind == _CONTINUATION:
+                elif kind == CONTINUATION:
                     self._continue(blocks, *_QQ(data[begin : min(at, stop)]))
             self._spend(steps)
         return found
 
-    def _version_2(self, address: int, flags: int) -> Iterator[_Message]:
+    def _version_2(self, address: int, flags: int) -> Iterator[Message]:
         begin = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
         width = 1 << (flags & 3)
         length = int.from_bytes(self._bytes(begin, width), "little")
@@ -206,7 +224,7 @@ class Hdf5File:
                 self._spend(1 + (length >> 9))
                 body = data[at + 4 + order : min(at + 4 + order + length, stop)]
                 at += 4 + order + length
-                if kind == _CONTINUATION:
+                if kind == CONTINUATION:
                     self._continue(blocks, *_QQ(body))
                 elif kind in _WANTED:
                     yield kind, body, bits & 2
@@ -236,7 +254,7 @@ class Hdf5File:
                     continue  # a soft link, which stays in this file
                 if name_at >= size:
                     raise DamagedFileError("the names of a group are malformed")
-                end = names.find(0, base + name_at, base + min(size, name_at + _MAX_NAME))
+                end = names.find(0, base + name_at, base + min(size, name_at + MAX_NAME))
                 if end < 0:
                     raise DamagedFileError("a name in the file has no end")
                 yield names[base + name_at : end].decode("utf-8", "replace"), address
@@ -288,66 +306,27 @@ class Hdf5File:
             raise LimitExceededError("the file has more structure than an inspection walks")
 
 
-class Attribute(NamedTuple):
-    """An attribute: its name, and its type, dataspace and data as the file has them."""
-
-    name: bytes
-    type: bytes
-    space: bytes
-    data: bytes
-
-
-def attribute_of(body: bytes) -> Attribute:
-    """Take an attribute message apart: section IV.A.2.m. Raises DamagedFileError."""
-    if len(body) < 9 or body[0] not in (1, 2, 3):
-        raise DamagedFileError("an attribute is malformed")
-    lengths = struct.unpack_from("<HHH", body, 2)
-    at = 9 if body[0] == 3 else 8  # the third version says in one more byte how it is encoded
-    fields = []
-    for length in lengths:
-        fields.append(body[at : at + length])
-        at += length + 7 & ~7 if body[0] == 1 else length
-    name, kind, space = fields
-    if len(kind) < 8 or len(space) < 4:
-        raise DamagedFileError("an attribute is malformed")
-    return Attribute(name.rstrip(b"\0"), kind, space, body[at:])
-
-
-def shape(space: bytes) -> tuple[int, ...]:
-    """The lengths that a dataspace states: section IV.A.2.b. Raises DamagedFileError."""
-    version, rank = space[:2] if len(space) >= 4 else (0, 0)
-    begin = {1: 8, 2: 4}.get(version)
-    if begin is None or rank > LIMITS.hdf5_rank or len(space) < begin + 8 * rank:
-        raise DamagedFileError("the shape of an array is malformed")
-    return struct.unpack_from(f"<{rank}Q", space, begin)
-
-
-@lru_cache(maxsize=128)
-def extent(space: bytes) -> int:
-    """How many elements a dataspace states; most arrays of a file have one of a few shapes."""
-    if space[0] == 2 and space[3] == 2:
-        return 0  # a null dataspace
-    count = 1
-    for length in shape(space):
-        count *= length
-    return count
-
-
-def datatype_size(kind: bytes) -> int:
-    """Bytes of one element of a datatype: section IV.A.2.d. Raises DamagedFileError."""
-    if len(kind) < 8:
-        raise DamagedFileError("a type is malformed")
-    return int(struct.unpack_from("<I", kind, 4)[0])
+def has_superblock(content: Content) -> bool:
+    """Whether libhdf5 finds one in ``content``, whatever else is wrong with it."""
+    return _signature(content, len(hdf5.SIGNATURE)) is not None
 
 
 def _superblock(pages: Pages) -> int:
-    """Where the superblock is: at 0, 512, 1024, ... as libhdf5 looks for it."""
+    at = _signature(pages, _LEAST)
+    if at is None:
+        raise DamagedFileError("this is no HDF5 file")
+    return at
+
+
+def _signature(content: Content | Pages, least: int) -> int | None:
+    """Where the signature stands, with ``least`` bytes from there on: it is looked for, as libhdf5
+    does, at 0, 512, 1024 and so on (section II.A)."""
     at = 0
-    while at + 48 <= pages.size:
-        if pages.read(at, 8) == hdf5.SIGNATURE:
+    while at + least <= content.size:
+        if content.read(at, len(hdf5.SIGNATURE)) == hdf5.SIGNATURE:
             return at
         at = at * 2 or hdf5.MIN_USER_BLOCK
-    raise DamagedFileError("this is no HDF5 file")
+    return None
 
 
 def _root_and_driver(pages: Pages) -> tuple[int, bool]:
@@ -361,27 +340,3 @@ def _root_and_driver(pages: Pages) -> tuple[int, bool]:
     more = 4 if version == 1 else 0
     (driver,) = _Q(pages.read(48 + more, 8))
     return _Q(pages.read(64 + more, 8))[0], driver != UNDEFINED
-
-
-def _has_dense(kind: int, body: bytes) -> bool:
-    """Whether a link info or attribute info message says that a heap holds some: IV.A.2.c, .v."""
-    flags = body[1] if len(body) > 1 else 0
-    wide = 8 if kind == _LINK_INFO else 2
-    at = 2 + (wide if flags & 1 else 0)
-    return bool(_Q(body.ljust(at + 8, b"\xff"), at)[0] != UNDEFINED)
-
-
-def _link(body: bytes) -> tuple[str, int | str]:
-    """Name and target of a link message (IV.A.2.g): an address, ``"soft"`` or ``"external"``."""
-    if len(body) < 3 or body[0] != 1:
-        raise DamagedFileError("a link is malformed")
-    flags, at = body[1], 2
-    kind = body[at] if flags & 0x08 else _HARD
-    at += (1 if flags & 0x08 else 0) + (8 if flags & 0x04 else 0) + (1 if flags & 0x10 else 0)
-    width = 1 << (flags & 3)
-    length = int.from_bytes(body[at : at + width], "little")
-    at += width
-    name = body[at : at + min(length, _MAX_NAME)].decode("utf-8", "replace")
-    if kind == _HARD:
-        return name, _Q(body.ljust(at + length + 8, b"\0"), at + length)[0]
-    return name, "soft" if kind == _SOFT else "external"

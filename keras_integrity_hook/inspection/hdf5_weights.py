@@ -11,19 +11,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.inspection import hdf5_file
+from keras_integrity_hook.inspection import hdf5_messages
 from keras_integrity_hook.inspection.findings import Finding, Verdict
-from keras_integrity_hook.inspection.hdf5_file import UNDEFINED, Hdf5File, Object
+from keras_integrity_hook.inspection.hdf5_file import Hdf5File, Object
 from keras_integrity_hook.inspection.rules import found
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.texts import bytes_of, plural
 
-_DATASPACE, _DATATYPE, _EXTERNAL_FILES, _LAYOUT, _FILTERS = 1, 3, 7, 8, 0x0B
 _COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = 0, 1, 2, 3
 _OPAQUE, _COMPOUND, _REFERENCE, _VARIABLE = 5, 6, 7, 9
 _PLAIN_TYPES = frozenset({0, 1, 3, 4, 8, 10})  # numbers, text, bit fields, Booleans, arrays
@@ -33,13 +31,6 @@ _DEFLATED = 1032  # bytes that one of deflate can become, at most
 _UNSTORED = 16 * MIB  # that a file may declare without storing it
 _LARGE = 128 * MIB  # from here on somebody has to know it
 _FLOOR, _RATIO = 4096 * MIB, 100  # what Keras 3.15 allows a member of an archive
-
-
-class _Storage(NamedTuple):
-    """What a dataset declares and what of it is stored, in bytes."""
-
-    declared: int
-    stored: int
 
 
 def inspect(content: Content, name: str) -> Iterator[Finding]:
@@ -88,26 +79,26 @@ class _Judge:
         if one.unread:
             yield found("hdf5-unread", self._name, place, one.unread)
         messages = one.messages
-        if _EXTERNAL_FILES in messages:
+        if hdf5_messages.EXTERNAL_FILES in messages:
             yield found("hdf5-external", self._name, place, "data that lies in another file")
         if one.attributes:
             yield from self._attributes(one)
-        space, kind = messages.get(_DATASPACE), messages.get(_DATATYPE)
+        space, kind = messages.get(hdf5_messages.DATASPACE), messages.get(hdf5_messages.DATATYPE)
         if space is None or kind is None:
             return
         size, unusual = _type(kind)
         if unusual:
             yield found("array-type", self._name, place, unusual)
-        if _FILTERS in messages:
-            yield from self._filters(messages[_FILTERS], place)
-        declared = hdf5_file.extent(space) * size
-        if declared and _LAYOUT in messages:
-            yield from self._size(messages[_LAYOUT], declared, place)
+        if hdf5_messages.FILTERS in messages:
+            yield from self._filters(messages[hdf5_messages.FILTERS], place)
+        declared = hdf5_messages.extent(space) * size
+        if declared and hdf5_messages.LAYOUT in messages:
+            yield from self._size(messages[hdf5_messages.LAYOUT], declared, place)
 
     def _attributes(self, one: Object) -> Iterator[Finding]:
-        for attribute in map(hdf5_file.attribute_of, one.attributes):
-            count = hdf5_file.extent(attribute.space)
-            if count * hdf5_file.datatype_size(attribute.type) > len(attribute.data):
+        for attribute in map(hdf5_messages.attribute_of, one.attributes):
+            count = hdf5_messages.extent(attribute.space)
+            if count * hdf5_messages.datatype_size(attribute.type) > len(attribute.data):
                 shown = f"{one.path} (attribute {attribute.name.decode('utf-8', 'replace')})"
                 yield found("shape-bomb", self._name, shown, plural(count, "value"))
 
@@ -141,7 +132,7 @@ class _Judge:
             return min(declared, len(layout))
         if kind == _CONTIGUOUS and version in (3, 4):
             address, size = struct.unpack_from("<QQ", layout, 2)
-            if address == UNDEFINED:
+            if address == hdf5_messages.UNDEFINED:
                 return 0
             size = max(0, min(size, self._file.size - address))
             self._claimed += size
@@ -149,7 +140,11 @@ class _Judge:
         if kind == _CHUNKED and version == 3:
             rank = layout[2]
             (tree,) = struct.unpack_from("<Q", layout, 3)
-            return 0 if tree == UNDEFINED else sum(self._file.leaves(tree, 1, 8 + 8 * rank))
+            return (
+                0
+                if tree == hdf5_messages.UNDEFINED
+                else sum(self._file.leaves(tree, 1, 8 + 8 * rank))
+            )
         return None
 
     def _total(self) -> Iterator[Finding]:
@@ -176,7 +171,7 @@ def _is_hdf5(content: Content) -> bool:
 def _type(kind: bytes) -> tuple[int, str]:
     """Bytes of one element of a datatype, and what it is called where Keras writes no such type;
     all arrays of a file have one of a few types. Raises DamagedFileError."""
-    number, size = kind[0] & 0x0F, hdf5_file.datatype_size(kind)
+    number, size = kind[0] & 0x0F, hdf5_messages.datatype_size(kind)
     is_plain = number in _PLAIN_TYPES or (
         # Types of ml_dtypes are opaque to h5py; complex numbers are pairs.
         (number == _OPAQUE and size <= 16)

@@ -35,7 +35,6 @@ _WRITES = "it writes a file"
 _READS = "it reads a file"
 _PYTHON = "it calls a function of the Python process by its number"
 _NETWORK = "it talks to other processes or machines"
-_STORES = "it reads or writes a checkpoint other than the model's own variables"
 
 SAVERS = {"SaveV2": (0,), "RestoreV2": (0,), "MergeV2Checkpoints": (0, 1), "SaveSlices": (0,)} | {
     "Save": (0,),

@@ -10,6 +10,7 @@ exports, what was registered, and its own classes. The worst of them decides.
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from functools import lru_cache
 from typing import NamedTuple
@@ -39,12 +40,22 @@ CODE = {
 }
 """Classes that are there to run code which Keras does not have, and the rule for each."""
 
-_COMPUTING_LIBRARIES = (
-    *("tensorflow.python.ops", "tensorflow.nn", "tensorflow.math", "tensorflow.image"),
-    *("tensorflow.signal", "tensorflow.linalg", "tensorflow_addons", "jax.nn", "jax.numpy"),
-    *("jax._src.nn", "jax._src.numpy", "jax.lax", "jax._src.lax", "torch.nn.functional"),
+_COMPUTING_LIBRARIES = re.compile(
+    r"(?:tensorflow\.(?:nn|math|image|signal|linalg)|tensorflow_addons|torch\.nn\.functional"
+    r"|tensorflow\.python\.ops\.(?:(?:signal|linalg|losses)\.\w+|(?:gen_)?(?:nn|math|array|clip"
+    r"|image|special_math|bitwise|random|stateless_random|string|sparse|linalg|ctc|embedding|sort"
+    r"|init)_ops(?:_impl|_v2)?|nn|nn_impl|rnn|math|special_math)"
+    r"|jax\.(?:_src\.)?(?:nn|numpy|lax))(?:\.\w+)*"
 )
-_NOT_COMPUTING = frozenset({"io_ops", "script_ops", "logging_ops", "data_flow_ops", "lookup_ops"})
+"""Modules whose functions compute; what else the libraries have in the same places reads, writes,
+calls and registers."""
+_NOT_COMPUTING_NAMES = """
+load save savez savez_compressed loadtxt fromfile fromfunction fromiter fromstring from_dlpack
+apply_along_axis apply_over_axes piecewise vectorize partial wraps infeed outfeed py_func
+numpy_function py_function io_callback pure_callback import_module register
+register_keras_serializable
+"""
+_NOT_COMPUTING = frozenset(_NOT_COMPUTING_NAMES.split())
 _NEVER_NAMES = """
 IPython PIL absl aiohttp antigravity attr av boto3 botocore certifi cffi charset_normalizer click
 cloudpickle cryptography cv2 dask dill distributed django dm_tree fabric fastapi flask flatbuffers
@@ -128,7 +139,7 @@ def _by_module(reference: Reference) -> str:
         return _of_keras(reference)
     if package == "builtins":
         return _of_builtins(name)
-    return _of_others(module, package)
+    return _of_others(module, name, package)
 
 
 def _registered(name: str) -> str:
@@ -176,9 +187,9 @@ def _of_builtins(name: str) -> str:
     return "foreign-object" if hasattr(builtins, name) else "custom-object"
 
 
-def _of_others(module: str, package: str) -> str:
-    if module.startswith(_COMPUTING_LIBRARIES):
-        last = module.rpartition(".")[2].removeprefix("gen_")
-        return "foreign-object" if last in _NOT_COMPUTING else "library-function"
+def _of_others(module: str, name: str, package: str) -> str:
+    if _COMPUTING_LIBRARIES.fullmatch(module):
+        computes = name.isidentifier() and not name.startswith("_") and name not in _NOT_COMPUTING
+        return "library-function" if computes else "foreign-object"
     is_foreign = package in sys.stdlib_module_names or package in _NEVER
     return "foreign-object" if is_foreign else "custom-object"

@@ -237,9 +237,6 @@ _TABLE = (
         "a check of a plug-in that failed",
         "nobody knows what it would have said of the model",
     ),
-)
-
-_FILES = (
     # Weights and archives
     Rule(
         "shape-bomb",
@@ -368,4 +365,4 @@ _FILES = (
     ),
 )
 
-RULES: Mapping[str, Rule] = {rule.word: rule for rule in (*_TABLE, *_FILES)}
+RULES: Mapping[str, Rule] = {rule.word: rule for rule in _TABLE}

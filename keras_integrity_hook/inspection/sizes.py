@@ -111,7 +111,7 @@ class Declared:
         built = _built(config).get("input_shape") if "build_config" in config else None
         if type(built) is list and built and type(built[0]) is not list:
             shape = _lengths(built)
-        elements = declared(name, inner, shape[-1] if shape else 1)
+        elements = declared(name, inner, shape)
         if elements > 1:
             self._counts[name, str(inner.get("name")), elements] = None
         self._shape = _passed_on(name, inner, shape)
@@ -126,20 +126,42 @@ class Declared:
             yield found("exhausting-shape", file, "", shown)
 
 
-def declared(name: str, config: dict[str, Any], fan_in: int = 1) -> int:
+def declared(name: str, config: dict[str, Any], shape: list[int]) -> int:
     """How many elements the largest variable of a layer has, at least.
 
     Args:
         name: of its class.
-        fan_in: the last length of its input, 1 where that is not known.
+        shape: of its input, without the batch; empty where that is not known.
     """
+    fan_in = shape[-1] if shape else 1
     if name == "Embedding":
         return _of(config, "input_dim") * _of(config, "output_dim")
-    if name in _DENSE:
-        return _of(config, "units") * max(fan_in, 1)
+    if name == "Dense":
+        return _of(config, "units") * fan_in
+    if name in _GATES:
+        units = _of(config, "units")
+        return _GATES[name] * units * max(units, fan_in)
+    if "kernel_size" in config:
+        return _of_convolution(name, config, shape)
     if "num_heads" in config:
-        return _of(config, "num_heads") * _of(config, "key_dim")
+        return _of(config, "num_heads") * _of(config, "key_dim") * (fan_in if len(shape) > 1 else 1)
     return max(_of(config, "units"), _of(config, "filters"))
+
+
+def _of_convolution(name: str, config: dict[str, Any], shape: list[int]) -> int:
+    """The kernel: its window, from each channel that comes in to each that goes out."""
+    rank = next((number for number in (2, 3) if f"{number}D" in name), 1)
+    size = config["kernel_size"]
+    lengths = size[:_RANK] if type(size) is list else [size] * rank
+    window = math.prod(one for one in lengths if type(one) is int and one > 0)
+    filters = _of(config, "filters")
+    if name.startswith("ConvLSTM"):
+        return window * 4 * filters * filters
+    is_known = len(shape) == rank + 1 and config.get("data_format") != "channels_first"
+    channels = shape[-1] if is_known else 1
+    if name.startswith(("Depthwise", "Separable")):
+        return max(window, filters if "filters" in config else 1) * channels
+    return window * filters * max(channels // _of(config, "groups"), 1)
 
 
 def _of(config: dict[str, Any], key: str) -> int:
@@ -147,13 +169,24 @@ def _of(config: dict[str, Any], key: str) -> int:
     return value if type(value) is int and value > 0 else 1
 
 
-_DENSE = frozenset({"Dense", "LSTM", "GRU", "SimpleRNN"})
+_GATES = {
+    "LSTM": 4,
+    "LSTMCell": 4,
+    "GRU": 3,
+    "GRUCell": 3,
+    "SimpleRNN": 1,
+    "SimpleRNNCell": 1,
+    "CuDNNLSTM": 4,
+    "CuDNNGRU": 3,
+}
+"""Layers that go on from their own output: a matrix of it with itself, for each of their gates."""
 _AROUND = frozenset({"Sequential", "Functional", "Model", "__keras_tensor__", "function"})
 _KEEPING = frozenset(
     {
         *("Dropout", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "GaussianNoise"),
         *("BatchNormalization", "LayerNormalization", "GaussianDropout", "SpatialDropout1D"),
         *("Masking", "ActivityRegularization", "UnitNormalization", "Rescaling", "AlphaDropout"),
+        *("Identity", "SpatialDropout2D", "SpatialDropout3D", "GroupNormalization"),
     }
 )
 """Layers whose output has the shape of their input."""
@@ -174,9 +207,31 @@ def _passed_on(name: str, config: dict[str, Any], shape: list[int]) -> list[int]
             shape = [_of(config, "n"), *shape[-1:]]
         case "Dense" | "Embedding":
             shape = [*shape[:-1], _of(config, "units" if name == "Dense" else "output_dim")]
+        case "Permute":
+            shape = _permuted(config.get("dims"), shape)
+        case _ if name in _GATES and shape:
+            shape = [*([1] if config.get("return_sequences") else []), _of(config, "units")]
+        case _ if name.startswith(_OVER_SPACE) and config.get("data_format") != "channels_first":
+            lengths = [1] * (0 if name.startswith("Global") else len(shape) - 1)
+            filters = _of(config, "filters") if "filters" in config else 0
+            shape = [*lengths, filters or shape[-1]] if shape else []
         case _ if name not in _KEEPING and "trainable" in config:
             shape = []  # another layer; what is none (an initializer, a policy) passes nothing on
     return shape
+
+
+_OVER_SPACE = (
+    *("Conv1D", "Conv2D", "Conv3D", "MaxPool", "AveragePool", "AvgPool", "GlobalMax", "GlobalAv"),
+    *("ZeroPadding", "Cropping", "UpSampling"),
+)
+"""Layers that change the lengths of space, and of the channels at most how many there are."""
+
+
+def _permuted(dims: Any, shape: list[int]) -> list[int]:
+    is_order = isinstance(dims, list) and all(type(one) is int for one in dims)
+    if not is_order or sorted(dims) != list(range(1, len(shape) + 1)):
+        return []
+    return [shape[one - 1] for one in dims]
 
 
 _RANK = 64

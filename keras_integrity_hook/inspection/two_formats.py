@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 
 from keras_integrity_hook.containers import hdf5, keras_zip
+from keras_integrity_hook.inspection import hdf5_file
 from keras_integrity_hook.inspection.findings import Finding
 from keras_integrity_hook.inspection.rules import found
 from keras_integrity_hook.sealing.content import Content
@@ -20,7 +21,6 @@ _END, _END64, _ENTRY = b"PK\x05\x06", b"PK\x06\x07", b"PK\x01\x02"
 _END_SIZE = 22
 _TAIL = _END_SIZE + 0xFFFF  # the end of an archive, and the longest comment after it
 _DIRECTORY_SIZE = struct.Struct("<12xI6x")
-_FIRST_USER_BLOCK = 512
 
 
 def inspect(content: Content, name: str) -> Iterator[Finding]:
@@ -33,7 +33,7 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
     if name.endswith(".keras"):
         if head == hdf5.SIGNATURE and _ends_as_archive(content):
             yield found("two-formats", "", "", "an HDF5 file that ends as a ZIP archive")
-    elif keras_zip.recognises(head) and _holds_hdf5(content):
+    elif keras_zip.recognises(head) and hdf5_file.has_superblock(content):
         yield found("two-formats", "", "", "a ZIP archive in which libhdf5 finds an HDF5 file")
 
 
@@ -50,12 +50,3 @@ def _ends_as_archive(content: Content) -> bool:
     directory = start + at - size
     # Four bytes alone stand by chance in one of 65,000 files.
     return size > 0 and directory >= 0 and content.read(directory, 4) == _ENTRY
-
-
-def _holds_hdf5(content: Content) -> bool:
-    offset = _FIRST_USER_BLOCK
-    while offset + len(hdf5.SIGNATURE) <= content.size:
-        if content.read(offset, len(hdf5.SIGNATURE)) == hdf5.SIGNATURE:
-            return True
-        offset *= 2
-    return False

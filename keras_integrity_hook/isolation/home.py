@@ -64,6 +64,15 @@ class PrivateHome:
                     pending.clear()
         return count, size
 
+    def left(self) -> int:
+        """Bytes that are left in its file system."""
+        found = os.fstatvfs(self._fd)
+        return found.f_bavail * found.f_frsize
+
+    def is_beside(self, status: os.stat_result) -> bool:
+        """Whether a file of this ``status`` is in its file system, and takes room there."""
+        return stat.S_ISREG(status.st_mode) and status.st_dev == os.fstat(self._fd).st_dev
+
     def remove(self) -> None:
         """Remove it with all that is in it; calling it again does nothing.
 

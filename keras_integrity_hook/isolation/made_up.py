@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook.errors import SandboxedModelError
 from keras_integrity_hook.isolation import arrays, structures
-from keras_integrity_hook.isolation.process import Answer, ConfinedProcess
+from keras_integrity_hook.isolation.answers import Answer
+from keras_integrity_hook.isolation.process import ConfinedProcess
 from keras_integrity_hook.isolation.protocol import BrokenChannelError
 from keras_integrity_hook.limits import LIMITS
 

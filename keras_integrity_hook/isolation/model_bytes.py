@@ -12,13 +12,14 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.isolation.process import ModelFiles
+from keras_integrity_hook.isolation.protocol import close_all
 from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
 from keras_integrity_hook.verification import digests
 from keras_integrity_hook.verification.holding import Verified
@@ -26,6 +27,23 @@ from keras_integrity_hook.verification.verified_file import HeldContent
 
 _NAME = "model"
 _ALL = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class ModelFiles(NamedTuple):
+    """The verified bytes of a model, for a confined process.
+
+    Attributes:
+        name: what is loaded, the file or the directory; relative.
+        files: descriptors by their names, relative; read-only or sealed.
+    """
+
+    name: str
+    files: dict[str, int]
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        close_all(list(self.files.values()))
+        self.files.clear()
 
 
 def copied(model: ModelFile) -> ModelFiles:

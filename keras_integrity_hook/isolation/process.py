@@ -9,17 +9,14 @@ so that nothing it left running gets anywhere.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import select
 import signal
 import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook.errors import (
     IntegrityError,
@@ -28,8 +25,18 @@ from keras_integrity_hook.errors import (
     SandboxUnavailableError,
     SandboxViolationError,
 )
-from keras_integrity_hook.isolation import arrays, availability, filters, home, reachable
+from keras_integrity_hook.isolation import (
+    answers,
+    arrays,
+    availability,
+    home,
+    reachable,
+    starting,
+)
+from keras_integrity_hook.isolation.answers import Answer
 from keras_integrity_hook.isolation.attempts import Attempts, Source
+from keras_integrity_hook.isolation.model_bytes import ModelFiles
+from keras_integrity_hook.isolation.printed import Printed
 from keras_integrity_hook.isolation.protocol import BrokenChannelError, Channel, Message, close_all
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 from keras_integrity_hook.isolation.supervisor import Supervisor
@@ -42,34 +49,10 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     Array = object
 
-_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
 _TICK = 0.1  # seconds between two looks at what the kernel does not count
+_STOPPING = 1.0  # seconds that a process may take to stand still
+_SHORTLY = 0.0001  # seconds
 _FILES_AT_ONCE = 200
-_SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW  # a size that stays
-
-
-class ModelFiles(NamedTuple):
-    """The verified bytes of a model, for a confined process.
-
-    Attributes:
-        name: what is loaded, the file or the directory; relative.
-        files: descriptors by their names, relative; read-only or sealed.
-    """
-
-    name: str
-    files: dict[str, int]
-
-    def close(self) -> None:
-        """Close every descriptor."""
-        close_all(list(self.files.values()))
-        self.files.clear()
-
-
-class Answer(NamedTuple):
-    """What a confined process said: a stranger's word."""
-
-    value: Message
-    arrays: list[Array]
 
 
 class ConfinedProcess:
@@ -114,75 +97,38 @@ class ConfinedProcess:
         self._host = host
         self._reachable = reachable.reachable(devices=devices, modules=modules)
         self._supervisor: Supervisor | None = None
-        self._printed = bytearray()
-        self._printed_size = 0
-        self._laid_out = sys.maxsize  # until a model is there: whatever is written is the model's
+        self._printed = Printed()
         self._is_ready = False
         with contextlib.ExitStack() as undo:
             self._home = home.PrivateHome()
             undo.callback(self._home.remove)
-            self._home.write("keras.json", _keras_json())
             ours, theirs = Channel.pair()
             undo.callback(ours.close)
             self._channel = ours
             try:
-                self._start(theirs)
+                started = starting.start(theirs, self._home, self._reachable)
             finally:
                 theirs.close()
+            self._child, self._output, self._memory = started
             undo.callback(self._end)
-            self._setup(abi, is_warm)
+            self._usage = Usage(self._child.pid, self._home, self.limits)
+            self._set_up(abi, is_warm=is_warm)
             undo.pop_all()
         # Collected, or at the end of the program: the same, whoever forgot to close it.
         self._finalizer = weakref.finalize(
             self, _forgotten, os.getpid(), self._child, self._channel, self._home
         )
 
-    def _start(self, theirs: Channel) -> None:
-        command = [sys.executable, "-I", "-S", "-B", "-u", "-W", "ignore", _PROGRAM]
-        self._output, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writer, True)
-        try:
-            self._child = subprocess.Popen(
-                [*command, str(theirs.fileno())],
-                env=reachable.environment(
-                    self._home.path, with_devices=bool(self._reachable.devices)
-                ),
-                cwd=self._home.path,
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=writer,
-                pass_fds=[theirs.fileno()],
-                # Its group is not orphaned before we are: then the kernel ends what stands still.
-                process_group=0,
-            )
-        except OSError as error:
-            os.close(self._output)
-            raise SandboxUnavailableError(f"Python cannot be started ({error})") from error
-        finally:
-            os.close(writer)
-        # Before it closes itself to others; for a supervisor only.
-        self._memory = -1
-        with contextlib.suppress(OSError):
-            self._memory = os.open(f"/proc/{self._child.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-
-    def _setup(self, abi: int | None, is_warm: bool) -> None:
-        made = filters.compiled(self._child.pid, with_devices=bool(self._reachable.devices))
-        message = {
-            "host": self._host,
-            "home": self._home.path,
-            "search": self._reachable.search,
-            "readable": self._reachable.readable,
-            "listable": self._reachable.listable,
-            "devices": self._reachable.devices,
-            "abi": abi,
-            "is_warm": is_warm,
-            "first": made.first.hex(),
-            "second": made.second.hex(),
-            "number": made.number,
-            "disk": self.limits.disk,
-            "memory": self.limits.memory,
-            "cpu_seconds": self.limits.cpu_seconds,
-        }
+    def _set_up(self, abi: int | None, *, is_warm: bool) -> None:
+        message = starting.setup(
+            self._child.pid,
+            self._home,
+            self._reachable,
+            self.limits,
+            host=self._host,
+            abi=abi,
+            is_warm=is_warm,
+        )
         try:
             self._channel.send(message)
         except BrokenChannelError as error:
@@ -202,7 +148,7 @@ class ConfinedProcess:
             self.abi = int(self._next(("locked",), deadline, "start_seconds")[0]["abi"])
             self.versions = self._next(("ready",), deadline, "start_seconds")[0]["versions"]
         except SandboxedModelError as error:
-            said = printable(self._last_line())
+            said = printable(self._printed.last_line)
             cause = f"Keras cannot be imported in the sandbox: {said or error.cause}"
             raise SandboxUnavailableError(cause, remedy=_REMEDY_START) from error
         self._is_ready = True
@@ -222,7 +168,7 @@ class ConfinedProcess:
         for at in range(0, len(names), _FILES_AT_ONCE):
             some = names[at : at + _FILES_AT_ONCE]
             self.ask({"ask": "files", "names": some}, [model.files[name] for name in some])
-        _, self._laid_out = self._home.usage()
+        _, self._usage.laid_out = self._home.usage()
         self._watch()
         return self.ask({"ask": "load", "name": model.name, "options": options})
 
@@ -235,9 +181,9 @@ class ConfinedProcess:
             given: the arrays, see ``arrays.plain``.
         """
         packed = arrays.Packed(given)
-        with _shared(packed.size) as fd:
+        with answers.shared(packed.size) as fd:
             packed.write(arrays.write_to(fd))
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL)
+            answers.keep_bytes(fd)
             message = {"ask": "run", "how": how, "inputs": inputs, "options": options}
             return self.ask({**message, "arrays": packed.names, "bytes": packed.size}, [fd])
 
@@ -275,7 +221,22 @@ class ConfinedProcess:
             raise
         finally:
             if self._child.returncode is None:
-                self._child.send_signal(signal.SIGSTOP)
+                self._stop()
+
+    def _stop(self) -> None:
+        """Let the process stand still, and wait until it does.
+
+        Where this program is killed, the kernel ends what stands still of it, and not what is only
+        about to, which would then stand for ever.
+        """
+        self._child.send_signal(signal.SIGSTOP)
+        latest = time.monotonic() + _STOPPING
+        asked = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+        with contextlib.suppress(ChildProcessError):  # it has ended
+            while os.waitid(os.P_PID, self._child.pid, asked) is None:
+                if time.monotonic() > latest:
+                    return
+                time.sleep(_SHORTLY)
 
     def close(self) -> None:
         """End the process and remove its directory; calling it again does nothing."""
@@ -287,7 +248,7 @@ class ConfinedProcess:
     @property
     def printed(self) -> str:
         """The end of what it printed."""
-        return _lines(bytes(self._printed))
+        return self._printed.text
 
     def _end(self) -> None:
         if self._child.returncode is None:
@@ -329,7 +290,7 @@ class ConfinedProcess:
                 if message["kind"] == "room" and room < 0:
                     room = self._room(message.get("bytes"))
                 elif message["kind"] == "answer":
-                    return _checked(message, room)
+                    return answers.checked(message, room)
                 else:
                     raise self._failed(message)
         except (BrokenChannelError, KeyError, TypeError, ValueError) as error:
@@ -346,8 +307,8 @@ class ConfinedProcess:
             raise BrokenChannelError("no size")
         if size > self.limits.answer:
             raise self._limit("answer", f"an answer of {size:,} bytes")
-        with _shared(size) as fd:
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALED)
+        with answers.shared(size) as fd:
+            answers.keep_size(fd)
             self._send({"kind": "room"}, [fd])
             return os.dup(fd)
 
@@ -379,7 +340,6 @@ class ConfinedProcess:
             poll.register(fd, select.POLLIN)
         if self._supervisor is not None:
             poll.register(self._supervisor.listener, select.POLLIN)
-        usage = Usage(self._child.pid, self._home, self.limits, self._laid_out)
         while True:
             events = dict(poll.poll(_TICK * 1000))
             if events.get(self._output) and not self._drain():
@@ -389,28 +349,21 @@ class ConfinedProcess:
                     self._supervisor.answer()
                 else:
                     poll.unregister(self._supervisor.listener)
-            if self._channel.fileno() in events:
-                return
+            # Whoever sends without an end would otherwise never be looked at.
             if time.monotonic() > deadline:
                 raise self._limit(limit, f"more than {getattr(self.limits, limit):g} seconds")
-            over = usage.over()
+            over = self._usage.over()
             if over is not None:
                 raise self._limit(*over)
+            if self._channel.fileno() in events:
+                return
 
     def _drain(self) -> bool:
         """Take what was printed, and keep the end of it; False where nothing more will come."""
-        while True:
-            try:
-                data = os.read(self._output, LIMITS.sandbox_printed)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            self._printed_size += len(data)
-            self._printed += data
-            del self._printed[: -LIMITS.sandbox_printed]
-            if self._printed_size > self.limits.output:
-                raise self._limit("output", f"more than {self.limits.output:,} bytes of output")
+        is_open = self._printed.take(self._output, self.limits.output)
+        if self._printed.size > self.limits.output:
+            raise self._limit("output", f"more than {self.limits.output:,} bytes of output")
+        return is_open
 
     def _limit(self, limit: str, what: str) -> SandboxLimitError:
         """End the process: it took ``what``."""
@@ -442,16 +395,10 @@ class ConfinedProcess:
             self.attempts.note("a call by another architecture's numbers", "", Source.KERNEL)
         if status == -signal.SIGXCPU:
             return self._limit("cpu_seconds", f"more than {self.limits.cpu_seconds} seconds of CPU")
-        if self._ran_out_of_memory(status):
+        if status and self._printed.tells_of_no_memory:
             return self._limit("memory", f"more than {self.limits.memory:,} bytes of memory")
         how = why or _in_words(status)
         return SandboxedModelError(f"the process of the model ended: {how}", path=self.path)
-
-    def _ran_out_of_memory(self, status: int | None) -> bool:
-        """Libraries that get no memory end the process, and say why."""
-        said = bytes(self._printed[-4096:]).lower()
-        words = (b"bad_alloc", b"out of memory", b"cannot allocate memory", b"memoryerror")
-        return bool(status) and any(word in said for word in words)
 
     def _told(self, error: SandboxedModelError) -> IntegrityError:
         """``error`` as what it is after an attempt at something forbidden."""
@@ -465,10 +412,6 @@ class ConfinedProcess:
             path=self.path,
             attempts=tuple(attempt.to_dict() for attempt in self.attempts),
         )
-
-    def _last_line(self) -> str:
-        lines = self.printed.strip().splitlines()
-        return lines[-1][: LIMITS.sandbox_text] if lines else ""
 
 
 _REMEDY_START = (
@@ -489,49 +432,10 @@ def _forgotten(
     home_.remove()
 
 
-@contextlib.contextmanager
-def _shared(size: int) -> Iterator[int]:
-    """Memory of ``size`` bytes that another process can be given: its descriptor."""
-    fd = os.memfd_create("keras-integrity", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(fd, size)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _checked(message: Message, room: int) -> Answer:
-    """An answer, as far as its form goes. Raises BrokenChannelError."""
-    value, names, size = message["value"], message["arrays"], message["bytes"]
-    if not isinstance(value, dict) or not isinstance(names, list) or type(size) is not int:
-        raise BrokenChannelError("no answer")
-    are_names = all(isinstance(name, str) for name in names)
-    if not are_names or len(names) > (LIMITS.sandbox_arrays if room >= 0 else 0):
-        raise BrokenChannelError("no arrays")
-    size = min(size, os.fstat(room).st_size) if room >= 0 else 0
-    return Answer(value, list(arrays.read(room, size, names)))
-
-
-def _keras_json() -> bytes:
-    """Keras's configuration, the same inside as outside."""
-    configuration = reachable.keras_configuration()
-    if configuration:
-        return json.dumps(configuration).encode()
-    try:
-        with open(reachable.user_file(), "rb") as file:
-            return file.read(LIMITS.sandbox_message)
-    except OSError:
-        return b"{}"
-
-
 def _cut(text: str) -> str:
     """The ends of a long text: errors of Keras quote a configuration before they come to why."""
     half = LIMITS.sandbox_text // 2
     return text if len(text) <= 2 * half else f"{text[:half]} … {text[-half:]}"
-
-
-def _lines(data: bytes) -> str:
-    return "\n".join(printable(line) for line in data.decode(errors="replace").split("\n"))
 
 
 def _in_words(status: int | None) -> str:

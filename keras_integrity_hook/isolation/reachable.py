@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from keras_integrity_hook.isolation import hosts
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 _LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store")
@@ -37,7 +39,7 @@ _FACTS = (
 )
 """Facts about the processor and the memory, by which libraries choose how to compute."""
 
-_OF_KERAS = ("keras", "tf_keras", "tensorflow", "jax", "torch", "numpy", "h5py", "landlockpy")
+_NEEDED = tuple(dict.fromkeys((*hosts.HOSTS, *hosts.COMPUTING, "landlockpy")))
 
 # fmt: off
 _PASSED_ON = frozenset((
@@ -82,7 +84,7 @@ def reachable(*, devices: Iterable[str] = (), modules: Iterable[str] = ()) -> Re
     Of those modules it is the package or the file, and not the project that it lies in.
     """
     own = dict(_homes(modules))
-    search = tuple(dict.fromkeys((*_search_path(), *dict(_homes(_OF_KERAS)))))
+    search = tuple(dict.fromkeys((*_search_path(), *dict(_homes(_NEEDED)))))
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     libraries = [*_LIBRARIES, *filter(os.path.isabs, libraries)]
     paths = (*search, *libraries, *_FACTS, _PACKAGE, *own.values())

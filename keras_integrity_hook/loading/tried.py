@@ -26,11 +26,6 @@ from keras_integrity_hook.settings import Sandbox, Settings
 from keras_integrity_hook.verification import pinning
 from keras_integrity_hook.verification.holding import Verified
 
-_WEIGHTS = frozenset(
-    kind.container for kind in (kinds.KERAS_SHARDS, kinds.TF_CHECKPOINT, kinds.KERAS_BACKUP)
-)
-_HOSTS = frozenset(("keras", "tf_keras"))
-
 
 def is_asked_for(admitted: Admitted, *named: str) -> bool:
     """Whether the policy wants ``admitted`` to have been tried.
@@ -40,7 +35,7 @@ def is_asked_for(admitted: Admitted, *named: str) -> bool:
     Args:
         named: more paths that it is loaded by.
     """
-    if admitted.model.container in _WEIGHTS:
+    if admitted.model.container in kinds.OF_WEIGHTS:
         return False
     is_graph = admitted.model.container == kinds.SAVED_MODEL.container
     if caller.current().takes_weights_alone and not is_graph:
@@ -105,20 +100,20 @@ def _try(verified: Verified, called: Caller) -> None:
 
     files = model_bytes.of_verified(verified)
     try:
-        found = trial.try_load(
+        versions = trial.try_load(
             files, host=_host(verified.model, called), options=_options(verified.model, called)
         )
     finally:
         files.close()
-    facts = {"libraries": found.versions}
+    facts = {"libraries": versions}
     audit.record("trial", verified.model.path, outcome="ok", **facts)
 
 
 def _host(model: SealedModel, called: Caller) -> str:
     """The package that loads in the sandbox, as it would here."""
-    if model.container == kinds.SAVED_MODEL.container and called.host != "tf_keras":
-        return "tensorflow"
-    return called.host if called.host in _HOSTS else "keras"
+    from keras_integrity_hook.isolation import hosts
+
+    return "tf_keras" if called.host == "tf_keras" else hosts.host_of(model.container)
 
 
 def _options(model: SealedModel, called: Caller) -> dict[str, Any]:
@@ -133,25 +128,25 @@ def _custom_objects(host: str) -> dict[str, str]:
 
     What is defined in the program itself cannot; a model that needs it does not load there.
     """
+    from keras_integrity_hook.isolation import hosts
+
     saving = getattr(sys.modules.get(host), "saving", None)
     registered: dict[str, Any] = getattr(saving, "get_custom_objects", dict)()
-    named = {}
-    for name, one in registered.items():
-        module, inside = getattr(one, "__module__", ""), getattr(one, "__qualname__", "")
-        if module and module != "__main__" and inside and "<" not in inside:
-            named[str(name)] = f"{module}:{inside}"
-    return named
+    named = {str(key): hosts.importable_name(one) for key, one in registered.items()}
+    return {key: name for key, name in named.items() if name}
 
 
 def _facts(model: SealedModel, called: Caller) -> dict[str, Any]:
     """All that a verdict depends on."""
+    from keras_integrity_hook.isolation import hosts
+
     host = _host(model, called)
     return {
         "content": pinning.content_digest(model.seal),
         "container": model.container,
         "host": host,
         "options": _options(model, called),
-        "versions": _versions((host, "keras", "tensorflow", "jax", "torch", "numpy", "h5py")),
+        "versions": _versions((host, "keras", *hosts.COMPUTING)),
     }
 
 

@@ -10,7 +10,7 @@ Example:
 from keras_integrity_hook.isolation.attempts import Attempt as Attempt
 from keras_integrity_hook.isolation.attempts import Source as Source
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits as SandboxLimits
-from keras_integrity_hook.sandbox.model import Sandbox as Sandbox
+from keras_integrity_hook.sandbox.loading import Sandbox as Sandbox
+from keras_integrity_hook.sandbox.loading import load_model as load_model
 from keras_integrity_hook.sandbox.model import SandboxedModel as SandboxedModel
 from keras_integrity_hook.sandbox.model import Tensor as Tensor
-from keras_integrity_hook.sandbox.model import load_model as load_model

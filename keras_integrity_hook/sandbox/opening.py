@@ -14,7 +14,7 @@ from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.isolation import model_bytes
-from keras_integrity_hook.isolation.process import ModelFiles
+from keras_integrity_hook.isolation.model_bytes import ModelFiles
 from keras_integrity_hook.loading import contracted
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.saving import settled

@@ -9,6 +9,7 @@ that is for who loads it afterwards.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import Any
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.containers import kinds, recognition
+from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
@@ -28,19 +30,17 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.inspection import hdf5_file, inspecting, judging
 from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
-from keras_integrity_hook.isolation import made_up, model_bytes
+from keras_integrity_hook.isolation import hosts, made_up, model_bytes
+from keras_integrity_hook.isolation.answers import Answer
 from keras_integrity_hook.isolation.attempts import Attempt
-from keras_integrity_hook.isolation.process import Answer, ConfinedProcess, ModelFiles
+from keras_integrity_hook.isolation.model_bytes import ModelFiles
+from keras_integrity_hook.isolation.process import ConfinedProcess
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing import statement
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.texts import plural
 from keras_integrity_hook.verification import pinning
-
-_WEIGHTS = frozenset(
-    kind.container for kind in (kinds.KERAS_SHARDS, kinds.TF_CHECKPOINT, kinds.KERAS_BACKUP)
-)
 
 
 class Outcome(StrEnum):
@@ -131,7 +131,7 @@ def vet(path: str, *, limits: SandboxLimits | None = None, host: str | None = No
         case = _Case(path, _digest(held))
         case.inspect(held)
         if _has_model(held):
-            case.try_out(files, host or _host_of(held), limits)
+            case.try_out(files, host or hosts.host_of(held.container), limits)
         else:
             case.steps.append("not loaded: weights alone run no code")
     found = case.vetting()
@@ -235,11 +235,20 @@ def _opened(path: str) -> ModelFile:
 
 
 def _held(model: ModelFile, files: ModelFiles) -> ModelFile:
-    """``model`` with the bytes that were copied for its content."""
+    """``model`` with the bytes that were copied for its content: large files of a set, too, which
+    their owner could write to until then."""
     if model.files is not None:
-        return replace(model, content=model.files.content)
-    fd = files.files[files.name]
-    return replace(model, content=FileContent(fd, 0, model.content.size))
+        parts = [
+            Part(part.name, _copy(files.files[f"{files.name}/{part.name}"]))
+            for part in model.files.parts
+        ]
+        found = replace(model.files, directory=-1, parts=parts)
+        return replace(model, files=found, content=found.content)
+    return replace(model, content=_copy(files.files[files.name]))
+
+
+def _copy(fd: int) -> FileContent:
+    return FileContent(fd, 0, os.fstat(fd).st_size)
 
 
 def _digest(held: ModelFile) -> str:
@@ -249,7 +258,7 @@ def _digest(held: ModelFile) -> str:
 
 def _has_model(held: ModelFile) -> bool:
     """Whether there is more than weights."""
-    if held.container in _WEIGHTS:
+    if held.container in kinds.OF_WEIGHTS:
         return False
     if held.container != "hdf5":
         return True
@@ -257,7 +266,3 @@ def _has_model(held: ModelFile) -> bool:
         return hdf5_file.Hdf5File(held.content).attribute("", "model_config") is not None
     except IntegrityError:
         return True  # Keras will say so
-
-
-def _host_of(held: ModelFile) -> str:
-    return "tensorflow" if held.container == kinds.SAVED_MODEL.container else "keras"

@@ -188,6 +188,30 @@ def test_a_name_out_of_a_contract_drives_no_terminal_and_a_long_value_is_cut() -
 # Other libraries
 
 
+def test_a_mask_hides_nothing_of_an_array() -> None:
+    """Keras takes the elements, masked or not."""
+    contract = of_one(shape=(None, 2), kind="float", maximum=1)
+    data = np.ma.masked_array(np.array([[0.5, 1e9]]), mask=[[False, True]])
+    assert broken(contract, data).index == (0, 1)
+
+
+def test_what_a_sparse_input_has_twice_in_one_place_counts_as_its_sum() -> None:
+    """So it goes into a product: each of the two is within the bound, and the element is not."""
+    contract = of_one(shape=(None, 3), kind="float", maximum=1)
+    tf = pytest.importorskip("tensorflow")
+    for places in ([[0, 2], [0, 2]], [[0, 2], [0, 1], [0, 2]]):
+        given = tf.SparseTensor(places, [0.9] * len(places), (1, 3))
+        assert broken(contract, given).rule == "maximum"
+
+
+def test_what_scipy_has_twice_in_one_place_counts_as_its_sum() -> None:
+    contract = of_one(shape=(None, 3), kind="float", maximum=1)
+    sparse = pytest.importorskip("scipy.sparse")
+    twice = sparse.coo_matrix((np.array([1.0, 1.0]), ([0, 0], [2, 2])), shape=(1, 3))
+    assert broken(contract, twice).rule == "maximum"
+    contract.check(sparse.coo_matrix((np.array([1.0, 1.0]), ([0, 0], [2, 1])), shape=(1, 3)))
+
+
 def test_frames_and_series_of_pandas() -> None:
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(ROWS, columns=list("abcd"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,28 @@ def test_graph_and_numpy_agree(case: tuple[InputRules, NDArray[Any]]) -> None:
         passes = False
     # The shape is said by the signature of a guarded model.
     assert passes == is_good or (not is_good and is_of_shape)
+
+
+BREAKS: dict[str, tuple[InputRules, Any]] = {
+    "shape": (InputRules("x", (None, 2)), np.zeros((1, 3))),
+    "kind": (InputRules("x", kind="integer"), np.zeros(1)),
+    "finite": (InputRules("x"), np.array([np.nan])),
+    "minimum": (InputRules("x", kind="float", minimum=0), np.array([-1.0])),
+    "maximum": (InputRules("x", kind="float", maximum=0), np.array([1.0])),
+    "allowed": (InputRules("x", kind="integer", allowed=(1,)), np.array([2])),
+    "maximum_length": (InputRules("x", kind="string", maximum_length=1), np.array(["ab"], object)),
+    "optional": (InputRules("x"), None),
+}
+
+
+@pytest.mark.parametrize("rule", sorted({field.name for field in fields(InputRules)} - {"name"}))
+def test_every_rule_that_there_is_reaches_batches_of_data_sets(rule: str) -> None:
+    """Python sees such a batch only where the graph says that it may be wrong."""
+    import tensorflow as tf
+
+    from keras_integrity_hook.contracts import graph_checks
+
+    rules, value = BREAKS[rule]
+    assert graph_checks.may_be_wrong(rules, None if value is None else tf.constant(value))
+    with pytest.raises(InputContractError):
+        InputContract(rules).check(value)

@@ -150,6 +150,35 @@ def test_a_model_that_came_with_a_contract_keeps_it_when_it_is_saved(
     assert inputs_of(tmp_path / "other.keras") == OTHER.to_dict()
 
 
+@pytest.mark.parametrize("host", ["keras", "tf_keras"])
+def test_a_model_that_came_with_a_contract_keeps_it_when_it_is_exported(
+    keras: Any, tmp_path: Path, host: str
+) -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras exports with TensorFlow here")
+    library = pytest.importorskip(host)
+    kih.activate()
+    flower = library.layers.Input((4,), name="flower")
+    model = library.Model(flower, library.layers.Dense(2)(flower))
+    with contract(FLOWER):
+        model.save(tmp_path / "m.keras")
+    loaded = library.models.load_model(tmp_path / "m.keras")
+    loaded.export(str(tmp_path / "exported"))
+    tensorflow.saved_model.save(loaded, str(tmp_path / "saved"))
+    reloaded = tensorflow.saved_model.load(str(tmp_path / "saved"))
+    tensorflow.saved_model.save(reloaded, str(tmp_path / "again"))
+    model.export(str(tmp_path / "plain"))
+    with contract(None):
+        loaded.export(str(tmp_path / "none"))
+    with contract(OTHER):
+        loaded.export(str(tmp_path / "other"))
+    found = {name: inputs_of(tmp_path / name) for name in ("exported", "saved", "again", "other")}
+    flowers = dict.fromkeys(("exported", "saved", "again"), FLOWER.to_dict())
+    assert found == {**flowers, "other": OTHER.to_dict()}
+    assert (inputs_of(tmp_path / "plain"), inputs_of(tmp_path / "none")) == (None, None)
+
+
 def test_what_is_no_contract_and_what_is_too_long_is_refused_before_anything_is_saved() -> None:
     with pytest.raises(kih.ConfigurationError, match="not InputContract"), contract("x"):  # type: ignore[arg-type]
         raise AssertionError

@@ -108,6 +108,28 @@ def test_datasets_of_keras(keras: Any) -> None:
     assert InputContract.from_data(Pairs()) == InputContract(FLOATS)
 
 
+def test_a_dataset_of_keras_without_a_length_is_refused_and_not_read_for_ever(keras: Any) -> None:
+    class Unknown(keras.utils.PyDataset):
+        def __getitem__(self, number: int) -> Any:
+            return ROWS, np.zeros(10)
+
+    class Endless(Unknown):
+        @property
+        def num_batches(self) -> int | None:
+            return None
+
+    class Counted(Unknown):
+        @property
+        def num_batches(self) -> int | None:
+            return 1
+
+    with pytest.raises(ConfigurationError, match="Unknown does not say how many batches"):
+        InputContract.from_data(Unknown())
+    with pytest.raises(ConfigurationError, match="Endless never ends"):
+        InputContract.from_data(Endless())
+    assert InputContract.from_data(Counted()) == InputContract(FLOATS)
+
+
 def test_margin_is_a_share_of_the_range() -> None:
     def bounds(data: Any, margin: float) -> tuple[float | None, float | None]:
         rules = InputContract.from_data(np.asarray(data), margin=margin)["input"]

@@ -302,6 +302,51 @@ def test_layers_without_the_weights_for_them_are_refused() -> None:
     assert rules(passed_on, stored=1000) == {"exhausting-shape"}
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [layer("LSTM", units=60_000)],
+        [layer("Bidirectional", layer=layer("GRU", units=60_000))],
+        [layer("ConvLSTM2D", filters=10_000, kernel_size=[9, 9])],
+        [layer("Conv2D", filters=1000, kernel_size=[1000, 1000])],
+        [layer("Conv3D", filters=10, kernel_size=1000)],
+        [
+            layer("InputLayer", batch_shape=[None, 8, 8, 1000]),
+            layer("MaxPooling2D"),
+            layer("Conv2D", filters=5000, kernel_size=200),
+        ],
+        [
+            layer("InputLayer", batch_shape=[None, 100_000, 1]),
+            layer("Permute", dims=[2, 1]),
+            layer("Dense", units=100_000),
+        ],
+        [
+            layer("InputLayer", batch_shape=[None, 3, 100_000]),
+            layer("MultiHeadAttention", num_heads=100, key_dim=1000),
+        ],
+    ],
+)
+def test_kernels_that_a_few_small_numbers_make_are_bombs(layers: list[Config]) -> None:
+    """Each number by itself is one that models have; the matrix that they make takes gigabytes."""
+    assert rules(sequential(*layers), stored=10_000) == {"exhausting-shape"}
+
+
+def test_layers_whose_weights_are_elsewhere_are_no_bombs() -> None:
+    usual = [
+        layer("InputLayer", batch_shape=[None, 224, 224, 3]),
+        layer("Conv2D", filters=512, kernel_size=[7, 7]),
+        layer("MaxPooling2D", pool_size=2),
+        layer("Conv2D", filters=2048, kernel_size=3, groups=32),
+        layer("DepthwiseConv2D", kernel_size=7),
+        layer("GlobalAveragePooling2D"),
+        layer("Dense", units=1000),
+        layer("InputLayer", batch_shape=[None, 100_000]),
+        layer("Conv1D", filters=64, kernel_size=3),
+        layer("LSTM", units=2048),
+    ]
+    assert rules(sequential(*usual), stored=10_000) == set()
+
+
 def test_layer_that_is_shared_counts_once() -> None:
     built = {"build_config": {"input_shape": [None, 1]}}
     wide = [{**layer("Dense", name="wide", units=200_000_000), **built}] * 5

@@ -134,6 +134,36 @@ def test_code_of_python_and_its_libraries_is_foreign(module: str, name: str) -> 
 @pytest.mark.parametrize(
     ("module", "name"),
     [
+        *(("tensorflow.python.ops.summary_ops_v2", "create_file_writer_v2"), ("jax.numpy", "save")),
+        *(("tensorflow.python.ops.gen_experimental_dataset_ops", "save_dataset"),),
+        *(("tensorflow.python.ops.gen_checkpoint_ops", "load_and_remap_matrix"),),
+        *(("tensorflow.python.ops.gen_lookup_ops", "initialize_table_from_text_file"),),
+        *(("jax._src.numpy.lax_numpy", "load"), ("tensorflow.nnx", "relu")),
+        *(("tensorflow.python.ops.nn_ops", "_private"), ("jax.lax", "infeed")),
+    ],
+)
+def test_what_reads_and_writes_among_functions_that_compute_is_foreign(
+    module: str, name: str
+) -> None:
+    assert of_class(module, name) == of_function(module, name) == "foreign-object"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *(("tensorflow.python.ops.nn_ops", "relu6"), ("tensorflow.nn", "swish")),
+        *(("tensorflow.python.ops.gen_nn_ops", "relu"), ("jax.nn", "gelu")),
+        *(("jax._src.nn.functions", "relu"), ("torch.nn.functional", "hardswish")),
+        *(("tensorflow.python.ops.math_ops", "tanh"), ("tensorflow_addons.activations", "mish")),
+    ],
+)
+def test_functions_of_libraries_that_compute_are_told(module: str, name: str) -> None:
+    assert of_function(module, name) == "library-function"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
         *(("keras.src.utils.python_utils", "func_load"), ("keras.utils", "get_file")),
         *(("keras.config", "enable_unsafe_deserialization"), ("keras.models", "load_model")),
         *(("keras.src.saving.saving_lib", "load_model"), ("keras.saving", "KerasFileEditor")),

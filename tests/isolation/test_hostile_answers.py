@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_integrity_hook.errors import SandboxedModelError, SandboxLimitError
-from keras_integrity_hook.isolation import process as confined
+from keras_integrity_hook.isolation import starting
 from tests.support.confined import bare, needs_sandbox
 
 pytestmark = needs_sandbox
@@ -85,7 +85,7 @@ ATTACKS = {
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = Path(__file__).with_name("hostile_child.py")
-    monkeypatch.setattr(confined, "_PROGRAM", str(program))
+    monkeypatch.setattr(starting, "_PROGRAM", str(program))
     monkeypatch.chdir(tmp_path)
 
 
@@ -110,6 +110,33 @@ def test_silence_ends_by_the_clock() -> None:
     with pytest.raises(SandboxLimitError) as caught, bare("hear()", seconds=0.3):
         pass
     assert caught.value.limit == "seconds"
+
+
+@pytest.mark.usefixtures("hostile")
+def test_messages_without_an_end_do_not_stop_the_clock() -> None:
+    code = """
+        import time
+        stop = time.monotonic() + 20
+        while time.monotonic() < stop:
+            say({'kind': 'tried', 'call': 'open', 'target': ''})
+    """
+    with pytest.raises(SandboxLimitError) as caught, bare(code, seconds=0.5):
+        pass
+    assert caught.value.limit == "seconds"
+
+
+@pytest.mark.usefixtures("hostile")
+def test_messages_without_an_end_hide_no_files() -> None:
+    code = """
+        import time
+        open('big', 'wb').write(bytes(4 << 20))
+        stop = time.monotonic() + 20
+        while time.monotonic() < stop:
+            say({'kind': 'tried', 'call': 'open', 'target': ''})
+    """
+    with pytest.raises(SandboxLimitError) as caught, bare(code, disk=1 << 20, seconds=10):
+        pass
+    assert caught.value.limit == "disk"
 
 
 @pytest.mark.usefixtures("hostile")

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -21,6 +22,7 @@ from keras_integrity_hook.errors import SandboxedModelError, SandboxLimitError
 from keras_integrity_hook.isolation.process import ConfinedProcess
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 from tests.support.confined import BARE, bare, load, needs_sandbox
+from tests.support.mounts import mounted
 
 pytestmark = needs_sandbox
 
@@ -67,6 +69,38 @@ def test_bombs_end_by_their_limit(name: str) -> None:
     with pytest.raises(SandboxLimitError) as caught, bare(code, **limits):
         pass
     assert caught.value.limit == name.partition(" ")[0]
+
+
+WITHOUT_NAMES = """
+    import os, time
+    for number in range(16):
+        name = f"f{number}"
+        fd = os.open(name, os.O_CREAT | os.O_RDWR)
+        os.unlink(name)
+        os.write(fd, bytes(1 << 20))
+    time.sleep(20)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the files of another process are for root to see")
+def test_files_without_a_name_count() -> None:
+    with pytest.raises(SandboxLimitError) as caught, bare(WITHOUT_NAMES, disk=8 * MIB):
+        pass
+    assert caught.value.limit == "disk"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount is needed")
+def test_file_system_is_not_filled_by_what_is_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("-t", "tmpfs", "-o", "size=24m", "tmpfs")
+    for place in mounted(*options, at=tmp_path / "small"):
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        with (
+            pytest.raises(SandboxLimitError, match="are left"),
+            bare(WITHOUT_NAMES, disk=20 * MIB),
+        ):
+            pass
 
 
 def test_the_process_ends_with_its_owner_and_leaves_nothing() -> None:

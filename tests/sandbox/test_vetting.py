@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from click.testing import CliRunner, Result
 import keras_integrity_hook as kih
 from keras_integrity_hook.cli import main
 from keras_integrity_hook.detached import vetted
-from keras_integrity_hook.isolation import availability
+from keras_integrity_hook.isolation import availability, model_bytes
+from keras_integrity_hook.sandbox import vetting
 from keras_integrity_hook.signing import trust_edit, trust_store
 from tests.support import attacks
 from tests.support.attacks import GOOD
@@ -105,6 +107,42 @@ def test_model_that_takes_too_long_is_refused(keras: Any, models: Path) -> None:
     found = document("vet", path, "--seconds", 3)["vetting"]
     assert found["outcome"] == "refused"
     assert any("more than 3 seconds" in reason for reason in found["reasons"])
+
+
+@needs_sandbox
+def test_large_files_of_a_directory_that_change_meanwhile_are_vetted_as_they_were_copied(
+    keras: Any, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is inspected, what is tried and what the digest is of are the same bytes, whatever is
+    written to the file after it was opened."""
+    fine, evil = models / "fine", models / "evil"
+    models.mkdir()
+    saving = pytest.importorskip("keras.src.saving.saving_lib")
+    for path in (fine, evil):
+        saving.save_model(attacks.build(GOOD), path, zipped=False)
+    with_code("pass", models / "evil.keras")
+    with zipfile.ZipFile(models / "evil.keras") as archive:
+        archive.extract("config.json", evil)
+    texts = {}
+    for path in (fine, evil):
+        # Large enough to be read from its descriptor, and of one length.
+        texts[path] = (path / "config.json").read_bytes().ljust(300_000)
+        (path / "config.json").write_bytes(texts[path])
+        (path / "keras_integrity.seal").unlink(missing_ok=True)
+    honest = vetting.vet(str(fine))
+    assert honest.passed
+    copied = model_bytes.copied
+
+    def swapped(model: Any) -> Any:
+        files = copied(model)
+        Path(model.path, "config.json").write_bytes(texts[other])
+        return files
+
+    monkeypatch.setattr(model_bytes, "copied", swapped)
+    other = evil
+    assert vetting.vet(str(fine)).digest == honest.digest
+    other = fine
+    assert not vetting.vet(str(evil)).passed
 
 
 @needs_sandbox

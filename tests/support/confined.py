@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from keras_integrity_hook.isolation import availability
-from keras_integrity_hook.isolation.process import ConfinedProcess, ModelFiles
+from keras_integrity_hook.isolation.model_bytes import ModelFiles
+from keras_integrity_hook.isolation.process import ConfinedProcess
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 
 BARE = "tests.isolation.bare_host"

@@ -6,7 +6,8 @@ model: a process that loads none has nothing wrapped and pays for nothing. A mod
 contract passes in a microsecond.
 
 Training is not asking: in ``fit``, ``train_on_batch`` and calls with ``training=True`` nothing is
-looked at.
+looked at. What ``export`` writes states the contract, as what is saved does: TensorFlow's function
+that it ends in is given another object, which does not say of which model it is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from keras_integrity_hook.contracts import attached
+from keras_integrity_hook.contracts import attached, stated
 from keras_integrity_hook.contracts.attached import Attached
 from keras_integrity_hook.hooks import wrapping
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
@@ -136,6 +137,11 @@ def _call(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     return _run(wrapped, instance, args, kwargs)
 
 
+def _export(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    with stated.kept_of(instance):
+        return wrapped(*args, **kwargs)
+
+
 def _ask(place: str, wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     found = _contract_to_enforce(instance)
     if found is None:
@@ -193,4 +199,5 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "test_on_batch": _evaluate,
     "fit": _train,
     "train_on_batch": _train,
+    "export": _export,
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
+from keras_integrity_hook.contracts import stated
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import deserializes_nothing
@@ -45,7 +46,8 @@ def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
         with speaking_of(path, where):
             return calls.call_with(wrapped, args, kwargs, export_dir=where)
 
-    return save.save_directory_sealed(path, SAVED_MODEL, write)
+    with stated.kept_of(calls.bind(wrapped, args, kwargs).get("obj")):
+        return save.save_directory_sealed(path, SAVED_MODEL, write)
 
 
 @deserializes_nothing
