@@ -53,6 +53,7 @@ class Scope:
     assets: set[str] = field(default_factory=set)
     arguments: list[str] | None = None
     begins: dict[int, int] | None = None
+    sites: list[tuple[Scope, Node]] | None = None
 
     @property
     def reach(self) -> Span:
@@ -69,7 +70,7 @@ class Graphs:
     functions: dict[str, list[Scope]] = field(default_factory=dict)
     asset_names: list[str] = field(default_factory=list)
     objects: list[Span] = field(default_factory=list)
-    callers: dict[str, list[tuple[Scope, Node]]] = field(default_factory=dict)
+    callers: dict[str, list[tuple[Scope, Span]]] = field(default_factory=dict)
     called_by: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
 
     def ops(self, scope: Scope) -> Iterator[tuple[Span, bytes]]:
@@ -221,10 +222,12 @@ class Graphs:
 
     def _given(self, scope: Scope, index: int) -> list[tuple[Scope, str]]:
         """What the callers of a function give it; nothing where one cannot be followed."""
-        sites = self.callers.get(scope.name, [])
-        if any(node.op not in CALLS or index >= len(node.inputs) for _, node in sites):
+        if scope.sites is None:  # few are asked for, and many have hundreds of inputs to decode
+            spans = self.callers.get(scope.name, [])
+            scope.sites = [(caller, self.node(span)) for caller, span in spans]
+        if any(node.op not in CALLS or index >= len(node.inputs) for _, node in scope.sites):
             return []
-        return [(caller, node.inputs[index]) for caller, node in sites]
+        return [(caller, node.inputs[index]) for caller, node in scope.sites]
 
     def _sources(self, scope: Scope, node: Node) -> list[str]:
         if node.op == "ReadVariableOp" and node.inputs:

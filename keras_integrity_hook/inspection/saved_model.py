@@ -66,17 +66,19 @@ class _Judge:
         for asset in self._graphs.asset_names:
             if _LEAVES.search(asset):
                 yield found("asset-path", self._name, "assets", asset)
-        special = [(scope, self._graphs.node(span)) for scope, span in self._special()]
-        self._note_calls(special)
-        for scope, node in special:
-            yield from self._node(scope, node)
+        special = list(self._special())
+        for scope, span, op in special:
+            self._note_calls(scope, span, op)
+        for scope, span, op in special:
+            if op not in graph.CALLS:  # nothing is said of these
+                yield from self._node(scope, self._graphs.node(span))
         if self._repeated > 4096 * MIB:
             shown = f"{bytes_of(self._repeated)} of repeated values"
             yield found("shape-bomb", self._name, "all constants together", shown)
         yield from self._circles()
         yield from self._configurations()
 
-    def _special(self) -> Iterator[tuple[Scope, Span]]:
+    def _special(self) -> Iterator[tuple[Scope, Span, str]]:
         """The nodes whose op is not fine by its name alone: a few in a hundred."""
         graphs, looked_at = self._graphs, self._looked_at
         for scope in graphs.scopes:
@@ -85,7 +87,7 @@ class _Judge:
                 if wanted is None:
                     wanted = looked_at[op] = self._is_special(op)
                 if wanted and (op != b"Const" or self._is_odd_constant(span)):
-                    yield scope, span
+                    yield scope, span, op.decode("utf-8", "replace")
 
     def _is_special(self, op: bytes) -> bool:
         name = op.decode("utf-8", "replace")
@@ -93,18 +95,17 @@ class _Judge:
             return True
         return name in ("Const", "PrintV2", "TensorSliceDataset") or rule_of(name) is not None
 
-    def _note_calls(self, special: list[tuple[Scope, Node]]) -> None:
-        for scope, node in special:
-            for name in self._called(node):
-                self._graphs.callers.setdefault(name, []).append((scope, node))
-                if scope.name:
-                    self._calls.setdefault(scope.name, set()).add(name)
+    def _note_calls(self, scope: Scope, span: Span, op: str) -> None:
+        for name in self._called(span, op):
+            self._graphs.callers.setdefault(name, []).append((scope, span))
+            if scope.name:
+                self._calls.setdefault(scope.name, set()).add(name)
 
-    def _called(self, node: Node) -> Iterator[str]:
-        if node.op in self._graphs.functions:
-            yield node.op
-        if node.op in CALLS:
-            yield from self._graphs.called(node.span)
+    def _called(self, span: Span, op: str) -> Iterator[str]:
+        if op in self._graphs.functions:
+            yield op
+        if op in CALLS:
+            yield from self._graphs.called(span)
 
     def _node(self, scope: Scope, node: Node) -> Iterator[Finding]:
         if node.op == "Const":
