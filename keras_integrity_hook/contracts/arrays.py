@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_integrity_hook.errors import printable
+
 Index = tuple[int, ...]
 Shape = tuple[int | None, ...]
 
@@ -26,6 +28,7 @@ _KIND_OF_CODE = {
     "U": "string",
     "S": "string",
 }
+_TYPES_TOLD = 4
 # Those of ml_dtypes, which NumPy knows by their names alone.
 _SMALL = (("bfloat16", "float"), ("float", "float"), ("int", "integer"), ("uint", "integer"))
 
@@ -61,6 +64,15 @@ def elements_of(value: Any) -> Elements:
         if all(hasattr(value, mark) for mark in marks):
             return read(value)
     return _whole(np.asarray(value))
+
+
+def told(elements: Elements) -> str:
+    """What ``elements`` of no kind are, for people: of objects, which types are among them."""
+    if elements.array.dtype != object:
+        return f"of the type {printable(elements.kind)}"
+    types = sorted({type(one).__name__ for one in elements.array.ravel().tolist()})
+    listed = ", ".join(map(printable, types[:_TYPES_TOLD]))
+    return f"a mixture of {listed}" if len(types) > 1 else f"of the type {listed}"
 
 
 def _whole(array: NDArray[Any]) -> Elements:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_integrity_hook.contracts.arrays import Elements, Shape, elements_of
+from keras_integrity_hook.contracts.arrays import Elements, Shape, elements_of, told
 from keras_integrity_hook.contracts.extremes import extremes, offences
 from keras_integrity_hook.contracts.input_rules import KINDS, InputRules
 from keras_integrity_hook.contracts.inputs import Inputs
@@ -52,7 +52,7 @@ def _check_input(rules: InputRules, value: Any) -> None:
 def _check_kind(rules: InputRules, elements: Elements) -> None:
     kind, wanted = elements.kind, rules.kind
     if kind not in KINDS:
-        raise _broken(rules, "kind", f"is of the type {printable(kind)}, which no model takes")
+        raise _broken(rules, "kind", f"is {told(elements)}, which no model takes")
     if wanted is None or kind == wanted:
         return
     if "string" in (kind, wanted) or KINDS.index(kind) > KINDS.index(wanted):

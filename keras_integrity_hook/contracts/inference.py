@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from keras_integrity_hook.contracts.batches import batches_of
-from keras_integrity_hook.contracts.input_rules import InputRules, misstated
+from keras_integrity_hook.contracts.input_rules import InputRules, is_bound, misstated
 from keras_integrity_hook.contracts.inputs import Inputs, in_structure
 from keras_integrity_hook.contracts.matching import flattened
 from keras_integrity_hook.contracts.seen import Seen
@@ -111,8 +111,8 @@ def _widened(seen: Seen, margin: float) -> tuple[float | None, float | None]:
     if seen.kind != "float":
         by = math.ceil(by)
     wider = low - by, high + by
-    if not all(map(math.isfinite, wider)):
-        return seen.bounds()
+    if not all(map(is_bound, wider)):
+        return seen.bounds()  # there is nothing beyond them to leave room for
     below, above = seen.bounds()
     digits = 2 - math.floor(math.log10(by)) if by else 0
     return (

@@ -134,6 +134,11 @@ class InputRules:
         return misstated(f"input '{printable(str(self.name))}': {cause}")
 
 
+def is_bound(number: float) -> bool:
+    """Whether ``number`` can be a bound: a finite one, of 64 bits where it is an integer."""
+    return math.isfinite(number) and not (isinstance(number, Integral) and abs(number) > _LARGEST)
+
+
 def misstated(cause: str) -> ConfigurationError:
     """The error of a contract that makes no sense."""
     return ConfigurationError(cause, remedy="Correct the input contract; nothing was changed.")

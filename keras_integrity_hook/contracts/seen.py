@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_integrity_hook.contracts.arrays import Shape, elements_of
+from keras_integrity_hook.contracts.arrays import Shape, elements_of, told
 from keras_integrity_hook.contracts.checking import characters
 from keras_integrity_hook.contracts.extremes import extremes
 from keras_integrity_hook.contracts.input_rules import KINDS, misstated
-from keras_integrity_hook.errors import printable
 
 _CATEGORIES = 64
 _TIMES_SEEN = 20
+_AS_COLUMNS = "; give its columns as inputs of their own: dict(frame.items())"
 
 
 class Seen:
@@ -57,6 +57,9 @@ class Seen:
         except (ValueError, TypeError, OverflowError) as error:
             what = type(value).__name__
             raise misstated(f"input '{self.name}' is a {what}, which is no array") from error
+        if elements.kind not in KINDS:
+            way_out = _AS_COLUMNS if hasattr(value, "columns") else ""
+            raise misstated(f"input '{self.name}' is {told(elements)}{way_out}")
         self._widen_kind(elements.kind)
         self._widen_shape(elements.shape)
         self._count += elements.array.size
@@ -83,8 +86,6 @@ class Seen:
         return tuple(texts)
 
     def _widen_kind(self, kind: str) -> None:
-        if kind not in KINDS:
-            raise misstated(f"input '{self.name}' is of the type {printable(kind)}")
         if self.kind is not None and "string" in (kind, self.kind) and kind != self.kind:
             raise misstated(f"input '{self.name}' is of texts and of numbers")
         self.kind = kind if self.kind is None else max(kind, self.kind, key=KINDS.index)

@@ -57,18 +57,24 @@ register_keras_serializable
 """
 _NOT_COMPUTING = frozenset(_NOT_COMPUTING_NAMES.split())
 _NEVER_NAMES = """
-IPython PIL absl aiohttp antigravity attr av boto3 botocore certifi cffi charset_normalizer click
-cloudpickle cryptography cv2 dask dill distributed django dm_tree fabric fastapi flask flatbuffers
-flax fsspec gast gevent git google grpc gunicorn h5py httpx huggingface_hub idna ipykernel jax
-jaxlib jinja2 joblib jupyter kaggle kagglehub keras_integrity_hook kubernetes libclang llvmlite
-markdown marshal matplotlib mlflow ml_dtypes mpi4py namex notebook numba numexpr numpy nbconvert
-onnx onnxruntime openpyxl opt_einsum optax optree orbax packaging pandas paramiko pexpect pip
-pipenv pkg_resources playwright polars protobuf psutil psycopg2 ptyprocess py pyarrow pydantic
-pygments pymongo pytest pywin32 ray redis requests rich s3fs safetensors scikit_learn scipy
-seaborn selenium sentencepiece setuptools sh six skimage sklearn sqlalchemy sympy tabulate
-tensorboard tensorflow tensorflow_io tensorstore termcolor toolz torch torchaudio torchvision
-tornado tqdm transformers twisted typing_extensions ujson urllib3 uvicorn virtualenv wandb
-websockets werkzeug wheel win32api win32com wrapt yaml zmq
+IPython OpenSSL PIL _cffi_backend _distutils_hack _pytest _yaml absl aiohttp antigravity
+argcomplete astunparse atheris attr av boto3 botocore build cachetools certifi cffi
+charset_normalizer clang click cloudpickle colorama coverage cryptography cv2 dask dateutil dill
+distlib distributed django dm_tree dns execnet executing fabric fastapi filelock flask flatbuffers
+flax fsspec gast gevent git google grpc gunicorn h5py httpx huggingface_hub hypothesis idna
+importlib_metadata importlib_resources ipykernel jax jaxlib jedi jinja2 joblib jupyter jwt kaggle
+kagglehub keras_integrity_hook kubernetes landlockpy libclang llvmlite markdown markdown_it
+markupsafe marshal matplotlib mdurl ml_dtypes mlflow model_signing mpi4py mypy mypyc namex
+nbconvert notebook numba numexpr numpy onnx onnxruntime openpyxl opentelemetry opt_einsum optax
+optree orbax packaging pandas paramiko parso pasta pathspec pexpect pip pipenv pipx pkg_resources
+platformdirs playwright pluggy polars prompt_toolkit protobuf psutil psycopg2 ptyprocess pure_eval
+py pyarrow pycparser pydantic pydantic_core pygments pymongo pyproject_hooks pyseccomp pytest
+pywin32 ray redis requests rich s3fs safetensors scikit_learn scipy seaborn seccomp
+securesystemslib selenium sentencepiece setuptools sh sigstore six skimage sklearn sqlalchemy
+sympy tabulate tensorboard tensorboard_data_server tensorflow tensorflow_io tensorstore termcolor
+threadpoolctl tomlkit toolz torch torchaudio torchvision tornado tox tqdm traitlets transformers
+tuf twisted typing_extensions tzdata ujson urllib3 uv uvicorn virtualenv wandb wcwidth websockets
+werkzeug wheel win32api win32com wrapt xdist yaml zipp zmq
 """
 _NEVER = frozenset(_NEVER_NAMES.split())
 """Packages of many machines from which no configuration takes a class or function."""
@@ -99,7 +105,10 @@ class Reference(NamedTuple):
     is_function: bool
 
     def __str__(self) -> str:
-        shown = f"{self.module}>{self.name}" if self.module else self.name
+        # Keras says of every function that is none of its own that it is one of Python's.
+        is_of_program = self.module == "builtins" and not hasattr(builtins, self.name)
+        has_module = self.module and not is_of_program
+        shown = f"{self.module}>{self.name}" if has_module else self.name
         return f"{shown} (registered as {self.registered})" if self.registered else shown
 
     @property

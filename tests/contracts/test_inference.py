@@ -196,6 +196,30 @@ def test_what_is_no_data_for_a_model_makes_no_contract(data: Any) -> None:
 # Models
 
 
+def test_no_margin_is_left_beyond_the_integers_that_there_are() -> None:
+    data = np.array([0, 2**63], dtype="uint64")
+    (rules,) = InputContract.from_data(data, margin=3)
+    assert (rules.minimum, rules.maximum) == (0, 2**63)
+
+
+def test_a_table_of_numbers_and_texts_says_to_give_its_columns() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"age": [31, 46], "town": ["Bern", "Chur"]})
+    with pytest.raises(ConfigurationError, match=r"mixture of int, str; .*dict\(frame\.items"):
+        InputContract.from_data(frame)
+    assert [one.kind for one in InputContract.from_data(dict(frame.items()))] == [
+        *("integer", "string"),
+    ]
+
+
+def test_a_missing_text_is_told_as_what_stands_in_its_place() -> None:
+    texts = np.array(["Bern", None, float("nan")], dtype=object)
+    with pytest.raises(ConfigurationError, match="mixture of NoneType, float, str"):
+        InputContract.from_data(texts)
+    with pytest.raises(InputContractError, match="mixture of NoneType, float, str, which"):
+        InputContract.from_data(np.array(["Bern"])).check(texts)
+
+
 def test_signature_of_a_model_with_named_inputs(keras: Any) -> None:
     image = keras.Input((28, 28, None), name="image")
     word = keras.Input((1,), name="word", dtype="int32")

@@ -183,6 +183,14 @@ def test_what_else_keras_has_is_no_part_of_a_model(module: str, name: str) -> No
     assert of_class(module, name) == "non-modelling"
 
 
+def test_packages_that_come_with_keras_and_tensorflow_are_foreign() -> None:
+    """By the names that they are imported by, which are not always those of their distributions."""
+    for module in ("pasta.base.codegen", "clang.cindex", "astunparse.printer", "mdurl._parse"):
+        assert of_function(module, "x") == of_class(module, "X") == "foreign-object"
+    for module in ("_pytest.pathlib", "_distutils_hack.override", "coverage.execfile", "seccomp"):
+        assert of_function(module, "x") == "foreign-object"
+
+
 def test_another_name_that_it_was_registered_under_counts_as_well() -> None:
     """Custom objects come first; and older versions look it up in the module."""
     assert of_class("keras.layers", "Dense", "my_pkg>Evil") == "custom-object"
@@ -198,6 +206,14 @@ def test_custom_objects_can_be_allowed_by_the_name_that_they_are_registered_unde
     assert Reference("__main__", "Scale", "", False).full_name == "__main__>Scale"
     for name in ("my_pkg>Scale", "Scale"):
         assert of_class("", name) == "custom-object"
+
+
+def test_functions_of_a_program_are_told_by_the_names_that_allow_them() -> None:
+    """Keras writes that they are of the module ``builtins``, which they are not."""
+    for name in ("my_pkg>scaled", "scaled"):
+        function = Reference("builtins", name, "", True)
+        assert str(function) == function.full_name == name
+    assert str(Reference("builtins", "eval", "", True)) == "builtins>eval"
 
 
 def test_bare_names_are_those_of_legacy_formats() -> None:

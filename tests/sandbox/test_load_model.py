@@ -67,7 +67,9 @@ def test_a_model_says_what_it_says_outside(tmp_path: Path, box: sandbox.Sandbox)
             sandboxed.predict([object()])
         with pytest.raises(SandboxedModelError, match="sandbox"):
             sandboxed.predict(np.zeros((5, 99)))
-        assert sandboxed.predict(given)["all"].shape == (5, 6)  # it goes on after an error
+        # It goes on after an error, but for Keras on JAX, which then has no weights, there as here.
+        if keras.backend.backend() != "jax":
+            assert sandboxed.predict(given)["all"].shape == (5, 6)
     with pytest.raises(SandboxedModelError, match="has ended"):
         sandboxed.predict(given)
 
