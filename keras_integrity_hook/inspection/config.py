@@ -94,23 +94,25 @@ _NOTHING: dict[str, Any] = {}
 def _is_fine(config: dict[str, Any], inner: dict[str, Any]) -> bool:
     """Whether nothing is to be said of an object whose ``config`` is ``inner``: one quick look, as
     nearly all are like that. A configuration with one that is not is walked through."""
-    names = config["class_name"], config.get("module")
+    name, module = config["class_name"], config.get("module")
     registered = config.get("registered_name")
     return (
-        (registered is None or registered == names[0])
-        and all(type(one) is str or one is None for one in names)
-        and _is_fine_class(*names)
+        (registered is None or registered == name)
+        and type(name) is str
+        and (module is None or type(module) is str)
+        and _is_fine_class(name, module)
         and _is_fine_name(inner.get("name"))
-        and not any(_custom_functions(inner))
+        and not _custom_functions(inner)
         and sizes.are_usual(config, inner)
     )
 
 
 @lru_cache(maxsize=1024)
-def _is_fine_class(name: str | None, module: str | None) -> bool:
+def _is_fine_class(name: str, module: str | None) -> bool:
     if name in _PLAIN:
         return True
-    if name is None or name in gadgets.CLASSES or name not in CLASSES:
+    simple = name.rpartition(">")[2]  # tf_keras says Custom>Adam of its own
+    if simple in gadgets.CLASSES or simple not in CLASSES:
         return False
     return not references.judged(Reference(module or "", name, "", False))
 
@@ -174,19 +176,19 @@ def _is_fine_name(name: object) -> bool:
     """Names of layers become paths, of groups and of assets; tf_keras has some with a slash."""
     if type(name) is not str:
         return name is None
+    if name.isidentifier():
+        return True
     leads_out = name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/")
     return not leads_out
 
 
-_FUNCTION_KEYS = frozenset({"activation", "recurrent_activation"})
-
-
-def _custom_functions(config: dict[str, Any]) -> Iterator[str]:
+def _custom_functions(config: dict[str, Any]) -> list[str]:
     """The keys under which the name of a function stands that Keras does not have."""
-    for key in _FUNCTION_KEYS.intersection(config):
-        value = config[key]
-        if type(value) is str and not references.is_known(value):
-            yield key
+    return [
+        key
+        for key in ("activation", "recurrent_activation")
+        if type(value := config.get(key)) is str and not references.is_known(value)
+    ]
 
 
 def _type_spec(place: Place, file: str) -> Iterator[Finding]:

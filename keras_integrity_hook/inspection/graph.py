@@ -53,6 +53,7 @@ class Scope:
     assets: set[str] = field(default_factory=set)
     arguments: list[str] | None = None
     begins: dict[int, int] | None = None
+    sites: list[tuple[Scope, Node]] | None = None
 
     @property
     def reach(self) -> Span:
@@ -69,7 +70,8 @@ class Graphs:
     functions: dict[str, list[Scope]] = field(default_factory=dict)
     asset_names: list[str] = field(default_factory=list)
     objects: list[Span] = field(default_factory=list)
-    callers: dict[str, list[tuple[Scope, Node]]] = field(default_factory=dict)
+    callers: dict[str, list[tuple[Scope, Span]]] = field(default_factory=dict)
+    called_by: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
 
     def ops(self, scope: Scope) -> Iterator[tuple[Span, bytes]]:
         """Every node of ``scope`` with its op: the one field that is wanted of most of them.
@@ -116,8 +118,15 @@ class Graphs:
                 yield key, value
 
     def called(self, span: Span) -> Iterator[str]:
-        """The functions that the attributes of a node name."""
-        for _, value in self.attributes(span):
+        """The functions that the attributes of a node name; thousands have the same attributes."""
+        for begin, end in self.wire.spans(span, 5):
+            entry = self.wire.data[begin:end]
+            if entry not in self.called_by:
+                self.called_by[entry] = tuple(self._named_by((begin, end)))
+            yield from self.called_by[entry]
+
+    def _named_by(self, entry: Span) -> Iterator[str]:
+        for value in self.wire.spans(entry, 2):
             lists = [function for one in self.wire.spans(value, 1) for function in self._funcs(one)]
             for function in (*self.wire.spans(value, 10), *lists):
                 yield self.wire.text(function, 1)
@@ -213,10 +222,12 @@ class Graphs:
 
     def _given(self, scope: Scope, index: int) -> list[tuple[Scope, str]]:
         """What the callers of a function give it; nothing where one cannot be followed."""
-        sites = self.callers.get(scope.name, [])
-        if any(node.op not in CALLS or index >= len(node.inputs) for _, node in sites):
+        if scope.sites is None:  # few are asked for, and many have hundreds of inputs to decode
+            spans = self.callers.get(scope.name, [])
+            scope.sites = [(caller, self.node(span)) for caller, span in spans]
+        if any(node.op not in CALLS or index >= len(node.inputs) for _, node in scope.sites):
             return []
-        return [(caller, node.inputs[index]) for caller, node in sites]
+        return [(caller, node.inputs[index]) for caller, node in scope.sites]
 
     def _sources(self, scope: Scope, node: Node) -> list[str]:
         if node.op == "ReadVariableOp" and node.inputs:

@@ -40,12 +40,10 @@ def _configurations(file: Hdf5File) -> Iterator[tuple[str, json_reading.Parsed]]
     root = next(file.objects())
     if root.unread:
         raise DamagedFileError(f"its root has {root.unread}")
-    for message in root.messages:
-        if message.kind == hdf5_messages.ATTRIBUTE:
-            attribute = hdf5_messages.attribute_of(message)
-            if attribute.name in _CONFIGS:
-                text = file.string_of(attribute)
-                yield attribute.name.decode(), _parsed(text)
+    for attribute in map(hdf5_messages.attribute_of, root.attributes):
+        if attribute.name in _CONFIGS:
+            text = file.string_of(attribute)
+            yield attribute.name.decode(), _parsed(text)
 
 
 def _parsed(text: bytes) -> json_reading.Parsed:

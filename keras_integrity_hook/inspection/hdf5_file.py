@@ -13,7 +13,7 @@ walks the same files for another question, what bytes are called, and may leave 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from keras_integrity_hook.containers import hdf5
@@ -52,9 +52,12 @@ _WANTED = frozenset(
         *(SYMBOL_TABLE, ATTRIBUTE_INFO),
     }
 )
+_I = struct.Struct("<I").unpack_from
 _Q = struct.Struct("<Q").unpack_from
 _QQ = struct.Struct("<QQ").unpack_from
 _HHB = struct.Struct("<HHB").unpack_from
+_SYMBOL = struct.Struct("<QQB23x")  # an entry of a symbol table: name, address, and its form
+
 _LEAST = 48  # bytes of a superblock
 
 
@@ -63,19 +66,17 @@ class Object(NamedTuple):
 
     Attributes:
         path: its name in the file, steps joined by slashes; empty for the root.
-        messages: those of its header that say what is stored where.
+        messages: by kind the first of those of its header that say what is stored where.
+        attributes: the messages that are attributes.
         external: names of links of this group to other files.
         unread: what of it is written in a form that is not read here; empty if nothing.
     """
 
     path: str
-    messages: list[Message]
+    messages: dict[int, bytes]
+    attributes: list[bytes]
     external: list[str]
     unread: str
-
-    def message(self, kind: int) -> Message | None:
-        """The first message of this kind."""
-        return next((one for one in self.messages if one.kind == kind), None)
 
 
 class Hdf5File:
@@ -85,15 +86,16 @@ class Hdf5File:
         DamagedFileError: it is none, or says what cannot be.
     """
 
-    __slots__ = ("_base", "_pages", "_root", "_steps", "driver")
+    __slots__ = ("_at", "_pages", "_root", "_steps", "driver")
 
     def __init__(self, content: Content) -> None:
         """Read the superblock."""
         self._pages = Pages(content)
         # A message takes eight bytes at least, and an honest file has no two at one place.
         self._steps = min(LIMITS.inspected_steps, 1_000 + content.size // 8)
-        self._base = _superblock(self._pages)
-        self._root, self.driver = _root_and_driver(self._pages, self._base)
+        self._pages.begin = _superblock(self._pages)
+        self._at = self._pages.at
+        self._root, self.driver = _root_and_driver(self._pages)
 
     @property
     def bytes_read(self) -> int:
@@ -103,7 +105,7 @@ class Hdf5File:
     @property
     def size(self) -> int:
         """Bytes from the superblock on."""
-        return self._pages.size - self._base
+        return self._pages.size - self._pages.begin
 
     def objects(self) -> Iterator[Object]:
         """Every object, the root first, each once however many names it has.
@@ -132,11 +134,8 @@ class Hdf5File:
         for found in self.objects():
             if found.path == path:
                 wanted = name.encode()
-                named = (m for m in found.messages if m.kind == ATTRIBUTE)
-                return next(
-                    (self.string_of(one) for m in named if (one := attribute_of(m)).name == wanted),
-                    None,
-                )
+                named = (one for one in map(attribute_of, found.attributes) if one.name == wanted)
+                return next(map(self.string_of, named), None)
         return None
 
     def string_of(self, attribute: Attribute) -> bytes:
@@ -154,54 +153,58 @@ class Hdf5File:
     # Objects
 
     def _object(self, path: str, address: int) -> tuple[Object, list[tuple[str, int]]]:
-        messages: list[Message] = []
+        messages: dict[int, bytes] = {}
+        attributes: list[bytes] = []
         children: list[tuple[str, int]] = []
         external: list[str] = []
         unread = ""
-        for message in self._messages(address):
-            kind = message.kind
+        for kind, body, is_shared in self._messages(address):
             if kind == SYMBOL_TABLE:
-                children += self._symbols(*_QQ(message.data))
-            elif message.shared and kind in _WANTED:
+                children += self._symbols(*_QQ(body))
+            elif is_shared:
                 unread = unread or "a message that is kept elsewhere"
+            elif kind == ATTRIBUTE:
+                attributes.append(body)
             elif kind == LINK:
-                name, target = link_of(message.data)
+                name, target = link_of(body)
                 if isinstance(target, int):
                     children.append((name, target))
                 elif target == "external":
                     external.append(name)
             elif kind in (LINK_INFO, ATTRIBUTE_INFO):
-                if has_dense(message):
+                if has_dense(kind, body):
                     unread = unread or "names in a heap"
-            elif kind in _WANTED:
-                messages.append(message)
-        return Object(path, messages, external, unread), children
+            else:
+                messages.setdefault(kind, body)
+        return Object(path, messages, attributes, external, unread), children
 
-    def _messages(self, address: int) -> Iterator[Message]:
+    def _messages(self, address: int) -> Iterable[Message]:
+        """Those of the kinds in ``_WANTED`` of the object header at ``address``."""
         data, at = self._at(address, 16)
-        first = data[at]
-        if first == 1:
-            (length,) = struct.unpack_from("<I", data, at + 8)
+        if data[at] == 1:
+            (length,) = _I(data, at + 8)
             return self._version_1(address + 16, length)
         if data[at : at + 4] == b"OHDR" and data[at + 4] == 2:
             return self._version_2(address, data[at + 5])
         raise DamagedFileError("an object header is malformed")
 
-    def _version_1(self, address: int, length: int) -> Iterator[Message]:
+    def _version_1(self, address: int, length: int) -> list[Message]:
+        found: list[Message] = []
         blocks = [(address, length)]
         for start, size in blocks:  # grows
             data, at = self._at(start, size)
             stop = at + size
+            steps = 0
             while at + 8 <= stop:
                 kind, length, flags = _HHB(data, at)
-                self._spend(1 + (length >> 9))
+                steps += 1 + (length >> 9)
                 begin, at = at + 8, at + 8 + length
-                if kind in _WANTED or kind == CONTINUATION:
-                    body = data[begin : min(at, stop)]
-                    if kind == CONTINUATION:
-                        self._continue(blocks, *_QQ(body))
-                    else:
-                        yield Message(kind, body, bool(flags & 2))
+                if kind in _WANTED:
+                    found.append((kind, data[begin : at if at < stop else stop], flags & 2))
+                elif kind == CONTINUATION:
+                    self._continue(blocks, *_QQ(data[begin : min(at, stop)]))
+            self._spend(steps)
+        return found
 
     def _version_2(self, address: int, flags: int) -> Iterator[Message]:
         begin = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
@@ -224,7 +227,7 @@ class Hdf5File:
                 if kind == CONTINUATION:
                     self._continue(blocks, *_QQ(body))
                 elif kind in _WANTED:
-                    yield Message(kind, body, bool(bits & 2))
+                    yield kind, body, bits & 2
 
     def _continue(self, blocks: list[tuple[int, int]], address: int, size: int) -> None:
         if len(blocks) > _MOST_BLOCKS:
@@ -243,12 +246,11 @@ class Hdf5File:
             data, at = self._at(node, 8)
             if data[at : at + 4] != b"SNOD":
                 raise DamagedFileError("the names of a group are malformed")
-            (count,) = struct.unpack_from("<H", data, at + 6)
-            data, at = self._at(node + 8, count * 40)
-            for position in range(at, at + count * 40, 40):
-                self._spend(1)
-                name_at, address = _QQ(data, position)
-                if data[position + 16] == 2:
+            count = data[at + 6] | data[at + 7] << 8
+            self._spend(count)
+            entries = self._bytes(node + 8, count * _SYMBOL.size)
+            for name_at, address, form in _SYMBOL.iter_unpack(entries):
+                if form == 2:
                     continue  # a soft link, which stays in this file
                 if name_at >= size:
                     raise DamagedFileError("the names of a group are malformed")
@@ -276,7 +278,7 @@ class Hdf5File:
             for position in range(at, at + used * (8 + key), 8 + key):
                 (child,) = _Q(data, position + key)
                 if level == 0:
-                    yield struct.unpack_from("<I", data, position)[0] if kind else child
+                    yield _I(data, position)[0] if kind else child
                 elif child not in seen:
                     seen.add(child)
                     pending.append(child)
@@ -295,11 +297,8 @@ class Hdf5File:
             at += 16 + (length + 7 & ~7)
         raise DamagedFileError("a text of the file is not where it says")
 
-    def _at(self, address: int, size: int) -> tuple[bytes, int]:
-        return self._pages.at(self._base + address, size)
-
     def _bytes(self, address: int, size: int) -> bytes:
-        return self._pages.read(self._base + address, size)
+        return self._pages.read(address, size)
 
     def _spend(self, steps: int) -> None:
         self._steps -= steps
@@ -330,14 +329,14 @@ def _signature(content: Content | Pages, least: int) -> int | None:
     return None
 
 
-def _root_and_driver(pages: Pages, base: int) -> tuple[int, bool]:
+def _root_and_driver(pages: Pages) -> tuple[int, bool]:
     """The address of the root's header, and whether the file asks for a driver of its own."""
-    version = pages.read(base + 8, 1)[0]
-    widths = pages.read(base + (13 if version < 2 else 9), 2)
+    version = pages.read(8, 1)[0]
+    widths = pages.read(13 if version < 2 else 9, 2)
     if version > 3 or widths != b"\x08\x08":
         raise DamagedFileError("the file is of a version of HDF5 that is not read here")
     if version >= 2:
-        return _Q(pages.read(base + 36, 8))[0], False
+        return _Q(pages.read(36, 8))[0], False
     more = 4 if version == 1 else 0
-    (driver,) = _Q(pages.read(base + 48 + more, 8))
-    return _Q(pages.read(base + 64 + more, 8))[0], driver != UNDEFINED
+    (driver,) = _Q(pages.read(48 + more, 8))
+    return _Q(pages.read(64 + more, 8))[0], driver != UNDEFINED

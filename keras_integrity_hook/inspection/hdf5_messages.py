@@ -6,6 +6,7 @@ v3, section IV.A.2). What is cut short or cannot be is a DamagedFileError, or on
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import DamagedFileError
@@ -23,12 +24,8 @@ _HARD, _SOFT = 0, 1
 _Q = struct.Struct("<Q").unpack_from
 
 
-class Message(NamedTuple):
-    """One message of an object header; ``shared`` if its data is only a reference."""
-
-    kind: int
-    data: bytes
-    shared: bool
+Message = tuple[int, bytes, int]
+"""One message of an object header: its kind, its data, and not 0 if that is only a reference."""
 
 
 class Attribute(NamedTuple):
@@ -40,9 +37,8 @@ class Attribute(NamedTuple):
     data: bytes
 
 
-def attribute_of(message: Message) -> Attribute:
+def attribute_of(body: bytes) -> Attribute:
     """Take an attribute message apart: section IV.A.2.m. Raises DamagedFileError."""
-    body = message.data
     if len(body) < 9 or body[0] not in (1, 2, 3):
         raise DamagedFileError("an attribute is malformed")
     lengths = struct.unpack_from("<HHH", body, 2)
@@ -66,8 +62,9 @@ def shape(space: bytes) -> tuple[int, ...]:
     return struct.unpack_from(f"<{rank}Q", space, begin)
 
 
+@lru_cache(maxsize=128)
 def extent(space: bytes) -> int:
-    """How many elements a dataspace states."""
+    """How many elements a dataspace states; most arrays of a file have one of a few shapes."""
     if space[0] == 2 and space[3] == 2:
         return 0  # a null dataspace
     count = 1
@@ -83,12 +80,12 @@ def datatype_size(kind: bytes) -> int:
     return int(struct.unpack_from("<I", kind, 4)[0])
 
 
-def has_dense(message: Message) -> bool:
+def has_dense(kind: int, body: bytes) -> bool:
     """Whether a link info or attribute info message says that a heap holds some: IV.A.2.c, .v."""
-    flags = message.data[1] if len(message.data) > 1 else 0
-    wide = 8 if message.kind == LINK_INFO else 2
+    flags = body[1] if len(body) > 1 else 0
+    wide = 8 if kind == LINK_INFO else 2
     at = 2 + (wide if flags & 1 else 0)
-    return bool(_Q(message.data.ljust(at + 8, b"\xff"), at)[0] != UNDEFINED)
+    return bool(_Q(body.ljust(at + 8, b"\xff"), at)[0] != UNDEFINED)
 
 
 def link_of(body: bytes) -> tuple[str, int | str]:

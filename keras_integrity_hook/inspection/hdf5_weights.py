@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
@@ -65,7 +66,7 @@ class _Judge:
         if self._file.driver:
             yield found("hdf5-unread", self._name, "", "a driver of the file's own")
         for one in self._file.objects():
-            if one.messages or one.external or one.unread:
+            if one.messages or one.attributes or one.external or one.unread:
                 yield from self._object(one)
         yield from self._total()
 
@@ -77,55 +78,42 @@ class _Judge:
             )
         if one.unread:
             yield found("hdf5-unread", self._name, place, one.unread)
-        if one.message(hdf5_messages.EXTERNAL_FILES):
+        messages = one.messages
+        if hdf5_messages.EXTERNAL_FILES in messages:
             yield found("hdf5-external", self._name, place, "data that lies in another file")
-        yield from self._attributes(one)
-        space, kind = one.message(hdf5_messages.DATASPACE), one.message(hdf5_messages.DATATYPE)
+        if one.attributes:
+            yield from self._attributes(one)
+        space, kind = messages.get(hdf5_messages.DATASPACE), messages.get(hdf5_messages.DATATYPE)
         if space is None or kind is None:
             return
-        yield from self._type(kind.data, place)
-        yield from self._filters(one)
-        yield from self._size(one, hdf5_messages.extent(space.data), kind.data)
+        size, unusual = _type(kind)
+        if unusual:
+            yield found("array-type", self._name, place, unusual)
+        if hdf5_messages.FILTERS in messages:
+            yield from self._filters(messages[hdf5_messages.FILTERS], place)
+        declared = hdf5_messages.extent(space) * size
+        if declared and hdf5_messages.LAYOUT in messages:
+            yield from self._size(messages[hdf5_messages.LAYOUT], declared, place)
 
     def _attributes(self, one: Object) -> Iterator[Finding]:
-        for message in one.messages:
-            if message.kind == hdf5_messages.ATTRIBUTE:
-                attribute = hdf5_messages.attribute_of(message)
-                count = hdf5_messages.extent(attribute.space)
-                if count * hdf5_messages.datatype_size(attribute.type) > len(attribute.data):
-                    shown = f"{one.path} (attribute {attribute.name.decode('utf-8', 'replace')})"
-                    yield found("shape-bomb", self._name, shown, plural(count, "value"))
+        for attribute in map(hdf5_messages.attribute_of, one.attributes):
+            count = hdf5_messages.extent(attribute.space)
+            if count * hdf5_messages.datatype_size(attribute.type) > len(attribute.data):
+                shown = f"{one.path} (attribute {attribute.name.decode('utf-8', 'replace')})"
+                yield found("shape-bomb", self._name, shown, plural(count, "value"))
 
-    def _type(self, kind: bytes, place: str) -> Iterator[Finding]:
-        number, size = kind[0] & 0x0F, hdf5_messages.datatype_size(kind)
-        is_plain = number in _PLAIN_TYPES or (
-            # Types of ml_dtypes are opaque to h5py; complex numbers are pairs.
-            (number == _OPAQUE and size <= 16)
-            or (number == _COMPOUND and size in (8, 16) and kind[1] == 2)
-        )
-        if not is_plain:
-            lengths = "texts" if kind[1] & 0x0F == 1 else "sequences"
-            names = {_REFERENCE: "references", _VARIABLE: lengths, _COMPOUND: "records"}
-            what = names.get(number, "opaque" if number == _OPAQUE else f"type class {number}")
-            yield found("array-type", self._name, place, what)
-
-    def _filters(self, one: Object) -> Iterator[Finding]:
-        message = one.message(hdf5_messages.FILTERS)
-        for number in _filter_numbers(message.data) if message else ():
+    def _filters(self, pipeline: bytes, place: str) -> Iterator[Finding]:
+        for number in _filter_numbers(pipeline):
             if number not in _FILTERS_OF_H5PY:
-                yield found("hdf5-filter", self._name, one.path, f"filter {number}")
+                yield found("hdf5-filter", self._name, place, f"filter {number}")
 
-    def _size(self, one: Object, count: int, kind: bytes) -> Iterator[Finding]:
-        declared = count * hdf5_messages.datatype_size(kind)
-        layout = one.message(hdf5_messages.LAYOUT)
-        if declared == 0 or layout is None:
+    def _size(self, layout: bytes, declared: int, place: str) -> Iterator[Finding]:
+        if _layout_class(layout) == _VIRTUAL:
+            yield found("hdf5-external", self._name, place, "a view of data in other files")
             return
-        if _layout_class(layout.data) == _VIRTUAL:
-            yield found("hdf5-external", self._name, one.path, "a view of data in other files")
-            return
-        stored = self._stored_by(layout.data, declared)
+        stored = self._stored_by(layout, declared)
         if stored is None:
-            yield found("hdf5-unread", self._name, one.path, "a layout that Keras does not write")
+            yield found("hdf5-unread", self._name, place, "a layout that Keras does not write")
             stored = 0
         self._declared += declared
         self._stored += stored
@@ -133,7 +121,7 @@ class _Judge:
         self._excess += max(0, excess)
         if excess > _UNSTORED:
             shown = f"{bytes_of(declared)} declared, {bytes_of(stored)} stored"
-            yield found("shape-bomb", self._name, one.path, shown)
+            yield found("shape-bomb", self._name, place, shown)
             self._excess -= excess
             self._is_told = True
 
@@ -177,6 +165,23 @@ def _is_hdf5(content: Content) -> bool:
     """Whether libhdf5 would take it for a file of its own at offset 0."""
     signature = hdf5.SIGNATURE
     return content.size >= len(signature) and content.read(0, len(signature)) == signature
+
+
+@lru_cache(maxsize=128)
+def _type(kind: bytes) -> tuple[int, str]:
+    """Bytes of one element of a datatype, and what it is called where Keras writes no such type;
+    all arrays of a file have one of a few types. Raises DamagedFileError."""
+    number, size = kind[0] & 0x0F, hdf5_messages.datatype_size(kind)
+    is_plain = number in _PLAIN_TYPES or (
+        # Types of ml_dtypes are opaque to h5py; complex numbers are pairs.
+        (number == _OPAQUE and size <= 16)
+        or (number == _COMPOUND and size in (8, 16) and kind[1] == 2)
+    )
+    if is_plain:
+        return size, ""
+    lengths = "texts" if kind[1] & 0x0F == 1 else "sequences"
+    names = {_REFERENCE: "references", _VARIABLE: lengths, _COMPOUND: "records"}
+    return size, names.get(number, "opaque" if number == _OPAQUE else f"type class {number}")
 
 
 def _layout_class(layout: bytes) -> int:

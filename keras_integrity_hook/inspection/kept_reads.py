@@ -9,6 +9,7 @@ whoever reads the same place later gets the same bytes, whatever happens to the 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from contextlib import nullcontext
 from threading import Lock
 
 from keras_integrity_hook.errors import LimitExceededError
@@ -53,8 +54,10 @@ class KeptReads:
             DamagedFileError: the content ends before that.
             LimitExceededError: more than an inspection may keep.
         """
-        if not self._keeps and not self._overlaps(offset, size):
-            return self._content.read(offset, size)
+        with self._lock if self._keeps else nullcontext():
+            data = self._in_one(offset, size)
+        if data is not None:
+            return data
         buffer = bytearray(size)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
@@ -69,6 +72,20 @@ class KeptReads:
             for start, stop in self._missing(offset, offset + len(buffer)):
                 self._keep(start, self._content.read(start, stop - start))
             self._lay_over(offset, buffer)
+
+    def _in_one(self, offset: int, size: int) -> bytes | None:
+        """Bytes of which nothing was read before, or all of them at once, as nearly all are: they
+        need no buffer and no copy. None for others."""
+        overlapping = self._overlapping(offset, offset + size)
+        if not overlapping:
+            data = self._content.read(offset, size)
+            if self._keeps and size:
+                self._keep(offset, data)
+            return data
+        start, piece = self._starts[overlapping[0]], self._pieces[overlapping[0]]
+        if start <= offset and offset + size <= start + len(piece):
+            return piece[offset - start : offset - start + size]
+        return None
 
     def _missing(self, start: int, stop: int) -> list[tuple[int, int]]:
         """The gaps between what is kept, from ``start`` to ``stop``."""
@@ -99,9 +116,6 @@ class KeptReads:
             start, piece = self._starts[index], self._pieces[index]
             begin, end = max(start, offset), min(start + len(piece), stop)
             buffer[begin - offset : end - offset] = piece[begin - start : end - start]
-
-    def _overlaps(self, offset: int, size: int) -> bool:
-        return bool(self._overlapping(offset, offset + size))
 
     def _overlapping(self, start: int, stop: int) -> range:
         """Which of the pieces, which are in order and apart, have bytes from ``start`` on."""

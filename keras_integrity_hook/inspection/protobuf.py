@@ -49,14 +49,20 @@ class Wire:
             self.left -= 1
             if self.left < 0:
                 self.spend()
-            # Most numbers take one byte, and the call of a method takes longer than reading it.
+            # Most numbers take a byte or two, and calling a method takes longer than reading them.
             tag = data[at]
             tag, at = (tag, at + 1) if tag < 128 else self.varint(at, stop)
             wire = tag & 7
             if wire == BYTES and at < stop:
                 length = data[at]
-                length, at = (length, at + 1) if length < 128 else self.varint(at, stop)
-                begin, at = at, at + length
+                if length < 128:
+                    begin = at + 1
+                elif at + 1 < stop and data[at + 1] < 128:
+                    length += (data[at + 1] << 7) - 128
+                    begin = at + 2
+                else:
+                    length, begin = self.varint(at, stop)
+                at = begin + length
                 if at > stop:
                     break
                 yield tag >> 3, begin, at
@@ -85,7 +91,28 @@ class Wire:
 
     def spans(self, span: Span, number: int) -> Iterator[Span]:
         """The messages or texts of the field ``number``; raises as :meth:`fields`."""
-        for one, begin, end in self.fields(span):
+        wanted = number << 3 | BYTES
+        data = self.data
+        at, stop = span
+        # Most fields are texts and messages of fewer than 128 bytes, or of fewer than 16 KiB, and
+        # a step of the generator below takes longer than passing over one.
+        while at + 2 < stop and data[at] & 0x87 == BYTES:
+            tag, length = data[at], data[at + 1]
+            begin = at + 2
+            if length > 127:
+                if data[begin] > 127:
+                    break
+                length += (data[begin] << 7) - 128
+                begin += 1
+            if begin + length > stop:
+                break
+            self.left -= 1
+            at = begin + length
+            if tag == wanted:
+                yield begin, at
+        if self.left < 0:
+            self.spend()
+        for one, begin, end in self.fields((at, stop)) if at < stop else ():
             if one == number and end >= 0:
                 yield begin, end
 

@@ -166,7 +166,10 @@ def _registered(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether Keras itself has a class or function of this name that models are made of."""
-    return any(name in names for names in (CLASSES, HUB_CLASSES, FUNCTIONS, HUB_FUNCTIONS))
+    return name in _KNOWN
+
+
+_KNOWN = CLASSES | HUB_CLASSES | FUNCTIONS | HUB_FUNCTIONS
 
 
 def _of_keras(reference: Reference) -> str:

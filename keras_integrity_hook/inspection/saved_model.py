@@ -59,23 +59,26 @@ class _Judge:
     def __init__(self, graphs: Graphs, name: str) -> None:
         self._graphs, self._name = graphs, name
         self._looked_at: dict[bytes, bool] = {}  # whether an op needs more than its name
+        self._calls: dict[str, set[str]] = {}  # what the functions call
         self._repeated = 0
 
     def findings(self) -> Iterator[Finding]:
         for asset in self._graphs.asset_names:
             if _LEAVES.search(asset):
                 yield found("asset-path", self._name, "assets", asset)
-        special = [(scope, self._graphs.node(span)) for scope, span in self._special()]
-        self._note_calls(special)
-        for scope, node in special:
-            yield from self._node(scope, node)
+        special = list(self._special())
+        for scope, span, op in special:
+            self._note_calls(scope, span, op)
+        for scope, span, op in special:
+            if op not in graph.CALLS:  # nothing is said of these
+                yield from self._node(scope, self._graphs.node(span))
         if self._repeated > 4096 * MIB:
             shown = f"{bytes_of(self._repeated)} of repeated values"
             yield found("shape-bomb", self._name, "all constants together", shown)
-        yield from self._circles(special)
+        yield from self._circles()
         yield from self._configurations()
 
-    def _special(self) -> Iterator[tuple[Scope, Span]]:
+    def _special(self) -> Iterator[tuple[Scope, Span, str]]:
         """The nodes whose op is not fine by its name alone: a few in a hundred."""
         graphs, looked_at = self._graphs, self._looked_at
         for scope in graphs.scopes:
@@ -84,7 +87,7 @@ class _Judge:
                 if wanted is None:
                     wanted = looked_at[op] = self._is_special(op)
                 if wanted and (op != b"Const" or self._is_odd_constant(span)):
-                    yield scope, span
+                    yield scope, span, op.decode("utf-8", "replace")
 
     def _is_special(self, op: bytes) -> bool:
         name = op.decode("utf-8", "replace")
@@ -92,16 +95,17 @@ class _Judge:
             return True
         return name in ("Const", "PrintV2", "TensorSliceDataset") or rule_of(name) is not None
 
-    def _note_calls(self, special: list[tuple[Scope, Node]]) -> None:
-        for scope, node in special:
-            for name in self._called(node):
-                self._graphs.callers.setdefault(name, []).append((scope, node))
+    def _note_calls(self, scope: Scope, span: Span, op: str) -> None:
+        for name in self._called(span, op):
+            self._graphs.callers.setdefault(name, []).append((scope, span))
+            if scope.name:
+                self._calls.setdefault(scope.name, set()).add(name)
 
-    def _called(self, node: Node) -> Iterator[str]:
-        if node.op in self._graphs.functions:
-            yield node.op
-        if node.op in CALLS:
-            yield from self._graphs.called(node.span)
+    def _called(self, span: Span, op: str) -> Iterator[str]:
+        if op in self._graphs.functions:
+            yield op
+        if op in CALLS:
+            yield from self._graphs.called(span)
 
     def _node(self, scope: Scope, node: Node) -> Iterator[Finding]:
         if node.op == "Const":
@@ -211,15 +215,11 @@ class _Judge:
 
     # Functions and objects
 
-    def _circles(self, special: list[tuple[Scope, Node]]) -> Iterator[Finding]:
+    def _circles(self) -> Iterator[Finding]:
         """Functions that call themselves, which exhausts the stack (CVE-2022-23591)."""
-        calls: dict[str, set[str]] = {}
-        for scope, node in special:
-            if scope.name:
-                calls.setdefault(scope.name, set()).update(self._called(node))
         done: set[str] = set()
-        for start in calls:
-            circle = _circle_from(start, calls, done)
+        for start in self._calls:
+            circle = _circle_from(start, self._calls, done)
             if circle:
                 yield found("graph-form", self._name, circle, "a function that calls itself")
                 return

@@ -59,28 +59,32 @@ def of_class(place: Place, file: str) -> Iterator[Finding]:
 def are_usual(config: dict[str, Any], inner: dict[str, Any]) -> bool:
     """Whether nothing is to be said of the sizes in ``config``, whose ``config`` is ``inner``: a
     quick look, since most are like that."""
-    values = [inner[key] for key in KEYS.intersection(inner)]
-    if "build_config" in config:
-        values += _built(config).values()
-    return all(
-        one is None
-        or type(one) is str
-        or (type(one) is int and -1 <= one <= _LONGEST)
-        or (type(one) is list and _is_usual(one))
-        for one in values
-    )
+    for key in KEYS.intersection(inner):
+        if not _is_usual(inner[key]):
+            return False
+    return "build_config" not in config or all(map(_is_usual, _built(config).values()))
 
 
-def _is_usual(shape: list[Any]) -> bool:
-    if shape and type(shape[0]) is list:
-        return len(shape) <= _RANK and all(type(one) is list and _is_usual(one) for one in shape)
+def _is_usual(value: Any) -> bool:
+    if type(value) is int:
+        return -1 <= value <= _LONGEST
+    if type(value) is dict and value.keys() == _TUPLE:
+        value = value["items"]
+    if type(value) is not list:
+        return value is None or type(value) is str
+    if value and type(value[0]) in (list, dict):
+        return len(value) <= _RANK and all(map(_is_usual, value))
     product = 1
-    for length in shape[:_RANK]:
+    for length in value:
         if type(length) is int:
             product *= max(length, 1)
         elif length is not None:
             return False
-    return product <= _LONGEST and len(shape) <= _RANK
+    return product <= _LONGEST and len(value) <= _RANK
+
+
+_TUPLE = {"class_name", "items"}
+"""The keys of a tuple or shape, as tf_keras writes them."""
 
 
 class Declared:

@@ -245,6 +245,27 @@ def test_text_that_readers_differ_about_or_break_on(text: bytes, rule: str) -> N
     assert worst(found) is Verdict.REFUSE
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-le"])
+@pytest.mark.parametrize(
+    "text", ['{"a": ":", "a": 1}', '{"a": {"b": 1, "b": 2}, "c": {}}', '{"a": {"b": 1}, "a": 2}']
+)
+def test_key_that_stands_twice_is_found_whatever_else_the_text_has(
+    text: str, encoding: str
+) -> None:
+    assert rules(text.encode(encoding)) == {"duplicate-key"}
+
+
+def test_colons_in_texts_are_no_keys() -> None:
+    assert inspected({"a": "::", "b:": [{"c": ":"}]}) == []
+
+
+@pytest.mark.parametrize("kind", ["__tuple__", "TensorShape"])
+@pytest.mark.parametrize("items", [[1, 10**12], [[1, 1], [1, 10**12]], [1] * 100])
+def test_size_in_a_tuple_of_tf_keras_is_as_bad_as_in_a_list(kind: str, items: list[Any]) -> None:
+    shape = {"class_name": kind, "items": items}
+    assert "exhausting-shape" in rules(sequential(layer("Reshape", target_shape=shape)))
+
+
 def test_a_key_that_counts_last_is_the_one_that_is_judged() -> None:
     assert json_reading.parse(b'{"a": 1, "a": 2}').value == {"a": 2}
 
