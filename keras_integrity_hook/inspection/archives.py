@@ -100,7 +100,8 @@ def _judged(stream: IO[bytes], stored: int, name: str, place: str) -> Iterator[F
         kinds, size = _type(header["descr"])
         declared = math.prod(header["shape"]) * size
     except (ValueError, KeyError, TypeError, struct.error, IntegrityError) as error:
-        yield found("malformed-array", name, place, str(error))
+        said, _, _ = str(error).partition(": <")  # the rest is an address of this process
+        yield found("malformed-array", name, place, said)
         return
     if "O" in kinds:
         yield found("pickle", name, place, "an array of Python objects")

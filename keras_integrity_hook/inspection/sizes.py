@@ -50,7 +50,7 @@ def of_array(place: Place, file: str) -> Iterator[Finding]:
 def of_class(place: Place, file: str) -> Iterator[Finding]:
     """The sizes in the configuration of an object, and in how it is built."""
     config = place.config()
-    for key in KEYS.intersection(config):
+    for key in sorted(KEYS.intersection(config)):
         yield from _length(config[key], key, place, file)
     for key, value in _built(place.value).items():
         yield from _length(value, f"build_config > {key}", place, file)
@@ -59,7 +59,7 @@ def of_class(place: Place, file: str) -> Iterator[Finding]:
 def are_usual(config: dict[str, Any], inner: dict[str, Any]) -> bool:
     """Whether nothing is to be said of the sizes in ``config``, whose ``config`` is ``inner``: a
     quick look, since most are like that."""
-    for key in KEYS.intersection(inner):
+    for key in sorted(KEYS.intersection(inner)):
         if not _is_usual(inner[key]):
             return False
     return "build_config" not in config or all(map(_is_usual, _built(config).values()))

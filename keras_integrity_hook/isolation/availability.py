@@ -30,9 +30,7 @@ def require() -> None:
 def reasons() -> list[str]:
     """What is missing, in words."""
     if not hasattr(os, "memfd_create"):
-        return [
-            "this system has no files in memory that can be sealed (memfd_create)"
-        ]
+        return ["this system has no files in memory that can be sealed (memfd_create)"]
     missing = []
     if not sys.executable or not os.access(sys.executable, os.X_OK):
         missing.append("there is no Python to start (sys.executable)")

@@ -87,7 +87,7 @@ def reachable(*, devices: Iterable[str] = (), modules: Iterable[str] = ()) -> Re
     search = tuple(dict.fromkeys((*_search_path(), *dict(_homes(_NEEDED)))))
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     libraries = [*_LIBRARIES, *filter(os.path.isabs, libraries)]
-    paths = (*search, *libraries, *_FACTS, _PACKAGE, *own.values())
+    paths = (*search, *_linked(search), *libraries, *_FACTS, _PACKAGE, *own.values())
     existing = dict.fromkeys(
         each for path in paths for each in (path, os.path.realpath(path)) if os.path.exists(path)
     )
@@ -160,6 +160,16 @@ def _installed_roots() -> tuple[str, ...]:
 
 def _prefixes() -> Iterator[str]:
     yield from {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
+
+
+def _linked(search: Iterable[str]) -> Iterator[str]:
+    """Packages among those installed that are links: where they lead is judged by Landlock."""
+    for directory in search:
+        try:
+            with os.scandir(directory) as entries:
+                yield from (entry.path for entry in entries if entry.is_symlink())
+        except OSError:
+            continue  # an archive, or a directory that is not there
 
 
 def _homes(modules: Iterable[str]) -> Iterator[tuple[str, str]]:

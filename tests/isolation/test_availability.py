@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from keras_integrity_hook.isolation import availability
+from keras_integrity_hook.isolation import availability, reachable
 from tests.support.confined import needs_sandbox
 from tests.support.processes import environment
 
@@ -54,3 +54,11 @@ def test_what_is_there_is_said(tmp_path: Path) -> None:
     assert facts["missing"] == []
     assert facts["seccomp"] is True
     assert facts["landlock"] >= 1
+
+
+def test_packages_that_are_links_can_be_read_where_they_lead(tmp_path: Path) -> None:
+    """Some installers link packages, and environments lend one another theirs."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "elsewhere")
+    found = list(reachable._linked([str(tmp_path), str(tmp_path / "missing")]))
+    assert found == [str(tmp_path / "linked")]
