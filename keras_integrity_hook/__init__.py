@@ -15,19 +15,26 @@ if TYPE_CHECKING:
     from keras_integrity_hook.api import diff as diff
     from keras_integrity_hook.api import inspect as inspect
     from keras_integrity_hook.api import reseal as reseal
+    from keras_integrity_hook.api import scan as scan
     from keras_integrity_hook.api import seal as seal
+    from keras_integrity_hook.api import set_contract as set_contract
     from keras_integrity_hook.api import sign as sign
     from keras_integrity_hook.api import unseal as unseal
     from keras_integrity_hook.api import verify as verify
+    from keras_integrity_hook.contracts.contract import InputContract as InputContract
+    from keras_integrity_hook.contracts.input_rules import InputRules as InputRules
+    from keras_integrity_hook.contracts.stated import contract as contract
     from keras_integrity_hook.errors import AlreadySealedError as AlreadySealedError
     from keras_integrity_hook.errors import AuditError as AuditError
     from keras_integrity_hook.errors import ChecksumMismatchError as ChecksumMismatchError
     from keras_integrity_hook.errors import ConfigurationError as ConfigurationError
     from keras_integrity_hook.errors import DamagedFileError as DamagedFileError
     from keras_integrity_hook.errors import DamagedRange as DamagedRange
+    from keras_integrity_hook.errors import DangerousModelError as DangerousModelError
     from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
     from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
+    from keras_integrity_hook.errors import InputContractError as InputContractError
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
     from keras_integrity_hook.errors import InsecurePermissionsError as InsecurePermissionsError
     from keras_integrity_hook.errors import IntegrityError as IntegrityError
@@ -38,10 +45,15 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import NotActiveError as NotActiveError
     from keras_integrity_hook.errors import NotAModelError as NotAModelError
     from keras_integrity_hook.errors import NotSignedError as NotSignedError
+    from keras_integrity_hook.errors import NotVettedError as NotVettedError
     from keras_integrity_hook.errors import OverrideRefusedError as OverrideRefusedError
     from keras_integrity_hook.errors import OverrideWarning as OverrideWarning
     from keras_integrity_hook.errors import RevokedModelError as RevokedModelError
     from keras_integrity_hook.errors import RollbackError as RollbackError
+    from keras_integrity_hook.errors import SandboxedModelError as SandboxedModelError
+    from keras_integrity_hook.errors import SandboxLimitError as SandboxLimitError
+    from keras_integrity_hook.errors import SandboxUnavailableError as SandboxUnavailableError
+    from keras_integrity_hook.errors import SandboxViolationError as SandboxViolationError
     from keras_integrity_hook.errors import SealWriteError as SealWriteError
     from keras_integrity_hook.errors import SigningError as SigningError
     from keras_integrity_hook.errors import SiteError as SiteError
@@ -53,7 +65,11 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
+    from keras_integrity_hook.inspection.checks import InspectedModel as InspectedModel
+    from keras_integrity_hook.inspection.findings import Finding as Finding
+    from keras_integrity_hook.inspection.findings import Verdict as Verdict
     from keras_integrity_hook.loading.override import override as override
+    from keras_integrity_hook.report import InspectionInfo as InspectionInfo
     from keras_integrity_hook.report import Report as Report
     from keras_integrity_hook.report import SealInfo as SealInfo
     from keras_integrity_hook.saving.provenance import provenance as provenance
@@ -61,8 +77,23 @@ if TYPE_CHECKING:
 _HOMES = {
     "_version": ("__version__",),
     "activation.state": ("Status", "activate", "assert_active", "deactivate", "status"),
-    "api": ("diff", "inspect", "reseal", "seal", "sign", "unseal", "verify"),
-    "report": ("Report", "SealInfo"),
+    "api": (
+        "diff",
+        "inspect",
+        "reseal",
+        "scan",
+        "seal",
+        "set_contract",
+        "sign",
+        "unseal",
+        "verify",
+    ),
+    "inspection.checks": ("InspectedModel",),
+    "inspection.findings": ("Finding", "Verdict"),
+    "report": ("InspectionInfo", "Report", "SealInfo"),
+    "contracts.contract": ("InputContract",),
+    "contracts.input_rules": ("InputRules",),
+    "contracts.stated": ("contract",),
     "errors": (
         "AlreadySealedError",
         "AuditError",
@@ -70,9 +101,11 @@ _HOMES = {
         "ConfigurationError",
         "DamagedFileError",
         "DamagedRange",
+        "DangerousModelError",
         "ExpiredModelError",
         "ExternalReferenceError",
         "FallbackWarning",
+        "InputContractError",
         "InsecureDownloadError",
         "InsecurePermissionsError",
         "IntegrityError",
@@ -83,10 +116,15 @@ _HOMES = {
         "NotAModelError",
         "NotActiveError",
         "NotSignedError",
+        "NotVettedError",
         "OverrideRefusedError",
         "OverrideWarning",
         "RevokedModelError",
         "RollbackError",
+        "SandboxLimitError",
+        "SandboxUnavailableError",
+        "SandboxViolationError",
+        "SandboxedModelError",
         "SealWriteError",
         "SigningError",
         "SiteError",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seal, unseal, sign, verify and inspect models; needs neither Keras nor h5py.
+"""Seal, unseal, sign, verify, scan and inspect models; needs neither Keras nor h5py.
 
 What only some of them need is imported by those: ``keras-integrity verify`` is to start at once.
 """
@@ -35,7 +35,12 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.files import atomic, confinement, portable
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.policy import admission
-from keras_integrity_hook.report import Report, report_on, report_on_overridden
+from keras_integrity_hook.report import (
+    InspectionInfo,
+    Report,
+    report_on,
+    report_on_overridden,
+)
 from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Store
@@ -43,9 +48,10 @@ from keras_integrity_hook.tracebacks import left_out
 from keras_integrity_hook.verification import digests, pinning
 
 if TYPE_CHECKING:
+    from keras_integrity_hook.contracts.contract import InputContract
     from keras_integrity_hook.verification.differences import Comparison
 else:  # for those who look annotations up at run time
-    Comparison = object
+    Comparison = InputContract = object
 
 Location = str | os.PathLike[str]
 
@@ -114,7 +120,11 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
 
     name = os.fsdecode(path)
     with opened(name) as model:
-        report = replaced(report_on(model), parts=parts_of(model))
+        try:
+            inspection = _inspected(model)
+        except IntegrityError as error:  # its seal and its parts are shown all the same
+            inspection = InspectionInfo((), trouble=error.cause)
+        report = replaced(report_on(model), parts=parts_of(model), inspection=inspection)
     if not digest:
         return report
     algorithm = "sha256" if report.seal is None else report.seal.algorithm
@@ -124,6 +134,55 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
         return replaced(report, digest=actual)
     stated = pinning.spelled_digest(report.seal.root, algorithm, report.seal.files)
     return replaced(report, digest=actual, is_intact=actual == stated)
+
+
+@left_out
+def scan(path: Location) -> Report:
+    """What loading a model would do: run code in it, read other files, exhaust the machine.
+
+    Nothing is deserialized, Keras is not imported, and of a large model little is read. Whether
+    the content matches its seal is another question, see :func:`verify`.
+
+    Args:
+        path: as in :func:`verify`.
+
+    Returns:
+        The report on the model, with its ``inspection``.
+
+    Raises:
+        DamagedFileError, MalformedSealError, LimitExceededError: the structure is broken.
+        NotAModelError, UnreadableFileError: nothing that could be inspected.
+        ConfigurationError: a setting is wrong.
+
+    Example:
+        >>> import keras_integrity_hook
+        >>> keras_integrity_hook.scan("model.keras").inspection.verdict  # doctest: +SKIP
+        <Verdict.FINE: 'fine'>
+    """
+    portable.require()
+    name = os.fsdecode(path)
+    others = recognition.sets_in_directory(name)[1:] if os.path.isdir(name) else []
+    with settings.snapshot():
+        reports = [_scanned(name, place) for place in (recognition.recognise(name), *others)]
+    inspections = [report.inspection for report in reports if report.inspection]
+    # A directory can be two models, and neither hides the other.
+    findings = dict.fromkeys(found for one in inspections for found in one.findings)
+    read = sum(one.bytes_read for one in inspections)
+    return replaced(reports[0], inspection=InspectionInfo(tuple(findings), read))
+
+
+def _scanned(name: str, place: Place | None) -> Report:
+    with _opened_as(name, place) as model:
+        return replaced(report_on(model), inspection=_inspected(model))
+
+
+def _inspected(model: ModelFile) -> InspectionInfo:
+    """The findings in an open model, as the settings judge them; raises as :func:`scan`."""
+    from keras_integrity_hook.inspection import inspecting, judging
+
+    found = inspecting.inspect(model)
+    judged = judging.as_set(found.findings, settings.at(model.path))
+    return InspectionInfo(judged, found.read)
 
 
 @left_out
@@ -176,8 +235,8 @@ def reseal(path: Location, *, reason: str) -> Report:
 
     What was appended to an archive, or is its comment, is no part of the model and is put into
     ``<file>.appended``. The new seal says why, and the root that the old one stated. It takes over
-    nothing else: name and version come from the settings or :func:`provenance`, and older
-    signatures go.
+    the input contract, unless a :func:`contract` block states one, and nothing else: name and
+    version come from the settings or :func:`provenance`, and older signatures go.
 
     Args:
         path: as in :func:`verify`; whether the content matches its seal does not matter.
@@ -191,6 +250,7 @@ def reseal(path: Location, *, reason: str) -> Report:
         ConfigurationError: the reason is empty, too long or not one line.
     """
     portable.require()
+    from keras_integrity_hook.contracts import stated
     from keras_integrity_hook.saving import provenance, rewrite
 
     with _opened_to_mend(path) as model:
@@ -199,7 +259,8 @@ def reseal(path: Location, *, reason: str) -> Report:
             cause = "the model has no seal to replace"
             raise UnsealedModelError(cause, path=model.path, remedy=remedy)
         algorithm = settings.at(model.path).algorithm
-        with provenance.resealing(reason, model.seal.statement.root):
+        said = model.seal.statement
+        with provenance.resealing(reason, said.root), stated.kept(said.inputs):
             rewrite.put_seal(model, algorithm, settled.store_of(model.seal), "reseal")
     return _stated(path)
 
@@ -225,6 +286,39 @@ def unseal(path: Location) -> Report:
         rewrite.take_out(model)
         if model.files is not None:
             return report_on(model.without_seal())  # what is left may not even be a model
+    return _stated(path)
+
+
+@left_out
+def set_contract(path: Location, contract: InputContract | None) -> Report:
+    """Give a sealed model an input contract, or take it away; all else of its seal stays.
+
+    The model itself is not changed by a byte. Signatures go, because they cover what the seal says:
+    the model is signed anew where the settings name a key.
+
+    Args:
+        path: as in :func:`verify`.
+        contract: None for none.
+
+    Raises:
+        UnsealedModelError: there is no seal to put it into; :func:`seal` makes one.
+        ChecksumMismatchError: the content does not match its seal; nobody should vouch for it.
+        LimitExceededError: the contract is longer than a seal may say.
+        SigningError: the model has to be signed and could not be.
+        SealWriteError, AuditError: as for :func:`seal`; the model is as it was.
+    """
+    portable.require()
+    from keras_integrity_hook.contracts import spelling
+    from keras_integrity_hook.saving import restate, rewrite
+
+    value = None if contract is None else spelling.checked(contract.to_dict())
+    with opened(path) as model:
+        if not isinstance(model, SealedModel):
+            cause = "the model has no seal to put an input contract into"
+            remedy = "Seal it with 'keras-integrity seal PATH'."
+            raise UnsealedModelError(cause, path=model.path, remedy=remedy)
+        with rewrite.written(model.path, "reseal"):
+            restate.set_inputs(model, value)
     return _stated(path)
 
 

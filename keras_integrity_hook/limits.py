@@ -33,6 +33,13 @@ class Limits(NamedTuple):
     hdf5_names: int = 8 * MIB  # characters of the paths on the walk
     hdf5_links: int = 10_000  # of any file; larger ones may have more
     hdf5_user_block: int = 16 * MIB
+    # What an inspection reads of one member or part, and what it walks in it
+    inspected: int = 256 * MIB
+    inspected_steps: int = 4_000_000  # fields of protocol buffers, messages and entries of HDF5
+    inspected_findings: int = 1_000  # of one member or part; the rest is counted
+    inspected_graph: int = 256 * MIB  # saved_model.pb, which is read whole
+    pickle: int = MIB  # of a file that begins as one
+    pickle_opcodes: int = 10_000
     policy: int = MIB
     policy_rules: int = 1_000
     toml_dots: int = 256  # of one line
@@ -46,9 +53,20 @@ class Limits(NamedTuple):
     shard_index: int = 8 * MIB
     startup_file: int = MIB
     bundle: int = 12 * MIB
+    summaries: int = 64  # verification summaries of one model
+    verdict: int = 64 * KIB  # what is kept of one trial load
+    verdicts: int = 2_000  # of trial loads that are kept
     certificates: int = 16
     root_certificates: int = 1024
-    inputs: int = 64 * KIB
+    inputs: int = 64 * KIB  # of an input contract, as the seal spells it
+    contract_inputs: int = 256
+    contract_rank: int = 32  # dimensions
+    contract_values: int = 4096  # that one input may be allowed to have
+    inspected_kept: int = 512 * MIB  # of one model, in memory
+    inspected_member: int = 64 * MIB  # a configuration, or a member that is packed
+    config_depth: int = 300  # objects and lists within each other
+    config_objects: int = 1_000_000  # and lists
+    config_digits: int = 400  # of one number; a float64 has 309 before its point
     regions: int = 10_000  # that a new seal names; each may be stated with its two ends
     stated_regions: int = 3 * 16_384
     region_layers: int = 8  # times that the map of a seal may name each byte, on average
@@ -65,6 +83,10 @@ class Limits(NamedTuple):
     fact_name: int = 64
     fact: int = 1024
     datasets: int = 1024
+    # What checks of other distributions may read at once and say of one model
+    check_read: int = 64 * MIB
+    check_findings: int = 1_000
+    finding_text: int = 1024  # characters of each text in a finding
     audit_line: int = 64 * KIB
     audit_path: int = 4096  # characters; what Linux allows
     audit_text: int = 1024  # characters of any other text
@@ -72,6 +94,15 @@ class Limits(NamedTuple):
     audit_values: int = 1000  # of one event
     audit_file: int = 10 * MIB
     audit_kept: int = 5  # files, besides the one being written
+    sandbox_message: int = 128 * KIB  # to or from a confined process; what a socket takes at once
+    sandbox_attempts: int = 500  # different ones that are told of one process
+    sandbox_text: int = 400  # characters of a path, an address or an error of a confined process
+    sandbox_printed: int = 64 * KIB  # of what a model printed that are kept, the last ones
+    sandbox_files: int = 20_000  # in the directory of a confined process
+    made_up: int = 64 * MIB  # elements of an input that nobody gave
+    sandbox_arrays: int = 4096  # of one question or answer
+    sandbox_nesting: int = 16  # of lists and dicts of arrays
+    array_header: int = 1024  # of one array
 
 
 LIMITS = Limits()

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import printable
+from keras_integrity_hook.inspection.findings import Finding, Verdict, worst
 from keras_integrity_hook.policy import evidence
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.statement import Member, Region
@@ -30,8 +31,8 @@ class SealInfo:
     ``store`` is where it is: ``"embedded"`` in the file, ``"sidecar"`` in a file beside it, or
     ``"set"`` for a model of several files, which has a file for it. ``model`` and
     ``model_version`` name the model, ``provenance`` says how it came about, and ``datasets`` what
-    it was trained on, by digest. ``extensions`` are fields that this version does not know, JSON
-    values as the seal spells them.
+    it was trained on, by digest. ``inputs`` is the input contract, None where there is none, and
+    ``extensions`` are fields that this version does not know: JSON values as the seal spells them.
     """
 
     container: str
@@ -54,6 +55,7 @@ class SealInfo:
     expires: str | None = None
     datasets: Mapping[str, str] = field(default_factory=dict)
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Any = None
 
     def facts(self) -> list[tuple[str, str]]:
         """Name and value of what is worth a line, for people; not escaped."""
@@ -71,6 +73,38 @@ class SealInfo:
 
     def _repr_html_(self) -> str:
         return html_table(self.subject, self.facts())
+
+
+@dataclass(frozen=True, repr=False)
+class InspectionInfo:
+    """What loading a model would do, as far as its bytes say, and what that amounts to here.
+
+    Attributes:
+        findings: with the verdicts that the settings give them; without what they allow by name.
+        bytes_read: how much of the model it took to find out.
+        trouble: why the model could not be inspected, a sentence; empty where it was.
+    """
+
+    findings: tuple[Finding, ...]
+    bytes_read: int = 0
+    trouble: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the findings; to refuse it where nobody could look."""
+        return Verdict.REFUSE if self.trouble else worst(self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "verdict": str(self.verdict),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "bytes_read": self.bytes_read,
+            "trouble": self.trouble,
+        }
+
+    def __repr__(self) -> str:
+        return short_repr(self, str(self.verdict), plural(len(self.findings), "finding"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,6 +127,7 @@ class Report:
         is_intact: whether the content matches the seal; None where it was not compared with it, or
             there is no seal.
         parts: the variables and files of the model, in the order of its content; of ``inspect``.
+        inspection: what loading it would do; of ``scan`` and ``inspect``, else None.
     """
 
     path: str
@@ -105,10 +140,13 @@ class Report:
     digest: str | None = None
     is_intact: bool | None = None
     parts: tuple[Part, ...] = ()
+    inspection: InspectionInfo | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        return {**asdict(self), "parts": [part._asdict() for part in self.parts]}
+        told = asdict(replace(self, inspection=None))
+        told["parts"] = [part._asdict() for part in self.parts]
+        return told if self.inspection is None else told | {"inspection": self.inspection.to_dict()}
 
     def facts(self) -> list[tuple[str, str]]:
         """Name and value of what is worth a line, for people; not escaped."""
@@ -177,6 +215,7 @@ def report_on(model: ModelFile) -> Report:
         expires=statement.expires,
         datasets=dict(statement.datasets),
         extensions=dict(statement.extensions),
+        inputs=statement.inputs,
     )
     signers = _signers(model)
     assurance = "signed" if signers else "integrity only"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 INDENT = 4  # columns, of every line but the first
 _COMMAND = "keras-integrity"
 _HELD = "\0"  # stands for a space that no line is broken at; no printable text has it
+_UNITS = ("kB", "MB", "GB", "TB")
 _BACKTICK = "`"  # stands around commands with quotes in them, and must not stand within one
 _NARROWEST = 40  # columns; a terminal that says it has fewer is not believed
 
@@ -17,6 +18,14 @@ _NARROWEST = 40  # columns; a terminal that says it has fewer is not believed
 def plural(count: int, noun: str) -> str:
     """``1 model``, ``2 models``; for nouns that take an s."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def bytes_of(size: int) -> str:
+    """Bytes in the unit that people would use; 1 kB is 1,000 bytes (SI)."""
+    if size < 1000:
+        return plural(size, "byte")
+    power = min((len(str(size)) - 1) // 3, len(_UNITS))
+    return f"{size / 1000**power:,.1f} {_UNITS[power - 1]}"
 
 
 def printable(text: str) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.models import write_model
-from tests.support.processes import ARM, environment
+from tests.support.models import archive_bytes, write_model
+from tests.support.processes import ARM, cli, environment
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTED = {
     "alarm_plugin",
+    "check_plugin",
     "policy_with_fallback.py",
     "require_signatures.py",
     "save_and_load.py",
@@ -86,26 +87,43 @@ def test_sidecar(tmp_path: Path) -> None:
 
 
 def test_alarm_plugin(tmp_path: Path) -> None:
-    """Installed as a user would, into a directory of the test's."""
-    plugins = tmp_path / "plugins"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
-            *("--no-build-isolation", "--target", str(plugins), str(copy_of_plugin(tmp_path))),
-        ],
-        check=True,
-    )
-    run(tmp_path, EXAMPLES / "save_and_load.py", path=str(plugins))
+    run(tmp_path, EXAMPLES / "save_and_load.py", path=installed(tmp_path, "alarm_plugin"))
     (alarm,) = map(json.loads, (tmp_path / "empty" / "alarms.jsonl").read_text().splitlines())
     assert (alarm["path"], alarm["error"]) == ("model.keras", "checksum-mismatch")
 
 
-def copy_of_plugin(tmp_path: Path) -> Path:
+def test_check_plugin(tmp_path: Path) -> None:
+    """A strict policy stops what it finds; others are told."""
+    site = installed(tmp_path, "check_plugin")
+    model = write_model(tmp_path, "old.keras")
+    data = model.read_bytes()
+    model.write_bytes(archive_bytes(metadata=b'{"keras_version": "3.3.3"}'))
+    done = cli("scan", "--strict", model, env=environment(site))
+    assert done.returncode == 1
+    assert "our-rules:old-keras: 3.3.3 in keras_version of metadata.json" in done.stdout
+    model.write_bytes(data)
+    assert cli("scan", "--strict", model, env=environment(site)).returncode == 0
+
+
+def installed(tmp_path: Path, name: str) -> str:
+    """Where the plug-in ``name`` is installed as a user would, a directory of the test's."""
+    plugins = tmp_path / "plugins"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
+            *("--no-build-isolation", "--target", str(plugins), str(copy_of(name, tmp_path))),
+        ],
+        check=True,
+    )
+    return str(plugins)
+
+
+def copy_of(name: str, tmp_path: Path) -> Path:
     """The plug-in where a build may leave its litter."""
-    target = tmp_path / "alarm_plugin"
+    target = tmp_path / name
     target.mkdir()
-    for name in ("pyproject.toml", "alarm_plugin.py"):
-        (target / name).write_text((EXAMPLES / "alarm_plugin" / name).read_text())
+    for file in ("pyproject.toml", f"{name}.py"):
+        (target / file).write_text((EXAMPLES / name / file).read_text())
     return target
 
 

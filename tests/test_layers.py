@@ -19,14 +19,16 @@ REPOSITORY = Path(__file__).parent.parent
 
 GUESTS = {
     "sealing": {"blake3"},
+    "contracts": {"numpy", "tensorflow"},
     "signing": {"cryptography", "securesystemslib", "tomlkit"},
     "verification": {"h5py"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
+    "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
     "policy": {"packaging"},
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},
     "mlflow_registry": {"mlflow"},
-    "cli": {"click", "keras"},
+    "cli": {"numpy", "pandas", "click", "keras"},
 }
 """Which packages of others a room may import, at its top or in a function; the rest: none."""
 

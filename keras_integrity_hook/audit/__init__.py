@@ -28,11 +28,12 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
     recorded does not happen.
 
     Args:
-        event: ``save``, ``load``, ``refusal``, ``override``, ``fallback``, ``opt-out``,
-            ``late-activation``, ``download``, ``seal``, ``unseal``, ``reseal`` or ``sign``.
+        event: ``save``, ``load``, ``inspection``, ``refusal``, ``override``, ``fallback``,
+            ``opt-out``, ``late-activation``, ``download``, ``inputs``, ``seal``, ``unseal``,
+            ``reseal`` or ``sign``.
         path: the file concerned as the user named it; a URL without its secrets.
-        outcome: ``ok``, ``refused``, ``warned``, ``overridden``, ``unsealed``, ``failed`` or
-            ``off``; docs/audit.md says what each means.
+        outcome: ``ok``, ``refused``, ``warned``, ``overridden``, ``unsealed``, ``failed``, ``off``
+            or a verdict of an inspection; docs/audit.md says what each means.
         facts: whatever else is known and no secret: text, numbers, and sequences and mappings of
             them; an IntegrityError is written as its ``to_dict()``.
 

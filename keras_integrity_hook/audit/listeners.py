@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from keras_integrity_hook import notices
+from keras_integrity_hook import notices, plugins
 from keras_integrity_hook.audit import telemetry
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-else:  # for those who look annotations up at run time
-    EntryPoint = object
 
 GROUP = "keras_integrity_hook.listeners"
 
@@ -54,6 +49,8 @@ _TEXTS = {
         logging.WARNING, "backup: trying the one before, because of: %s", ("why",)
     ),
     ("download", "warned"): _Text(logging.WARNING, "downloaded in spite of: %s", ("why",)),
+    ("inputs", "refused"): _Text(logging.WARNING, "%s was not run: %s", ("path", "why")),
+    ("inputs", "warned"): _Text(logging.WARNING, "%s was run in spite of: %s", ("path", "why")),
     ("opt-out", "off"): _Text(logging.INFO, "off, models are not checked: %s", ("why",)),
     ("opt-out", "refused"): _Text(logging.WARNING, "keras-integrity-hook stays on: %s", ("why",)),
 }
@@ -127,32 +124,16 @@ def others() -> tuple[Listener, ...]:
 def _search() -> list[Listener]:
     found = []
     try:
-        points = list(_points())
+        points = list(plugins.named(GROUP))
     except Exception as error:  # a distribution with broken metadata
         notices.trouble(f"audit: listeners cannot be looked for: {error!r}")
         return []
     for point in points:
-        if point.value.partition(".")[0] == "keras_integrity_hook":
-            continue  # ours are called even where the package has no metadata
         try:
             found.append(Listener(point.value, point.load()))
         except Exception as error:
             notices.trouble(f"audit: listener {point.value} cannot be loaded: {error!r}")
     return found
-
-
-def _points() -> Iterator[EntryPoint]:
-    """The entry points of our group, of the first distribution of each name.
-
-    The first save or load of a process waits for this. So it is the standard library's module,
-    which Keras has imported; and not its ``entry_points()``, which parses those of all groups and
-    takes twice as long.
-    """
-    from importlib.metadata import distribution, distributions
-
-    texts = ((found, found.read_text("entry_points.txt") or "") for found in distributions())
-    for name in dict.fromkeys(found.name for found, text in texts if GROUP in text):
-        yield from distribution(name).entry_points.select(group=GROUP)
 
 
 def _text_for(event: str, outcome: str) -> _Text:

@@ -20,8 +20,11 @@ from keras_integrity_hook.cli.group import Group
 
 _COMMANDS = {
     "verify": "verifying",
+    "scan": "scanning",
+    "rules": "rules",
     "seal": "files",
     "unseal": "files",
+    "vet": "vetting",
     "inspect": "inspection",
     "diff": "diff",
     "sign": "signing",
@@ -35,6 +38,7 @@ _COMMANDS = {
     "site": "site",
     "demo": "demo",
     "bundle": "bundle",
+    "contract": "contract",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended

@@ -1,30 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The results of ``verify`` for machines that show test reports (JUnit XML) and findings (SARIF).
+"""Report files for machines that show test reports (JUnit XML) and findings (SARIF).
 
-JUnit XML has no standard; this is what Jenkins, GitLab and GitHub's actions read alike. SARIF is
-the OASIS standard 2.1.0, with the line number that GitHub asks for of every finding.
+JUnit XML has no standard; this is what Jenkins, GitLab and GitHub's actions read alike.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import stat
-from typing import Any
-from urllib.parse import quote
 
-from keras_integrity_hook._version import __version__
+from keras_integrity_hook.cli import sarif
 from keras_integrity_hook.cli.output import Result
 from keras_integrity_hook.cli.summary import Outcome
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
 from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.texts import with_path
 
-_SCHEMA = (
-    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-)
 _BEGINS = {"junit": b"<?xml", "sarif": b"{"}
 _REMEDY = "Name another file for the report."
 
@@ -74,7 +67,7 @@ def write(form: str, outcome: Outcome, path: str) -> None:
     Raises:
         ConfigurationError: it cannot be written.
     """
-    text = junit(outcome) if form == "junit" else sarif(outcome)
+    text = junit(outcome) if form == "junit" else sarif.document(outcome)
     try:
         if _is_replaced(path):
             _replace(path, text.encode())
@@ -137,61 +130,13 @@ def junit(outcome: Outcome) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 
-def sarif(outcome: Outcome) -> str:
-    """One finding for each path that was refused (an error), or has no seal (a note)."""
-    found = [_finding(result) for result in outcome.results if not result.ok or result.advice]
-    rules = sorted({finding["ruleId"] for finding in found})
-    driver = {
-        "name": "keras-integrity-hook",
-        "version": __version__,
-        "rules": [{"id": rule, "shortDescription": {"text": _described(rule)}} for rule in rules],
-    }
-    invocation = {"executionSuccessful": True, "exitCode": outcome.exit_status}
-    run = {"tool": {"driver": driver}, "invocations": [invocation], "results": found}
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
-
-
-def _finding(result: Result) -> dict[str, Any]:
-    if result.error is None:
-        rule, level, said = f"{result.state}-model", "note", _advice(result)
-    else:
-        rule, level = result.error.code, "error"
-        said = f"{result.error.cause}. {_rest(result.error)}"
-    location = {
-        "artifactLocation": {"uri": _uri(result.path)},
-        "region": {"startLine": 1},  # a model has no lines; GitHub shows no finding without one
-    }
-    return {
-        "ruleId": rule,
-        "level": level,
-        "message": {"text": _without_links(printable(said))},
-        "locations": [{"physicalLocation": location}],
-        "partialFingerprints": {"pathAndRule/v1": f"{rule}:{_uri(result.path)}"},
-    }
-
-
 def _rest(error: IntegrityError) -> str:
     """What the seal says of itself, and what to do."""
     return " ".join(error.facts()[1:])
 
 
-def _without_links(text: str) -> str:
-    """``[text](target)`` would be shown as a link (SARIF 2.1.0, 3.11.6); names are anybody's."""
-    return text.replace("](", "\\](")
-
-
 def _advice(result: Result) -> str:
     return with_path(result.advice, result.path)
-
-
-def _uri(path: str) -> str:
-    """A relative reference stays one: it is looked up from the root of the repository."""
-    encoded = quote(os.fsencode(os.path.normpath(path)))
-    return f"file://{encoded}" if os.path.isabs(path) else encoded
-
-
-def _described(rule: str) -> str:
-    return rule.replace("-", " ").capitalize()
 
 
 def _is_replaced(path: str) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``demo``: one damaged weight, seen by plain Keras and seen by the hook.
+"""``demo``: one damaged weight, or a model with code in it, seen by plain Keras and by the hook.
 
 Every step is a process of its own, and every promise is checked: the command fails when a step
 does not go as told.
@@ -13,37 +13,21 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import click
 
 from keras_integrity_hook import settings
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.demo_scripts import EVALUATE, TRAIN
+from keras_integrity_hook.cli.demo_steps import Step, error_in, print_step, python, told
 from keras_integrity_hook.cli.output import json_option
-from keras_integrity_hook.errors import printable
 
 _WEIGHTS = "model.weights.h5"
 _BIAS = "layers/dense_1/vars/1"
-_NEEDED = "pip install keras tensorflow scikit-learn"
-
-
-class Step(NamedTuple):
-    """One thing the demo did.
-
-    Attributes:
-        title: what is done, for people.
-        command: what was run, as a person would type it.
-        lines: what came out.
-        broken: the promise that was not kept, or an empty string.
-    """
-
-    title: str
-    command: str
-    lines: tuple[str, ...]
-    broken: str = ""
+_DAMAGE = "Plain Keras loaded the damage in silence. The hook refused it."
+_MALICE = "A good seal says who and what, not that it is harmless. That takes a look inside."
 
 
 @click.command()
@@ -53,37 +37,45 @@ class Step(NamedTuple):
     type=click.Path(file_okay=False, path_type=Path),
     help="Leave the scripts and model files in this directory.",
 )
+@click.option("--malicious", is_flag=True, help="A model that runs code, and who lets it, instead.")
 @json_option
-def demo(keep: Path | None, as_json: bool) -> None:
-    """Train a small network, damage one weight, and watch who notices."""
-    if missing := _missing():
-        message = f"the demo needs {', '.join(missing)}: {_NEEDED}"
-        if as_json:
-            output.emit("demo", ok=False, error={"code": "missing-packages", "message": message})
-        else:
-            click.echo(f"Error: {message}", err=True)
-        sys.exit(output.REFUSED)
+def demo(keep: Path | None, malicious: bool, as_json: bool) -> None:
+    """Train a small network, damage one weight, and watch who notices.
+
+    With --malicious: make a model whose code writes a file into the directory of the demo, and see
+    what plain Keras, scan, a load, vet and an input contract make of it.
+    """
+    _refuse_if_missing([] if malicious else ["scikit-learn"], as_json=as_json)
     with tempfile.TemporaryDirectory(prefix="keras-integrity-demo-") as scratch:
-        folder = keep or Path(scratch)
+        folder = (keep or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         steps = []
-        for number, step in enumerate(_play(folder), 1):
+        for number, step in enumerate(_played(folder, _plays(folder, malicious=malicious)), 1):
             steps.append(step)
             if not as_json:
-                _print_step(number, step)
+                print_step(number, step)
     ok = not any(step.broken for step in steps)
     if as_json:
         output.emit("demo", ok=ok, steps=[step._asdict() for step in steps])
     elif ok:
-        click.secho("\nPlain Keras loaded the damage in silence. The hook refused it.", bold=True)
+        click.secho(f"\n{_MALICE if malicious else _DAMAGE}", bold=True)
     sys.exit(output.OK if ok else output.REFUSED)
 
 
-def _play(folder: Path) -> Iterator[Step]:
-    """The steps in order, ending early at the first broken promise."""
+def _plays(folder: Path, *, malicious: bool) -> tuple[Callable[[Path], Step], ...]:
+    """The steps in order; their scripts are put into ``folder``."""
+    if malicious:
+        from keras_integrity_hook.cli import demo_malicious
+
+        return demo_malicious.plays(folder)
     (folder / "train.py").write_text(TRAIN)
     (folder / "evaluate.py").write_text(EVALUATE)
-    for play in (_train, _inspect, _reload, _damage, _without_hook, _with_hook):
+    return (_train, _inspect, _reload, _damage, _without_hook, _with_hook)
+
+
+def _played(folder: Path, plays: tuple[Callable[[Path], Step], ...]) -> Iterator[Step]:
+    """What each step did, ending early at the first broken promise."""
+    for play in plays:
         step = play(folder)
         yield step
         if step.broken:
@@ -91,33 +83,33 @@ def _play(folder: Path) -> Iterator[Step]:
 
 
 def _train(folder: Path) -> Step:
-    done = _python(folder, "train.py")
+    done = python(folder, "train.py")
     good = _accuracy(done) > 0.9
     return Step(
         "Train on scikit-learn's digits and save. The script does not know about us.",
         "python train.py",
-        _told(done),
+        told(done),
         "" if good else "the network should have learnt to read digits",
     )
 
 
 def _inspect(folder: Path) -> Step:
-    done = _python(folder, "-m", "keras_integrity_hook.cli", "inspect", "--digest", _WEIGHTS)
+    done = python(folder, "-m", "keras_integrity_hook.cli", "inspect", "--digest", _WEIGHTS)
     sealed = done.returncode == 0 and done.stdout.startswith("sealed")
     return Step(
         "The files were sealed as they were saved.",
         f"keras-integrity inspect --digest {_WEIGHTS}",
-        _short(_told(done)) if sealed else _told(done),
+        _short(told(done)) if sealed else told(done),
         "" if sealed else "the save should have sealed it; see 'keras-integrity doctor'",
     )
 
 
 def _reload(folder: Path) -> Step:
-    done = _python(folder, "evaluate.py")
+    done = python(folder, "evaluate.py")
     return Step(
         "Load them in a new process: checked, then used.",
         "python evaluate.py",
-        _told(done),
+        told(done),
         "" if _accuracy(done) > 0.9 else "the sealed model should load as it was saved",
     )
 
@@ -153,54 +145,25 @@ def _damage(folder: Path) -> Step:
 
 
 def _without_hook(folder: Path) -> Step:
-    done = _python(folder, "evaluate.py", **{settings.MODE_VARIABLE: "off"})
+    done = python(folder, "evaluate.py", **{settings.MODE_VARIABLE: "off"})
     return Step(
         "Plain Keras, hook switched off: no error, no warning, wrong answers.",
         "KERAS_INTEGRITY=off python evaluate.py",
-        (*_told(done), f"exit status {done.returncode}"),
+        (*told(done), f"exit status {done.returncode}"),
         "" if 0 <= _accuracy(done) < 0.5 else "plain Keras should load the damaged file",
     )
 
 
 def _with_hook(folder: Path) -> Step:
-    done = _python(folder, "evaluate.py")
-    error = _error_in(done.stderr)
+    done = python(folder, "evaluate.py")
+    error = error_in(done.stderr, "ChecksumMismatchError")
     refused = done.returncode != 0 and bool(error) and "/vars/" in error[0]
     return Step(
         "The same script with the hook: refused, and told what is damaged.",
         "python evaluate.py",
-        (*(error or _told(done)), f"exit status {done.returncode}"),
+        (*(error or told(done)), f"exit status {done.returncode}"),
         "" if refused else "the load should be refused, naming the damaged layer",
     )
-
-
-def _error_in(text: str) -> list[str]:
-    """The lines of the error at the end of what Python said, without the traceback."""
-    lines = text.rstrip().splitlines()
-    starts = [at for at, line in enumerate(lines) if "ChecksumMismatchError" in line]
-    return lines[starts[-1] :] if starts else []
-
-
-def _python(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Run a fresh interpreter in the demo's directory, with TensorFlow's chatter off."""
-    ours = (settings.MODE_VARIABLE, settings.UNSEALED_VARIABLE)
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", **extra}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        text=True,
-        errors="replace",
-    )
-
-
-def _told(done: subprocess.CompletedProcess[str]) -> tuple[str, ...]:
-    failed = done.stderr.splitlines()[-4:] if done.returncode else []
-    return (*done.stdout.rstrip().splitlines(), *failed)
 
 
 def _short(lines: tuple[str, ...]) -> tuple[str, ...]:
@@ -219,26 +182,21 @@ def _accuracy(done: subprocess.CompletedProcess[str]) -> float:
     return float(found[1]) / 100 if found and done.returncode == 0 else -1.0
 
 
-def _missing() -> list[str]:
+def _refuse_if_missing(more: list[str], *, as_json: bool) -> None:
+    """End the command where a package is missing: Keras, its default backend, or one of ``more``,
+    names of distributions."""
     from importlib.util import find_spec
 
     # What is not the default backend is the user's own choice, and theirs to install.
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    needed: dict[str, Any] = {"keras": "keras", "sklearn": "scikit-learn"}
-    if backend == "tensorflow":
-        needed["tensorflow"] = "tensorflow"
-    return [name for module, name in needed.items() if find_spec(module) is None]
-
-
-def _print_step(number: int, step: Step) -> None:
-    def lines(text: str, **style: Any) -> None:
-        for line in output.wrapped(printable(text), sys.stdout, margin=3):
-            click.secho(f"   {line}", **style)
-
-    click.secho(f"\n{number}. {step.title}", bold=True)
-    if step.command:
-        lines(step.command if step.command.startswith("(") else f"$ {step.command}", fg="cyan")
-    for told in step.lines:
-        lines(told)
-    if step.broken:
-        lines(f"NOT AS PROMISED: {step.broken}.", fg="red")
+    needed = ["keras", *(["tensorflow"] if backend == "tensorflow" else []), *more]
+    modules = {"scikit-learn": "sklearn"}
+    missing = [name for name in needed if find_spec(modules.get(name, name)) is None]
+    if not missing:
+        return
+    message = f"the demo needs {', '.join(missing)}: pip install {' '.join(needed)}"
+    if as_json:
+        output.emit("demo", ok=False, error={"code": "missing-packages", "message": message})
+    else:
+        click.echo(f"Error: {message}", err=True)
+    sys.exit(output.REFUSED)

@@ -28,8 +28,8 @@ _SECONDS = 300
 def status(as_json: bool) -> None:
     """Show whether this very process is protected, what is in force here, and whether that works.
 
-    Exit status 1 where it is not protected, or a log, a key or a signer that is named is not to be
-    had.
+    Exit status 1 where it is not protected, or a log, a key, a signer, a vetter or a sandbox that
+    the settings want is not to be had.
     """
     from keras_integrity_hook.activation.state import status as current
 
@@ -67,7 +67,8 @@ def doctor(verbose: bool, as_json: bool) -> None:
     """Find out whether a fresh Python is protected, and whether what is in force works.
 
     A new interpreter is started and imports Keras. What it looked like before and after decides.
-    Each log, key, file and signer that a policy names is tried out.
+    Each log, key, file and signer that a policy names is tried out, and whether there are a vetter
+    and a sandbox where it wants them.
     """
     facts = {**_examine(), **_set_up()}
     findings = list(diagnose(facts))
@@ -164,11 +165,13 @@ def _set_up() -> dict[str, Any]:
     from keras_integrity_hook.activation import machine_policy, sitecustomize
     from keras_integrity_hook.cli.site import customization_facts, policy_facts
     from keras_integrity_hook.errors import SiteError
+    from keras_integrity_hook.isolation import availability
 
     facts: dict[str, Any] = {"policy": policy_facts(machine_policy.examine())}
     with contextlib.suppress(SiteError):  # an interpreter that does not answer is a finding already
         facts["sitecustomize"] = customization_facts(sitecustomize.find())
         facts["sitecustomize_here"] = customization_facts(sitecustomize.find(isolated=False))
+    facts["sandbox"] = availability.facts()
     return facts
 
 
@@ -189,11 +192,19 @@ def _print_examination(
             *([("functions", _counted(targets))] if targets else []),
             ("machine's policy", describe_policy(facts["policy"])),
             ("sitecustomize", describe_customization(facts.get("sitecustomize_here"))),
+            ("sandbox", _said_of_sandbox(facts["sandbox"])),
             *in_force,
         ]
     )
     if verbose:
         _print_targets(targets, facts.get("not_supported", []))
+
+
+def _said_of_sandbox(facts: dict[str, Any]) -> str:
+    """Whether models can be tried in a confined process here, and by which means."""
+    if facts["missing"]:
+        return f"not to be had here: {'; '.join(facts['missing'])}"
+    return f"to be had (Landlock ABI {facts['landlock']}, seccomp)"
 
 
 def _not_imported() -> str:

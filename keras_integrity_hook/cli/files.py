@@ -32,7 +32,7 @@ else:  # for those who look annotations up at run time
     Report = object
 
 _NO_SEAL = "No seal, so a change would go unnoticed; 'keras-integrity seal PATH' adds one."
-_ALTERING = ("seal", "unseal", "reseal", "sign")
+_ALTERING = ("seal", "unseal", "reseal", "sign", "contract set", "contract remove")
 
 # Existence is not checked here: a missing file is one refused path among others, and the rest
 # must still be looked at.

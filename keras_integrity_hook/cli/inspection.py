@@ -12,15 +12,15 @@ from keras_integrity_hook.cli import files, output
 from keras_integrity_hook.cli.files import paths_argument
 from keras_integrity_hook.cli.output import Result, json_option
 from keras_integrity_hook.containers.model_file import SealedModel
-from keras_integrity_hook.errors import ChecksumMismatchError
+from keras_integrity_hook.errors import ChecksumMismatchError, IntegrityError
 from keras_integrity_hook.sealing.text import escaped
 from keras_integrity_hook.texts import plural, with_path
 
 if TYPE_CHECKING:
     from keras_integrity_hook.containers.parts import Part
-    from keras_integrity_hook.report import Report, SealInfo
+    from keras_integrity_hook.report import InspectionInfo, Report, SealInfo
 else:  # for those who look annotations up at run time
-    Part = Report = SealInfo = object
+    Part = InspectionInfo = Report = SealInfo = object
 
 _VALUE_SHOWN = 200  # characters
 _PARTS_SHOWN = 40
@@ -76,6 +76,20 @@ def _show(result: Result) -> None:
     elif result.report.digest:
         output.facts([("content is", result.report.digest)])
     _show_parts(result.report.parts)
+    _show_inspection(result.report.inspection)
+
+
+def _show_inspection(inspection: InspectionInfo | None) -> None:
+    """What ``scan`` would say; nothing where all is fine."""
+    from keras_integrity_hook.cli import scanning
+
+    if inspection is None:
+        return
+    if inspection.trouble:
+        output.detail(f"What loading it would do cannot be told: {inspection.trouble}.")
+    elif inspection.findings:
+        output.detail(f"Verdict on what loading it would do: {inspection.verdict}.")
+        scanning.show_findings(inspection)
 
 
 def _facts(report: Report, seal: SealInfo) -> list[tuple[str, object]]:
@@ -100,9 +114,22 @@ def _facts(report: Report, seal: SealInfo) -> list[tuple[str, object]]:
         ("written by", versions or "unknown"),
         *facts,
         *((f"data {name}", digest) for name, digest in seal.datasets.items()),
+        *_inputs(seal),
         *((f"field {escaped(name)}", _spelt(value)) for name, value in seal.extensions.items()),
     ]
     return [(name, value) for name, value in told if value != ""]
+
+
+def _inputs(seal: SealInfo) -> list[tuple[str, object]]:
+    """The input contract, one line for each input."""
+    if seal.inputs is None:
+        return []
+    from keras_integrity_hook.cli import contract
+
+    try:
+        return list(contract.lines(seal.inputs))
+    except IntegrityError as error:
+        return [("inputs", error.cause)]
 
 
 def _compared(report: Report) -> str:

@@ -49,9 +49,11 @@ _READERS = {
     "unseal": "Unsealing",
     "reseal": "Resealing",
     "sign": "Signing",
+    "contract set": "Resealing",
+    "contract remove": "Resealing",
 }
 # Neither refused nor known to be good.
-_NOTABLE = ("unsealed", "overridden", "already-sealed", "not-checked")
+_NOTABLE = ("unsealed", "overridden", "already-sealed", "not-checked", "review")
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
 _COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 20, 100
@@ -132,13 +134,13 @@ def show(result: Result) -> None:
     """Print one result: state and path, then what is wrong and what to do about it."""
     state(result.state, result.path, good=result.ok)
     if result.error is not None:
-        _say_once(result, _cause(result.error, result.path))
+        say_once(result, _cause(result.error, result.path))
         # The cause names the first few damaged parts itself.
         parts = getattr(result.error, "parts", ())
         for part in _summary([part for part in parts if part not in result.error.cause]):
             detail(f"  also {part}")
         for fact in result.error.facts()[1:]:  # what the seal says of itself, and what to do
-            _say_once(result, fact)
+            say_once(result, fact)
         return
     if result.note:
         detail(result.note)
@@ -147,7 +149,7 @@ def show(result: Result) -> None:
         detail(with_path(result.advice, result.path))
 
 
-def _say_once(result: Result, text: str) -> None:
+def say_once(result: Result, text: str) -> None:
     """Print what is the same for many paths under the first of them only."""
     kind = text.replace(for_shell(result.path), "PATH").replace(result.path, "PATH")
     if kind not in result.said:

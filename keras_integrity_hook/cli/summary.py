@@ -13,10 +13,9 @@ from typing import Any, NoReturn
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.output import OK, REFUSED, USAGE, Listing, Result
 from keras_integrity_hook.errors import ConfigurationError
-from keras_integrity_hook.texts import for_shell, plural
+from keras_integrity_hook.texts import bytes_of, for_shell, plural
 
 _NAMED_AT_MOST = 60  # characters of paths in a command that is to be copied
-_UNITS = ("kB", "MB", "GB", "TB")
 _MANY = 20  # results that no longer fit on a screen
 
 
@@ -76,12 +75,13 @@ def finish(outcome: Outcome, *, as_json: bool, listing: Listing) -> NoReturn:
 
 def _print(outcome: Outcome, listing: Listing) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in outcome.states().items())
-    work = "" if outcome.size is None else f"; {_spelt(outcome.size)} {_time(outcome.seconds)}"
+    work = "" if outcome.size is None else f"; {bytes_of(outcome.size)} {_time(outcome.seconds)}"
     output.line(f"{plural(len(outcome.results), 'model')}: {counts}{work}")
     if refused := len(outcome.refused):
         where = "it" if refused == 1 else "the first of each kind"
         output.detail(f"{refused:,} refused. What to do is said under {where}.")
-        if listing is Listing.ALL and outcome.command == "verify" and len(outcome.results) > _MANY:
+        can_leave_out = outcome.command in ("verify", "scan")
+        if listing is Listing.ALL and can_leave_out and len(outcome.results) > _MANY:
             output.detail("Show only what was refused: --only-refused.")
     if unsealed := [result.path for result in outcome.results if result.advice]:
         has = "has" if len(unsealed) == 1 else "have"
@@ -114,11 +114,3 @@ def _paths(named: tuple[str, ...]) -> str:
 
 def _time(seconds: float) -> str:
     return f"in {seconds:,.1f} s" if seconds >= 0.1 else "in less than 0.1 s"
-
-
-def _spelt(size: int) -> str:
-    """Bytes in the unit that people would use; 1 kB is 1,000 bytes (SI)."""
-    if size < 1000:
-        return plural(size, "byte")
-    power = min((len(str(size)) - 1) // 3, len(_UNITS))
-    return f"{size / 1000**power:,.1f} {_UNITS[power - 1]}"

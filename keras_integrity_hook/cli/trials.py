@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does what a policy names work here? Each setting that names something outside of itself (a log, a
-key, people, a file, a function) is tried out, and nothing is changed by that."""
+key, people, a file, a function, a sandbox) is tried out, and nothing is changed by that."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from keras_integrity_hook.audit import destination
 from keras_integrity_hook.cli.finding import Finding, note, problem
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.isolation import availability
 from keras_integrity_hook.sealing import tree
-from keras_integrity_hook.settings import Require, Settings, advice, shadowing
+from keras_integrity_hook.settings import Require, Sandbox, Settings, advice, shadowing
 from keras_integrity_hook.settings.layers import Layers
 from keras_integrity_hook.settings.schema import KEYS
 from keras_integrity_hook.settings.toml_file import Entry, PolicyFile, Rule
@@ -78,6 +79,8 @@ def _of_table(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     yield from _algorithm(table)
     yield from _answers(table)
     yield from _signers(table, locked)
+    yield from _vetters(table, locked)
+    yield from _sandbox(table)
 
 
 def _audit_log(table: _Table) -> Iterator[Finding]:
@@ -157,29 +160,74 @@ def _is_importable(module: str) -> bool:
 
 def _signers(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     """Whether those who have to sign are trusted here, and enough of them still count."""
-    if table.value("require") is not Require.SIGNED:
+    if table.value("require") not in (Require.SIGNED, Require.SIGNED_AND_VETTED):
         return
     by_machine = seal_signers.only_machine_counts(locked)
     try:
-        store = trust_store.store(machine_only=by_machine)
-        known = list(_trusted(store))
+        known = list(_trusted(trust_store.store(machine_only=by_machine)))
         everybody = {name for one in _trusted(trust_store.store()) for name in one.names}
     except IntegrityError as error:
-        where = f"{error.path}: " if error.path else ""
-        yield problem(f"Whom to trust cannot be told: {where}{error.cause}. {error.remedy()}")
+        yield _cannot_be_told(error)
         return
     wanted = table.value("signers")
-    asked = "signers" if wanted else "require"
+    asked = table.named("signers" if wanted else "require")
     for name in wanted:
         if not any(name in one.names for one in known):
             yield problem(f"{table.named('signers')}: {_about_stranger(name, everybody)}")
     named = [one for one in known if not wanted or one.names & set(wanted)]
-    for one in named:
+    yield from _about_dates(named, asked)
+    count = len({one.who for one in named if not one.fault})
+    yield from _too_few(table.value("threshold"), asked, count, by_machine)
+
+
+def _vetters(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
+    """Whether there is anybody here whose word it can be that a model passed."""
+    if table.value("require") not in (Require.VETTED, Require.SIGNED_AND_VETTED):
+        return
+    by_machine = seal_signers.only_machine_counts(locked)
+    try:
+        known = list(_trusted_vetters(trust_store.store(machine_only=by_machine)))
+        elsewhere = bool(trust_store.store().vetters) and not known
+    except IntegrityError as error:
+        yield _cannot_be_told(error)
+        return
+    asked = table.named("require")
+    yield from _about_dates(known, asked)
+    if any(not one.fault for one in known):
+        return
+    where, option = (f" in {trust_store.MACHINE}", " --machine") if by_machine else ("", "")
+    others = " Vetters of this user or project do not count here." if elsewhere else ""
+    yield problem(
+        f"{asked}: a trusted vetter must say that a model passed, and nobody trusted{where} can: "
+        f"no model is loaded.{others} 'keras-integrity trust add --vetter{option} NAME PUBLIC-KEY' "
+        "adds one."
+    )
+
+
+def _sandbox(table: _Table) -> Iterator[Finding]:
+    """Whether models can be tried where they have to be."""
+    if table.value("sandbox") is Sandbox.OFF:
+        return
+    missing = availability.reasons()
+    if missing:
+        yield problem(
+            f"{table.named('sandbox')}: no sandbox is to be had here: {'; '.join(missing)}. Models "
+            "that have to be tried in one are not loaded."
+        )
+
+
+def _cannot_be_told(error: IntegrityError) -> Finding:
+    where = f"{error.path}: " if error.path else ""
+    return problem(f"Whom to trust cannot be told: {where}{error.cause}. {error.remedy()}")
+
+
+def _about_dates(people: Iterable[_Trusted], asked: str) -> Iterator[Finding]:
+    """Of ``people``, whose signatures do not count, or soon will not."""
+    for one in people:
         if one.fault:
-            yield note(f"{table.named(asked)}: {one.fault}.")
+            yield note(f"{asked}: {one.fault}.")
         elif one.ends is not None and one.ends - datetime.now(UTC) < _SOON:
             yield note(f"The signatures of {one.name} count until {one.ends:%Y-%m-%d} only.")
-    yield from _too_few(table, asked, len({one.who for one in named if not one.fault}), by_machine)
 
 
 def _about_stranger(name: str, everybody: Collection[str]) -> str:
@@ -196,14 +244,13 @@ def _about_stranger(name: str, everybody: Collection[str]) -> str:
     )
 
 
-def _too_few(table: _Table, asked: str, count: int, by_machine: bool) -> Iterator[Finding]:
-    needed = table.value("threshold")
+def _too_few(needed: int, asked: str, count: int, by_machine: bool) -> Iterator[Finding]:
     if count >= needed:
         return
     there = f"only {count} of them" if count else "nobody"
     where = f" in {trust_store.MACHINE}" if by_machine else ""
     yield problem(
-        f"{table.named(asked)}: {plural(needed, 'good signature')} must be there, and {there} "
+        f"{asked}: {plural(needed, 'good signature')} must be there, and {there} "
         f"trusted{where} can give one: no model is loaded."
     )
 
@@ -226,17 +273,28 @@ class _Trusted(NamedTuple):
 
 
 def _trusted(store: TrustStore) -> Iterator[_Trusted]:
+    """Those who may sign models."""
     for key in store.keys:
-        revoked = store.revocation_of(key)
-        fault = _fault_of_dates(key)
-        if revoked is not None:
-            since = f" since {revoked.since:%Y-%m-%d}" if revoked.since else ""
-            fault = f"the key {key.name} is revoked{since} ({revoked.reason or 'no reason given'})"
-        yield _Trusted(key.name, key.keyid, frozenset((key.name, key.keyid)), fault, key.not_after)
+        yield _holder(key, store)
     others: list[trust_file.Trusted] = [*store.certificates, *store.identities]
     for one in others:
         fault = _fault_of_dates(one)
         yield _Trusted(one.name, one.name, frozenset((one.name,)), fault, one.not_after)
+
+
+def _trusted_vetters(store: TrustStore) -> Iterator[_Trusted]:
+    """Those who may say that a model passed."""
+    for key in store.vetters:
+        yield _holder(key, store)
+
+
+def _holder(key: trust_file.TrustedKey, store: TrustStore) -> _Trusted:
+    revoked = store.revocation_of(key)
+    fault = _fault_of_dates(key)
+    if revoked is not None:
+        since = f" since {revoked.since:%Y-%m-%d}" if revoked.since else ""
+        fault = f"the key {key.name} is revoked{since} ({revoked.reason or 'no reason given'})"
+    return _Trusted(key.name, key.keyid, frozenset((key.name, key.keyid)), fault, key.not_after)
 
 
 def _fault_of_dates(one: trust_file.Trusted) -> str:

@@ -72,6 +72,9 @@ def trust() -> None:
     help="Signatures count until then (a day: to its end, in UTC).",
 )
 @click.option("--comment", default="", help="A note for people.")
+@click.option(
+    "--vetter", is_flag=True, help="Trust what it says of models that it tried; not its signatures."
+)
 @_file_options
 @json_option
 def add(  # noqa: PLR0913, PLR0917 - one argument for each option
@@ -81,6 +84,7 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
     not_before: str | None,
     not_after: str | None,
     comment: str,
+    vetter: bool,
     file: str | None,
     machine: bool,
     as_json: bool,
@@ -107,12 +111,14 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
             public if is_uri else None,
         )
         _refuse_taken(trusted, path)
-        edit.add_key(path, trusted)
+        edit.add_key(path, trusted, vetter=vetter)
     if as_json:
-        output.emit("trust add", ok=True, file=path, key=_spelled(trusted._replace(source=path)))
+        spelled = _spelled(trusted._replace(source=path))
+        output.emit("trust add", ok=True, file=path, key=spelled, vetter=vetter)
         return
     output.state("trusted", name)
-    output.facts([("key id", key.keyid), ("scheme", key.scheme), ("in", path)])
+    told = [("key id", key.keyid), ("scheme", key.scheme), ("in", path)]
+    output.facts([*told, ("counts", "as a vetter")] if vetter else told)
 
 
 @trust.command("list")
@@ -127,6 +133,7 @@ def list_(as_json: bool) -> None:
         rows: list[_Row] = [(key, _state(found, key)) for key in found.keys]
         others: list[_Row] = [(root, _period(root)) for root in found.certificates]
         others += [(identity, _period(identity)) for identity in found.identities]
+        vetters: list[_Row] = [(key, _state(found, key)) for key in found.vetters]
     recalled = [*found.revoked_keys.values(), *found.revoked_models.values()]
     if as_json:
         output.emit(
@@ -134,14 +141,17 @@ def list_(as_json: bool) -> None:
             ok=True,
             keys=[{**_spelled(key), "state": state} for key, state in rows],
             others=[{**_spelled(one), "state": state} for one, state in others],
+            vetters=[{**_spelled(one), "state": state} for one, state in vetters],
             revoked_keys=[_spelled(one) for one in found.revoked_keys.values()],
             revoked_models=[_spelled(one) for one in found.revoked_models.values()],
         )
         return
-    for one, state in (*rows, *others):
+    for one, state in (*rows, *others, *vetters):
         output.state(state, one.name, good=state == "valid")
         hidden = ("name", "public", "pem")
-        output.facts([(_called(f), v) for f, v in _spelled(one).items() if v and f not in hidden])
+        told = [(_called(f), v) for f, v in _spelled(one).items() if v and f not in hidden]
+        is_vetter = any(one is key for key, _ in vetters)
+        output.facts([*told, ("counts", "as a vetter")] if is_vetter else told)
     for gone in recalled:
         output.state("revoked", gone.target, good=False)
         spelled = _spelled(gone)
@@ -149,7 +159,7 @@ def list_(as_json: bool) -> None:
         told = [("kind", kind), ("reason", gone.reason or "none given")]
         told += [(name, spelled[name]) for name in ("since", "source") if spelled[name]]
         output.facts(told)
-    if not rows and not others and not recalled:
+    if not (rows or others or vetters or recalled):
         click.echo("No key is trusted; 'keras-integrity trust add NAME PUBLIC' adds one.")
 
 
@@ -279,7 +289,7 @@ def _path(file: str | None, machine: bool) -> str:
 def _refuse_taken(key: TrustedKey, path: str) -> None:
     """Not written, a name that stands for another in another file: nothing could be loaded then."""
     known = store.store(making=path)
-    everybody: list[Trusted] = [*known.keys]
+    everybody: list[Trusted] = [*known.keys, *known.vetters]
     everybody += [*known.certificates, *known.identities]
     for other in everybody:
         if other.name == key.name and getattr(other, "keyid", None) != key.keyid:
@@ -304,7 +314,9 @@ def _date(option: str, text: str | None, understood: Callable[[date], datetime])
 
 
 def _key_named(name: str, path: str) -> str:
-    found = {key.keyid for key in store.store(making=path).named(name)}
+    trusted = store.store(making=path)
+    vetters = {key.keyid for key in trusted.vetters if name in (key.name, key.keyid)}
+    found = vetters | {key.keyid for key in trusted.named(name)}
     if len(found) != 1:
         remedy = f"{_LIST} A key that is in none of its files is revoked by its id."
         raise SigningError(f"no trusted key is named '{name}'", remedy=remedy)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from keras_integrity_hook import api
-from keras_integrity_hook.cli import files, output
+from keras_integrity_hook.cli import files
 from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_option
-from keras_integrity_hook.cli.summary import Outcome
-from keras_integrity_hook.errors import IntegrityError, OverrideWarning
+from keras_integrity_hook.cli.report_files import ReportFiles, junit_option, sarif_option
+from keras_integrity_hook.errors import OverrideWarning
 
 if TYPE_CHECKING:
     from keras_integrity_hook.report import Report
@@ -33,8 +33,8 @@ else:  # for those who look annotations up at run time
 @click.option("--reason", metavar="TEXT", help="Why it is to pass; it is recorded.")
 @click.option("--only-refused", is_flag=True, help="List only what was refused, and the totals.")
 @quiet_option
-@click.option("--junit", metavar="FILE", help="Write the results as JUnit XML, for CI servers.")
-@click.option("--sarif", metavar="FILE", help="Write what was found as SARIF 2.1.0.")
+@junit_option
+@sarif_option
 @json_option
 def verify(  # noqa: PLR0913, PLR0917 - one argument for each option
     paths: tuple[str, ...],
@@ -52,20 +52,20 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument for each option
     """
     if (root is None) is not (reason is None):
         raise click.UsageError("--override and --reason belong together")
-    wanted = {form: path for form, path in (("junit", junit), ("sarif", sarif)) if path}
+    reports = ReportFiles("verify", junit, sarif, as_json)
 
     def check(path: str) -> Result:
         with _overriding(root, reason):
             return _result(path, api.verify(path), reason, paths)
 
-    _check_targets(wanted, as_json=as_json)
+    reports.check()
     files.run(
         "verify",
         paths,
         check,
         as_json=as_json,
         listing=Listing.of(quiet=quiet, only_refused=only_refused),
-        then=lambda outcome: _write_reports(outcome, wanted, as_json=as_json),
+        then=reports.write,
     )
 
 
@@ -79,31 +79,6 @@ def _result(path: str, report: Report, reason: str | None, named: tuple[str, ...
     # What 'seal' would pass over is not recommended to be sealed.
     note = files.reason_passed_over(path, named) if advice else ""
     return Result(path, report.state, report, note=note, advice="" if note else advice)
-
-
-def _check_targets(wanted: dict[str, str], *, as_json: bool) -> None:
-    """Refuse a report's path before the work rather than after it."""
-    if not wanted:
-        return
-    from keras_integrity_hook.cli import ci_reports
-
-    try:
-        for form, path in wanted.items():
-            ci_reports.check_target(form, path)
-    except IntegrityError as error:
-        output.misconfigured("verify", error, as_json=as_json)
-
-
-def _write_reports(outcome: Outcome, wanted: dict[str, str], *, as_json: bool) -> None:
-    if not wanted:
-        return
-    from keras_integrity_hook.cli import ci_reports
-
-    try:
-        for form, path in wanted.items():
-            ci_reports.write(form, outcome, path)
-    except IntegrityError as error:
-        output.misconfigured("verify", error, as_json=as_json)
 
 
 @contextmanager

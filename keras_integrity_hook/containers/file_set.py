@@ -60,6 +60,7 @@ class OpenSet:
         parts: in the order of the content.
         others: files beside them that no seal lists, relative to the directory.
         mismatch: the first contradiction between what the seal lists and what is there.
+        is_held: every file is in memory or open, and none is opened again by its name.
     """
 
     place: Place
@@ -67,6 +68,7 @@ class OpenSet:
     parts: list[Part] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     mismatch: ChecksumMismatchError | None = None
+    is_held: bool = False
 
     @property
     def content(self) -> Content:
@@ -147,6 +149,7 @@ def open_listed(found: OpenSet, members: Iterable[Member], *, hold: bool) -> Non
     """
     held = 0
     listed = set()
+    found.is_held = hold
     for member in members:
         name = name_of(found.place, member.name)
         listed.add(name)
@@ -233,6 +236,7 @@ def take_hold(found: OpenSet) -> None:
             kept = _open_part(found.directory, part.name, LIMITS.set_held - held)
             part.content, part.fd = kept.content, kept.fd
             held += part.content.size if part.fd < 0 else 0
+    found.is_held = True
 
 
 _STEM = "*"

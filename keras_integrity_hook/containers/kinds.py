@@ -128,6 +128,8 @@ KINDS = {
         KERAS_BACKUP,
     )
 }
+OF_WEIGHTS = frozenset(kind.container for kind in (KERAS_SHARDS, TF_CHECKPOINT, KERAS_BACKUP))
+"""Containers of weights alone, of which nothing is run."""
 BACKUP_METADATA, BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
 CHECKPOINT_FILE = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
 _SHARD = re.compile(r"_\d{5,}\.weights\.h5")

@@ -10,6 +10,7 @@ the package: what is missing has a value that is never used once ``require`` has
 from __future__ import annotations
 
 import functools
+import operator
 import os
 from collections.abc import Callable
 
@@ -71,6 +72,16 @@ def is_opted_out() -> bool:
     There is no policy of the machine there that could forbid it: none can be relied on.
     """
     return os.environ.get(_MODE_VARIABLE) == "off"
+
+
+def seal_memory(fd: int, *seals: str) -> None:
+    """Seal a file in memory (memfd_create(2)): ``"WRITE"``, ``"GROW"``, ``"SHRINK"``, ``"SEAL"``.
+
+    Raises:
+        OSError: it has been sealed against that, or is mapped for writing.
+    """
+    flags = (getattr(fcntl, f"F_SEAL_{seal}") for seal in seals)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, functools.reduce(operator.or_, flags))
 
 
 def lock(fd: int, *, shared: bool = False, wait: bool = False) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.hooks import opt_out, table
+from keras_integrity_hook.hooks import inputs, opt_out, table
 from keras_integrity_hook.hooks.keras3 import targets as keras3
 from keras_integrity_hook.hooks.keras_hub import targets as keras_hub
 from keras_integrity_hook.hooks.table import Host, TargetState
@@ -67,6 +67,8 @@ def wrap_module(module: ModuleType) -> None:
     for host in _present():
         if name.partition(".")[0] == host.package:
             table.wrap_module(module, host)
+    if name in {host.package for host in HOSTS}:
+        inputs.put_back()
 
 
 def reach_copies() -> None:
@@ -78,6 +80,7 @@ def unwrap_all() -> None:
     """Put every original back."""
     for host in _present():
         table.unwrap(host.targets)
+    inputs.take_off()
 
 
 def report() -> list[TargetState]:

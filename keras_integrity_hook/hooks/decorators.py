@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Reader
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.loading import fallback
+from keras_integrity_hook.loading import caller, fallback
 from keras_integrity_hook.saving import provenance
 
 
@@ -50,6 +51,49 @@ def with_fallback(
         return fallback.load_or_fall_back(source.path or None, load, returned=returned)
 
     return guard_with_fallback
+
+
+def heeds_safe_mode(guard: Function) -> Function:
+    """Let the inspection in ``guard``, that of a load, know what the caller has said about code in
+    the model: by the argument ``safe_mode``, or for the whole process."""
+
+    @functools.wraps(guard)
+    def guard_that_heeds(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        with caller.asking_for(_safe_mode(wrapped, args, kwargs), host=_package(wrapped)):
+            return guard(wrapped, instance, args, kwargs)
+
+    return guard_that_heeds
+
+
+def deserializes_nothing(guard: Function) -> Function:
+    """Let the inspection in ``guard`` know that weights alone are taken from the model: code in its
+    configuration does not run, whatever was said about it."""
+
+    @functools.wraps(guard)
+    def guard_of_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        with caller.asking_for(False, host=_package(wrapped), takes_weights_alone=True):
+            return guard(wrapped, instance, args, kwargs)
+
+    return guard_of_weights
+
+
+def _package(wrapped: Function) -> str:
+    return str(wrapped.__module__).partition(".")[0]
+
+
+def _safe_mode(wrapped: Function, args: Args, kwargs: Kwargs) -> bool:
+    """False where it was asked for, by the argument of this function or of one around it."""
+    try:
+        given = calls.bind(wrapped, args, kwargs).get("safe_mode")
+    except TypeError:  # the guard passes the call on, for the original to raise it
+        given = None
+    library = sys.modules.get(
+        f"{wrapped.__module__.partition('.')[0]}.src.saving.serialization_lib"
+    )
+    of_process = library.in_safe_mode() if library is not None else None
+    if given is None:
+        given = caller.safe_mode()
+    return bool(given) and of_process is not False
 
 
 def names_model(guard: Function) -> Function:

@@ -14,7 +14,7 @@ from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.content import FileContent
-from keras_integrity_hook.verification.holding import Verified
+from keras_integrity_hook.verification.holding import Unsealed, Verified
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
 from keras_integrity_hook.verification.verified_file import VerifiedFile
 
@@ -79,7 +79,7 @@ class SingleFile:
         return VerifiedFile.of(verified)
 
     def hand_over_unsealed(self, model: ModelFile) -> VerifiedFile:
-        """The bytes as they are."""
+        """The bytes as they are, or were when they were inspected."""
         return VerifiedFile.unchecked(model)
 
     def hand_over_damaged(self, located: Located) -> VerifiedFile:
@@ -109,9 +109,16 @@ class FileSet(NamedTuple):
         """The files, and nothing else."""
         return VerifiedDirectory(verified, self.below)
 
-    def hand_over_unsealed(self, model: ModelFile) -> None:
-        """The loader reads where the user's files lie."""
-        model.close()
+    def hand_over_unsealed(self, model: ModelFile) -> VerifiedDirectory | None:
+        """The files as they were inspected; else the loader reads where the user's files lie."""
+        if model.files is None or not model.files.is_held:
+            model.close()
+            return None
+        try:
+            return VerifiedDirectory(Unsealed(model), self.below)
+        except BaseException:
+            model.close()
+            raise
 
     def hand_over_damaged(self, located: Located) -> None:
         """The loader reads where the user's files lie."""

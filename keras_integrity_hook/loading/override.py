@@ -20,6 +20,7 @@ from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     ConfigurationError,
+    DangerousModelError,
     ExpiredModelError,
     InsecurePermissionsError,
     IntegrityError,
@@ -42,6 +43,7 @@ from keras_integrity_hook.verification import pinning
 # Not those of a broken structure, where nobody can say what the content is, nor a recalled model's.
 _OVERRIDABLE = (
     ChecksumMismatchError,
+    DangerousModelError,
     ExpiredModelError,
     InsecurePermissionsError,
     MalformedBundleError,

@@ -6,7 +6,9 @@
 2. *Open* it, once; from here on its path is only a name.
 3. *Decode* its seal: sealed, unsealed, or damaged, which no policy lets pass.
 4. *Admit* it: is it what the policy demands, under every name it has?
-5. *Verify* it: every chunk, kept from then on as it was, or compared again as it is served.
+5. *Verify* it: every chunk, kept from then on as it was, or compared again as it is served. Then
+   *inspect* it: what would Keras do with these bytes? Where a policy wants that, it must have been
+   loaded in a sandbox before. What was inspected and tried is what is handed over.
 6. *Hand it over*, when that is recorded: a file as a file object, a set as a private directory.
 
 ``Located → Opened → Admitted → Verified → what is handed over``: each step takes what only the one
@@ -33,7 +35,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.loading import in_progress, override
+from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
 from keras_integrity_hook.loading.forms import (
     Closable,
     FileSet,
@@ -91,8 +93,8 @@ def verified_set(
 ) -> Iterator[VerifiedDirectory | None]:
     """The checked files of the set at ``place``, in a private directory for the time of a load.
 
-    Yields None where the user's own path is to be used: the set is unsealed and that is allowed,
-    or the mode is ``warn``.
+    One without a seal is handed over in the same way, as it was inspected. Yields None where the
+    user's own path is to be used: such a set is not inspected, or the mode is ``warn``.
 
     Args:
         path: what the user named.
@@ -161,16 +163,24 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
         opened = Opened(located, form.open(located))  # 2, 3
         undo.callback(opened.model.close)
         admitted = _admit(opened)  # 4
+        is_tried = tried.is_asked_for(admitted, *located.named)
+        if is_tried:
+            admitted = tried.pinned(admitted)
         if isinstance(admitted.model, SealedModel):
             verified = holding.verify(admitted.model)  # 5
             undo.callback(verified.release)
+            inspected.inspect_verified(verified, *located.named)
+            if is_tried:
+                tried.require(verified)
             handed = form.hand_over(verified)  # 6
             undo.callback(handed.close)
+            contracted.note(admitted.model, *located.named)
             _record(admitted, admitted.model)
         else:
+            unsealed = inspected.inspect_unsealed(admitted.model, *located.named)
             audit.record("load", located.path, outcome="unsealed")
             undo.pop_all()
-            return form.hand_over_unsealed(admitted.model)
+            return form.hand_over_unsealed(unsealed)
         undo.pop_all()
         return handed
 

@@ -31,17 +31,23 @@ class Admitted(NamedTuple):
 
     Attributes:
         model: as it was opened; where a detached signature satisfied a demand, its raw bytes under
-            a seal that pins them.
+            a seal that pins them, and where a vetter's word did, its content under one.
         signers: names of those whose signatures were asked for and found.
+        vetters: names of those whose word that it passed was asked for and found.
+        is_only_tried: it has no seal of its own, and a sandbox is all that speaks for it.
     """
 
     model: ModelFile
     signers: tuple[str, ...] = ()
+    vetters: tuple[str, ...] = ()
+    is_only_tried: bool = False
 
     @property
     def assurance(self) -> str:
         """For the record, of a model that has a seal and matches it."""
-        return f"signed by {', '.join(self.signers)}" if self.signers else "verified"
+        people = (("signed", self.signers), ("vetted", self.vetters))
+        said = [f"{what} by {', '.join(names)}" for what, names in people if names]
+        return ", ".join(said) or ("tried in a sandbox" if self.is_only_tried else "verified")
 
 
 def admit(model: ModelFile, *named: str) -> Admitted:
@@ -55,7 +61,8 @@ def admit(model: ModelFile, *named: str) -> Admitted:
     Raises:
         UnsealedModelError: it has no seal and one is required.
         NotSignedError, RevokedModelError, ExpiredModelError, WrongModelError, RollbackError,
-        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError: as their names say.
+        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError, NotVettedError: as
+        their names say.
         ConfigurationError: the policy has a mistake.
     """
     admitted = Admitted(model)
@@ -89,13 +96,26 @@ def _admitted(model: ModelFile, demands: Settings) -> Admitted:
     """``model`` as ``demands`` admit it; raises as :func:`admit`."""
     if demands.permissions is settings.Permissions.STRICT:
         _check_permissions(model, demands)
+    admitted = Admitted(model)
     if demands.needs_signatures:
-        return Admitted(*evidence.required(model, demands))
-    if model.seal is not None:
+        admitted = Admitted(*evidence.required(model, demands))
+    elif model.seal is not None:
         checks.from_settings(demands).verify(evidence.evidence(model.seal, demands))
-    elif demands.needs_seal:
+    elif demands.needs_seal and not demands.takes_vetted_without_seal:
         raise _unsealed(model.path, "the model", demands)
-    return Admitted(model)
+    return _vetted(model, admitted, demands) if demands.needs_vetting else admitted
+
+
+def _vetted(model: ModelFile, admitted: Admitted, demands: Settings) -> Admitted:
+    from keras_integrity_hook.policy import vetting
+
+    is_pinned = admitted.model is not model
+    if is_pinned and model.seal is not None and model.files is None and not model.seal.sidecar:
+        # The signature is over the file with its seal, which was compared with its content: what
+        # the vetter saw is what the seal in these bytes is of.
+        return admitted._replace(vetters=vetting.required(model, demands).vetters)
+    found = vetting.required(admitted.model, demands)
+    return admitted._replace(model=found.model, vetters=found.vetters)
 
 
 def _both(model: ModelFile, one: Admitted, other: Admitted) -> Admitted:
@@ -104,7 +124,8 @@ def _both(model: ModelFile, one: Admitted, other: Admitted) -> Admitted:
     roots = {pin.seal.statement.root for pin in pins if pin.seal is not None}
     if len(roots) > 1:
         raise ChecksumMismatchError("the file was changed while it was read")
-    return Admitted(pins[0] if pins else model, other.signers or one.signers)
+    kept = pins[0] if pins else model
+    return Admitted(kept, other.signers or one.signers, other.vetters or one.vetters)
 
 
 def warn_if_unsealed(model: ModelFile) -> None:

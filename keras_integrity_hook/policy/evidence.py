@@ -33,7 +33,7 @@ def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
     from keras_integrity_hook.signing import seal_signers
 
     return seal_signers.verified_signers(
-        seal.envelope, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
+        seal.envelope, at=datetime.now(UTC), machine_only=only_machine_counts(demands)
     )
 
 
@@ -44,7 +44,7 @@ def _verdicts_on(seal: Seal, demands: Settings) -> Sequence[Verdict]:
     from keras_integrity_hook.signing import verdicts
 
     return verdicts.on(
-        seal.envelope, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
+        seal.envelope, at=datetime.now(UTC), machine_only=only_machine_counts(demands)
     )
 
 
@@ -82,7 +82,7 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
     from keras_integrity_hook import detached
 
     attestation = detached.attestation_for(
-        model, at=datetime.now(UTC), machine_only=_only_machine_counts(demands)
+        model, at=datetime.now(UTC), machine_only=only_machine_counts(demands)
     )
     if attestation is None:
         if model.seal is None:
@@ -141,7 +141,8 @@ def _names(signers: Iterable[Signer]) -> tuple[str, ...]:
     return tuple(signer.name for signer in signers)
 
 
-def _only_machine_counts(demands: Settings) -> bool:
+def only_machine_counts(demands: Settings) -> bool:
+    """Whether the machine's policy has fixed who has to sign, so that its trust file counts."""
     from keras_integrity_hook.signing import seal_signers
 
     return seal_signers.only_machine_counts(demands.locked)

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from keras_integrity_hook._version import __version__
+from keras_integrity_hook.contracts import stated as stated_contract
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import statement
@@ -38,6 +39,7 @@ class Told(NamedTuple):
     provenance: Mapping[str, str]
     datasets: Mapping[str, str]
     expires: str | None
+    inputs: Any
 
 
 class _Stated(NamedTuple):
@@ -106,11 +108,12 @@ def naming(model: Any) -> Iterator[None]:
     """Let seals written in this block name the Keras ``model``, unless somebody says otherwise.
 
     A name that Keras made up (``sequential_3``) says nothing and differs from run to run, so it is
-    not taken.
+    not taken. The contract that the model was loaded with is kept.
     """
     token = _model_name.set(_given_name(model))
     try:
-        yield
+        with stated_contract.kept(stated_contract.of_model(model)):
+            yield
     finally:
         _model_name.reset(token)
 
@@ -152,6 +155,7 @@ def gathered(asked: Settings, created: datetime) -> Told:
         provenance={**stated.facts, **_versions(), **_surroundings(asked.provenance)},
         datasets=dict(stated.datasets),
         expires=None if asked.valid_for is None else statement.spelled(created + asked.valid_for),
+        inputs=stated_contract.current(),
     )
 
 

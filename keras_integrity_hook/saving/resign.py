@@ -41,10 +41,7 @@ def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) ->
         SealWriteError, OSError: the file could not be replaced and is as it was.
     """
     digests.check_content(model)
-    revoked = trust_store.revocation(model.seal.statement.root)
-    if revoked is not None:
-        cause = f"this model was recalled: {printable(revoked.reason)}"
-        raise RevokedModelError(cause, path=model.path)
+    refuse_recalled(model)
     signed = _signed(model.seal.envelope, reference, ask)
     if signed is None:
         return False
@@ -52,6 +49,27 @@ def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) ->
     keyid = signed.signatures[-1].keyid
     facts = audit.seal_facts(model.seal.statement)
     audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
+    put_envelope(model, wrapped)
+    return True
+
+
+def refuse_recalled(model: SealedModel) -> None:
+    """Raise RevokedModelError where ``model`` was recalled."""
+    revoked = trust_store.revocation(model.seal.statement.root)
+    if revoked is not None:
+        cause = f"this model was recalled: {printable(revoked.reason)}"
+        raise RevokedModelError(cause, path=model.path)
+
+
+def put_envelope(model: SealedModel, wrapped: bytes) -> None:
+    """Put another envelope in the place of that of ``model``, over the same content.
+
+    Args:
+        wrapped: the envelope, encoded.
+
+    Raises:
+        SealWriteError, OSError: the file could not be replaced and is as it was.
+    """
     if model.files is not None:
         _refuse_resealed(model.files, model.seal)
         directory, place = model.files.directory, model.files.place
@@ -60,7 +78,6 @@ def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) ->
         sidecars.replace_seal(model, block.encode(wrapped, model.seal.table))
     else:
         _rewrite(model, model.seal, wrapped)
-    return True
 
 
 def _refuse_resealed(files: OpenSet, seal: Seal) -> None:

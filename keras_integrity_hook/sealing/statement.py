@@ -82,6 +82,8 @@ class Statement:
         provenance: facts by name, both escaped text.
         regions: the map of names to bytes, ordered by offset.
         datasets: digests of training data, ``"<algorithm>:<hex>"``, by name; the name is escaped.
+        inputs: the input contract as it is spelt, JSON values with text raw; None where there is
+            none. What they mean is for ``contracts.spelling`` to tell.
         extensions: fields of the predicate that this version does not know, as they were decoded
             (JSON values, text raw). They are encoded again byte for byte.
     """
@@ -99,6 +101,7 @@ class Statement:
     provenance: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
     datasets: Mapping[str, str] = field(default_factory=dict)
+    inputs: Any = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
     def origin(self) -> dict[str, str]:
@@ -124,6 +127,7 @@ _KNOWN = frozenset(
         "provenance",
         "regions",
         "datasets",
+        "inputs",
     }
 )
 
@@ -134,12 +138,16 @@ def encode(statement: Statement) -> bytes:
     Raises:
         MalformedSealError: a value has no canonical form, an extension has the name of a field, or
             the container is none that is read again.
+        LimitExceededError: the input contract is longer than one that is read again.
     """
     _refuse_unknown_container(statement)
+    _refuse_long_contract(statement)
     if _KNOWN & statement.extensions.keys():
         raise MalformedSealError("an extension of the seal has the name of a field")
-    # Not in the first seals of this version: a seal without data is spelt as it always was.
-    datasets = {"datasets": dict(statement.datasets)} if statement.datasets else {}
+    # Not in the first seals of this version: a seal without them is spelt as it always was.
+    later: dict[str, Any] = {"datasets": dict(statement.datasets)} if statement.datasets else {}
+    if statement.inputs is not None:
+        later["inputs"] = statement.inputs
     return canonical.encode(
         {
             "_type": _TYPE,
@@ -157,7 +165,7 @@ def encode(statement: Statement) -> bytes:
                 "expires": statement.expires,
                 "provenance": dict(statement.provenance),
                 "regions": [list(region) for region in statement.regions],
-                **datasets,
+                **later,
             },
         }
     )
@@ -190,6 +198,7 @@ def decode(data: bytes) -> Statement:
             provenance={_shown(k): _shown(v) for k, v in predicate["provenance"].items()},
             regions=tuple(_region(one) for one in predicate.get("regions", [])),
             datasets={_shown(k): _plain(v) for k, v in predicate.get("datasets", {}).items()},
+            inputs=predicate.get("inputs"),
             extensions={k: v for k, v in predicate.items() if k not in _KNOWN},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -216,14 +225,17 @@ def _consistent(statement: Statement) -> None:
     if statement.chunk_size != tree.chunk_size_for(statement.size):
         raise MalformedSealError("the seal's chunk size does not follow from its size")
     _consistent_map(statement)
-    inputs = statement.extensions.get("inputs")
-    if inputs is not None and len(canonical.encode(inputs)) > LIMITS.inputs:
-        raise LimitExceededError(f"the seal's input contract is over {LIMITS.inputs} bytes")
+    _refuse_long_contract(statement)
 
 
 def _refuse_unknown_container(statement: Statement) -> None:
     if statement.container not in FILES + SETS:
         raise MalformedSealError("the seal names an unknown container")
+
+
+def _refuse_long_contract(statement: Statement) -> None:
+    if statement.inputs is not None and len(canonical.encode(statement.inputs)) > LIMITS.inputs:
+        raise LimitExceededError(f"the seal's input contract is over {LIMITS.inputs} bytes")
 
 
 def _consistent_map(statement: Statement) -> None:

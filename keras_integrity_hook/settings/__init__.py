@@ -12,10 +12,13 @@ from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inputs,
+    Inspecting,
     Mode,
     OnFailure,
     Permissions,
     Require,
+    Sandbox,
     Store,
     Unsealed,
 )
@@ -26,10 +29,13 @@ __all__ = [
     "MODE_VARIABLE",
     "UNSEALED_VARIABLE",
     "Downloads",
+    "Inputs",
+    "Inspecting",
     "Mode",
     "OnFailure",
     "Permissions",
     "Require",
+    "Sandbox",
     "Settings",
     "Store",
     "Unsealed",

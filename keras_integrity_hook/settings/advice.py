@@ -9,7 +9,7 @@ from keras_integrity_hook.settings import shadowing
 from keras_integrity_hook.settings.choices import Mode, OnFailure, Require
 from keras_integrity_hook.settings.toml_file import Entry, PolicyFile
 
-_DEMANDS = ("require", "unsealed", "signers", "threshold", "permissions", "model")
+_DEMANDS = ("require", "unsealed", "signers", "threshold", "permissions", "model", "sandbox")
 
 
 def on(policy: PolicyFile) -> Iterator[str]:
@@ -54,7 +54,7 @@ def _on_table(where: str, entries: Mapping[str, Entry], policy: PolicyFile) -> I
     if value("mode") is Mode.OFF:
         yield f'{where}, mode = "off" leaves every model unchecked.'
     counts = value("signers") or value("threshold")
-    if counts and value("require") is not Require.SIGNED:
+    if counts and value("require") not in (Require.SIGNED, Require.SIGNED_AND_VETTED):
         yield f'{where}, signers and threshold mean nothing without require = "signed".'
     signers, threshold = value("signers"), value("threshold")
     named = len(set(signers)) if isinstance(signers, tuple) else 0

@@ -27,6 +27,18 @@ class Require(StrEnum):
     NOTHING = "nothing"
     SEALED = "sealed"
     SIGNED = "signed"
+    VETTED = "vetted"
+    """A trusted vetter says that it was tried in a sandbox; it needs no seal then."""
+    SIGNED_AND_VETTED = "signed+vetted"
+
+
+class Sandbox(StrEnum):
+    """Which models must have been loaded in a sandbox before this process loads them."""
+
+    OFF = "off"
+    UNSIGNED = "unsigned"
+    """Those that nobody who is trusted has signed."""
+    ALWAYS = "always"
 
 
 class Permissions(StrEnum):
@@ -56,3 +68,19 @@ class Downloads(StrEnum):
 
     ENCRYPTED = "encrypted"
     HASHED = "hashed"
+
+
+class Inputs(StrEnum):
+    """What happens to an input that breaks the model's input contract."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+    OFF = "off"
+
+
+class Inspecting(StrEnum):
+    """Which findings of an inspection stop a load."""
+
+    OFF = "off"
+    REFUSE = "refuse"
+    STRICT = "strict"

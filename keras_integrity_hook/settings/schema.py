@@ -12,18 +12,23 @@ from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.settings import choices, value_types
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    Inputs,
+    Inspecting,
     Mode,
     OnFailure,
     Permissions,
     Require,
+    Sandbox,
     Store,
     Unsealed,
 )
 
 _REGISTERED = (
-    '"registered" needs a central registry, which this version does not have; use "sealed" or '
-    '"signed"'
+    '"registered" needs a central registry, which this version does not have; use "sealed", '
+    '"signed" or "vetted"'
 )
+INPUTS_AT = ("predict", "evaluate", "call")
+_INPUTS_AT = ", ".join(f'"{name}"' for name in INPUTS_AT)
 _AN_ALGORITHM = "one of " + ", ".join(f'"{name}"' for name in ALGORITHMS)
 
 
@@ -54,6 +59,7 @@ KEYS: Mapping[str, Key] = {
     "require": Key(
         value_types.Choice(Require, {"registered": _REGISTERED}), Require.NOTHING, _LOADS
     ),
+    "sandbox": Key(value_types.Choice(Sandbox), Sandbox.OFF, _LOADS),
     "signers": Key(value_types.Names("a list of names or key ids of trusted keys"), (), _LOADS),
     "threshold": Key(value_types.Count(), 1, _LOADS),
     "allowed_algorithms": Key(
@@ -69,6 +75,15 @@ KEYS: Mapping[str, Key] = {
     "fallback": Key(value_types.PathOrURI(), None, _LOADS),
     "call": Key(value_types.Text('"package.module:function"', lambda t: ":" in t), None, _LOADS),
     "allow_override": Key(value_types.Flag(), True, _LOADS),
+    "inputs": Key(value_types.Choice(Inputs), Inputs.ENFORCE, _LOADS),
+    "inputs_at": Key(
+        value_types.Names(f"a list of {_INPUTS_AT}", INPUTS_AT),
+        INPUTS_AT,
+        _LOADS,
+    ),
+    "inspection": Key(value_types.Choice(Inspecting), Inspecting.REFUSE, _LOADS),
+    "inspection_rules": Key(value_types.Verdicts(), (), _LOADS),
+    "allowed_objects": Key(value_types.Names('a list of names such as "my_pkg>*"'), (), _LOADS),
     "algorithm": Key(value_types.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
     "store": Key(value_types.Choice(Store), Store.EMBEDDED, _SAVES),
     "key": Key(value_types.KeyReference(), None, _SAVES),
@@ -91,6 +106,9 @@ class Settings(NamedTuple):
         maximum_age: since the seal was made. ``valid_for`` is what a save lets it last.
         fallback: path of the model that takes the place of a refused one.
         call: ``"package.module:function"`` that answers a refusal.
+        inputs_at: where inputs are held against a model's input contract.
+        inspection_rules: rules with the verdict that they have here: ``"custom-object=refuse"``.
+        allowed_objects: names of custom objects that are fine, with ``*`` for any rest.
         key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
         locked: the settings that the machine's policy has fixed.
         origins: where each value comes from, in words.
@@ -103,6 +121,7 @@ class Settings(NamedTuple):
     downloads: Downloads
     unsealed: Unsealed
     require: Require
+    sandbox: Sandbox
     signers: tuple[str, ...]
     threshold: int
     allowed_algorithms: tuple[str, ...]
@@ -114,6 +133,11 @@ class Settings(NamedTuple):
     fallback: str | None
     call: str | None
     allow_override: bool
+    inputs: Inputs
+    inputs_at: tuple[str, ...]
+    inspection: Inspecting
+    inspection_rules: tuple[str, ...]
+    allowed_objects: tuple[str, ...]
     algorithm: str
     store: Store
     key: str | None
@@ -127,7 +151,18 @@ class Settings(NamedTuple):
     @property
     def needs_signatures(self) -> bool:
         """Whether a model must be signed by somebody who is trusted."""
-        return self.require is Require.SIGNED
+        return self.require in (Require.SIGNED, Require.SIGNED_AND_VETTED)
+
+    @property
+    def needs_vetting(self) -> bool:
+        """Whether a vetter who is trusted must have said that the model passed."""
+        return self.require in (Require.VETTED, Require.SIGNED_AND_VETTED)
+
+    @property
+    def takes_vetted_without_seal(self) -> bool:
+        """Whether what the vetter saw may be loaded though it has no seal."""
+        is_enough = self.require is Require.VETTED and self.unsealed is not Unsealed.REJECT
+        return is_enough and not self.asks_of_seal
 
     @property
     def asks_of_seal(self) -> bool:

@@ -146,6 +146,23 @@ class Names(Type):
         return self.from_toml([one.strip() for one in text.split(",")], base)
 
 
+class Verdicts(Names):
+    """A list of rules with the verdict of each. Whether there is such a rule is not known here: a
+    newer version may have it, and a policy is for machines of several versions."""
+
+    # Of a plug-in, its name and a colon come first.
+    _form = re.compile(r"(?:[\w.-]+:)?[a-z0-9]+(?:-[a-z0-9]+)*=(?:fine|review|refuse)", re.ASCII)
+
+    def __init__(self) -> None:
+        super().__init__('a list such as "custom-object=refuse": rules, each with a verdict')
+
+    def from_toml(self, value: Any, base: str) -> tuple[str, ...]:
+        verdicts = super().from_toml(value, base)
+        if not all(map(self._form.fullmatch, verdicts)):
+            raise ValueError(f"allowed is {self.allowed}")
+        return verdicts
+
+
 class Duration(Type):
     """A length of time."""
 

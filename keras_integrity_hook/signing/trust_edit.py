@@ -24,41 +24,61 @@ else:  # for those who look annotations up at run time
     TOMLDocument = object
 
 
-def add_key(path: str, key: TrustedKey) -> None:
+def add_key(path: str, key: TrustedKey, *, vetter: bool = False) -> None:
     """Trust ``key`` from now on, by an entry in the trust file at ``path``.
+
+    Args:
+        vetter: to say that models were tried, and not to sign them.
 
     Raises:
         SigningError: the name or key is there already, or the file cannot be written.
         ConfigurationError, InsecurePermissionsError: the file that is there has a mistake.
     """
     with _edited(path) as (document, found):
-        named = {one.name for one in found.keys}
+        table, others = ("vetters", "keys") if vetter else ("keys", "vetters")
+        alike: tuple[TrustedKey, ...] = getattr(found, table)
+        # One key may have both rights, by one name or by two.
+        named = {one.name for one in getattr(found, others) if one.keyid != key.keyid}
+        named |= {one.name for one in alike}
         named |= {one.name for one in found.certificates} | {one.name for one in found.identities}
         if key.name in named:
             raise _refused(f"there is one named '{key.name}' already", path)
-        for known in found.keys:
+        for known in alike:
             if known.keyid == key.keyid:
                 raise _refused(f"this key is trusted already, as '{known.name}'", path)
         fields = key._asdict()
         del fields["source"]
-        _append(document, "keys", {name: value for name, value in fields.items() if value})
+        _append(document, table, {name: value for name, value in fields.items() if value})
 
 
 def remove_key(path: str, name: str) -> TrustedKey:
-    """Trust the key with this name or key id no longer; raises as :func:`add_key`.
+    """Trust the key with this name or key id no longer, neither to sign nor to vet; raises as
+    :func:`add_key`.
 
     Returns:
         The key that was removed.
     """
     with _edited(path) as (document, found):
-        matching = [i for i, key in enumerate(found.keys) if name in (key.name, key.keyid)]
-        if not matching:
+        removed = [
+            _without(document, table, keys, name)
+            for table, keys in (("keys", found.keys), ("vetters", found.vetters))
+            if any(name in (key.name, key.keyid) for key in keys)
+        ]
+        if not removed:
             raise _refused(f"no key is named '{printable(name)}'", path)
-        entries: Any = document["keys"]
-        del entries[matching[0]]
-        if not entries:
-            del document["keys"]
-        return found.keys[matching[0]]
+        return removed[0]
+
+
+def _without(
+    document: TOMLDocument, table: str, keys: tuple[TrustedKey, ...], name: str
+) -> TrustedKey:
+    """Take the first of ``keys``, those of ``table``, that has this name or id out of it."""
+    at, removed = next((i, key) for i, key in enumerate(keys) if name in (key.name, key.keyid))
+    entries: Any = document[table]
+    del entries[at]
+    if not entries:
+        del document[table]
+    return removed
 
 
 def revoke_key(path: str, keyid: str, reason: str) -> bool:

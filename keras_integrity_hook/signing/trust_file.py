@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trust file says: keys, revoked keys, revoked models. Text in, values out.
+"""What a trust file says: keys, vetters, revoked keys, revoked models. Text in, values out.
 
 Keys are taken as they are written here; :mod:`trust` compares key, id and scheme when one is
 needed, so that a load without signatures imports no cryptography.
@@ -119,6 +119,7 @@ class TrustFile(NamedTuple):
     revoked_models: tuple[Revocation, ...] = ()
     certificates: tuple[TrustedRoot, ...] = ()
     identities: tuple[TrustedIdentity, ...] = ()
+    vetters: tuple[TrustedKey, ...] = ()
 
 
 class _Place(NamedTuple):
@@ -156,6 +157,7 @@ def parse(data: bytes, source: str) -> TrustFile:
         tuple(_revocation(one, "root", source) for one in tables["revoked_models"]),
         tuple(TrustedRoot(**one, source=source) for one in tables["certificates"]),
         tuple(TrustedIdentity(**one, source=source) for one in tables["sigstore"]),
+        tuple(TrustedKey(**one, source=source) for one in tables["vetters"]),
     )
 
 
@@ -252,11 +254,15 @@ def _date(place: _Place, key: str, value: Any) -> datetime:
         raise place.wrong(key, f"'{key}' {error}") from None
 
 
+_KEY: tuple[dict[str, _Reader], dict[str, _Reader]] = (
+    {"name": _name, "keyid": _digest, "scheme": _scheme, "public": _text},
+    {"not_before": _date, "not_after": _date, "comment": _text, "signer": _name},
+)
 _TABLES: dict[str, tuple[dict[str, _Reader], dict[str, _Reader]]] = {
-    "keys": (
-        {"name": _name, "keyid": _digest, "scheme": _scheme, "public": _text},
-        {"not_before": _date, "not_after": _date, "comment": _text, "signer": _name},
-    ),
+    "keys": _KEY,
+    # Another right than to sign models: a machine that tries strangers' models all day holds this
+    # key, and whoever steals it must not be able to sign a release.
+    "vetters": _KEY,
     "certificates": (
         {"name": _name, "pem": _text},
         {"identity": _name, "not_before": _date, "not_after": _date, "comment": _text},

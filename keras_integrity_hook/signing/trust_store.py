@@ -41,13 +41,15 @@ _checked: dict[TrustedKey, PublicKey] = {}
 
 
 class TrustStore(NamedTuple):
-    """What counts: keys, by their target the revocations, and who else may sign bundles."""
+    """What counts: keys, by their target the revocations, who else may sign bundles, and whose
+    word it is that a model was tried."""
 
     keys: tuple[TrustedKey, ...]
     revoked_keys: Mapping[str, Revocation]
     revoked_models: Mapping[str, Revocation]
     certificates: tuple[TrustedRoot, ...] = ()
     identities: tuple[TrustedIdentity, ...] = ()
+    vetters: tuple[TrustedKey, ...] = ()
 
     def named(self, name: str) -> tuple[TrustedKey, ...]:
         """The keys with this name or key id."""
@@ -109,13 +111,15 @@ def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
     found = tuple(key for file in counted for key in file.keys)
     roots = tuple(root for file in counted for root in file.certificates)
     identities = tuple(one for file in counted for one in file.identities)
-    _refuse_shared_names((*found, *roots, *identities))
+    vetters = tuple(key for file in counted for key in file.vetters)
+    _refuse_shared_names((*found, *roots, *identities, *vetters))
     return TrustStore(
         found,
         {one.target: one for file in everybody for one in file.revoked_keys},
         {one.target: one for file in everybody for one in file.revoked_models},
         roots,
         identities,
+        vetters,
     )
 
 

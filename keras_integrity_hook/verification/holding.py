@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import OpenSet, Part
-from keras_integrity_hook.containers.model_file import SealedModel
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import ChecksumMismatchError, UnreadableFileError
 from keras_integrity_hook.files import exhaustion, portable
@@ -82,6 +82,31 @@ class Verified:
         self.model.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """A set without a seal whose files are held, to be handed over as a verified one is.
+
+    Its files are opened once and by no loader: what was inspected is what is loaded. There is
+    nothing that the rest could be compared with.
+    """
+
+    model: ModelFile
+
+    @property
+    def files(self) -> OpenSet:
+        """Its files. Raises ValueError for a single file."""
+        if self.model.files is None:
+            raise ValueError("a single file is no set of files")
+        return self.model.files
+
+    def check_again(self) -> None:
+        """Do nothing: see above."""
+
+    def close(self) -> None:
+        """Close the model; calling it again does nothing."""
+        self.model.close()
+
+
 def verify(model: SealedModel) -> Verified:
     """Check all of ``model``, and keep it so. It stays open whatever happens.
 
@@ -108,7 +133,7 @@ def verify(model: SealedModel) -> Verified:
     return Verified(model, tuple(leases), times)
 
 
-def no_room(model: SealedModel, error: OSError) -> UnreadableFileError:
+def no_room(model: ModelFile, error: OSError) -> UnreadableFileError:
     """The refusal where a private copy of ``model`` could not be made."""
     cause = f"no private copy could be made in {tempfile.gettempdir()} ({error.strerror})"
     remedy = exhaustion.remedy_for(error) or (

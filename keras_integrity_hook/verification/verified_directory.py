@@ -18,7 +18,7 @@ from keras_integrity_hook.containers.model_file import Seal
 from keras_integrity_hook.errors import ChecksumMismatchError
 from keras_integrity_hook.verification import handed_out, holding
 from keras_integrity_hook.verification.handed_out import HandedFile, is_verified
-from keras_integrity_hook.verification.holding import LINKS, Verified
+from keras_integrity_hook.verification.holding import LINKS, Unsealed, Verified
 from keras_integrity_hook.verification.load_directory import LoadDirectory
 
 __all__ = ["VerifiedDirectory", "is_verified"]
@@ -32,8 +32,8 @@ class VerifiedDirectory:
         original: the path the user named.
     """
 
-    def __init__(self, verified: Verified, below: str = "") -> None:
-        """Take over ``verified``, a set.
+    def __init__(self, verified: Verified | Unsealed, below: str = "") -> None:
+        """Take over ``verified``, a set; one without a seal is only held as it was inspected.
 
         Args:
             below: a directory of this name in the private one takes the files.
@@ -63,8 +63,8 @@ class VerifiedDirectory:
             raise
 
     @property
-    def seal(self) -> Seal:
-        """What its content was checked against."""
+    def seal(self) -> Seal | None:
+        """What its content was checked against; None if it has none."""
         return self._verified.model.seal
 
     @property

@@ -53,8 +53,9 @@ class VerifiedFile(io.RawIOBase):
         Under a read lease that is straight from the file, else chunk by chunk after comparing
         each with its digest.
         """
-        model, (lease,) = verified.model, verified.leases
-        file = cls(model, _HeldContent(model.content, model.seal, lease), lease)
+        (lease,) = verified.leases
+        model = verified.model
+        file = cls(model, HeldContent.of(verified), lease)
         file.seal = model.seal
         return file
 
@@ -134,13 +135,19 @@ class VerifiedFile(io.RawIOBase):
         self.failure = self.failure or error
 
 
-class _HeldContent:
+class HeldContent:
     """A content that was checked: as it is while a lease keeps it so, else checked again."""
 
     def __init__(self, content: Content, seal: Seal, lease: ReadLease) -> None:
         self._content = content
         self._checker = ChunkChecker.under(seal, content)
         self._lease = lease
+
+    @classmethod
+    def of(cls, verified: Verified) -> HeldContent:
+        """That of ``verified``, a single file."""
+        (lease,) = verified.leases
+        return cls(verified.model.content, verified.model.seal, lease)
 
     @property
     def size(self) -> int:

@@ -351,6 +351,16 @@ def test_demo_keeps_its_promises(armed: dict[str, str]) -> None:
     assert "layers/dense_1/vars/1" in steps[-1]["lines"][0]
 
 
+@pytest.mark.nightly  # five processes that import Keras, and a sandbox
+def test_demo_of_a_malicious_model_keeps_its_promises(armed: dict[str, str]) -> None:
+    done = cli("demo", "--malicious", "--json", env=armed)
+    steps = document(done)["steps"]
+    assert done.returncode == 0
+    assert len(steps) == 6
+    assert "DangerousModelError" in steps[3]["lines"][0]
+    assert "InputContractError" in steps[-1]["lines"][-1]
+
+
 def test_demo_fails_where_the_hook_is_not_armed(pythonpath_only: str) -> None:
     pytest.importorskip("sklearn")
     env = environment(sysconfig.get_path("purelib"))

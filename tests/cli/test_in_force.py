@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from keras_integrity_hook.audit import destination, log_file
 from keras_integrity_hook.cli import main
 from keras_integrity_hook.cli.diagnosis import Verdict, diagnose, verdict
+from keras_integrity_hook.isolation import availability
 from tests.support.processes import ARM, cli, document, environment
 from tests.support.signers import let_trust, make_key
 
@@ -182,6 +183,86 @@ class TestSigners:
         [one] = json.loads(done.output)["findings"]
         assert one["level"] == "note"
         assert "of alice count until" in one["text"]
+
+
+class TestVetters:
+    @pytest.mark.parametrize("require", ["vetted", "signed+vetted"])
+    def test_nobody_whose_word_counts_means_that_nothing_is_loaded(
+        self, policy: Any, tmp_path: Path, require: str
+    ) -> None:
+        # A signer is no vetter.
+        let_trust("alice", make_key(tmp_path / "alice"))
+        path = policy(f'require = "{require}"\n')
+        [text] = found()
+        assert "a trusted vetter must say that a model passed" in text
+        assert "keras-integrity trust add --vetter NAME" in text
+        checked = json.loads(run("policy", "check", "--json", str(path)).output)
+        assert [one["text"] for one in checked["here"]] == [text]
+        make_key(tmp_path / "lab")
+        added = run("trust", "add", "lab", f"{tmp_path}/lab.pub", "--vetter")
+        assert added.exit_code == 0, added.output
+        assert found() == []
+
+    @pytest.mark.parametrize("how", ["expired", "revoked"])
+    def test_vetters_who_do_not_count_now_are_told(
+        self, policy: Any, tmp_path: Path, how: str
+    ) -> None:
+        dates = ("--not-after", "2020-01-01") if how == "expired" else ()
+        make_key(tmp_path / "lab")
+        added = run("trust", "add", "lab", f"{tmp_path}/lab.pub", "--vetter", *dates)
+        assert added.exit_code == 0, added.output
+        if how == "revoked":
+            done = run("revoke", "key", "lab", "--reason", "laptop stolen")
+            assert done.exit_code == 0, done.output
+        policy('[[rules]]\npath = "/models/**"\nrequire = "vetted"\n')
+        [text] = found()
+        assert "nobody trusted can: no model is loaded" in text
+        assert {"expired": "2020-01-01", "revoked": "laptop stolen"}[how] in run("status").output
+
+    def test_where_the_machine_fixes_it_vetters_of_the_user_do_not_count(
+        self, tmp_path: Path
+    ) -> None:
+        make_key(tmp_path / "lab")
+        added = run("trust", "add", "lab", f"{tmp_path}/lab.pub", "--vetter")
+        assert added.exit_code == 0, added.output
+        path = tmp_path / "policy.toml"
+        path.write_text('require = "vetted"\nlock = ["require"]\n')
+        done = run("policy", "check", "--json", "--for", "machine", str(path))
+        [one] = json.loads(done.output)["here"]
+        assert "Vetters of this user or project do not count here" in one["text"]
+        assert "--vetter --machine NAME" in one["text"]
+
+
+class TestSandbox:
+    def test_one_that_is_to_be_had_is_no_finding(self, policy: Any) -> None:
+        policy('sandbox = "always"\n')
+        missing = availability.reasons()
+        assert [all(why in text for why in missing) for text in found()] == [True] * bool(missing)
+
+    def test_without_one_everybody_who_asks_is_told(
+        self, policy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A Python in which the package is not installed, as far as anybody can tell from inside.
+        monkeypatch.setitem(sys.modules, "landlockpy", None)
+        path = policy('[[rules]]\npath = "/models/**"\nsandbox = "unsigned"\n')
+        [text] = found()
+        assert "no sandbox is to be had here" in text
+        assert "pip install landlockpy" in text
+        checked = json.loads(run("policy", "check", "--json", str(path)).output)
+        assert [one["text"] for one in checked["here"]] == [text]
+
+    def test_doctor_says_whether_there_is_one_and_what_is_not_loaded_without(
+        self, policy: Any, tmp_path: Path
+    ) -> None:
+        policy('sandbox = "always"\n')
+        (tmp_path / "sitecustomize.py").write_text(
+            f"{ARM}\nimport sys\nsys.modules['landlockpy'] = None\n"
+        )
+        told = cli("doctor", env=environment(str(tmp_path))).stdout
+        [row] = [line for line in told.splitlines() if line.split()[0] == "sandbox"][:1]
+        assert "not to be had here: the package landlockpy is not installed" in row
+        assert "no sandbox is to be had here: the package landlockpy" in told
+        assert "but there is 1 problem" in told
 
 
 class TestOfRules:

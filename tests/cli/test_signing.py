@@ -112,6 +112,22 @@ def test_every_command_has_json(tmp_path: Path, sealed: Path, kind: str) -> None
     assert document("keygen", key, "--no-passphrase", code=1)["error"]["code"] == "signing-failed"
 
 
+def test_vetter_is_listed_as_one_and_removed_by_name(tmp_path: Path) -> None:
+    cli("keygen", tmp_path / "lab", "--no-passphrase")
+    assert document("trust", "add", "lab", tmp_path / "lab.pub", "--vetter")["vetter"] is True
+    listed = document("trust", "list")
+    assert listed["keys"] == []
+    assert [one["name"] for one in listed["vetters"]] == ["lab"]
+    assert "as a vetter" in cli("trust", "list").stdout
+    # The same key may sign, too; another may not take the name.
+    cli("trust", "add", "lab", tmp_path / "lab.pub")
+    cli("keygen", tmp_path / "other", "--no-passphrase")
+    cli("trust", "add", "lab", tmp_path / "other.pub", "--vetter", code=1)
+    cli("trust", "remove", "lab")
+    listed = document("trust", "list")
+    assert listed["keys"] == listed["vetters"] == []
+
+
 def test_an_expired_key_is_listed_as_such(tmp_path: Path) -> None:
     cli("keygen", tmp_path / "key", "--no-passphrase")
     cli("trust", "add", "old", tmp_path / "key.pub", "--not-after", "2020-01-01")

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from keras_integrity_hook.cli import ci_reports
+from tests.support import sarif
 from tests.support.models import hdf5_bytes
 from tests.support.processes import cli, document, environment
 
@@ -203,6 +204,7 @@ class TestSarif:
         rules = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
         assert rules == {one["ruleId"] for one in run["results"]}
         assert run["invocations"] == [{"executionSuccessful": True, "exitCode": 1}]
+        assert len(sarif.results_of(mixed.parent / "found.sarif")) == len(run["results"])
 
 
 class TestReportFiles:

@@ -20,11 +20,13 @@ from tests.support.systems import (
     run_where_etc_is_a_link,
 )
 
+# But for those that begin by importing TensorFlow, which is not guarded on such a system.
 _EVERY_MODULE = """
 import importlib, pkgutil
+hosts = (".mlflow", ".tf_data", ".graph_checks")
 import keras_integrity_hook
 for found in pkgutil.walk_packages(keras_integrity_hook.__path__, "keras_integrity_hook."):
-    if not found.name.endswith("__main__") and ".mlflow" not in found.name:
+    if not found.name.endswith("__main__") and not any(host in found.name for host in hosts):
         importlib.import_module(found.name)
 print("imported")
 """
@@ -171,4 +173,5 @@ def test_capabilities_are_asked_for_in_one_module() -> None:
         capture_output=True,
         text=True,
     )
-    assert [Path(line).name for line in found.stdout.splitlines()] == ["portable.py"]
+    names = {Path(line).name for line in found.stdout.splitlines()}
+    assert names - {"system_calls.py"} == {"portable.py"}  # that one is a list of names

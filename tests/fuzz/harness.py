@@ -14,6 +14,9 @@ import atheris
 with atheris.instrument_imports(include=["keras_integrity_hook"]):
     # Imported here, and by the targets only afterwards, so that their branches are counted.
     import keras_integrity_hook.containers.hdf5_map
+    import keras_integrity_hook.contracts.sealed
+    import keras_integrity_hook.detached.vsa
+    import keras_integrity_hook.inspection.inspecting
     import keras_integrity_hook.saving.seal_writer  # noqa: F401 - imports all the parsers
     from keras_integrity_hook.errors import IntegrityError
 

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 import keras_integrity_hook as kih
+from keras_integrity_hook.errors import DangerousModelError
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.verification import digests
 from tests.support.model_kinds import needs
@@ -409,7 +410,7 @@ def test_keyword_arguments_pass(keras: Any, tmp_path: Path, name: str) -> None:
 def test_safe_mode_passes(keras: Any, tmp_path: Path) -> None:
     lambdas = keras.Sequential([keras.layers.Input((8,)), keras.layers.Lambda(lambda x: x)])
     lambdas.save(tmp_path / "lambda.keras")
-    with pytest.raises(ValueError, match="safe_mode"):
+    with pytest.raises(DangerousModelError, match="safe_mode"):
         keras.models.load_model(tmp_path / "lambda.keras")
     keras.models.load_model(tmp_path / "lambda.keras", safe_mode=False)
 

@@ -17,6 +17,7 @@ import pytest
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.containers.opening import open_model
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block, canonical, envelope, statement
 from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from keras_integrity_hook.sealing.statement import Statement
@@ -26,7 +27,7 @@ NASTY = "a\n2026-01-01 INFO all verified\x1b[2J\x9b1m\u202etxt.exe\u2028"
 # What a line of a log or a terminal would act on, but for the line feed that ends the line itself.
 ACTIVE = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 EXTENSIONS: dict[str, Any] = {
-    "inputs": {"batch": None, "shape": [None, 32]},
+    "inputs2": {"batch": None, "shape": [None, 32]},
     "later": "text",
     "zz": [1, True, None],
 }
@@ -198,12 +199,17 @@ def test_seal_without_unknown_fields_is_spelt_as_before(path: Path) -> None:
     }
 
 
-def test_input_contract_over_its_limit_is_refused(path: Path) -> None:
-    reworded(path, extensions={"inputs": "x" * (64 * 1024 - 2)})
+def test_input_contract_over_its_limit_is_neither_written_nor_read(path: Path) -> None:
+    most = "x" * (LIMITS.inputs - 2)
+    reworded(path, inputs=most)
     kih.verify(path)
-    reworded(path, extensions={"inputs": "x" * (64 * 1024 - 1)})
     with pytest.raises(kih.LimitExceededError, match="input contract"):
-        kih.verify(path)
+        reworded(path, inputs=most + "x")
+    with open_model(path) as model:
+        assert model.seal is not None
+        payload = model.seal.envelope.payload
+    with pytest.raises(kih.LimitExceededError, match="input contract"):
+        statement.decode(payload.replace(most.encode(), most.encode() + b"x"))
 
 
 def test_extension_cannot_take_the_name_of_a_field() -> None:

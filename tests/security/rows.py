@@ -65,6 +65,40 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A malicious model by a valid author": (
         "test_one_trusted_signer_is_not_enough_where_two_must_sign",
         "test_signer_who_is_trusted_for_other_models_is_refused",
+        "test_every_malicious_model_is_found",
+        "test_attack_is_refused_before_the_model_is_built",
+        "test_strict_takes_no_word",
+        "test_what_was_inspected_of_an_unsealed_model_is_what_is_loaded",
+        "test_what_a_model_tries_is_told_and_the_verdict_on_it_refuses_it_everywhere",
+    ),
+    "A model that exhausts the machine": (
+        "test_dataset_that_declares_more_than_is_stored_is_a_bomb",
+        "test_archive_that_grows_a_hundredfold_is_a_bomb",
+        "test_constant_that_repeats_a_value_without_end_is_a_bomb",
+        "test_bombs_end_by_their_limit",
+    ),
+    "Code of a model that wants out": (
+        "test_files_of_others_are_neither_read_nor_listed",
+        "test_there_are_no_sockets",
+        "test_there_are_no_other_processes",
+        "test_others_are_not_signalled_traced_or_limited",
+        "test_calls_that_no_model_needs_are_refused",
+        "test_answers_that_attack_are_one_error",
+    ),
+    "A vetter's word": (
+        "test_word_on_another_model_does_not_count",
+        "test_word_of_strangers_does_not_count",
+        "test_word_of_a_vetter_who_counts_no_more",
+        "test_verdict_that_another_user_could_have_written_does_not_count",
+    ),
+    "A contract that is widened": (
+        "test_a_contract_is_signed_with_the_seal_and_a_change_of_it_is_no_longer_signed",
+        "test_no_contract_is_put_over_content_that_does_not_match",
+    ),
+    "A model is asked": (
+        "test_what_breaks_a_rule_is_refused",
+        "test_contract_in_the_seal_holds_for_what_is_loaded",
+        "test_exports_refuse_bad_input_in_plain_tensorflow",
     ),
     "A crafted seal": (
         "test_crafted_seal_with_a_good_signature_in_it_is_refused",

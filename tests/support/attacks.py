@@ -188,7 +188,7 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def refused(kind: type[kih.IntegrityError], path: Path, match: str = "") -> kih.IntegrityError:
+def refused(kind: type[kih.IntegrityError], path: Path, match: str = ".") -> kih.IntegrityError:
     """Loading ``path`` raises exactly this kind of error, naming the model; returns it."""
     with pytest.raises(kih.IntegrityError, match=match) as caught:
         load(path)

@@ -26,12 +26,14 @@ def hdf5_bytes(rows: int = 8) -> bytes:
 
 
 def archive_bytes(
-    weights: bytes | None = None, config: bytes = b'{"class_name": "Sequential"}'
+    weights: bytes | None = None,
+    config: bytes = b'{"class_name": "Sequential"}',
+    metadata: bytes = b'{"keras_version": "3.15.1"}',
 ) -> bytes:
     """What ``model.save`` writes: three stored members."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("metadata.json", b'{"keras_version": "3.15.1"}')
+        archive.writestr("metadata.json", metadata)
         archive.writestr("config.json", config)
         archive.writestr("model.weights.h5", hdf5_bytes() if weights is None else weights)
     return buffer.getvalue()

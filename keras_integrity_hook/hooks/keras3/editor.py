@@ -12,6 +12,7 @@ from typing import Any
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.decorators import deserializes_nothing
 from keras_integrity_hook.hooks.keras3 import paths
 from keras_integrity_hook.hooks.keras3.members import checked_with_its_set
 from keras_integrity_hook.loading import pipeline as load
@@ -19,6 +20,7 @@ from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.saving import seal_writer
 
 
+@deserializes_nothing
 def open_file(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``KerasFileEditor.__init__``: it reads everything here, and never closes its archive."""
     path = calls.path_to_load(wrapped, args, kwargs, reader=location.PYTHON)

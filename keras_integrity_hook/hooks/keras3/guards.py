@@ -17,7 +17,11 @@ from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind, Location, Reader
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.decorators import names_model
+from keras_integrity_hook.hooks.decorators import (
+    deserializes_nothing,
+    heeds_safe_mode,
+    names_model,
+)
 from keras_integrity_hook.hooks.keras3 import inline
 from keras_integrity_hook.hooks.keras3.paths import kept_in_place, open_file, open_path
 from keras_integrity_hook.loading import pipeline as load
@@ -32,6 +36,7 @@ def reader_of_models() -> Reader:
     return location.KERAS_AND_HUB if knows_hub else location.KERAS
 
 
+@heeds_safe_mode
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it calls a truncated archive "not found"; say what it is."""
     source = calls.source_argument(wrapped, args, kwargs, reader=reader_of_models())
@@ -44,6 +49,7 @@ def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
         return called_in_place(wrapped, args, kwargs, source)
 
 
+@heeds_safe_mode
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_model``: hand over the verified archive as a file object."""
     source = _archive_source(wrapped, args, kwargs)
@@ -64,6 +70,7 @@ def _archive_source(wrapped: Function, args: Args, kwargs: Kwargs) -> Location |
     return source if source.is_file else None
 
 
+@deserializes_nothing
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: restore the weights if a read is refused in the middle."""
     return load_weights_as(location.KERAS_WEIGHTS, wrapped, args, kwargs)
@@ -76,6 +83,7 @@ def load_weights_as(reader: Reader, wrapped: Function, args: Args, kwargs: Kwarg
     return weights.all_or_nothing(wrapped, args, kwargs, lambda: replaced)
 
 
+@deserializes_nothing
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an archive goes in as a file object; HDF5 through
     :func:`open_store`."""
@@ -87,6 +95,7 @@ def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
     )
 
 
+@heeds_safe_mode
 def load_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``load_model_from_hdf5``: takes an open ``h5py.File`` as well as a path; tf_keras also
     TensorFlow's file object of one."""

@@ -19,7 +19,7 @@ from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.decorators import names_model
+from keras_integrity_hook.hooks.decorators import heeds_safe_mode, names_model
 from keras_integrity_hook.hooks.keras3 import guards
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
@@ -74,6 +74,7 @@ def finish_sealing(instance: Any) -> None:
         sealing.finish()
 
 
+@heeds_safe_mode
 def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_orbax_checkpoint``: hand over a root that holds the checked step alone."""
     path = calls.path_to_load(wrapped, args, kwargs)

@@ -12,7 +12,11 @@ from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, KERAS_SHARDS,
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.decorators import names_model
+from keras_integrity_hook.hooks.decorators import (
+    deserializes_nothing,
+    heeds_safe_mode,
+    names_model,
+)
 from keras_integrity_hook.hooks.keras3 import guards
 from keras_integrity_hook.hooks.keras3.members import checked_with_its_set
 from keras_integrity_hook.loading import pipeline as load
@@ -22,6 +26,7 @@ from keras_integrity_hook.verification import verified_directory
 _ASSETS = "assets/"
 
 
+@heeds_safe_mode
 def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_dir``: an unzipped model, or what was downloaded from a hub."""
     path = calls.path_to_load(wrapped, args, kwargs, "dirpath", location.PYTHON)
@@ -53,6 +58,7 @@ def save_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
     )
 
 
+@deserializes_nothing
 def load_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_weights_only``: an index of shards with its shards, or one file."""
     path = calls.path_to_load(wrapped, args, kwargs, reader=location.PYTHON)

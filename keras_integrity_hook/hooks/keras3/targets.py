@@ -12,6 +12,7 @@ from __future__ import annotations
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import generation
 from keras_integrity_hook.hooks.decorators import with_fallback
+from keras_integrity_hook.hooks.inputs.attaching import with_contract, with_contract_of_weights
 from keras_integrity_hook.hooks.keras3 import backup, downloads, editor, guards, inline, orbax, sets
 from keras_integrity_hook.hooks.table import Host, Target
 
@@ -27,12 +28,16 @@ TARGETS = (
     # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 and
     # Orbax checkpoints inline.
     Target(_API, "load_model", with_fallback(guards.refuse_early, reader=location.KERAS)),
-    Target(_API, "load_weights", orbax.load_weights),
+    Target(_API, "load_weights", with_contract_of_weights(orbax.load_weights)),
     # .keras archives
-    Target(_LIB, "load_model", with_fallback(guards.load_archive, reader=location.PYTHON)),
+    Target(
+        _LIB,
+        "load_model",
+        with_fallback(with_contract(guards.load_archive), reader=location.PYTHON),
+    ),
     Target(_LIB, "save_model", guards.save_archive),
     # .weights.h5, sharded weights, and the weights of a .keras
-    Target(_LIB, "load_weights_only", sets.load_weights_only),
+    Target(_LIB, "load_weights_only", with_contract_of_weights(sets.load_weights_only)),
     Target(_LIB, "save_weights_only", sets.save_weights_only),
     # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
     Target(_LIB, "H5IOStore._get_h5_file", guards.open_store, since=(3, 10)),
@@ -46,15 +51,19 @@ TARGETS = (
     Target(_EDITOR, "KerasFileEditor.save", editor.save_file, since=(3, 6)),
     Target(_EDITOR, "zipfile:ZipFile", editor.open_archive, since=(3, 6)),
     # unzipped directories; the hub's download and upload go through them
-    Target(_LIB, "_load_model_from_dir", sets.load_directory, since=(3, 4)),
+    Target(_LIB, "_load_model_from_dir", with_contract(sets.load_directory), since=(3, 4)),
     Target(_LIB, "_save_model_to_dir", sets.save_directory, since=(3, 4)),
     # legacy .h5 and .hdf5
     Target(
-        _LEGACY, "load_model_from_hdf5", with_fallback(guards.load_legacy, reader=location.PYTHON)
+        _LEGACY,
+        "load_model_from_hdf5",
+        with_fallback(with_contract(guards.load_legacy), reader=location.PYTHON),
     ),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
     # checkpoints of Orbax
-    Target(_API, "_load_model_from_orbax_checkpoint", orbax.load_model, since=(3, 14)),
+    Target(
+        _API, "_load_model_from_orbax_checkpoint", with_contract(orbax.load_model), since=(3, 14)
+    ),
     Target(_ORBAX, "OrbaxCheckpoint._save_checkpoint", orbax.save_step),
     Target(_ORBAX, "OrbaxCheckpoint.wait_until_finished", orbax.finish),
     Target(_ORBAX, "OrbaxCheckpoint.on_train_end", orbax.finish),

@@ -9,6 +9,7 @@ paths only file by file, so of those the weights alone are checked.
 
 from __future__ import annotations
 
+from keras_integrity_hook.hooks.inputs.attaching import with_contract
 from keras_integrity_hook.hooks.keras_hub import guards
 from keras_integrity_hook.hooks.table import Host, Target
 
@@ -24,7 +25,10 @@ _PRESETS = (
 )
 
 TARGETS = (
-    *(Target(module, f"{name}.from_preset", guards.load_preset) for module, name in _PRESETS),
+    *(
+        Target(module, f"{name}.from_preset", with_contract(guards.load_preset))
+        for module, name in _PRESETS
+    ),
     *(Target(module, f"{name}.save_to_preset", guards.save_preset) for module, name in _PRESETS),
     Target(f"{_SRC}.models.backbone", "Backbone.save_lora_weights", guards.save_lora),
     Target(f"{_SRC}.models.backbone", "Backbone.load_lora_weights", guards.load_lora),

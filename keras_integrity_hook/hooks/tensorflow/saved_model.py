@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
+from keras_integrity_hook.contracts import stated
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.decorators import deserializes_nothing
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import verified_directory
@@ -20,6 +22,7 @@ from keras_integrity_hook.verification.verified_directory import VerifiedDirecto
 _ASSETS = "assets/"
 
 
+@deserializes_nothing
 def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``load_partial``: everything that loads a SavedModel of TensorFlow 2."""
     path = _unverified(wrapped, args, kwargs)
@@ -43,9 +46,11 @@ def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
         with speaking_of(path, where):
             return calls.call_with(wrapped, args, kwargs, export_dir=where)
 
-    return save.save_directory_sealed(path, SAVED_MODEL, write)
+    with stated.kept_of(calls.bind(wrapped, args, kwargs).get("obj")):
+        return save.save_directory_sealed(path, SAVED_MODEL, write)
 
 
+@deserializes_nothing
 def init_v1_loader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``SavedModelLoader``: parses the model now and reads its variables later."""
     path = _unverified(wrapped, args, kwargs)
@@ -58,6 +63,7 @@ def init_v1_loader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
         return checked.outlive(instance)
 
 
+@deserializes_nothing
 def convert_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``TFLiteConverter.from_saved_model``: loads the model now; C++ reads it again to convert."""
     path = _unverified(wrapped, args, kwargs, "saved_model_dir")

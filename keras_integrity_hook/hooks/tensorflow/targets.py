@@ -9,12 +9,17 @@ disk themselves and cannot be guarded from Python; ``keras-integrity verify`` ch
 from __future__ import annotations
 
 from keras_integrity_hook.hooks.decorators import with_fallback
+from keras_integrity_hook.hooks.inputs.attaching import with_contract
 from keras_integrity_hook.hooks.table import Host, Target
 from keras_integrity_hook.hooks.tensorflow import saved_model as guards
 
 _LITE = "tensorflow.lite.python.lite"
 _MODEL = "tensorflow.python.saved_model"
-_LOAD = with_fallback(guards.load_saved_model, "export_dir", returned=lambda model: {"root": model})
+_LOAD = with_fallback(
+    with_contract(guards.load_saved_model, of=lambda loaded: loaded["root"]),
+    "export_dir",
+    returned=lambda model: {"root": model},
+)
 
 TARGETS = (
     Target(f"{_MODEL}.load", "load_partial", _LOAD),

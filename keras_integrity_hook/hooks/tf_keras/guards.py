@@ -10,7 +10,11 @@ from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
-from keras_integrity_hook.hooks.decorators import names_model
+from keras_integrity_hook.hooks.decorators import (
+    deserializes_nothing,
+    heeds_safe_mode,
+    names_model,
+)
 from keras_integrity_hook.hooks.keras3 import guards, paths
 from keras_integrity_hook.hooks.tensorflow import checkpoints, saved_model
 from keras_integrity_hook.loading import pipeline as load
@@ -21,6 +25,7 @@ _HDF5_FORMATS = ("h5", "hdf5", "keras")
 _HDF5_SUFFIXES = (".h5", ".keras", ".hdf5")
 
 
+@heeds_safe_mode
 def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_model``: it takes a truncated archive for HDF5; say what it is."""
     source = calls.source_argument(wrapped, args, kwargs, reader=location.TF_KERAS)
@@ -32,17 +37,20 @@ def refuse_early(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
         return guards.called_in_place(wrapped, args, kwargs, source)
 
 
+@deserializes_nothing
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``."""
     return guards.load_weights_as(location.TF_KERAS, wrapped, args, kwargs)
 
 
+@heeds_safe_mode
 def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.load_model``: :func:`open_archive` opens the verified archive."""
     with load.surfacing_failures():
         return wrapped(*args, **kwargs)
 
 
+@deserializes_nothing
 def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.load_weights``, and the method it was: HDF5 opened inline, a checkpoint, or a
     SavedModel's."""
@@ -75,6 +83,7 @@ def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
     )
 
 
+@heeds_safe_mode
 def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
     path = calls.path_to_load(wrapped, args, kwargs, "path")

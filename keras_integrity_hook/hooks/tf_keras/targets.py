@@ -11,6 +11,7 @@ from __future__ import annotations
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import generation
 from keras_integrity_hook.hooks.decorators import with_fallback
+from keras_integrity_hook.hooks.inputs.attaching import with_contract, with_contract_of_weights
 from keras_integrity_hook.hooks.keras3 import downloads, inline
 from keras_integrity_hook.hooks.keras3 import guards as keras3_guards
 from keras_integrity_hook.hooks.table import Host, Target
@@ -28,22 +29,22 @@ def _targets(package: str) -> tuple[Target, ...]:
     data = f"{package}.src.utils.data_utils"
     return (
         Target(api, "load_model", with_fallback(guards.refuse_early, reader=location.TF_KERAS)),
-        Target(api, "load_weights", guards.load_weights),
+        Target(api, "load_weights", with_contract_of_weights(guards.load_weights)),
         # .keras archives
-        Target(lib, "load_model", with_fallback(guards.load_archive)),
+        Target(lib, "load_model", with_fallback(with_contract(guards.load_archive))),
         Target(lib, "save_model", keras3_guards.save_archive),
         # .weights.h5, and the weights of a .keras
-        Target(lib, "load_weights_only", keras3_guards.load_weights),
+        Target(lib, "load_weights_only", with_contract_of_weights(keras3_guards.load_weights)),
         Target(lib, "save_weights_only", keras3_guards.save_weights_only),
         # legacy .h5 and .hdf5
         Target(
             hdf5,
             "load_model_from_hdf5",
-            with_fallback(keras3_guards.load_legacy, reader=location.PYTHON),
+            with_fallback(with_contract(keras3_guards.load_legacy), reader=location.PYTHON),
         ),
         Target(hdf5, "save_model_to_hdf5", keras3_guards.save_legacy),
         # legacy weights: HDF5, or a checkpoint of TensorFlow's
-        Target(legacy, "load_weights", guards.load_legacy_weights),
+        Target(legacy, "load_weights", with_contract_of_weights(guards.load_legacy_weights)),
         Target(legacy, "save_weights", guards.save_legacy_weights),
         # what is opened inline
         Target(lib, "h5py:File", inline.open_hdf5),
@@ -51,7 +52,7 @@ def _targets(package: str) -> tuple[Target, ...]:
         Target(hdf5, "h5py:File", inline.open_hdf5),
         Target(legacy, "h5py:File", inline.open_hdf5),
         # SavedModels: TensorFlow's, with a file of Keras's own in them
-        Target(f"{model}.load", "load", guards.load_saved_model),
+        Target(f"{model}.load", "load", with_contract(guards.load_saved_model)),
         Target(f"{model}.save", "save", guards.save_saved_model),
         # what get_file downloads
         Target(data, "get_file", downloads.get_file, copied=True),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks.decorators import with_fallback
+from keras_integrity_hook.hooks.inputs.attaching import with_contract, with_contract_of_weights
 from keras_integrity_hook.hooks.keras3 import downloads, inline
 from keras_integrity_hook.hooks.keras3 import guards as keras3_guards
 from keras_integrity_hook.hooks.table import Host, Target
@@ -27,15 +28,15 @@ TARGETS = (
     Target(
         _HDF5,
         "load_model_from_hdf5",
-        with_fallback(keras3_guards.load_legacy, reader=location.PYTHON),
+        with_fallback(with_contract(keras3_guards.load_legacy), reader=location.PYTHON),
     ),
     Target(_HDF5, "save_model_to_hdf5", keras3_guards.save_legacy),
     # weights: HDF5 opened inline, or a checkpoint of TensorFlow's
-    Target(_TRAINING, "Model.load_weights", guards.load_legacy_weights),
+    Target(_TRAINING, "Model.load_weights", with_contract_of_weights(guards.load_legacy_weights)),
     Target(_TRAINING, "Model.save_weights", guards.save_legacy_weights),
     Target(_TRAINING, "h5py:File", inline.open_hdf5),
     # SavedModels: TensorFlow's, with a file of Keras's own in them
-    Target(f"{_MODEL}.load", "load", guards.load_saved_model),
+    Target(f"{_MODEL}.load", "load", with_contract(guards.load_saved_model)),
     Target(f"{_MODEL}.save", "save", guards.save_saved_model),
     # reads the model's configuration from an asset before the weights
     Target(
