@@ -11,7 +11,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
 from typing import NamedTuple
 
 from keras_integrity_hook.isolation import hosts
@@ -92,7 +92,10 @@ def reachable(*, devices: Iterable[str] = (), modules: Iterable[str] = ()) -> Re
         each for path in paths for each in (path, os.path.realpath(path)) if os.path.exists(path)
     )
     listable = tuple(home for home in own if home not in search)
-    return Reachable((*search, *listable), tuple(existing), listable, tuple(devices))
+    # Whether they are there or not: Python looks for them before it compiles a module.
+    compiled = [cache_from_source(path) for path in own.values() if path.endswith(".py")]
+    readable = (*existing, *compiled)
+    return Reachable((*search, *listable), readable, listable, tuple(devices))
 
 
 def environment(home: str, *, with_devices: bool) -> dict[str, str]:
