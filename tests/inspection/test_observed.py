@@ -27,6 +27,8 @@ from tests.support.processes import environment
 
 Observed = dict[str, Any]
 
+_SOURCES = str(Path(__file__).parents[2])  # where the package of tests lies
+
 
 class Host:
     """A process with plain Keras or tf_keras in it, and decoys that only models ask for."""
@@ -40,7 +42,7 @@ class Host:
         self._errors = (folder / "errors").open("w")
         self._process = subprocess.Popen(
             command,
-            env=environment(KERAS_INTEGRITY="off", PYTHONDONTWRITEBYTECODE="1"),
+            env=environment(_SOURCES, KERAS_INTEGRITY="off", PYTHONDONTWRITEBYTECODE="1"),
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
