@@ -311,7 +311,7 @@ def test_crafted_seal_with_a_good_signature_in_it_is_refused(
     attacks.put_raw(path, wrapped, table)
     began = time.monotonic()
     refused(kind, path)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # however busy the machine; it could be hours
 
 
 def test_chunk_table_of_another_model_under_a_good_signature_is_refused(
