@@ -54,6 +54,8 @@ class KeptReads:
             DamagedFileError: the content ends before that.
             LimitExceededError: more than an inspection may keep.
         """
+        if not size:
+            return b""  # an empty file of a set is not held open
         with self._lock if self._keeps else nullcontext():
             data = self._in_one(offset, size)
         if data is not None:

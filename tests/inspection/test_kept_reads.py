@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from keras_integrity_hook.errors import LimitExceededError
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing.content import FileContent
 
 SIZE = 64
 
@@ -61,3 +64,10 @@ def test_no_more_is_kept_than_memory_has_room_for(monkeypatch: pytest.MonkeyPatc
     kept.read(0, 10)
     with pytest.raises(LimitExceededError):
         kept.read(0, 11)
+
+
+def test_nothing_is_read_of_a_file_that_is_empty() -> None:
+    """Files of a set that have no bytes are not held open."""
+    with open(os.devnull, "rb") as file:
+        content = FileContent(file.fileno(), 0, 0)
+    assert KeptReads(content).read(0, 0) == b""
