@@ -119,7 +119,4 @@ def _worst_first(findings: tuple[Finding, ...]) -> list[Finding]:
 
 
 def _sentence(finding: Finding) -> str:
-    """What stands where, and what loading it would do, in words; without a final stop."""
-    where = " of ".join(filter(None, (finding.place, finding.file)))
-    what = " in ".join(filter(None, (finding.construct, where)))
-    return f"{finding.rule}: {what}: {finding.why}"
+    return f"{finding.rule}: {finding.sentence()}"

@@ -43,6 +43,12 @@ class Finding(NamedTuple):
     why: str
     object: str = ""
 
+    def sentence(self) -> str:
+        """What stands where, and what loading it would do; without a final stop."""
+        where = " of ".join(filter(None, (self.place, self.file)))
+        what = " in ".join(filter(None, (self.construct, where)))
+        return f"{what}: {self.why}"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able values."""
         return {**self._asdict(), "verdict": str(self.verdict)}

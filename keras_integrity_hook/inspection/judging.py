@@ -48,6 +48,14 @@ def stopping(
     )
 
 
+def in_short(findings: tuple[Finding, ...]) -> str:
+    """The first of the worst of ``findings``, at least one, and how many more there are."""
+    first = max(findings, key=lambda one: one.verdict is Verdict.REFUSE)
+    more = len(findings) - 1
+    rest = f"; {plural(more, 'more finding')}" if more else ""
+    return f"{first.sentence()} ({first.rule}{rest})"
+
+
 def refusal(
     findings: tuple[Finding, ...], path: str, *, takes_word: bool = True
 ) -> DangerousModelError | ExternalReferenceError:
@@ -58,11 +66,7 @@ def refusal(
     Args:
         takes_word: a caller's ``safe_mode=False`` would be taken, so that it may be recommended.
     """
-    first = max(findings, key=lambda one: one.verdict is Verdict.REFUSE)
-    where = " of ".join(filter(None, (first.place, first.file)))
-    more = len(findings) - 1
-    rest = f"; {plural(more, 'more finding')}" if more else ""
-    cause = f"{first.construct} in {where}: {first.why} ({first.rule}{rest})"
+    cause = in_short(findings)
     if all(one.rule == "hdf5-external" for one in findings):
         return ExternalReferenceError(cause, path=path)
     remedy = _CODE if takes_word and all(map(_by_safe_mode, findings)) else None

@@ -81,7 +81,7 @@ class KeptReads:
         overlapping = self._overlapping(offset, offset + size)
         if not overlapping:
             data = self._content.read(offset, size)
-            if self._keeps and size:
+            if self._keeps:
                 self._keep(offset, data)
             return data
         start, piece = self._starts[overlapping[0]], self._pieces[overlapping[0]]

@@ -39,7 +39,6 @@ from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing import statement
 from keras_integrity_hook.sealing.content import FileContent
-from keras_integrity_hook.texts import plural
 from keras_integrity_hook.verification import pinning
 
 
@@ -162,12 +161,9 @@ class _Case:
         verdict = worst(self._findings)
         if verdict is Verdict.FINE:
             return
-        first = next(one for one in self._findings if one.verdict is verdict)
-        more = len([one for one in self._findings if one.verdict is not Verdict.FINE]) - 1
-        rest = f"; {plural(more, 'more finding')}" if more else ""
-        where = " of ".join(filter(None, (first.place, first.file)))
+        told = tuple(one for one in self._findings if one.verdict is not Verdict.FINE)
         outcome = Outcome.REFUSED if verdict is Verdict.REFUSE else Outcome.REVIEW
-        self._add(outcome, f"{first.construct} in {where}: {first.why} ({first.rule}{rest})")
+        self._add(outcome, judging.in_short(told))
 
     def try_out(self, files: ModelFiles, host: str, limits: SandboxLimits | None) -> None:
         """Load and ask it in a sandbox. Raises SandboxUnavailableError."""
