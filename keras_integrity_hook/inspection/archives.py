@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
-from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.errors import DamagedFileError, IntegrityError
 from keras_integrity_hook.inspection import pieces
 from keras_integrity_hook.inspection.findings import Finding
 from keras_integrity_hook.inspection.rules import found
@@ -42,12 +42,10 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
     Args:
         name: of the file, member or part; empty for the model itself.
     """
-    from zipfile import BadZipFile
-
     try:
         with pieces.opened(content) as archive:
             infos = archive.infolist()
-    except (BadZipFile, NotImplementedError, struct.error):
+    except DamagedFileError:
         return  # nobody can unpack it, and the model itself has been opened before
     yield from _sizes(infos, name)
     for info in infos if name else ():  # the model's own have been looked at
@@ -70,14 +68,12 @@ def _sizes(infos: list[ZipInfo], name: str) -> Iterator[Finding]:
 
 def inspect_arrays(content: Content, name: str) -> Iterator[Finding]:
     """Findings about the ``.npz`` file that ``content`` is: :func:`inspect`, and its arrays."""
-    from zipfile import BadZipFile
-
     try:
         yield from inspect(content, name)
         with pieces.opened(content) as archive:
             for info in archive.infolist()[: LIMITS.zip_members]:
                 yield from _array(archive, info, name)
-    except (BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except DamagedFileError as error:
         yield found("malformed-array", name, "", str(error))
 
 

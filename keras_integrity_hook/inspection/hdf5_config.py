@@ -23,7 +23,8 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
     if not hdf5_file.has_superblock(content):
         return
     try:
-        texts = list(_configurations(Hdf5File(content)))
+        with hdf5_messages.whole():
+            texts = list(_configurations(Hdf5File(content)))
     except DamagedFileError as error:
         yield found("opaque-hdf5", name, "", error.cause)
         return

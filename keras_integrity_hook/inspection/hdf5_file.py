@@ -39,6 +39,7 @@ from keras_integrity_hook.inspection.hdf5_messages import (
     extent,
     has_dense,
     link_of,
+    whole,
 )
 from keras_integrity_hook.inspection.pages import Pages
 from keras_integrity_hook.limits import LIMITS
@@ -131,11 +132,12 @@ class Hdf5File:
         Raises:
             DamagedFileError, LimitExceededError: see :meth:`objects`; or it is no single string.
         """
-        for found in self.objects():
-            if found.path == path:
-                wanted = name.encode()
-                named = (one for one in map(attribute_of, found.attributes) if one.name == wanted)
-                return next(map(self.string_of, named), None)
+        with whole():
+            for found in self.objects():
+                if found.path == path:
+                    attributes = map(attribute_of, found.attributes)
+                    named = (one for one in attributes if one.name == name.encode())
+                    return next(map(self.string_of, named), None)
         return None
 
     def string_of(self, attribute: Attribute) -> bytes:

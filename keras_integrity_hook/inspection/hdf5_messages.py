@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The messages of which object headers of HDF5 consist, taken apart (HDF5 File Format Specification
-v3, section IV.A.2). What is cut short or cannot be is a DamagedFileError, or one of ``struct``.
+v3, section IV.A.2). What is cut short or cannot be is a DamagedFileError within :func:`whole`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,6 +37,19 @@ class Attribute(NamedTuple):
     type: bytes
     space: bytes
     data: bytes
+
+
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+    """Within it, what a header that is cut short makes of Python's unpacking is damage.
+
+    Raises:
+        DamagedFileError: a header of the file is cut short.
+    """
+    try:
+        yield
+    except (struct.error, IndexError, ValueError) as error:
+        raise DamagedFileError("a header is cut short") from error
 
 
 def attribute_of(body: bytes) -> Attribute:

@@ -43,15 +43,15 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
         file = Hdf5File(content)
     except DamagedFileError as error:
         if _is_hdf5(content):
-            yield found("malformed-hdf5", name, "", str(error.cause))
+            yield found("malformed-hdf5", name, "", error.cause)
         return
     try:
-        yield from _Judge(file, name).findings()
+        with hdf5_messages.whole():
+            yield from _Judge(file, name).findings()
     except LimitExceededError as error:
-        yield found("hdf5-unread", name, "", str(error.cause))
-    except (DamagedFileError, struct.error, IndexError) as error:
-        cause = error.cause if isinstance(error, DamagedFileError) else "a header is cut short"
-        yield found("malformed-hdf5", name, "", str(cause))
+        yield found("hdf5-unread", name, "", error.cause)
+    except DamagedFileError as error:
+        yield found("malformed-hdf5", name, "", error.cause)
 
 
 class _Judge:

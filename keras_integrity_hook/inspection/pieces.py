@@ -7,6 +7,7 @@ another there.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_integrity_hook.containers import hdf5, keras_zip
 from keras_integrity_hook.containers.model_file import ModelFile
-from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.errors import DamagedFileError, IntegrityError, LimitExceededError
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
@@ -157,25 +158,38 @@ class Pieces:
 
 def members(content: Content) -> Iterator[Piece]:
     """The members of the archive ``content``; raises as :meth:`Pieces.walk`."""
-    from zipfile import BadZipFile
+    with opened(content) as archive:
+        infos = archive.infolist()
+        if len(infos) > LIMITS.zip_members:
+            raise LimitExceededError(f"the archive has {len(infos)} members")
+        for info in infos:
+            if not info.is_dir():
+                yield _piece(info.filename, _member(archive, info, content))
 
+
+@contextlib.contextmanager
+def opened(content: Content) -> Iterator[ZipFile]:
+    """The archive ``content`` as Keras opens it, for as long as the block takes.
+
+    Raises:
+        DamagedFileError: ``zipfile``, or what unpacks for it, cannot read it.
+    """
+    import lzma
+    import zlib
+    from zipfile import BadZipFile, ZipFile
+
+    # ``zipfile`` lets through what its parts raise: a codec, an offset before the file, a packer.
+    unreadable = (
+        *(BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+        *(ValueError, ArithmeticError, LookupError, RuntimeError),
+    )
     try:
-        with opened(content) as archive:
-            infos = archive.infolist()
-            if len(infos) > LIMITS.zip_members:
-                raise LimitExceededError(f"the archive has {len(infos)} members")
-            for info in infos:
-                if not info.is_dir():
-                    yield _piece(info.filename, _member(archive, info, content))
-    except (BadZipFile, NotImplementedError, struct.error) as error:
+        with ZipFile(io.BufferedReader(_Stream(content), 1 << 12)) as archive:
+            yield archive
+    except IntegrityError:
+        raise
+    except unreadable as error:
         raise DamagedFileError(f"the archive cannot be read ({error})") from error
-
-
-def opened(content: Content) -> ZipFile:
-    """The archive ``content`` as Keras opens it."""
-    from zipfile import ZipFile
-
-    return ZipFile(io.BufferedReader(_Stream(content), 1 << 12))
 
 
 def _piece(name: str, content: Content) -> Piece:

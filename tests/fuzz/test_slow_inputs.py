@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search for inputs that cost a parser more than their size allows.
+"""Search for inputs that a parser does not answer, or that cost it more than their size allows.
 
-Hypothesis is told what each input cost, and climbs. Work is counted (calls, bytes read), so that a
-finding is one on every machine.
+For the second, Hypothesis is told what each input cost, and climbs. Work is counted (calls, bytes
+read), so that a finding is one on every machine.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import random
 import struct
 
 import pytest
@@ -52,6 +53,26 @@ def edited(data: bytes, edits: list[tuple[str, int, int]]) -> bytes:
         elif len(made) < 1 << 16:
             made[at:at] = made[at : at + 24] * value
     return bytes(made)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_whatever_was_put_in_the_answer_is_an_error_of_ours_or_none(name: str) -> None:
+    chance = random.Random(7)
+    wrong: dict[str, list[tuple[str, int, int]]] = {}
+    for _ in range(2_000):
+        edits = []
+        for _ in range(chance.choice((1, 1, 2, 3, 6))):
+            what = chance.choice(("number", "copy", "copy", "repeat"))
+            value = {"number": chance.choice(NUMBERS), "repeat": chance.randrange(1, 5)}.get(what)
+            position = chance.randrange(1 << 16)
+            edits.append((what, position, chance.randrange(1 << 16) if value is None else value))
+        try:
+            PARSERS[name].parse(edited(chance.choice(seeds(name)), edits))
+        except IntegrityError:
+            pass
+        except Exception as error:
+            wrong.setdefault(f"{error!r:.100}", edits)
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("name", PARSERS)
