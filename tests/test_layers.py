@@ -25,6 +25,11 @@ GUESTS = {
     "detached": {"cryptography", "sigstore", "sigstore_models"},
     "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
     "policy": {"packaging"},
+    "distribution": {"securesystemslib", "tuf"},
+    "registry": {
+        *("alembic", "cryptography", "fastapi", "jinja2", "packaging", "prometheus_client"),
+        *("psycopg", "pydantic", "sqlalchemy", "starlette", "uvicorn"),
+    },
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},
     "mlflow_registry": {"mlflow"},

@@ -39,6 +39,15 @@ from keras_integrity_hook.errors.integrity import MalformedSealError as Malforme
 from keras_integrity_hook.errors.integrity import NotAModelError as NotAModelError
 from keras_integrity_hook.errors.integrity import SealWriteError as SealWriteError
 from keras_integrity_hook.errors.integrity import UnsealedModelError as UnsealedModelError
+from keras_integrity_hook.errors.memory import EventRefusedError as EventRefusedError
+from keras_integrity_hook.errors.memory import MalformedEventError as MalformedEventError
+from keras_integrity_hook.errors.memory import RecalledModelError as RecalledModelError
+from keras_integrity_hook.errors.memory import RegistryError as RegistryError
+from keras_integrity_hook.errors.memory import RegistryForkError as RegistryForkError
+from keras_integrity_hook.errors.memory import RegistryUnavailableError as RegistryUnavailableError
+from keras_integrity_hook.errors.memory import SignerChangedError as SignerChangedError
+from keras_integrity_hook.errors.memory import StrippedModelError as StrippedModelError
+from keras_integrity_hook.errors.memory import UnregisteredModelError as UnregisteredModelError
 from keras_integrity_hook.errors.policy import ExpiredModelError as ExpiredModelError
 from keras_integrity_hook.errors.policy import InsecureDownloadError as InsecureDownloadError
 from keras_integrity_hook.errors.policy import InsecurePermissionsError as InsecurePermissionsError

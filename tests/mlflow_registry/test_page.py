@@ -30,7 +30,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
+    options.binary_location = CHROMIUM or ""
     for argument in (
         "headless=new",
         "no-sandbox",
