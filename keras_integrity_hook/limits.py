@@ -108,6 +108,7 @@ class Limits(NamedTuple):
     registry_answer: int = 8 * MIB
     registry_events: int = 2_000  # of one answer
     registry_proof: int = 63  # hashes
+    registry_kept: int = 64  # answers in one of 256 directories of them
 
 
 LIMITS = Limits()

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask a registry, in numbered steps.
+
+1. What a *service or mirror* said within the last minute is said again. A database is asked each
+   time: it shows the present.
+2. A registry that did not answer within the last minute is not asked again.
+3. It is *asked*, for no longer than the time-out.
+4. What it says is *verified*: by its events, and against the checkpoint that was seen before, so
+   that it can neither forget nor tell each another past.
+5. That is *kept*, for the next minute and for the time in which it cannot be reached.
+6. Where there was no answer that counts, the one that is *kept* does, until it is too old.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    LimitExceededError,
+    MalformedEventError,
+    RegistryError,
+    RegistryForkError,
+    RegistryUnavailableError,
+)
+from keras_integrity_hook.registry import answers, notes, verdicts
+from keras_integrity_hook.registry.answers import Answer
+from keras_integrity_hook.registry.client import deadline, memory, sources
+from keras_integrity_hook.registry.client.memory import Asked, Given, Seen
+from keras_integrity_hook.registry.client.sources import Source
+from keras_integrity_hook.registry.verdicts import Question, Verdict
+
+REUSED = timedelta(minutes=1)
+"""For how long an answer of a service is taken without asking anew."""
+SILENCE = timedelta(minutes=1)
+"""For how long one that does not answer is left alone."""
+_LEEWAY = timedelta(minutes=5)  # by which clocks differ
+_KNOWN = 1_000  # verdicts of this process
+_known: dict[Asked, tuple[datetime, Verdict]] = {}
+
+
+def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
+    """What the registry says about ``asked``, or said not longer than ``max_age`` ago.
+
+    Args:
+        timeout: how long this may take where it has to be asked.
+
+    Raises:
+        RegistryUnavailableError: it does not answer, and what it said before is too old.
+        RegistryForkError: it shows another past than it showed before.
+        MalformedEventError, LimitExceededError: what it says is not proven by anything, and what it
+            said before is too old.
+        RegistryError: none is there, or nothing to ask it with is installed.
+    """
+    now = datetime.now(UTC)
+    source = sources.source(asked.url, timeout.total_seconds())
+    if source.needs_freshness:
+        recent = _known_verdict(asked, now)
+        if recent is not None and now - recent[0] < REUSED and _is_young(recent[1], now, max_age):
+            return recent[1]  # 1
+    try:
+        _refuse_silent(asked, now)  # 2
+        return _asked(asked, source, now, max_age, timeout)
+    except (RegistryForkError, _WrongClockError):
+        raise
+    except (RegistryError, LimitExceededError) as error:
+        verdict = _fallen_back(asked, now, max_age)  # 6
+        if verdict is None:
+            raise _told(error, asked, now) from None
+        return verdict
+
+
+class _WrongClockError(RegistryUnavailableError):
+    """This machine's clock is behind what is known to have been."""
+
+
+class _SilentError(RegistryUnavailableError):
+    """It was asked a moment ago, in vain."""
+
+
+def _asked(
+    asked: Asked, source: Source, now: datetime, max_age: timedelta, timeout: timedelta
+) -> Verdict:
+    seen = memory.seen(asked)
+    try:
+        with _as_registry_errors():
+            verdict, given = deadline.within(  # 3, 4
+                timeout.total_seconds(), lambda: _verified(asked, source, seen, now)
+            )
+    except RegistryUnavailableError as error:
+        memory.keep_silence(asked, now, error.cause)
+        raise
+    _refuse_wrong_clock(verdict.as_of, now)
+    if not _is_young(verdict, now, max_age):
+        cause = f"what the registry says is of {verdict.as_of:%Y-%m-%d %H:%M:%S} UTC, which is too"
+        raise RegistryUnavailableError(f"{cause} long ago (registry_max_age)")
+    _keep(asked, verdict, given, seen)  # 5
+    return verdict
+
+
+def _verified(asked: Asked, source: Source, seen: Seen, now: datetime) -> tuple[Verdict, Given]:
+    since = notes.unverified_checkpoint(seen.note).size if seen.note else 0
+    given = source.answers(asked, since)
+    verdict = _merged([_one_verified(one, asked, source, seen, now) for one in given])
+    return verdict, Given(now, tuple(answers.encode(one) for one in given))
+
+
+def _one_verified(
+    answer: Answer, asked: Asked, source: Source, seen: Seen, now: datetime
+) -> Verdict:
+    question = _question(answer, asked, needs_freshness=source.needs_freshness)
+    if seen.note:
+        old = notes.unverified_checkpoint(seen.note).size
+        new = notes.unverified_checkpoint(answer.checkpoint).size
+        question = question._replace(seen=seen.note)
+        if answer.since != old and old < new:
+            question = question._replace(consistency=source.consistency(old, new))
+    return verdicts.verify(answer, question, now)
+
+
+def _question(answer: Answer, asked: Asked, *, needs_freshness: bool) -> Question:
+    about = tuple(one for one in asked.digests if one in answer.digests)
+    return Question(
+        asked.registry_id, about, asked.keys, needs_freshness=needs_freshness
+    )
+
+
+def _merged(found: list[Verdict]) -> Verdict:
+    """What several answers of a mirror say together: the least of what each is good for."""
+    if not found:
+        raise MalformedEventError("a registry said nothing")
+    latest = max(found, key=lambda one: one.checkpoint.size)
+    until = [one.good_until for one in found if one.good_until is not None]
+    return latest._replace(
+        registrations=tuple(dict.fromkeys(each for one in found for each in one.registrations)),
+        recalls=tuple(dict.fromkeys(each for one in found for each in one.recalls)),
+        as_of=min(one.as_of for one in found),
+        good_until=min(until, default=None),
+    )
+
+
+def _keep(asked: Asked, verdict: Verdict, given: Given, seen: Seen) -> None:
+    """(5) What was said, and what the registry was."""
+    _note(asked, given.at, verdict)
+    memory.keep(asked, given)
+    memory.forget_silence(asked)
+    if verdict.note != seen.note or verdict.as_of - seen.at > REUSED:
+        memory.keep_seen(asked, Seen(verdict.note, max(verdict.as_of, seen.at)))
+
+
+def _fallen_back(asked: Asked, now: datetime, max_age: timedelta) -> Verdict | None:
+    """(6) What was said before, if that is not too old."""
+    known = _known_verdict(asked, now)
+    if known is None:
+        return None
+    # Where the clock was turned back, everything looks young.
+    _refuse_wrong_clock(max(known[1].as_of, memory.seen(asked).at), now)
+    return known[1] if _is_young(known[1], now, max_age) else None
+
+
+def _known_verdict(asked: Asked, now: datetime) -> tuple[datetime, Verdict] | None:
+    """When something was said the last time, and what follows from it."""
+    known = _known.get(asked)
+    if known is None or now - known[0] >= REUSED:
+        given = memory.given(asked)  # by another process, perhaps
+        if given is not None and (known is None or given.at > known[0]):
+            known = _read_again(asked, given) or known
+    return known if known is None or known[0] <= now + _LEEWAY else None
+
+
+def _read_again(asked: Asked, given: Given) -> tuple[datetime, Verdict] | None:
+    """What follows from answers that another process was given, as of then."""
+    needs_freshness = sources.source(asked.url, 0).needs_freshness
+    try:
+        found = [
+            verdicts.verify(one, _question(one, asked, needs_freshness=needs_freshness), given.at)
+            for one in map(answers.decode, given.answers)
+        ]
+        verdict = _merged(found)
+    except IntegrityError:
+        return None
+    _note(asked, given.at, verdict)
+    return given.at, verdict
+
+
+def _note(asked: Asked, at: datetime, verdict: Verdict) -> None:
+    while len(_known) >= _KNOWN:
+        with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # another thread's turn
+            del _known[next(iter(_known))]
+    _known[asked] = at, verdict
+
+
+def _is_young(verdict: Verdict, now: datetime, max_age: timedelta) -> bool:
+    return now - verdict.as_of < max_age
+
+
+def _refuse_silent(asked: Asked, now: datetime) -> None:
+    silent = memory.silence(asked)
+    if silent is not None and timedelta() <= now - silent[0] < SILENCE:
+        cause = f"{silent[1]} (at {silent[0]:%H:%M:%S} UTC; it is asked once a minute)"
+        raise _SilentError(cause)
+
+
+def _refuse_wrong_clock(latest: datetime, now: datetime) -> None:
+    if latest - now > _LEEWAY:
+        cause = (
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and the registry was seen at "
+            f"{latest:%Y-%m-%d %H:%M}: how old an answer is cannot be known"
+        )
+        raise _WrongClockError(cause, remedy="Set the clock.")
+
+
+def _told(error: IntegrityError, asked: Asked, now: datetime) -> IntegrityError:
+    """``error``, and since when nothing else is known."""
+    if isinstance(error, RegistryUnavailableError) and error.since is None:
+        last = memory.given(asked)
+        if last is not None:
+            error.since = int((now - last.at).total_seconds())
+    return error
+
+
+@contextlib.contextmanager
+def _as_registry_errors() -> Iterator[None]:
+    """An error that nobody thought of, of a library that was given what a stranger sent."""
+    try:
+        yield
+    except (IntegrityError, KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:
+        cause = f"the registry could not be asked ({type(error).__name__}: {error})"
+        raise RegistryUnavailableError(cause) from error
