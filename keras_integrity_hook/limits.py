@@ -103,6 +103,12 @@ class Limits(NamedTuple):
     sandbox_arrays: int = 4096  # of one question or answer
     sandbox_nesting: int = 16  # of lists and dicts of arrays
     array_header: int = 1024  # of one array
+    registry_event: int = 65_535  # with its signatures; what an entry bundle of tlog-tiles can hold
+    registry_name: int = 255  # characters of a model's, a stage's or an actor's
+    registry_version: int = 128  # characters
+    registry_stage: int = 1_000  # versions at a time
+    registry_same_content: int = 64  # versions
+    registry_recalls: int = 16  # of the same content or key, at a time
 
 
 LIMITS = Limits()
