@@ -103,6 +103,11 @@ class Limits(NamedTuple):
     sandbox_arrays: int = 4096  # of one question or answer
     sandbox_nesting: int = 16  # of lists and dicts of arrays
     array_header: int = 1024  # of one array
+    registry_event: int = 65_535  # with its signatures; what a bundle of entries has room for
+    registry_note: int = 64 * KIB  # a checkpoint or another note
+    registry_answer: int = 8 * MIB
+    registry_events: int = 2_000  # of one answer
+    registry_proof: int = 63  # hashes
 
 
 LIMITS = Limits()
