@@ -103,7 +103,11 @@ class Limits(NamedTuple):
     sandbox_arrays: int = 4096  # of one question or answer
     sandbox_nesting: int = 16  # of lists and dicts of arrays
     array_header: int = 1024  # of one array
-    registry_event: int = 65_535  # with its signatures; what an entry bundle of tlog-tiles can hold
+    registry_event: int = 65_535  # with its signatures; what a bundle of entries has room for
+    registry_note: int = 64 * KIB  # a checkpoint or another note
+    registry_answer: int = 8 * MIB
+    registry_events: int = 2_000  # of one answer
+    registry_proof: int = 63  # hashes
     registry_name: int = 255  # characters of a model's, a stage's or an actor's
     registry_version: int = 128  # characters
     registry_stage: int = 1_000  # versions at a time

@@ -101,7 +101,7 @@ def _admitted(model: ModelFile, demands: Settings) -> Admitted:
         admitted = Admitted(*evidence.required(model, demands))
     elif model.seal is not None:
         checks.from_settings(demands).verify(evidence.evidence(model.seal, demands))
-    elif demands.needs_seal and not demands.takes_vetted_without_seal:
+    elif demands.needs_seal and not demands.takes_content_without_seal:
         raise _unsealed(model.path, "the model", demands)
     return _vetted(model, admitted, demands) if demands.needs_vetting else admitted
 
