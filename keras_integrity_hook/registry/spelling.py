@@ -52,6 +52,7 @@ BODIES: Mapping[str, type[Body]] = {
 KINDS = {body: word for word, body in BODIES.items()}
 
 _HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
+_HEX_OR_EMPTY = re.compile(rf"(?:{_HEX.pattern})?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _NONCE = re.compile(r"[0-9a-f]{32}")
 # A key name of signed notes has no white space and no plus; a URL without a scheme has none.
@@ -213,6 +214,7 @@ def _matching(pattern: re.Pattern[str], what: str) -> _Reader:
 
 
 _root = _matching(_HEX, "64 or 128 hex digits in lower case")
+_root_or_empty = _matching(_HEX_OR_EMPTY, "64 or 128 hex digits, or empty")
 _nonce = _matching(_NONCE, "32 hex digits in lower case")
 _origin = _matching(_ORIGIN, "a URL without its scheme")
 
@@ -292,6 +294,7 @@ _FIELDS: Mapping[type[Any], Mapping[str, _Reader]] = {
         **_subject,
         "algorithm": _algorithm,
         "size": _natural(LIMITS.content),
+        "files": _root_or_empty,
         "container": _one_of(*FILES, *SETS),
         "statement": _root,
         "digests": _digests,

@@ -242,7 +242,8 @@ def _registered(state: State, body: Registered, act: _Act) -> Changes:
 
 
 def _refuse_known(known: Version, body: Registered) -> NoReturn:
-    if body.root in (known.body.root, *known.body.digests.values()):
+    its_roots = (known.body.root, *known.body.digests.values())
+    if body.root in its_roots and body.files == known.body.files:
         _refuse("registered", f"{_shown(body)} is registered already, with this content")
     cause = f"{_shown(body)} is registered already, with other content ({known.body.root[:12]}…)"
     _refuse("version-taken", cause, remedy="Seal and register this content under a new version.")
