@@ -194,7 +194,7 @@ def _finish_interrupted_save(located: Located) -> None:
 def _admit(opened: Opened) -> Admitted:
     """(4) Is it what the policy demands?"""
     admitted = admission.admit(opened.model, *opened.located.named)
-    admission.warn_if_unsealed(admitted.model)
+    admission.warn_if_unsealed(opened.model, admitted)
     return admitted
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import NotSignedError, UnsealedModelError, printable
-from keras_integrity_hook.policy import checks
+from keras_integrity_hook.policy import checks, registration
 from keras_integrity_hook.policy.checks import Evidence, Verdict
 from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.settings import Settings
@@ -56,6 +56,9 @@ def evidence(seal: Seal, demands: Settings) -> Evidence:
         signers=lambda: signers_of(seal, demands),
         revocation=lambda: _recalled((seal.statement.root,)),
         verdicts=lambda: _verdicts_on(seal, demands),
+        registry=lambda: registration.verdict(
+            (seal.statement.root,), registration.keys_on(seal.envelope), demands
+        ),
     )
 
 
@@ -77,7 +80,7 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
     signers = () if model.seal is None else signers_of(model.seal, demands)
     enough = checks.SignedBy(demands.signers, demands.threshold)
     if model.seal is not None and enough.is_met_by(signers):
-        _verify(demands, model.seal.statement, signers)
+        _verify(demands, model.seal.statement, signers, _asked_of(model))
         return model, _names(signers)
     from keras_integrity_hook import detached
 
@@ -89,13 +92,15 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
         # Raises: too few have signed.
-        _verify(demands, model.seal.statement, signers, in_seal=model.seal)
+        _verify(demands, model.seal.statement, signers, _asked_of(model), in_seal=model.seal)
         return model, ()
     _refuse_unvouched(model, attestation, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
     # file may change.
     statement = (attestation.seal if model.seal is None else model.seal).statement
-    _verify(demands, statement, attestation.signers, (statement.root, *attestation.roots))
+    roots = (statement.root, *attestation.roots)
+    keys = (*_asked_of(model).keys, *(signer.keyid for signer in attestation.signers))
+    _verify(demands, statement, attestation.signers, _Recallable(roots, keys))
     return model.with_seal(attestation.seal, attestation.content), _names(attestation.signers)
 
 
@@ -112,29 +117,46 @@ def _refuse_unvouched(model: ModelFile, attestation: Attestation, demands: Setti
     raise NotSignedError(cause, path=model.path, needed=demands.threshold)
 
 
+class _Recallable(NamedTuple):
+    """What a model may be recalled by.
+
+    Attributes:
+        roots: of its content, hex.
+        keys: those that have signed, or are said to.
+    """
+
+    roots: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+
 def _verify(
     demands: Settings,
     statement: Statement,
     signers: tuple[Signer, ...],
-    roots: tuple[str, ...] = (),
+    by: _Recallable,
     *,
     in_seal: Seal | None = None,
 ) -> None:
     """Hold what is known against ``demands``.
 
     Args:
-        roots: all that it may be recalled by.
         in_seal: the seal that ``signers`` have signed, where it is that.
     """
-    roots = roots or (statement.root,)
     found = Evidence(
         statement,
         datetime.now(UTC),
         lambda: signers,
-        lambda: _recalled(roots),
+        lambda: _recalled(by.roots),
         lambda: () if in_seal is None else _verdicts_on(in_seal, demands),
+        lambda: registration.verdict(by.roots, by.keys, demands),
     )
     checks.from_settings(demands).verify(found)
+
+
+def _asked_of(model: ModelFile) -> _Recallable:
+    if model.seal is None:
+        return _Recallable(())
+    return _Recallable((model.seal.statement.root,), registration.keys_on(model.seal.envelope))
 
 
 def _names(signers: Iterable[Signer]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.verdicts import Verdict
 
 
-def ask(
+def ask(  # noqa: PLR0913
     url: str,
     digests: Sequence[str],
     *,

@@ -122,9 +122,7 @@ def _one_verified(
 
 def _question(answer: Answer, asked: Asked, *, needs_freshness: bool) -> Question:
     about = tuple(one for one in asked.digests if one in answer.digests)
-    return Question(
-        asked.registry_id, about, asked.keys, needs_freshness=needs_freshness
-    )
+    return Question(asked.registry_id, about, asked.keys, needs_freshness=needs_freshness)
 
 
 def _merged(found: list[Verdict]) -> Verdict:

@@ -8,8 +8,9 @@ that is silent, holds a program for as long as they like.
 from __future__ import annotations
 
 import contextvars
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
 from typing import TypeVar
 
 from keras_integrity_hook.errors import RegistryUnavailableError
@@ -26,27 +27,20 @@ def within(seconds: float, ask: Callable[[], _Result]) -> _Result:
     Raises:
         RegistryUnavailableError: it took longer.
     """
-    done: list[Callable[[], _Result]] = []
+    done: Future[_Result] = Future()
     context = contextvars.copy_context()
 
     def run() -> None:
         try:
-            result = context.run(ask)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
-            done.append(_raising(error))
-        else:
-            done.append(lambda: result)
+            done.set_result(context.run(ask))
+        except BaseException as error:  # whatever it is, the caller gets it
+            done.set_exception(error)
 
-    thread = threading.Thread(target=run, name="keras-integrity-registry", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not done:
-        raise RegistryUnavailableError(f"the registry did not answer within {seconds:g} s")
-    return done[0]()
-
-
-def _raising(error: BaseException) -> Callable[[], _Result]:
-    def again() -> _Result:
-        raise error
-
-    return again
+    Thread(target=run, name="keras-integrity-registry", daemon=True).start()
+    try:
+        return done.result(seconds)
+    except TimeoutError:
+        if done.done():
+            raise  # by what was asked
+        cause = f"the registry did not answer within {seconds:g} s"
+        raise RegistryUnavailableError(cause) from None

@@ -14,8 +14,9 @@ from keras_integrity_hook.registry.signed import SignedEvent
 class Source(Protocol):
     """What can be asked about contents, and perhaps told."""
 
-    needs_freshness: bool
-    """Whether somebody stands between the log and us, who could hide its end."""
+    @property
+    def needs_freshness(self) -> bool:
+        """Whether somebody stands between the log and us, who could hide its end."""
 
     def answers(self, asked: Asked, since: int) -> Sequence[Answer]:
         """What the registry says; of a mirror, one answer for each digest.
