@@ -55,7 +55,7 @@ def _append(context: Context, body: bytes, kind: str) -> dict[str, Any]:
     context.metrics.accepted(len(receipts))
     return {
         "receipts": [_receipt(one) for one in receipts],
-        "checkpoint": receipts[-1].checkpoint,
+        "checkpoint": receipts[-1].checkpoint.decode(),
     }
 
 
@@ -71,4 +71,4 @@ def _decoded(body: bytes, kind: str) -> list[SignedEvent]:
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:
-    return {"index": receipt.index, "leaf": receipt.leaf.hex(), "size": receipt.size}
+    return {"position": receipt.position, "leaf": receipt.leaf.hex(), "size": receipt.size}

@@ -8,6 +8,7 @@ this service.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
@@ -27,9 +28,10 @@ from keras_integrity_hook.sealing import text
 router = APIRouter(prefix="/v1", tags=["reading"])
 _DIGEST = re.compile("[0-9a-f]{64,128}")
 _Limit = Annotated[int, Query(ge=1, le=LIMITS.registry_page)]
-_Index = Annotated[int | None, Query(ge=0, lt=2**62, description="An index of the log.")]
+_Index = Annotated[int | None, Query(ge=0, lt=2**62, description="A position in the log.")]
 _Text = Annotated[str, Query(max_length=LIMITS.model_name)]
-_Ids = Annotated[str, Query(description="Ids of keys that signed the model, hex, with commas.")]
+_KEYS = "Ids of keys that signed the model, hex, with commas; or '*' for all."
+_Ids = Annotated[str, Query(description=_KEYS)]
 _Since = Annotated[int, Query(ge=0, lt=2**62, description="Size of a checkpoint seen before.")]
 _Digests = Annotated[str, Path(description="Roots of one content, hex, with commas.")]
 
@@ -37,14 +39,13 @@ _Digests = Annotated[str, Path(description="Roots of one content, hex, with comm
 @router.get("/digests/{digests}", response_class=Response)
 def answer(context: InContext, digests: _Digests, keys: _Ids = "", since: _Since = 0) -> Response:
     """What the log says of contents, whether it knows them or not, with all that proves it."""
-    found = context.store.answer(
-        _hex(digests, LIMITS.registry_digests),
-        keys=_hex(keys, LIMITS.signatures) if keys else (),
-        since=since,
-        now=now(),
-        service_key=context.service_key,
-        fresh_for=context.options.fresh_for,
+    store, moment = context.store, now()
+    found = store.answer(
+        _hex(digests, LIMITS.registry_digests), keys=_keys(keys) if keys else (), since=since
     )
+    until = moment + timedelta(seconds=context.options.fresh_for)
+    freshness = answers.freshness(store.origin(), store.registry_id(), moment, until)
+    found = answers.fresh(found, freshness, context.service_key)
     return Response(answers.encode(found), media_type="application/json")
 
 
@@ -95,6 +96,10 @@ def _hex(spelt: str, most: int) -> list[str]:
         detail = f"expected at most {most} digests or key ids, each of 64 to 128 hex digits"
         raise HTTPException(400, detail)
     return list(dict.fromkeys(parts))
+
+
+def _keys(spelt: str) -> list[str]:
+    return [answers.EVERY_KEY] if spelt == answers.EVERY_KEY else _hex(spelt, LIMITS.signatures)
 
 
 def _clean(part: str) -> str:

@@ -39,7 +39,7 @@ def tile(context: InContext, path: str) -> Response:
 
 
 def _hashes(store: Store, wanted: Tile) -> bytes:
-    first = wanted.index * tiles.WIDTH
+    first = wanted.number * tiles.WIDTH
     return b"".join(store.hashes(wanted.level * tiles.HEIGHT, first, first + wanted.width))
 
 
