@@ -108,6 +108,11 @@ class Limits(NamedTuple):
     registry_answer: int = 8 * MIB
     registry_events: int = 2_000  # of one answer
     registry_proof: int = 63  # hashes
+    registry_name: int = 255  # characters of a model's, a stage's or an actor's
+    registry_version: int = 128  # characters
+    registry_stage: int = 1_000  # versions at a time
+    registry_same_content: int = 64  # versions
+    registry_recalls: int = 16  # of the same content or key, at a time
 
 
 LIMITS = Limits()
