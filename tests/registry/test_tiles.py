@@ -107,7 +107,7 @@ def test_a_tile_has_the_hashes_of_the_subtrees_below_it(size: int) -> None:
         step = (end - start) // tile.width
         leaves = [merkle.leaf_hash(entry) for entry in log.entries[start:end]]
         subtrees = [merkle.root(leaves[at : at + step]) for at in range(0, len(leaves), step)]
-        assert tiles.hashes_of(*log.fetch([tile]), tile.width) == subtrees
+        assert tiles.hashes_of(log.fetch([tile])[0], tile.width) == subtrees
 
 
 @pytest.mark.parametrize("size", [1, 3, 256, 257, 1000, 66_000])
