@@ -35,16 +35,14 @@ class Database(NamedTuple):
         return False
 
     def answers(self, asked: Asked, since: int) -> Sequence[Answer]:
-        store = self._store()
-        now = datetime.now(UTC)
-        return (store.answer(asked.digests, keys=asked.keys, since=since, now=now),)
+        return (self._store().answer(asked.digests, keys=asked.keys, since=since),)
 
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         return merkle.consistency_proof(old, new, self._store().nodes)
 
     def submit(self, signed: SignedEvent) -> int:
         key = signers.find(self._service_key())
-        return self._store().append(signed, service_key=key, now=datetime.now(UTC)).index
+        return self._store().append(signed, service_key=key, now=datetime.now(UTC)).position
 
     def _service_key(self) -> str:
         """Whoever writes into a database signs its checkpoint."""
