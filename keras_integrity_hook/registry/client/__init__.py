@@ -39,7 +39,7 @@ def ask(  # noqa: PLR0913
 
 
 def register(url: str, signed: SignedEvent, *, timeout: timedelta) -> int:
-    """Have an event put into the log of the registry behind ``url``; its index there.
+    """Have an event put into the log of the registry behind ``url``; its position there.
 
     An event that is there already is not put there again.
 

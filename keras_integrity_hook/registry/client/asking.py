@@ -24,9 +24,9 @@ from keras_integrity_hook.errors import (
     RegistryError,
     RegistryForkError,
     RegistryUnavailableError,
+    printable,
 )
-from keras_integrity_hook.registry import answers, notes, verdicts
-from keras_integrity_hook.registry.answers import Answer
+from keras_integrity_hook.registry import answers, verdicts
 from keras_integrity_hook.registry.client import deadline, memory, sources
 from keras_integrity_hook.registry.client.memory import Asked, Given, Seen
 from keras_integrity_hook.registry.client.sources import Source
@@ -101,28 +101,21 @@ def _asked(
 
 
 def _verified(asked: Asked, source: Source, seen: Seen, now: datetime) -> tuple[Verdict, Given]:
-    since = notes.unverified_checkpoint(seen.note).size if seen.note else 0
-    given = source.answers(asked, since)
-    verdict = _merged([_one_verified(one, asked, source, seen, now) for one in given])
-    return verdict, Given(now, tuple(answers.encode(one) for one in given))
+    said = source.answers(asked, seen.note)
+    found = []
+    for one, question in zip(said, _questions(asked, source, len(said)), strict=True):
+        continued = question._replace(seen=seen.note, consistency=one.consistency)
+        found.append(verdicts.verify(one.answer, continued, now))
+    return _merged(found), Given(now, tuple(answers.encode(one.answer) for one in said))
 
 
-def _one_verified(
-    answer: Answer, asked: Asked, source: Source, seen: Seen, now: datetime
-) -> Verdict:
-    question = _question(answer, asked, needs_freshness=source.needs_freshness)
-    if seen.note:
-        old = notes.unverified_checkpoint(seen.note).size
-        new = notes.unverified_checkpoint(answer.checkpoint).size
-        question = question._replace(seen=seen.note)
-        if answer.since != old and old < new:
-            question = question._replace(consistency=source.consistency(old, new))
-    return verdicts.verify(answer, question, now)
-
-
-def _question(answer: Answer, asked: Asked, *, needs_freshness: bool) -> Question:
-    about = tuple(one for one in asked.digests if one in answer.digests)
-    return Question(asked.registry_id, about, asked.keys, needs_freshness=needs_freshness)
+def _questions(asked: Asked, source: Source, count: int) -> list[Question]:
+    """What each of ``count`` answers has to be about: one about all, or one about each digest."""
+    about = [asked.digests] if count == 1 else [(digest,) for digest in asked.digests]
+    fresh = source.needs_freshness
+    return [
+        Question(asked.registry_id, digests, asked.keys, needs_freshness=fresh) for digests in about
+    ]
 
 
 def _merged(found: list[Verdict]) -> Verdict:
@@ -170,14 +163,15 @@ def _known_verdict(asked: Asked, now: datetime) -> tuple[datetime, Verdict] | No
 
 def _read_again(asked: Asked, given: Given) -> tuple[datetime, Verdict] | None:
     """What follows from answers that another process was given, as of then."""
-    needs_freshness = sources.source(asked.url, 0).needs_freshness
+    source = sources.source(asked.url, 0)
+    questions = _questions(asked, source, len(given.answers))
     try:
         found = [
-            verdicts.verify(one, _question(one, asked, needs_freshness=needs_freshness), given.at)
-            for one in map(answers.decode, given.answers)
+            verdicts.verify(answers.decode(one), question, given.at)
+            for one, question in zip(given.answers, questions, strict=True)
         ]
         verdict = _merged(found)
-    except IntegrityError:
+    except (IntegrityError, ValueError):
         return None
     _note(asked, given.at, verdict)
     return given.at, verdict
@@ -224,8 +218,11 @@ def _as_registry_errors() -> Iterator[None]:
     """An error that nobody thought of, of a library that was given what a stranger sent."""
     try:
         yield
-    except (IntegrityError, KeyboardInterrupt, SystemExit):
+    except (RegistryError, LimitExceededError):
         raise
     except Exception as error:
-        cause = f"the registry could not be asked ({type(error).__name__}: {error})"
+        why = (
+            error.cause if isinstance(error, IntegrityError) else f"{type(error).__name__}: {error}"
+        )
+        cause = f"the registry could not be asked ({printable(why)})"
         raise RegistryUnavailableError(cause) from error

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import RegistryError
-from keras_integrity_hook.registry import merkle
-from keras_integrity_hook.registry.answers import Answer
+from keras_integrity_hook.registry import notes
 from keras_integrity_hook.registry.client.memory import Asked
+from keras_integrity_hook.registry.client.sources import Said
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import Store, open_store
 from keras_integrity_hook.signing import signers
@@ -34,11 +34,9 @@ class Database(NamedTuple):
     def needs_freshness(self) -> bool:
         return False
 
-    def answers(self, asked: Asked, since: int) -> Sequence[Answer]:
-        return (self._store().answer(asked.digests, keys=asked.keys, since=since),)
-
-    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
-        return merkle.consistency_proof(old, new, self._store().nodes)
+    def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
+        since = notes.unverified_checkpoint(seen).size if seen else 0
+        return (Said(self._store().answer(asked.digests, keys=asked.keys, since=since)),)
 
     def submit(self, signed: SignedEvent) -> int:
         key = signers.find(self._service_key())

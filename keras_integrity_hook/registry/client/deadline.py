@@ -36,7 +36,10 @@ def within(seconds: float, ask: Callable[[], _Result]) -> _Result:
         except BaseException as error:  # whatever it is, the caller gets it
             done.set_exception(error)
 
-    Thread(target=run, name="keras-integrity-registry", daemon=True).start()
+    try:
+        Thread(target=run, name="keras-integrity-registry", daemon=True).start()
+    except RuntimeError:  # no more threads, or the interpreter is about to end
+        run()
     try:
         return done.result(seconds)
     except TimeoutError:

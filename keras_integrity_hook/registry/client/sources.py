@@ -4,11 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from keras_integrity_hook.registry.answers import Answer
 from keras_integrity_hook.registry.client.memory import Asked
 from keras_integrity_hook.registry.signed import SignedEvent
+
+
+class Said(NamedTuple):
+    """An answer.
+
+    Attributes:
+        consistency: the proof that the log continues the one that was seen, where the answer does
+            not have it.
+    """
+
+    answer: Answer
+    consistency: tuple[bytes, ...] | None = None
 
 
 class Source(Protocol):
@@ -18,23 +30,19 @@ class Source(Protocol):
     def needs_freshness(self) -> bool:
         """Whether somebody stands between the log and us, who could hide its end."""
 
-    def answers(self, asked: Asked, since: int) -> Sequence[Answer]:
+    def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
         """What the registry says; of a mirror, one answer for each digest.
 
         Args:
-            since: entries of the log when it was seen last.
+            seen: its last checkpoint that was seen, a signed note; empty for none.
 
         Raises:
             RegistryUnavailableError: it does not answer.
             MalformedEventError, LimitExceededError: what it says is no answer.
         """
 
-    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
-        """The proof that the log with ``new`` entries continues that with ``old``, where an answer
-        has none; raises as :meth:`answers`."""
-
     def submit(self, signed: SignedEvent) -> int:
-        """Have ``signed`` put into the log; its index there. The same event twice is there once.
+        """Have ``signed`` put into the log; its position there. The same event twice is there once.
 
         Raises:
             EventRefusedError: it may not follow those that are there.
@@ -50,7 +58,7 @@ def source(url: str, timeout: float) -> Source:
         timeout: seconds that a connection, a statement or a read may take.
     """
     if url.startswith("file:"):
-        from keras_integrity_hook.registry.client.mirrors import Mirror
+        from keras_integrity_hook.registry.client.mirrored import Mirror
 
         return Mirror(url)
     if url.startswith(("http:", "https:")):

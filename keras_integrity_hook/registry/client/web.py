@@ -24,10 +24,10 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry import answers
-from keras_integrity_hook.registry.answers import Answer
+from keras_integrity_hook.registry import answers, notes
+from keras_integrity_hook.registry.client import mirrored
 from keras_integrity_hook.registry.client.memory import Asked
-from keras_integrity_hook.registry.client.mirrors import Files
+from keras_integrity_hook.registry.client.sources import Said
 from keras_integrity_hook.registry.signed import SignedEvent, encode
 from keras_integrity_hook.signing import secret
 
@@ -59,26 +59,21 @@ class Web(NamedTuple):
     def needs_freshness(self) -> bool:
         return True
 
-    def answers(self, asked: Asked, since: int) -> Sequence[Answer]:
+    def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
         keys = f"keys={','.join(asked.keys)}&" if asked.keys else ""
-        path = f"v1/digests/{','.join(asked.digests)}?{keys}since={since}"
-        data = self._read(path, LIMITS.registry_answer)
-        if data is None:  # A service knows an answer to everything.
-            return Files(self._read).answers(asked)
-        return (answers.decode(data),)
-
-    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
-        return Files(self._read).consistency(old, new)
+        since = notes.unverified_checkpoint(seen).size if seen else 0
+        data = self._read(f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer)
+        if data is None:  # A service has an answer about everything.
+            return mirrored.answers(self._read, asked, seen)
+        return (Said(answers.decode(data)),)
 
     def submit(self, signed: SignedEvent) -> int:
-        status, data = self._asked(
-            "POST", "v1/events", LIMITS.registry_note, encode(signed), "application/json"
-        )
+        status, data = self._asked("POST", "v1/events", LIMITS.registry_note, encode(signed))
         said = _object(data)
         if status not in (_OK, _CREATED):
             raise _refusal(status, said)
         try:
-            return int(said["receipts"][0]["index"])
+            return int(said["receipts"][0]["position"])
         except (KeyError, IndexError, TypeError, ValueError):
             raise MalformedEventError("what the registry answered is no receipt") from None
 
@@ -91,13 +86,13 @@ class Web(NamedTuple):
         return data
 
     def _asked(
-        self, method: str, path: str, limit: int, body: bytes | None = None, kind: str = ""
+        self, method: str, path: str, limit: int, body: bytes | None = None
     ) -> tuple[int, bytes]:
-        """The status and the body of the answer to a request."""
+        """The status and the body, of at most ``limit`` bytes, of the answer to a request."""
         from http.client import HTTPException
 
         headers = {"User-Agent": f"keras-integrity-hook/{__version__}", **_authorization()}
-        headers |= {"Content-Type": kind} if kind else {}
+        headers |= {"Content-Type": "application/json"} if body else {}
         base = urlsplit(self.url)
         connection = _connection(self.url, self.timeout)
         try:
