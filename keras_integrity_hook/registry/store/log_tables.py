@@ -21,7 +21,7 @@ from keras_integrity_hook.registry.merkle import Frontier, Node
 from keras_integrity_hook.registry.store.schema import CHECKPOINTS, ENTRIES, NODES
 
 # What is read of one row; more is there only if somebody put it there by hand.
-_OF_ENTRIES = sa.func.length(ENTRIES.c.encoded) <= LIMITS.registry_event
+OF_ENTRIES = sa.func.length(ENTRIES.c.encoded) <= LIMITS.registry_event
 _OF_NOTES = sa.func.length(CHECKPOINTS.c.note) <= LIMITS.registry_note
 
 
@@ -77,25 +77,38 @@ def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
         raise IndexError("the log has no such node") from None
 
 
-def read_entries(connection: Connection, indices: Sequence[int]) -> list[bytes]:
-    """The entries at ``indices``; raises RegistryError where one is missing or too long."""
-    query = sa.select(ENTRIES.c.idx, ENTRIES.c.encoded).where(
-        ENTRIES.c.idx.in_(list(indices)), _OF_ENTRIES
-    )
-    found = {row.idx: row.encoded for row in connection.execute(query)}
+def read_level(connection: Connection, level: int, start: int, end: int) -> list[bytes]:
+    """The hashes of one level from ``start`` to before ``end``, as many as are complete."""
+    end = min(end, tip(connection).size >> level)
+    return read_nodes(connection, [Node(level, number) for number in range(start, end)])
+
+
+def read_entries(connection: Connection, positions: Sequence[int]) -> list[bytes]:
+    """The entries at ``positions``; raises RegistryError where one is missing or too long."""
+    which = ENTRIES.c.position.in_(list(positions))
+    if isinstance(positions, range):
+        which = ENTRIES.c.position.between(positions.start, positions.stop - 1)
+    query = sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(which, OF_ENTRIES)
+    found = {row.position: row.encoded for row in connection.execute(query)}
     try:
-        return [found[index] for index in indices]
+        return [found[position] for position in positions]
     except KeyError as error:
         raise RegistryError(f"the log has no entry {error}, or one that is too long") from None
 
 
-def indices_of(connection: Connection, events: Iterable[str]) -> dict[str, int]:
+def read_range(connection: Connection, start: int, end: int) -> list[bytes]:
+    """The entries from ``start`` to before ``end``, as many as there are."""
+    end = min(end, tip(connection).size)
+    return read_entries(connection, range(start, end)) if start < end else []
+
+
+def positions_of(connection: Connection, events: Iterable[str]) -> dict[str, int]:
     """Where events are, by their ids; those that are not there are left out."""
     ids = [bytes.fromhex(event) for event in events]
     if not ids:
         return {}
-    query = sa.select(ENTRIES.c.event, ENTRIES.c.idx).where(ENTRIES.c.event.in_(ids))
-    return {row.event.hex(): row.idx for row in connection.execute(query)}
+    query = sa.select(ENTRIES.c.event, ENTRIES.c.position).where(ENTRIES.c.event.in_(ids))
+    return {row.event.hex(): row.position for row in connection.execute(query)}
 
 
 def frontier(connection: Connection, size: int) -> Frontier:
@@ -109,7 +122,7 @@ def write(
     """Put ``entries``, ids of events and what they are encoded as, after those of ``before``."""
     rows, nodes, now = [], [], before
     for event, encoded in entries:
-        rows.append({"idx": now.size, "event": bytes.fromhex(event), "encoded": encoded})
+        rows.append({"position": now.size, "event": bytes.fromhex(event), "encoded": encoded})
         now, completed = merkle.append(now, merkle.leaf_hash(encoded))
         nodes += [{"number": node_number(node), "hash": hashed} for node, hashed in completed]
     connection.execute(ENTRIES.insert(), rows)
