@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
@@ -41,7 +41,7 @@ def append(
     tip = log_tables.tip(connection)
     there = log_tables.positions_of(connection, (one.id for one in events))
     leaves = _leaves(connection, there)
-    new = list({one.id: one for one in reversed(events) if one.id not in there}.values())[::-1]
+    new = _distinct(one for one in events if one.id not in there)
     if new:
         tip = _append(connection, new, tip, key, now)
     for position, one in enumerate(new, start=tip.size - len(new)):
@@ -70,6 +70,13 @@ def _append(
     note = notes.sign_checkpoint(checkpoint, key)
     log_tables.write_checkpoint(connection, frontier.size, note)
     return Tip(frontier.size, note)
+
+
+def _distinct(events: Iterable[SignedEvent]) -> list[SignedEvent]:
+    by_id: dict[str, SignedEvent] = {}
+    for one in events:
+        by_id.setdefault(one.id, one)
+    return list(by_id.values())
 
 
 def _leaves(connection: Connection, there: Mapping[str, int]) -> dict[int, bytes]:

@@ -209,9 +209,7 @@ def _recalled(entry: bytes) -> tuple[str, Event, Recalled]:
     return signed.id, event, event.body
 
 
-def events(
-    connection: Connection, about: Subject, before: int | None, limit: int
-) -> list[Logged]:
+def events(connection: Connection, about: Subject, before: int | None, limit: int) -> list[Logged]:
     query = sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(log_tables.OF_ENTRIES)
     if about != Subject():
         query = query.where(ENTRIES.c.position.in_(_about(connection, about)))

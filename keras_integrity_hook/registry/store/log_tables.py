@@ -8,8 +8,8 @@ near each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -20,6 +20,7 @@ from keras_integrity_hook.registry import merkle
 from keras_integrity_hook.registry.merkle import Frontier, Node
 from keras_integrity_hook.registry.store.schema import CHECKPOINTS, ENTRIES, NODES
 
+_AT_ONCE = 2_000  # values in one list of a query
 # What is read of one row; more is there only if somebody put it there by hand.
 OF_ENTRIES = sa.func.length(ENTRIES.c.encoded) <= LIMITS.registry_event
 _OF_NOTES = sa.func.length(CHECKPOINTS.c.note) <= LIMITS.registry_note
@@ -48,6 +49,12 @@ def node_number(node: Node) -> int:
     return 2 * last_leaf - last_leaf.bit_count() + level
 
 
+def in_parts(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """``values`` in lists that a query can hold; none where there are none."""
+    every = list(values)
+    return (every[at : at + _AT_ONCE] for at in range(0, len(every), _AT_ONCE))
+
+
 def tip(connection: Connection) -> Tip:
     """The end of the log, by its newest checkpoint: entries and it are written together."""
     query = (
@@ -67,10 +74,15 @@ def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
         IndexError: the log is too small for one of them.
     """
     numbers = [node_number(node) for node in nodes]
-    query = sa.select(NODES.c.number, NODES.c.hash).where(
-        NODES.c.number.in_(numbers), sa.func.length(NODES.c.hash) == merkle.HASH_SIZE
-    )
-    found = {row.number: row.hash for row in connection.execute(query)}
+    found = {
+        row.number: row.hash
+        for some in in_parts(numbers)
+        for row in connection.execute(
+            sa.select(NODES.c.number, NODES.c.hash).where(
+                NODES.c.number.in_(some), sa.func.length(NODES.c.hash) == merkle.HASH_SIZE
+            )
+        )
+    }
     try:
         return [found[number] for number in numbers]
     except KeyError:
@@ -85,11 +97,15 @@ def read_level(connection: Connection, level: int, start: int, end: int) -> list
 
 def read_entries(connection: Connection, positions: Sequence[int]) -> list[bytes]:
     """The entries at ``positions``; raises RegistryError where one is missing or too long."""
-    which = ENTRIES.c.position.in_(list(positions))
-    if isinstance(positions, range):
-        which = ENTRIES.c.position.between(positions.start, positions.stop - 1)
-    query = sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(which, OF_ENTRIES)
-    found = {row.position: row.encoded for row in connection.execute(query)}
+    found = {
+        row.position: row.encoded
+        for some in in_parts(positions)
+        for row in connection.execute(
+            sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(
+                ENTRIES.c.position.in_(some), OF_ENTRIES
+            )
+        )
+    }
     try:
         return [found[position] for position in positions]
     except KeyError as error:
@@ -104,11 +120,13 @@ def read_range(connection: Connection, start: int, end: int) -> list[bytes]:
 
 def positions_of(connection: Connection, events: Iterable[str]) -> dict[str, int]:
     """Where events are, by their ids; those that are not there are left out."""
-    ids = [bytes.fromhex(event) for event in events]
-    if not ids:
-        return {}
-    query = sa.select(ENTRIES.c.event, ENTRIES.c.position).where(ENTRIES.c.event.in_(ids))
-    return {row.event.hex(): row.position for row in connection.execute(query)}
+    return {
+        row.event.hex(): row.position
+        for some in in_parts(map(bytes.fromhex, events))
+        for row in connection.execute(
+            sa.select(ENTRIES.c.event, ENTRIES.c.position).where(ENTRIES.c.event.in_(some))
+        )
+    }
 
 
 def frontier(connection: Connection, size: int) -> Frontier:

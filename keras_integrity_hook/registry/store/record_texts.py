@@ -7,11 +7,13 @@ They are a cache of our own and never leave it: what is no record is damage, and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from keras_integrity_hook.errors import RegistryError
 from keras_integrity_hook.registry.records import Content, Mark, Model, Recall, Stage
+
+T = TypeVar("T")
 
 
 def of_stages(stages: Mapping[str, Stage]) -> str:
@@ -59,7 +61,7 @@ def _spelled(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _read(text: str, reader: Any) -> Any:
+def _read(text: str, reader: Callable[[Any], T]) -> T:
     try:
         return reader(json.loads(text))
     except (ValueError, TypeError, AttributeError, RecursionError):

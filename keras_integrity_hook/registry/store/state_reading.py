@@ -6,9 +6,9 @@ What an event says is read from the event: the log is its only home.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,6 +25,7 @@ from keras_integrity_hook.registry.records import (
     Version,
 )
 from keras_integrity_hook.registry.store import log_tables, record_texts
+from keras_integrity_hook.registry.store.log_tables import in_parts
 from keras_integrity_hook.registry.store.schema import (
     CONTENTS,
     DIGESTS,
@@ -36,8 +37,6 @@ from keras_integrity_hook.registry.store.schema import (
     REGISTRY,
     VERSIONS,
 )
-
-_AT_ONCE = 2_000  # values in one list of a query
 
 Pair = tuple[str, str]
 
@@ -143,7 +142,7 @@ def read_models(
 ) -> tuple[dict[str, Model], dict[str, Tally]]:
     """Records of models, and what lists tell of them, by name."""
     models, tallies = {}, {}
-    for some in _in_parts(names):
+    for some in in_parts(names):
         for row in connection.execute(sa.select(MODELS).where(MODELS.c.name.in_(some))):
             models[row.name] = record_texts.model(row.name, row.stages)
             tallies[row.name] = Tally(row.highest, row.versions, row.changed, row.time)
@@ -153,7 +152,7 @@ def read_models(
 def read_versions(connection: Connection, pairs: Iterable[Pair]) -> dict[Pair, Version]:
     """Records of versions; those that are not there are left out."""
     found = {}
-    for some in _in_parts(pairs):
+    for some in in_parts(pairs):
         query = (
             sa.select(VERSIONS, ENTRIES.c.encoded)
             .join(ENTRIES, ENTRIES.c.position == VERSIONS.c.registered)
@@ -168,7 +167,7 @@ def registrations(connection: Connection, pairs: Iterable[Pair]) -> dict[Pair, i
     """Where versions were registered; those that are not there are left out."""
     return {
         (row.model, row.version): row.registered
-        for some in _in_parts(pairs)
+        for some in in_parts(pairs)
         for row in connection.execute(
             sa.select(VERSIONS.c.model, VERSIONS.c.version, VERSIONS.c.registered).where(
                 sa.tuple_(VERSIONS.c.model, VERSIONS.c.version).in_(some)
@@ -181,7 +180,7 @@ def mentions(connection: Connection, targets: Iterable[str]) -> set[int]:
     """Where these digests or keys were recalled, and where that was taken back."""
     return {
         position
-        for some in _in_parts(targets)
+        for some in in_parts(targets)
         for position in connection.execute(
             sa.select(MENTIONS.c.position).where(MENTIONS.c.target.in_(some))
         ).scalars()
@@ -209,7 +208,7 @@ def read_contents(
     """Records of contents, and their numbers, by each of their digests."""
     contents: dict[str, Content] = {}
     numbers: dict[str, int] = {}
-    for some in _in_parts(map(bytes.fromhex, digests)):
+    for some in in_parts(map(bytes.fromhex, digests)):
         query = (
             sa.select(CONTENTS)
             .join(DIGESTS, DIGESTS.c.content == CONTENTS.c.number)
@@ -227,12 +226,6 @@ def read_keys(connection: Connection, keyids: Iterable[str]) -> dict[str, Key]:
     """Records of keys of which something was said."""
     return {
         row.keyid: Key(row.keyid, record_texts.recalls(row.recalls))
-        for some in _in_parts(keyids)
+        for some in in_parts(keyids)
         for row in connection.execute(sa.select(KEYS).where(KEYS.c.keyid.in_(some)))
     }
-
-
-def _in_parts(values: Iterable[Any]) -> Iterator[list[Any]]:
-    """``values`` in lists that a query can hold."""
-    every = list(values)
-    return (every[at : at + _AT_ONCE] for at in range(0, len(every), _AT_ONCE))

@@ -104,9 +104,7 @@ class Following:
         self._known.versions.update(changes.versions)
         for (model, version), record in changes.versions.items():
             signers = record_texts.of_names(record.by)
-            self._put(
-                VERSIONS, model=model, version=version, registered=position, signers=signers
-            )
+            self._put(VERSIONS, model=model, version=version, registered=position, signers=signers)
         for content in _distinct(changes.contents.values()):
             self._adopt_content(position, content)
         self._known.keys.update(changes.keys)
@@ -126,7 +124,7 @@ class Following:
         )
 
     def _adopt_content(self, position: int, content: Content) -> None:
-        """What was held for several contents, nobody knowing better, has the number of the first."""
+        """What was held for several contents so far has the number of the first."""
         numbers = self._known.numbers
         held = {numbers[digest] for digest in content.digests if digest in numbers}
         number = min(held, default=position)
