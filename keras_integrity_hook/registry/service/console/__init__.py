@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from keras_integrity_hook.registry.store import Store
+else:  # for those who look annotations up at run time
+    APIRouter = Store = object
 
 
 def router(store: Store) -> APIRouter:

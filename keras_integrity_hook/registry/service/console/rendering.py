@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from keras_integrity_hook.texts import bytes_of, listed, printable
@@ -93,8 +92,9 @@ def _environment() -> Environment:
 
 
 def _shown(value: object) -> object:
-    """No character of somebody else's text is invisible or turns the ones around it about."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """No character of somebody else's text is invisible or turns the ones around it about; what a
+    macro made (``__html__``) is shown already."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def few(versions: Sequence[str]) -> str:
