@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a page is made: templates that escape what they show, links, and headers of the page."""
+"""How a page is made: templates that escape what they show, and links.
+
+That a browser runs nothing in it is seen to where every response passes, see ``boundary``.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,17 +18,6 @@ from starlette.responses import HTMLResponse
 from keras_integrity_hook.texts import bytes_of, listed, printable
 
 FOLDER = Path(__file__).parent
-
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-"""Of every page: it runs no script, loads nothing from elsewhere, and stands in no frame."""
 
 PAGES = (("Models", "/"), ("Timeline", "/events"), ("Recalls", "/recalls"), ("Roles", "/roles"))
 
@@ -63,16 +55,10 @@ class Links:
         return [(name, self(path)) for name, path in PAGES]
 
 
-def page(
-    template: str,
-    links: Links,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    **shown: Any,
-) -> HTMLResponse:
+def page(template: str, links: Links, status: int = 200, **shown: Any) -> HTMLResponse:
     """``template`` with what is ``shown``."""
     text = _environment().get_template(template).render(links=links, **shown)
-    return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
+    return HTMLResponse(text, status)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
+from pydantic import AfterValidator
 
 from keras_integrity_hook.errors import IntegrityError, RegistryUnavailableError
 from keras_integrity_hook.limits import LIMITS
@@ -18,9 +19,18 @@ from keras_integrity_hook.registry.service.console import pages
 from keras_integrity_hook.registry.service.console.pages import NotThereError, Shown
 from keras_integrity_hook.registry.service.console.rendering import FOLDER, Links, page
 from keras_integrity_hook.registry.store import Store
+from keras_integrity_hook.sealing.text import has_controls
 
-_Name = Annotated[str, Query(max_length=LIMITS.registry_name)]
-_Number = Annotated[str, Query(max_length=LIMITS.registry_version)]
+
+def _printable(text: str) -> str:
+    """A text that can be in a log; a database need not be asked for any other."""
+    if has_controls(text):
+        raise ValueError("it has control characters")
+    return text
+
+
+_Name = Annotated[str, Query(max_length=LIMITS.registry_name), AfterValidator(_printable)]
+_Number = Annotated[str, Query(max_length=LIMITS.registry_version), AfterValidator(_printable)]
 _Digest = Annotated[str, Query(max_length=128)]
 _Before = Annotated[int | None, Query(ge=0, le=2**62)]
 _Position = Annotated[int, Path(ge=0, le=2**62)]
@@ -95,7 +105,9 @@ class _PageRoute(APIRoute):
             except NotThereError as error:
                 return _refusal(request, HTTPStatus.NOT_FOUND, str(error))
             except RequestValidationError:
-                cause = "The address has a part that is too long, missing, or no number."
+                cause = (
+                    "The address has a part that is too long, is missing, or means nothing here."
+                )
                 return _refusal(request, HTTPStatus.BAD_REQUEST, cause)
             except RegistryUnavailableError as error:
                 return _refusal(request, HTTPStatus.SERVICE_UNAVAILABLE, _told(error))
