@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.errors import IntegrityError
-from keras_integrity_hook.registry.service import posting, probes, problems, reading, tiles
+from keras_integrity_hook.registry.service import console, posting, probes, problems, reading, tiles
 from keras_integrity_hook.registry.service.boundary import Boundary
 from keras_integrity_hook.registry.service.context import Context
 from keras_integrity_hook.registry.service.documents import ProblemDocument
@@ -53,6 +53,7 @@ def made(store: Store, service_key: SigningKey, options: Options) -> FastAPI:
     service.add_exception_handler(RequestValidationError, _invalid)
     for router in (posting.router, reading.router, tiles.router, probes.router):
         service.include_router(router)
+    service.include_router(console.router(store))
     probes.watch(service.state.context)
     return service
 
