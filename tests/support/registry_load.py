@@ -32,7 +32,9 @@ class Load(NamedTuple):
     seconds: float
 
 
-def put_on(url: str, paths: Sequence[Sequence[str]], posts: Sequence[Sequence[SignedEvent]]) -> Load:
+def put_on(
+    url: str, paths: Sequence[Sequence[str]], posts: Sequence[Sequence[SignedEvent]]
+) -> Load:
     """Ask and post until all is answered.
 
     Args:
