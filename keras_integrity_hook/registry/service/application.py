@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import anyio.to_thread
@@ -14,9 +15,10 @@ from starlette.exceptions import HTTPException
 
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.errors import IntegrityError
-from keras_integrity_hook.registry.service import posting, probes, problems, reading, tiles
+from keras_integrity_hook.registry.service import console, posting, probes, problems, reading, tiles
 from keras_integrity_hook.registry.service.boundary import Boundary
 from keras_integrity_hook.registry.service.context import Context
+from keras_integrity_hook.registry.service.documents import ProblemDocument
 from keras_integrity_hook.registry.service.metrics import Metrics
 from keras_integrity_hook.registry.service.options import Options
 from keras_integrity_hook.registry.service.problems import Problem, Refused
@@ -27,6 +29,7 @@ _ABOUT = (
     "A registry of models: a log of events that actors signed. Nothing can be changed here but by "
     "an event with their signatures, and what is answered has its proofs with it."
 )
+_PROBLEM = {problems.MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
 
 
 def made(store: Store, service_key: SigningKey, options: Options) -> FastAPI:
@@ -40,6 +43,7 @@ def made(store: Store, service_key: SigningKey, options: Options) -> FastAPI:
         docs_url=None,  # those pages are somebody else's program, from somebody else's server
         redoc_url=None,
         redirect_slashes=False,
+        responses={"default": {"description": "A problem.", "content": _PROBLEM}},
     )
     service.state.context = Context(store, service_key, options, metrics)
     service.add_middleware(Boundary, options=options, metrics=metrics)
@@ -49,6 +53,7 @@ def made(store: Store, service_key: SigningKey, options: Options) -> FastAPI:
     service.add_exception_handler(RequestValidationError, _invalid)
     for router in (posting.router, reading.router, tiles.router, probes.router):
         service.include_router(router)
+    service.include_router(console.router(store))
     probes.watch(service.state.context)
     return service
 
@@ -70,7 +75,9 @@ def _refused(request: Request, error: Any) -> Response:
 
 
 def _plain(request: Request, error: Any) -> Response:
-    return response(problems.of_status(error.status_code, error.detail, error.headers))
+    is_ours = error.detail != HTTPStatus(error.status_code).phrase
+    detail = error.detail if is_ours else ""
+    return response(problems.of_status(error.status_code, detail, error.headers))
 
 
 def _invalid(request: Request, error: Any) -> Response:

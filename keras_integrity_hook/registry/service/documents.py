@@ -46,3 +46,15 @@ class Recalls(BaseModel):
 
     recalls: list[RecallDocument]  # type: ignore[valid-type]
     next: int | None
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong (RFC 9457). ``code`` is a word that stays; ``evidence`` is of the error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    remedy: str
+    evidence: dict[str, Any]

@@ -14,7 +14,7 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import signed
 from keras_integrity_hook.registry.service import problems
 from keras_integrity_hook.registry.service.context import Context, InContext, now
-from keras_integrity_hook.registry.service.problems import Problem, Refused
+from keras_integrity_hook.registry.service.problems import Refused
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import Receipt
 
@@ -63,7 +63,7 @@ def _decoded(body: bytes, kind: str) -> list[SignedEvent]:
     lines = body.splitlines() if kind == SEVERAL else [body]
     if not 0 < len(lines) <= LIMITS.registry_posted:
         detail = f"one request brings 1 to {LIMITS.registry_posted} events, not {len(lines)}"
-        raise Refused(Problem(413 if lines else 400, "limit-exceeded", detail))
+        raise HTTPException(413 if lines else 400, detail)
     try:
         return [signed.decode(line) for line in lines]
     except IntegrityError as error:

@@ -22,6 +22,19 @@ from keras_integrity_hook.errors import (
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:keras-integrity:problem:"
 _RETRY = {"retry-after": "1"}
+_PLAIN = {
+    400: ("bad-request", "this is no request that is understood here"),
+    401: ("unauthorized", "a token is needed"),
+    404: ("not-found", "there is nothing of this name"),
+    405: ("method-not-allowed", "this cannot be done here"),
+    408: ("request-timeout", "the request did not arrive in time"),
+    413: ("content-too-large", "the request is too large"),
+    414: ("target-too-long", "the path is too long"),
+    415: ("unsupported-media-type", "this cannot be read here"),
+    500: ("internal-error", "the service failed; its log says why"),
+    503: ("unavailable", "the service cannot answer now"),
+}
+"""The code and the usual detail of each status; Python's phrases are others in other versions."""
 
 
 class Problem(NamedTuple):
@@ -82,9 +95,8 @@ def of_error(error: IntegrityError, *, is_request: bool = False) -> Problem:
 
 def of_status(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> Problem:
     """The problem of a plain HTTP status."""
-    phrase = HTTPStatus(status).phrase
-    code = phrase.lower().replace(" ", "-").replace("'", "")
-    return Problem(status, code, detail or phrase, headers=headers or {})
+    code, usual = _PLAIN.get(status, (f"http-{status}", "the request cannot be answered"))
+    return Problem(status, code, detail or usual, headers=headers or {})
 
 
 def _status(error: IntegrityError) -> int:
