@@ -235,15 +235,17 @@ class NotRecalled:
     """The registry that is asked has recalled neither the content nor a key that signed it."""
 
     def verify(self, evidence: Evidence) -> None:
-        known = evidence.registry()
-        for recall in known.recalls if known is not None else ():
-            what = "this model" if recall.kind == "root" else f"the key {recall.target[:12]}…, its,"
-            raise RecalledModelError(
-                f"{what} was recalled by {printable(', '.join(recall.by))}: "
-                f"{printable(recall.reason)}",
-                by=recall.by,
-                since=recall.time,
-            )
+        refuse_recalled(evidence.registry())
+
+
+def refuse_recalled(known: Known | None) -> None:
+    """Refuse what a registry has recalled, as far as it is known. Raises RecalledModelError."""
+    for recall in known.recalls if known is not None else ():
+        signer = f"the key {recall.target[:12]}…, which signed it,"
+        what = "this model" if recall.kind == "root" else signer
+        by, reason = printable(", ".join(recall.by)), printable(recall.reason)
+        cause = f"{what} was recalled by {by}: {reason}"
+        raise RecalledModelError(cause, by=recall.by, since=recall.time)
 
 
 class Registered(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from keras_integrity_hook import notices
+from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
@@ -17,9 +18,11 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.policy import checks
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.envelope import Envelope
-from keras_integrity_hook.settings import Settings
+from keras_integrity_hook.settings import Require, Settings
+from keras_integrity_hook.verification import pinning
 
 if TYPE_CHECKING:
     from keras_integrity_hook.registry.verdicts import Verdict
@@ -66,6 +69,20 @@ def verdict(digests: Sequence[str], keys: Sequence[str], demands: Settings) -> V
             raise
         _tell(error)
         return None
+
+
+def refuse_recalled(model: ModelFile, demands: Settings) -> None:
+    """Refuse ``model``, whatever its seal says, where its content was recalled. A registry that
+    does not answer refuses nothing.
+
+    Raises:
+        RecalledModelError: it was.
+        RegistryForkError, ConfigurationError: as :func:`verdict`.
+    """
+    if demands.registry is None:
+        return
+    pinned = pinning.computed_seal(model, algorithm_for(tree.ALGORITHMS)).statement
+    checks.refuse_recalled(verdict((pinned.root,), (), demands._replace(require=Require.NOTHING)))
 
 
 def keys_on(envelope: Envelope) -> tuple[str, ...]:

@@ -8,6 +8,7 @@
 4. **Sealed.** The bytes are digested and the seal is put in or beside them.
 5. **Recorded.** The audit log tells of it; where it must and cannot, nothing is replaced.
 6. **In place.** The new takes the place of the old in one step, or in place where it must be.
+7. **Registered**, where the settings want that: later, in the background.
 
 Single files, sets of files and directories differ in how they reserve, seal and put in place (see
 ``reserved_file``, ``reserved_files``, ``reserved_directory``), and nowhere else.
@@ -28,6 +29,7 @@ from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.saving import (
     autosign,
     in_progress,
+    registering,
     reserved_directory,
     reserved_file,
     reserved_files,
@@ -165,6 +167,7 @@ def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result
 def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
     written = recorded.sealed.written
     written.reserved.put_in_place(requested)
+    registering.after_save(requested.path, recorded.sealed.outcome, requested.demands)  # (7)
     return InPlace(written.result)
 
 
@@ -235,4 +238,6 @@ def seal_written(place: Place, path: str) -> None:
         SigningError: it has to be signed and could not be.
         OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
-    record(path, seal_set.sealed(place, path))
+    outcome = seal_set.sealed(place, path)
+    record(path, outcome)
+    registering.after_save(path, outcome, settings.for_save(path))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from keras_integrity_hook.errors import (
     IntegrityError,
@@ -37,8 +38,20 @@ REUSED = timedelta(minutes=1)
 SILENCE = timedelta(minutes=1)
 """For how long one that does not answer is left alone."""
 _LEEWAY = timedelta(minutes=5)  # by which clocks differ
-_KNOWN = 1_000  # verdicts of this process
-_known: dict[Asked, tuple[datetime, Verdict]] = {}
+_MOST_KNOWN = 1_000  # of this process
+_known: dict[Asked, _Known] = {}
+
+
+class _Known(NamedTuple):
+    """What this process was told, and what follows from it."""
+
+    given: Given
+    verdict: Verdict
+
+    def is_of_last_minute(self, now: datetime, max_age: timedelta) -> bool:
+        """Whether it need not be asked about again; not where the clock was turned back."""
+        age = now - self.given.at
+        return timedelta() <= age < REUSED and _is_young(self.verdict, now, max_age)
 
 
 def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
@@ -57,9 +70,9 @@ def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
     now = datetime.now(UTC)
     source = sources.source(asked.url, timeout.total_seconds())
     if source.needs_freshness:
-        recent = _known_verdict(asked, now)
-        if recent is not None and now - recent[0] < REUSED and _is_young(recent[1], now, max_age):
-            return recent[1]  # 1
+        recent = _recalled(asked, now)
+        if recent is not None and recent.is_of_last_minute(now, max_age):
+            return recent.verdict  # 1
     try:
         _refuse_silent(asked, now)  # 2
         return _asked(asked, source, now, max_age, timeout)
@@ -102,11 +115,15 @@ def _asked(
 
 def _verified(asked: Asked, source: Source, seen: Seen, now: datetime) -> tuple[Verdict, Given]:
     said = source.answers(asked, seen.note)
+    given = Given(now, tuple(answers.encode(one.answer) for one in said))
+    known = _known.get(asked)
+    if known is not None and not source.needs_freshness and known.given.answers == given.answers:
+        return known.verdict._replace(as_of=now), given  # nothing has happened since
     found = []
     for one, question in zip(said, _questions(asked, source, len(said)), strict=True):
         continued = question._replace(seen=seen.note, consistency=one.consistency)
         found.append(verdicts.verify(one.answer, continued, now))
-    return _merged(found), Given(now, tuple(answers.encode(one.answer) for one in said))
+    return _merged(found), given
 
 
 def _questions(asked: Asked, source: Source, count: int) -> list[Question]:
@@ -125,16 +142,21 @@ def _merged(found: list[Verdict]) -> Verdict:
     latest = max(found, key=lambda one: one.checkpoint.size)
     until = [one.good_until for one in found if one.good_until is not None]
     return latest._replace(
-        registrations=tuple(dict.fromkeys(each for one in found for each in one.registrations)),
-        recalls=tuple(dict.fromkeys(each for one in found for each in one.recalls)),
+        registrations=tuple(each for one in found for each in one.registrations),
+        recalls=tuple(each for one in found for each in one.recalls),
         as_of=min(one.as_of for one in found),
         good_until=min(until, default=None),
     )
 
 
 def _keep(asked: Asked, verdict: Verdict, given: Given, seen: Seen) -> None:
-    """(5) What was said, and what the registry was."""
-    _note(asked, given.at, verdict)
+    """(5) What was said, and what the registry was. A file that says the same is not written anew
+    within a minute: an answer is then taken for that much older than it is."""
+    known = _known.get(asked)
+    is_kept = known is not None and known.given.answers == given.answers
+    if known is not None and is_kept and given.at - known.given.at < REUSED:
+        return
+    _note(asked, _Known(given, verdict))
     memory.keep(asked, given)
     memory.forget_silence(asked)
     if verdict.note != seen.note or verdict.as_of - seen.at > REUSED:
@@ -143,25 +165,25 @@ def _keep(asked: Asked, verdict: Verdict, given: Given, seen: Seen) -> None:
 
 def _fallen_back(asked: Asked, now: datetime, max_age: timedelta) -> Verdict | None:
     """(6) What was said before, if that is not too old."""
-    known = _known_verdict(asked, now)
+    known = _recalled(asked, now)
     if known is None:
         return None
     # Where the clock was turned back, everything looks young.
-    _refuse_wrong_clock(max(known[1].as_of, memory.seen(asked).at), now)
-    return known[1] if _is_young(known[1], now, max_age) else None
+    _refuse_wrong_clock(max(known.verdict.as_of, memory.seen(asked).at), now)
+    return known.verdict if _is_young(known.verdict, now, max_age) else None
 
 
-def _known_verdict(asked: Asked, now: datetime) -> tuple[datetime, Verdict] | None:
-    """When something was said the last time, and what follows from it."""
+def _recalled(asked: Asked, now: datetime) -> _Known | None:
+    """What was said the last time, to this process or to another, and what follows from it."""
     known = _known.get(asked)
-    if known is None or now - known[0] >= REUSED:
-        given = memory.given(asked)  # by another process, perhaps
-        if given is not None and (known is None or given.at > known[0]):
+    if known is None or now - known.given.at >= REUSED:
+        given = memory.given(asked)
+        if given is not None and (known is None or given.at > known.given.at):
             known = _read_again(asked, given) or known
-    return known if known is None or known[0] <= now + _LEEWAY else None
+    return known
 
 
-def _read_again(asked: Asked, given: Given) -> tuple[datetime, Verdict] | None:
+def _read_again(asked: Asked, given: Given) -> _Known | None:
     """What follows from answers that another process was given, as of then."""
     source = sources.source(asked.url, 0)
     questions = _questions(asked, source, len(given.answers))
@@ -170,18 +192,18 @@ def _read_again(asked: Asked, given: Given) -> tuple[datetime, Verdict] | None:
             verdicts.verify(answers.decode(one), question, given.at)
             for one, question in zip(given.answers, questions, strict=True)
         ]
-        verdict = _merged(found)
+        known = _Known(given, _merged(found))
     except (IntegrityError, ValueError):
         return None
-    _note(asked, given.at, verdict)
-    return given.at, verdict
+    _note(asked, known)
+    return known
 
 
-def _note(asked: Asked, at: datetime, verdict: Verdict) -> None:
-    while len(_known) >= _KNOWN:
+def _note(asked: Asked, known: _Known) -> None:
+    while len(_known) >= _MOST_KNOWN:
         with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # another thread's turn
             del _known[next(iter(_known))]
-    _known[asked] = at, verdict
+    _known[asked] = known
 
 
 def _is_young(verdict: Verdict, now: datetime, max_age: timedelta) -> bool:

@@ -2,8 +2,8 @@
 """What a registry is yet to be told: one small file for each, in a directory of the user's.
 
 First the file says which model is to be registered, then it is the signed event; it goes when the
-registry has that. Each step is on the disk before the next begins, so that a crash loses nothing: at
-worst it is done twice, and the registry has it once.
+registry has that. Each step is on the disk before the next begins, so that a crash loses nothing:
+at worst it is done twice, and the registry has it once.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _plain(task: Task) -> dict[str, Any]:
 
 def _task(said: dict[str, Any]) -> Task:
     event = decode(said["event"].encode()) if said["event"] else None
-    texts = [said[name] for name in Task._fields[:-1]]
-    if not all(isinstance(text, str) for text in texts):
+    texts = {name: said[name] for name in Task._fields if name != "event"}
+    if not all(isinstance(text, str) for text in texts.values()):
         raise TypeError("not a text")
-    return Task(*texts, event=event)
+    return Task(**texts, event=event)

@@ -40,8 +40,7 @@ else:  # for those who look annotations up at run time
 TOKEN, TOKEN_FILE = "KERAS_INTEGRITY_REGISTRY_TOKEN", "KERAS_INTEGRITY_REGISTRY_TOKEN_FILE"
 """What a registry that is not for everybody asks for: itself, or the path of a file, mode 0600."""
 _OK, _CREATED, _NOT_FOUND = 200, 201, 404
-_UNAUTHORIZED, _REFUSED, _BROKEN = 401, 409, 500
-_LATER = (408, 429)
+_BAD, _UNAUTHORIZED, _REFUSED = 400, 401, 409
 _TEXT = 300  # characters of what a server says of a refusal
 
 
@@ -62,7 +61,9 @@ class Web(NamedTuple):
     def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
         keys = f"keys={','.join(asked.keys)}&" if asked.keys else ""
         since = notes.unverified_checkpoint(seen).size if seen else 0
-        data = self._read(f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer)
+        data = self._read(
+            f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer
+        )
         if data is None:  # A service has an answer about everything.
             return mirrored.answers(self._read, asked, seen)
         return (Said(answers.decode(data)),)
@@ -75,7 +76,8 @@ class Web(NamedTuple):
         try:
             return int(said["receipts"][0]["position"])
         except (KeyError, IndexError, TypeError, ValueError):
-            raise MalformedEventError("what the registry answered is no receipt") from None
+            cause = "what the registry answered is no receipt"
+            raise RegistryUnavailableError(cause) from None
 
     def _read(self, path: str, limit: int) -> bytes | None:
         status, data = self._asked("GET", path, limit)
@@ -162,6 +164,6 @@ def _refusal(status: int, said: Mapping[str, Any]) -> RegistryError:
         return EventRefusedError(cause, rule=rule if isinstance(rule, str) else "")
     if status == _UNAUTHORIZED:
         return RegistryError(cause, remedy=f"Set {TOKEN_FILE} to a file with the token.")
-    if status >= _BROKEN or status in _LATER:
-        return RegistryUnavailableError(cause)
-    return MalformedEventError(cause)
+    if status == _BAD and said.get("code") == MalformedEventError.code:
+        return MalformedEventError(cause)
+    return RegistryUnavailableError(cause)  # whoever answered here: a proxy, another program
