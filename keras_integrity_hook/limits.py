@@ -108,6 +108,8 @@ class Limits(NamedTuple):
     registry_answer: int = 8 * MIB
     registry_events: int = 2_000  # of one answer
     registry_proof: int = 63  # hashes
+    registry_bundle: int = 256 * (2 + 65_535)  # entries with their lengths
+    registry_faults: int = 100  # that are told of one log
     registry_name: int = 255  # characters of a model's, a stage's or an actor's
     registry_version: int = 128  # characters
     registry_stage: int = 1_000  # versions at a time

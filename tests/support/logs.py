@@ -86,7 +86,7 @@ class Log:
     def answer(
         self,
         *digests: str,
-        keys: Sequence[str] = (answers.EVERY_KEY,),
+        keys: Sequence[str] = (answers.EVERY,),
         since: int = 0,
         positions: Iterable[int] | None = None,
         lasts: timedelta = timedelta(hours=1),
@@ -112,3 +112,36 @@ class Log:
 
     def question(self, *digests: str, keys: Sequence[str] = (), seen: bytes = b"") -> Question:
         return Question(self.registry_id, digests, tuple(keys), seen)
+
+
+class Moment:
+    """A log as a database shows it: what is verified and exported."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.entries_kept = list(log.entries)
+        self.nodes_kept: dict[Node, bytes] = {}
+        self.note = log.checkpoint()
+
+    def size(self) -> int:
+        return len(self.entries_kept)
+
+    def checkpoint(self) -> bytes:
+        return self.note
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        return self.entries_kept[start:end]
+
+    def nodes(self, wanted: Sequence[Node]) -> list[bytes]:
+        honest = zip(wanted, self.log.nodes(wanted), strict=True)
+        return [self.nodes_kept.get(node, hashed) for node, hashed in honest]
+
+    def registry_id(self) -> str:
+        return self.log.registry_id
+
+    def digests(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        known = sorted(self.log.replay.state.contents)
+        return [digest for digest in known if digest > after][:limit]
+
+    def answer(self, digests: Sequence[str], *, keys: Sequence[str] = ()) -> Answer:
+        return self.log.answer(*digests, keys=keys)._replace(freshness=b"")
