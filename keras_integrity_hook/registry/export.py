@@ -181,12 +181,11 @@ def _encoded(answer: Answer, prefix: str) -> bytes:
 
 
 def _replace(path: str, data: bytes) -> None:
-    """Put a file that all may read in its place, as a whole."""
+    """Put a file in its place, as a whole."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with atomic.open_target(path) as target, atomic.private_file(target) as made:
         made.take_final_name()
-        with open(made.create(), "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+        with open(made.create(0o666), "wb") as file:
             file.write(data)
         made.put_in_place()
 
@@ -194,8 +193,7 @@ def _replace(path: str, data: bytes) -> None:
 def _write_new(path: str, data: bytes) -> None:
     """Write a file that nobody looks for yet."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(os.open(path, _NEW, 0o644), "wb") as file:
-        os.fchmod(file.fileno(), 0o644)
+    with open(os.open(path, _NEW, 0o666), "wb") as file:
         file.write(data)
 
 
