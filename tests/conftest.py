@@ -18,7 +18,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # The person's own settings are not the tests'. Here, because fixtures of a module or a session are
 # set up before those of a test, and Keras is imported in one of them.
 _nobodys = tempfile.TemporaryDirectory(prefix="keras-integrity-tests-")
-os.environ["XDG_CONFIG_HOME"] = _nobodys.name
+os.environ["XDG_CONFIG_HOME"] = os.environ["XDG_STATE_HOME"] = _nobodys.name
 for _name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
     del os.environ[_name]
 
@@ -37,6 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "config" / "keras-integrity"
 
 
