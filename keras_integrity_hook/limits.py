@@ -107,6 +107,24 @@ class Limits(NamedTuple):
     sandbox_arrays: int = 4096  # of one question or answer
     sandbox_nesting: int = 16  # of lists and dicts of arrays
     array_header: int = 1024  # of one array
+    registry_event: int = 65_535  # with its signatures; what a bundle of entries has room for
+    registry_note: int = 64 * KIB  # a checkpoint or another note
+    registry_answer: int = 8 * MIB
+    registry_events: int = 2_000  # of one answer
+    registry_proof: int = 63  # hashes
+    # What a registry's service takes from strangers
+    request_head: int = 16 * KIB
+    request_target: int = 4096  # the path and what follows it
+    request_body: int = MIB
+    connections: int = 2_000
+    registry_posted: int = 100  # events of one request, which are stored together
+    registry_digests: int = 16  # of one question
+    registry_page: int = 200  # rows of a list
+    registry_name: int = 255  # characters of a model's, a stage's or an actor's
+    registry_version: int = 128  # characters
+    registry_stage: int = 1_000  # versions at a time
+    registry_same_content: int = 64  # versions
+    registry_recalls: int = 16  # of the same content or key, at a time
 
 
 LIMITS = Limits()

@@ -160,7 +160,7 @@ def _is_importable(module: str) -> bool:
 
 def _signers(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     """Whether those who have to sign are trusted here, and enough of them still count."""
-    if table.value("require") not in (Require.SIGNED, Require.SIGNED_AND_VETTED):
+    if not table.value("require").names(Require.SIGNED):
         return
     by_machine = seal_signers.only_machine_counts(locked)
     try:
@@ -182,7 +182,7 @@ def _signers(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
 
 def _vetters(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     """Whether there is anybody here whose word it can be that a model passed."""
-    if table.value("require") not in (Require.VETTED, Require.SIGNED_AND_VETTED):
+    if not table.value("require").names(Require.VETTED):
         return
     by_machine = seal_signers.only_machine_counts(locked)
     try:

@@ -139,7 +139,7 @@ def _admitted(model: ModelFile, demands: Settings, memory: Memory | None) -> Adm
     elif model.seal is not None:
         history = evidence.history_of(memory, model)
         checks.from_settings(demands).verify(evidence.evidence(model.seal, demands, history))
-    elif demands.needs_seal and not demands.takes_vetted_without_seal:
+    elif demands.needs_seal and not demands.takes_content_without_seal:
         raise _stripped(memory, model) or _unsealed(model.path, "the model", demands)
     admitted = _vetted(model, admitted, demands) if demands.needs_vetting else admitted
     if admitted.model.seal is None and demands.history is History.ENFORCE:

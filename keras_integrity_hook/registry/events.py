@@ -91,6 +91,8 @@ class Registered(NamedTuple):
         statement: SHA-256 of the seal's payload, hex.
         digests: roots of the same content under other algorithms, by their names.
         provenance: facts of the seal, texts.
+        files: of a set, ``sealing.statement.files_digest`` of its files: the root is over their
+            bytes, wherever one ends and the next begins. Empty for a single file.
     """
 
     model: str
@@ -102,6 +104,7 @@ class Registered(NamedTuple):
     statement: str
     digests: Mapping[str, str] = {}
     provenance: Mapping[str, str] = {}
+    files: str = ""
 
 
 class Promoted(NamedTuple):

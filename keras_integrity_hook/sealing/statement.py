@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -205,6 +206,17 @@ def decode(data: bytes) -> Statement:
         raise MalformedSealError("the seal's statement lacks a field or has a wrong one") from error
     _consistent(statement)
     return statement
+
+
+def files_digest(members: Sequence[Member]) -> str:
+    """What stands for the names and sizes of a set's files, which its root does not bind.
+
+    Returns:
+        SHA-256 of the canonical JSON of ``[[name, size], …]``, hex; empty for no files.
+    """
+    if not members:
+        return ""
+    return hashlib.sha256(canonical.encode([list(member) for member in members])).hexdigest()
 
 
 def spelled(moment: datetime) -> str:
