@@ -33,11 +33,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's configuration directory of the test's own, empty, and no variable of ours."""
+    """A user's configuration directory of the test's own, empty, and no variable of ours; nor is
+    anything remembered."""
     for name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # Beside it: tests look at what is in their directory, and models leave a memory.
+    monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}-state")
     return tmp_path / "config" / "keras-integrity"
 
 
