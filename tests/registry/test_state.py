@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from keras_integrity_hook.errors import EventRefusedError
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import state
 from keras_integrity_hook.registry.events import (
     Body,
@@ -349,7 +350,7 @@ def test_a_recalled_key_signs_nothing_but_roles(log: Log) -> None:
 
 
 def test_no_record_grows_without_end(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = state.LIMITS._replace(registry_stage=3, registry_same_content=2, registry_recalls=2)
+    small = LIMITS._replace(registry_stage=3, registry_same_content=2, registry_recalls=2)
     monkeypatch.setattr(state, "LIMITS", small)
     versions = [log.register(version=f"{number}.0") for number in range(1, 5)]
     for each in versions[:3]:
