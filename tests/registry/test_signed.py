@@ -131,13 +131,14 @@ def test_hostile_names_are_refused(cast: Cast, name: str) -> None:
 
 
 WRONG: list[tuple[str, Any]] = [
-    *[("version", v) for v in ("", "latest", "1..0", "1.0; x", "1" * 129, 1, None, "1.0\n")],
-    *[("root", v) for v in ("", "AB" * 32, "ab" * 31, "zz" * 32, "ab" * 32 + "\n", 0)],
+    *[("version", v) for v in ("", "latest", "1..0", "1.0; x", "1" * 129, "1.0\n")],
+    *[("root", v) for v in ("", "AB" * 32, "ab" * 31, "zz" * 32, "ab" * 32 + "\n")],
     *[("size", v) for v in (-1, 1.5, True, "1", LIMITS.content + 1)],
     *[("algorithm", v) for v in ("md5", "", None, ["sha256"])],
     ("container", "zip"),
     ("files", "x"),
-    *[("digests", v) for v in ([], {"md5": "ab" * 16}, {"sha256": "ab" * 64}, {"sha256": 1})],
+    ("digests", []),
+    *[("digests", v) for v in ({"md5": "ab" * 16}, {"sha256": "ab" * 64}, {"sha256": 1})],
     *[("provenance", v) for v in ({"a": "x" * 1025}, {"a": "\x1b[2J"}, {"a": 1}, None)],
     ("provenance", {str(i): "x" for i in range(65)}),
     ("provenance", {"\u202e": "x"}),
