@@ -111,6 +111,19 @@ class Limits(NamedTuple):
     registry_answer: int = 8 * MIB
     registry_events: int = 2_000  # of one answer
     registry_proof: int = 63  # hashes
+    # What a registry's service takes from strangers
+    request_head: int = 16 * KIB
+    request_target: int = 4096  # the path and what follows it
+    request_body: int = MIB
+    connections: int = 2_000
+    registry_posted: int = 100  # events of one request, which are stored together
+    registry_digests: int = 16  # of one question
+    registry_page: int = 200  # rows of a list
+    registry_name: int = 255  # characters of a model's, a stage's or an actor's
+    registry_version: int = 128  # characters
+    registry_stage: int = 1_000  # versions at a time
+    registry_same_content: int = 64  # versions
+    registry_recalls: int = 16  # of the same content or key, at a time
 
 
 LIMITS = Limits()

@@ -27,8 +27,8 @@ GUESTS = {
     "policy": {"packaging"},
     "distribution": {"securesystemslib", "tuf"},
     "registry": {
-        *("alembic", "cryptography", "fastapi", "jinja2", "packaging", "prometheus_client"),
-        *("psycopg", "pydantic", "sqlalchemy", "starlette", "uvicorn"),
+        *("alembic", "anyio", "cryptography", "fastapi", "h11", "jinja2", "packaging"),
+        *("prometheus_client", "psycopg", "pydantic", "sqlalchemy", "starlette", "uvicorn"),
     },
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},

@@ -135,26 +135,28 @@ def fresh(answer: Answer, freshness: Freshness, key: SigningKey) -> Answer:
 
 
 def freshness_of(
-    answer: Answer, services: Sequence[Service], origin: str, now: datetime
+    answer: Answer, services: Sequence[Service], registry: tuple[str, str], now: datetime
 ) -> Freshness:
-    """The freshness of ``answer``, whatever its time.
+    """The freshness of ``answer``, which may have ended; ``until`` is no later than the end of the
+    service.
 
     Args:
         services: whose word counts, until they expire.
+        registry: its origin and its id.
 
     Raises:
         LimitExceededError: it is too long.
-        MalformedEventError: it has none, it is of another answer or registry, or none of these
+        MalformedEventError: there is none, it is of another answer or registry, or none of these
             services signed it.
     """
     if not answer.freshness:
         raise MalformedEventError("an answer of a registry has no freshness")
-    text, _ = notes.verify(answer.freshness, origin, services, now)
-    first, *times, digest = text.split("\n")[:6] if text.count("\n") == 6 else ("",) * 6
-    expected = base64.b64encode(digest_of(answer)).decode()
-    if first != _FRESHNESS or digest != expected or times[0] != origin:
+    text, service = notes.verify(answer.freshness, registry[0], services, now)
+    lines = text.split("\n")
+    digest = base64.b64encode(digest_of(answer)).decode()
+    if len(lines) != 7 or lines != [_FRESHNESS, *registry, *lines[3:5], digest, ""]:
         raise MalformedEventError("the freshness of an answer is of another one")
-    return Freshness(*times)
+    return Freshness(*registry, lines[3], min(lines[4], service.expires))
 
 
 def digest_of(answer: Answer) -> bytes:

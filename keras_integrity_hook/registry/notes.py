@@ -65,8 +65,10 @@ def sign(text: str, name: str, key: SigningKey) -> bytes:
     return data + f"\n— {name} {base64.b64encode(signature).decode()}\n".encode()
 
 
-def verify(note: bytes, name: str, services: Sequence[Service], now: datetime) -> tuple[str, str]:
-    """The text of ``note``, and the name of the service that signed it.
+def verify(
+    note: bytes, name: str, services: Sequence[Service], now: datetime
+) -> tuple[str, Service]:
+    """The text of ``note``, and the service that signed it.
 
     Args:
         name: that of the keys in the note.
@@ -87,7 +89,7 @@ def verify(note: bytes, name: str, services: Sequence[Service], now: datetime) -
         public = PublicKey(ED25519, service.public, service.keyid)
         if not keys.is_valid(public, signature[_ID_SIZE:], text.encode()):
             raise MalformedEventError("a signature of a note does not fit its text")
-        return text, service.name
+        return text, service
     raise MalformedEventError(f"a note has no signature of a service of '{name}' that counts now")
 
 
