@@ -136,6 +136,7 @@ _HOMES = {
         "SigningError",
         "SiteError",
         "StrippedModelError",
+        "TrustUpdateError",
         "UnreadableFileError",
         "UnregisteredModelError",
         "UnsealedModelError",
