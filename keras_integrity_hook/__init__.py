@@ -138,6 +138,7 @@ _HOMES = {
         "SigningError",
         "SiteError",
         "StrippedModelError",
+        "TrustUpdateError",
         "UnreadableFileError",
         "UnregisteredModelError",
         "UnsealedModelError",

@@ -80,6 +80,9 @@ class Limits(NamedTuple):
     key_file: int = 64 * KIB
     trust_file: int = MIB
     trusted_keys: int = 4096
+    published: int = 512 * KIB  # one file of a publisher's TUF metadata
+    published_roots: int = 256  # that a machine may be behind
+    pull_seconds: int = 60  # for one file; a server may be slow, and not for ever
     content: int = 1 << 46  # 64 TiB
     # What a user may state in a seal, in characters or by number
     model_name: int = 255

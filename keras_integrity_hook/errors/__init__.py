@@ -30,6 +30,7 @@ from keras_integrity_hook.errors.content import SandboxedModelError as Sandboxed
 from keras_integrity_hook.errors.content import SandboxLimitError as SandboxLimitError
 from keras_integrity_hook.errors.content import SandboxUnavailableError as SandboxUnavailableError
 from keras_integrity_hook.errors.content import SandboxViolationError as SandboxViolationError
+from keras_integrity_hook.errors.distribution import TrustUpdateError as TrustUpdateError
 from keras_integrity_hook.errors.integrity import AlreadySealedError as AlreadySealedError
 from keras_integrity_hook.errors.integrity import ChecksumMismatchError as ChecksumMismatchError
 from keras_integrity_hook.errors.integrity import DamagedFileError as DamagedFileError
