@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
     from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
+    from keras_integrity_hook.errors import HistoryWarning as HistoryWarning
     from keras_integrity_hook.errors import InputContractError as InputContractError
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
     from keras_integrity_hook.errors import InsecurePermissionsError as InsecurePermissionsError
@@ -115,6 +116,7 @@ _HOMES = {
         "ExpiredModelError",
         "ExternalReferenceError",
         "FallbackWarning",
+        "HistoryWarning",
         "InputContractError",
         "InsecureDownloadError",
         "InsecurePermissionsError",
@@ -145,6 +147,7 @@ _HOMES = {
         "SigningError",
         "SiteError",
         "StrippedModelError",
+        "TrustUpdateError",
         "UnreadableFileError",
         "UnregisteredModelError",
         "UnsealedModelError",

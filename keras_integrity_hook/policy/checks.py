@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from keras_integrity_hook.errors import (
     ExpiredModelError,
+    IntegrityError,
     MalformedSealError,
     NotSignedError,
     RecalledModelError,
@@ -20,6 +21,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.sealing.statement import Statement, files_digest
+from keras_integrity_hook.settings import History
 from keras_integrity_hook.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -65,6 +67,11 @@ def _no_registry() -> Known | None:
     return None
 
 
+def nothing_remembered() -> IntegrityError | None:
+    """Of a path that nothing is remembered of."""
+    return None
+
+
 class Evidence(NamedTuple):
     """What is known about a sealed model before its content is read.
 
@@ -75,6 +82,8 @@ class Evidence(NamedTuple):
             costs imports.
         revocation: tells why the model with this root was recalled, or None.
         verdicts: tells what each signature in the seal is worth; asked only for a refusal.
+        history: tells what about the model contradicts what this machine saw at its path before, or
+            None.
         registry: tells what a registry knows of the content, or None where none is asked.
     """
 
@@ -83,6 +92,7 @@ class Evidence(NamedTuple):
     signers: Callable[[], Sequence[Signer]]
     revocation: Callable[[], str | None]
     verdicts: Callable[[], Sequence[Verdict]] = _no_verdicts
+    history: Callable[[], IntegrityError | None] = nothing_remembered
     registry: Callable[[], Known | None] = _no_registry
 
 
@@ -231,6 +241,15 @@ class SignedBy(NamedTuple):
         return printable(f"{needed} {among} {whom} is required, and {there} was found{why}")
 
 
+class AsRemembered:
+    """Nothing about it contradicts what this machine saw at its path before."""
+
+    def verify(self, evidence: Evidence) -> None:
+        error = evidence.history()
+        if error is not None:
+            raise error
+
+
 class NotRecalled:
     """The registry that is asked has recalled neither the content nor a key that signed it."""
 
@@ -324,6 +343,8 @@ def from_settings(settings: Settings) -> AllOf:
         checks.append(VersionAtLeast(settings.minimum_version, or_none=settings.needs_registration))
     if settings.maximum_age is not None:
         checks.append(NoOlderThan(settings.maximum_age))
+    if settings.history is History.ENFORCE:
+        checks.append(AsRemembered())
     return AllOf((*checks, *of_registry(settings)))
 
 

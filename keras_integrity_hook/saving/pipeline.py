@@ -26,6 +26,7 @@ from typing import TypeVar
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import (
     autosign,
     in_progress,
@@ -35,6 +36,7 @@ from keras_integrity_hook.saving import (
     reserved_files,
     seal_set,
 )
+from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import (
     InPlace,
     Outcome,
@@ -44,7 +46,6 @@ from keras_integrity_hook.saving.steps import (
     Sealed,
     Written,
 )
-from keras_integrity_hook.sealing.statement import Statement
 
 _Result = TypeVar("_Result")
 _Write = Callable[[str], _Result]
@@ -165,10 +166,20 @@ def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result
 
 
 def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
-    written = recorded.sealed.written
-    written.reserved.put_in_place(requested)
-    registering.after_save(requested.path, recorded.sealed.outcome, requested.demands)  # (7)
+    written, outcome = recorded.sealed.written, recorded.sealed.outcome
+    with moves.moved_along(requested.path, _put(outcome), requested.demands) as move:
+        written.reserved.put_in_place(requested)
+        move.is_sealed = not written.reserved.is_seal_lost
+    if move.is_sealed:
+        registering.after_save(requested.path, outcome, requested.demands)  # (7)
     return InPlace(written.result)
+
+
+def _put(outcome: Outcome) -> moves.Put | None:
+    """What the history is to remember."""
+    if not isinstance(outcome, NewSeal):
+        return None
+    return moves.made(outcome.statement, outcome.signed)
 
 
 def record(path: str, outcome: Outcome) -> None:
@@ -178,8 +189,8 @@ def record(path: str, outcome: Outcome) -> None:
         AuditError: it must be told and cannot be.
         OSError: there is no seal only because this process has no descriptor left (``EMFILE``).
     """
-    if isinstance(outcome, Statement):
-        audit.record("save", path, outcome="ok", **audit.seal_facts(outcome))
+    if isinstance(outcome, NewSeal):
+        audit.record("save", path, outcome="ok", **audit.seal_facts(outcome.statement))
     elif isinstance(outcome, IntegrityError):
         cause = outcome.__cause__
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED:
@@ -240,4 +251,7 @@ def seal_written(place: Place, path: str) -> None:
     """
     outcome = seal_set.sealed(place, path)
     record(path, outcome)
-    registering.after_save(path, outcome, settings.for_save(path))
+    demands = settings.for_save(path)
+    with moves.moved_along(place.path, _put(outcome), demands):
+        pass
+    registering.after_save(path, outcome, demands)
