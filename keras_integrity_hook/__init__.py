@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
     from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
+    from keras_integrity_hook.errors import HistoryWarning as HistoryWarning
     from keras_integrity_hook.errors import InputContractError as InputContractError
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
     from keras_integrity_hook.errors import InsecurePermissionsError as InsecurePermissionsError
@@ -106,6 +107,7 @@ _HOMES = {
         "ExpiredModelError",
         "ExternalReferenceError",
         "FallbackWarning",
+        "HistoryWarning",
         "InputContractError",
         "InsecureDownloadError",
         "InsecurePermissionsError",

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from keras_integrity_hook.errors import (
     ExpiredModelError,
+    IntegrityError,
     MalformedSealError,
     NotSignedError,
     RevokedModelError,
@@ -18,6 +19,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.settings import History
 from keras_integrity_hook.settings.schema import Settings
 
 _CLOCK_SKEW = timedelta(days=1)
@@ -53,6 +55,11 @@ def _no_verdicts() -> Sequence[Verdict]:
     return ()
 
 
+def nothing_remembered() -> IntegrityError | None:
+    """Of a path that nothing is remembered of."""
+    return None
+
+
 class Evidence(NamedTuple):
     """What is known about a sealed model before its content is read.
 
@@ -63,6 +70,8 @@ class Evidence(NamedTuple):
             costs imports.
         revocation: tells why the model with this root was recalled, or None.
         verdicts: tells what each signature in the seal is worth; asked only for a refusal.
+        history: tells what about the model contradicts what this machine saw at its path before, or
+            None.
     """
 
     statement: Statement
@@ -70,6 +79,7 @@ class Evidence(NamedTuple):
     signers: Callable[[], Sequence[Signer]]
     revocation: Callable[[], str | None]
     verdicts: Callable[[], Sequence[Verdict]] = _no_verdicts
+    history: Callable[[], IntegrityError | None] = nothing_remembered
 
 
 class Check(Protocol):
@@ -209,6 +219,15 @@ class SignedBy(NamedTuple):
         return printable(f"{needed} {among} {whom} is required, and {there} was found{why}")
 
 
+class AsRemembered:
+    """Nothing about it contradicts what this machine saw at its path before."""
+
+    def verify(self, evidence: Evidence) -> None:
+        error = evidence.history()
+        if error is not None:
+            raise error
+
+
 def from_settings(settings: Settings) -> AllOf:
     """The demands that ``settings`` makes of a sealed model."""
     checks: list[Check] = [NotRevoked(), NotExpired(), AlgorithmAmong(settings.allowed_algorithms)]
@@ -220,6 +239,8 @@ def from_settings(settings: Settings) -> AllOf:
         checks.append(VersionAtLeast(settings.minimum_version))
     if settings.maximum_age is not None:
         checks.append(NoOlderThan(settings.maximum_age))
+    if settings.history is History.ENFORCE:
+        checks.append(AsRemembered())
     return AllOf(tuple(checks))
 
 

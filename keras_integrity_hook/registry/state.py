@@ -9,6 +9,7 @@ An event is refused with the word of the rule that it breaks:
 ``other-registry``     an event is for the registry whose id it has,
 ``repeated``           and happens once
 ``signature``          each signature is a good one, by an actor of the registry,
+``recalled-key``       whose key is not recalled,
 ``not-allowed``        who may do this,
 ``threshold``          together with as many others as the role asks for
 ``roles``              roles name actors that there are, each key once, and can be met
@@ -341,8 +342,8 @@ def _joined(state: State, stated: Mapping[str, str], *digests: str) -> Content:
         stated: digests by their algorithms; these may be unknown ("").
     """
     every = dict.fromkeys((*stated.values(), *digests))
-    found = dict.fromkeys(state.contents[one].digests for one in every if one in state.contents)
-    records = [state.contents[one[0]] for one in found]
+    known = (state.contents[one] for one in every if one in state.contents)
+    records = {record.digests: record for record in known}.values()
     algorithms = {name: digest for name, digest in stated.items() if name}
     for record in records:
         for name, digest in record.algorithms.items():

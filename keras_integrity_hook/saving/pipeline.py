@@ -25,6 +25,7 @@ from typing import TypeVar
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import (
     autosign,
     in_progress,
@@ -33,6 +34,7 @@ from keras_integrity_hook.saving import (
     reserved_files,
     seal_set,
 )
+from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import (
     InPlace,
     Outcome,
@@ -42,7 +44,6 @@ from keras_integrity_hook.saving.steps import (
     Sealed,
     Written,
 )
-from keras_integrity_hook.sealing.statement import Statement
 
 _Result = TypeVar("_Result")
 _Write = Callable[[str], _Result]
@@ -163,9 +164,18 @@ def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result
 
 
 def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
-    written = recorded.sealed.written
-    written.reserved.put_in_place(requested)
+    written, put = recorded.sealed.written, _put(recorded.sealed.outcome)
+    with moves.moved_along(requested.path, put, requested.demands) as move:
+        written.reserved.put_in_place(requested)
+        move.is_sealed = not written.reserved.is_seal_lost
     return InPlace(written.result)
+
+
+def _put(outcome: Outcome) -> moves.Put | None:
+    """What the history is to remember."""
+    if not isinstance(outcome, NewSeal):
+        return None
+    return moves.made(outcome.statement, outcome.signed)
 
 
 def record(path: str, outcome: Outcome) -> None:
@@ -175,8 +185,8 @@ def record(path: str, outcome: Outcome) -> None:
         AuditError: it must be told and cannot be.
         OSError: there is no seal only because this process has no descriptor left (``EMFILE``).
     """
-    if isinstance(outcome, Statement):
-        audit.record("save", path, outcome="ok", **audit.seal_facts(outcome))
+    if isinstance(outcome, NewSeal):
+        audit.record("save", path, outcome="ok", **audit.seal_facts(outcome.statement))
     elif isinstance(outcome, IntegrityError):
         cause = outcome.__cause__
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED:
@@ -235,4 +245,7 @@ def seal_written(place: Place, path: str) -> None:
         SigningError: it has to be signed and could not be.
         OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
-    record(path, seal_set.sealed(place, path))
+    outcome = seal_set.sealed(place, path)
+    record(path, outcome)
+    with moves.moved_along(place.path, _put(outcome), settings.for_save(path)):
+        pass
