@@ -13,6 +13,7 @@ from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
     LimitExceededError,
+    RecalledModelError,
     RegistryError,
     RegistryForkError,
     printable,
@@ -82,7 +83,12 @@ def refuse_recalled(model: ModelFile, demands: Settings) -> None:
     if demands.registry is None:
         return
     pinned = pinning.computed_seal(model, algorithm_for(tree.ALGORITHMS)).statement
-    checks.refuse_recalled(verdict((pinned.root,), (), demands._replace(require=Require.NOTHING)))
+    known = verdict((pinned.root,), (), demands._replace(require=Require.NOTHING))
+    try:
+        checks.refuse_recalled(known)
+    except RecalledModelError as error:
+        error.path = model.path
+        raise
 
 
 def keys_on(envelope: Envelope) -> tuple[str, ...]:

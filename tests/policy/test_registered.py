@@ -60,8 +60,19 @@ def test_model_is_loaded_only_at_a_stage_that_the_policy_names(
     assert error.evidence() == {"stages": ["staging"]}
     fleet.promote(body)
     assert attacks.value_of(path) == GOOD
+
+
+@pytest.mark.xfail(strict=True, reason="an answer lacks the withdrawal of the highest version")
+def test_model_that_was_withdrawn_is_not_loaded(
+    keras: Any, models: Path, publisher: Publisher, fleet: Fleet
+) -> None:
+    fleet.demand(stages=["production"])
+    path = publisher.save(models / "model.keras")
+    body = fleet.register(path)
+    fleet.promote(body)
+    assert attacks.value_of(path) == GOOD
     fleet.withdraw(body)
-    attacks.refused(kih.UnregisteredModelError, path, "at staging")
+    attacks.refused(kih.UnregisteredModelError, path, "at no stage")
 
 
 def test_older_version_than_the_highest_ever_promoted_is_a_rollback(

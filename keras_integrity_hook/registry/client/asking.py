@@ -30,7 +30,7 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.registry import answers, verdicts
 from keras_integrity_hook.registry.client import deadline, memory, sources
 from keras_integrity_hook.registry.client.memory import Asked, Given, Seen
-from keras_integrity_hook.registry.client.sources import Source
+from keras_integrity_hook.registry.client.source import Source
 from keras_integrity_hook.registry.verdicts import Question, Verdict
 
 REUSED = timedelta(minutes=1)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from keras_integrity_hook.errors import RegistryError
 from keras_integrity_hook.registry import notes
 from keras_integrity_hook.registry.client.memory import Asked
-from keras_integrity_hook.registry.client.sources import Said
+from keras_integrity_hook.registry.client.source import Said
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import Store, open_store
 from keras_integrity_hook.signing import signers

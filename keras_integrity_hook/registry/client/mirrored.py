@@ -12,7 +12,7 @@ from keras_integrity_hook.files import reading
 from keras_integrity_hook.registry import merkle, mirrors, notes, tiles
 from keras_integrity_hook.registry.answers import Answer
 from keras_integrity_hook.registry.client.memory import Asked
-from keras_integrity_hook.registry.client.sources import Said
+from keras_integrity_hook.registry.client.source import Said
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.tiles import Tile
 
@@ -22,7 +22,7 @@ RegistryUnavailableError, LimitExceededError."""
 
 
 def answers(read: Read, asked: Asked, seen: bytes) -> list[Said]:
-    """What the mirror says of each digest; raises as :meth:`sources.Source.answers`."""
+    """What the mirror says of each digest; raises as :meth:`source.Source.answers`."""
     return [_said(read, mirrors.answer(read, digest), seen) for digest in asked.digests]
 
 

@@ -27,7 +27,7 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import answers, notes
 from keras_integrity_hook.registry.client import mirrored
 from keras_integrity_hook.registry.client.memory import Asked
-from keras_integrity_hook.registry.client.sources import Said
+from keras_integrity_hook.registry.client.source import Said
 from keras_integrity_hook.registry.signed import SignedEvent, encode
 from keras_integrity_hook.signing import secret
 
