@@ -11,6 +11,7 @@ import functools
 import hashlib
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedEventError, MalformedSealError
@@ -54,7 +55,11 @@ def payload_of(event: Event) -> bytes:
 
 def event_of(signed: SignedEvent) -> Event:
     """The event, whoever signed it. Raises MalformedEventError."""
-    return spelling.read(signed.payload)
+    return _read(signed.payload)
+
+
+# What happens to an event asks for it several times, and to read it is most of the work.
+_read = lru_cache(maxsize=128)(spelling.read)
 
 
 def encode(signed: SignedEvent) -> bytes:
