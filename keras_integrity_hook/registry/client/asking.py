@@ -42,6 +42,11 @@ _MOST_KNOWN = 1_000  # of this process
 _known: dict[Asked, _Known] = {}
 
 
+def clock() -> datetime:
+    """Now, UTC."""
+    return datetime.now(UTC)
+
+
 class _Known(NamedTuple):
     """What this process was told, and what follows from it."""
 
@@ -67,7 +72,7 @@ def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
             said before is too old.
         RegistryError: none is there, or nothing to ask it with is installed.
     """
-    now = datetime.now(UTC)
+    now = clock()
     source = sources.source(asked.url, timeout.total_seconds())
     if source.needs_freshness:
         recent = _recalled(asked, now)
