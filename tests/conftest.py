@@ -52,6 +52,15 @@ def keras() -> Any:
     return module
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server of the session's own (``postgres.Server``)."""
+    from tests.support.postgres import running
+
+    with running() as server:
+        yield server
+
+
 @pytest.fixture
 def publisher(tmp_path: Path, home: Path) -> Any:
     """Somebody with a key that the user trusts (``attacks.Publisher``)."""

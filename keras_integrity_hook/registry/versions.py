@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def is_version(text: str) -> bool:
     """Whether ``text`` spells a version as PEP 440 has them."""
@@ -31,3 +33,10 @@ def is_below(left: str, right: str) -> bool:
     from packaging.version import Version
 
     return Version(left) < Version(right)
+
+
+def highest_first(texts: Iterable[str]) -> tuple[str, ...]:
+    """``texts``, which are versions, from the highest to the lowest."""
+    from packaging.version import Version
+
+    return tuple(sorted(texts, key=Version, reverse=True))

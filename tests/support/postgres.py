@@ -23,7 +23,7 @@ _FAST = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "listen_addresses": "''",
+    "listen_addresses": "",
     "max_connections": "300",
     "shared_buffers": "64MB",
 }
@@ -77,7 +77,7 @@ def running(**settings: str) -> Iterator[Server]:
         data = ("-D", top / "data")
         _as(user, binary("initdb"), *data, "-U", user, *_INITDB)
         options = {**_FAST, "unix_socket_directories": str(top), **settings}
-        lines = "".join(f"{name} = {value}\n" for name, value in options.items())
+        lines = "".join(f"{name} = '{value}'\n" for name, value in options.items())
         with (top / "data" / "postgresql.auto.conf").open("a") as file:
             file.write(lines)
         control = (binary("pg_ctl"), *data, "-w", "-t", "60")

@@ -8,8 +8,8 @@ near each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -20,8 +20,9 @@ from keras_integrity_hook.registry import merkle
 from keras_integrity_hook.registry.merkle import Frontier, Node
 from keras_integrity_hook.registry.store.schema import CHECKPOINTS, ENTRIES, NODES
 
+_AT_ONCE = 2_000  # values in one list of a query
 # What is read of one row; more is there only if somebody put it there by hand.
-_OF_ENTRIES = sa.func.length(ENTRIES.c.encoded) <= LIMITS.registry_event
+OF_ENTRIES = sa.func.length(ENTRIES.c.encoded) <= LIMITS.registry_event
 _OF_NOTES = sa.func.length(CHECKPOINTS.c.note) <= LIMITS.registry_note
 
 
@@ -48,6 +49,12 @@ def node_number(node: Node) -> int:
     return 2 * last_leaf - last_leaf.bit_count() + level
 
 
+def in_parts(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """``values`` in lists that a query can hold; none where there are none."""
+    every = list(values)
+    return (every[at : at + _AT_ONCE] for at in range(0, len(every), _AT_ONCE))
+
+
 def tip(connection: Connection) -> Tip:
     """The end of the log, by its newest checkpoint: entries and it are written together."""
     query = (
@@ -67,35 +74,59 @@ def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
         IndexError: the log is too small for one of them.
     """
     numbers = [node_number(node) for node in nodes]
-    query = sa.select(NODES.c.number, NODES.c.hash).where(
-        NODES.c.number.in_(numbers), sa.func.length(NODES.c.hash) == merkle.HASH_SIZE
-    )
-    found = {row.number: row.hash for row in connection.execute(query)}
+    found = {
+        row.number: row.hash
+        for some in in_parts(numbers)
+        for row in connection.execute(
+            sa.select(NODES.c.number, NODES.c.hash).where(
+                NODES.c.number.in_(some), sa.func.length(NODES.c.hash) == merkle.HASH_SIZE
+            )
+        )
+    }
     try:
         return [found[number] for number in numbers]
     except KeyError:
         raise IndexError("the log has no such node") from None
 
 
-def read_entries(connection: Connection, indices: Sequence[int]) -> list[bytes]:
-    """The entries at ``indices``; raises RegistryError where one is missing or too long."""
-    query = sa.select(ENTRIES.c.idx, ENTRIES.c.encoded).where(
-        ENTRIES.c.idx.in_(list(indices)), _OF_ENTRIES
-    )
-    found = {row.idx: row.encoded for row in connection.execute(query)}
+def read_level(connection: Connection, level: int, start: int, end: int) -> list[bytes]:
+    """The hashes of one level from ``start`` to before ``end``, as many as are complete."""
+    end = min(end, tip(connection).size >> level)
+    return read_nodes(connection, [Node(level, number) for number in range(start, end)])
+
+
+def read_entries(connection: Connection, positions: Sequence[int]) -> list[bytes]:
+    """The entries at ``positions``; raises RegistryError where one is missing or too long."""
+    found = {
+        row.position: row.encoded
+        for some in in_parts(positions)
+        for row in connection.execute(
+            sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(
+                ENTRIES.c.position.in_(some), OF_ENTRIES
+            )
+        )
+    }
     try:
-        return [found[index] for index in indices]
+        return [found[position] for position in positions]
     except KeyError as error:
         raise RegistryError(f"the log has no entry {error}, or one that is too long") from None
 
 
-def indices_of(connection: Connection, events: Iterable[str]) -> dict[str, int]:
+def read_range(connection: Connection, start: int, end: int) -> list[bytes]:
+    """The entries from ``start`` to before ``end``, as many as there are."""
+    end = min(end, tip(connection).size)
+    return read_entries(connection, range(start, end)) if start < end else []
+
+
+def positions_of(connection: Connection, events: Iterable[str]) -> dict[str, int]:
     """Where events are, by their ids; those that are not there are left out."""
-    ids = [bytes.fromhex(event) for event in events]
-    if not ids:
-        return {}
-    query = sa.select(ENTRIES.c.event, ENTRIES.c.idx).where(ENTRIES.c.event.in_(ids))
-    return {row.event.hex(): row.idx for row in connection.execute(query)}
+    return {
+        row.event.hex(): row.position
+        for some in in_parts(map(bytes.fromhex, events))
+        for row in connection.execute(
+            sa.select(ENTRIES.c.event, ENTRIES.c.position).where(ENTRIES.c.event.in_(some))
+        )
+    }
 
 
 def frontier(connection: Connection, size: int) -> Frontier:
@@ -109,7 +140,7 @@ def write(
     """Put ``entries``, ids of events and what they are encoded as, after those of ``before``."""
     rows, nodes, now = [], [], before
     for event, encoded in entries:
-        rows.append({"idx": now.size, "event": bytes.fromhex(event), "encoded": encoded})
+        rows.append({"position": now.size, "event": bytes.fromhex(event), "encoded": encoded})
         now, completed = merkle.append(now, merkle.leaf_hash(encoded))
         nodes += [{"number": node_number(node), "hash": hashed} for node, hashed in completed]
     connection.execute(ENTRIES.insert(), rows)

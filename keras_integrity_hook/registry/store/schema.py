@@ -19,7 +19,7 @@ METADATA = MetaData()
 ENTRIES = Table(
     "registry_entries",
     METADATA,
-    Column("idx", _NUMBER, primary_key=True, autoincrement=False),
+    Column("position", _NUMBER, primary_key=True, autoincrement=False),
     Column("event", LargeBinary, nullable=False, unique=True),  # its id: SHA-256 of the payload
     Column("encoded", LargeBinary, nullable=False),
 )
@@ -53,7 +53,8 @@ MODELS = Table(
     Column("stages", Text, nullable=False),  # JSON
     Column("highest", Text, nullable=False),
     Column("versions", BigInteger, nullable=False),
-    Column("changed", BigInteger, nullable=False),  # the last event about it
+    Column("changed", BigInteger, nullable=False),  # the last event about it,
+    Column("time", Text, nullable=False),  # and when that was signed
 )
 VERSIONS = Table(
     "registry_versions",
@@ -88,22 +89,22 @@ KEYS = Table(
 SUBJECTS = Table(
     "registry_subjects",
     METADATA,
-    Column("idx", _NUMBER, primary_key=True, autoincrement=False),
+    Column("position", _NUMBER, primary_key=True, autoincrement=False),
     Column("model", Text, nullable=False),
     Column("version", Text, nullable=False),  # as ``versions.same`` spells it
-    Index("registry_subjects_by_model", "model", "idx"),
-    Index("registry_subjects_by_version", "model", "version", "idx"),
+    Index("registry_subjects_by_model", "model", "position"),
+    Index("registry_subjects_by_version", "model", "version", "position"),
 )
 MENTIONS = Table(
     "registry_mentions",
     METADATA,
     Column("target", Text, primary_key=True),  # a digest or a key id of a recall or its end
-    Column("idx", BigInteger, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
 )
 RECALLS = Table(
     "registry_recalls",
     METADATA,
-    Column("idx", _NUMBER, primary_key=True, autoincrement=False),  # those in force
+    Column("position", _NUMBER, primary_key=True, autoincrement=False),  # those in force
     Column("kind", Text, nullable=False),
     Column("target", Text, nullable=False),
 )

@@ -8,7 +8,16 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from keras_integrity_hook.errors import RegistryError
 from keras_integrity_hook.registry.events import Roles
+from keras_integrity_hook.registry.store import (
+    answering,
+    appending,
+    listing,
+    log_tables,
+    rebuilding,
+    state_reading,
+)
 from keras_integrity_hook.registry.store.rows import (
     EVERYTHING,
     Logged,
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
     from keras_integrity_hook.registry.signed import SignedEvent
     from keras_integrity_hook.registry.store.database import Database
     from keras_integrity_hook.signing.signers import SigningKey
+
+_AT_ONCE = 500  # entries that are read at once; 65,535 bytes each at most
 
 
 class Store:
@@ -70,31 +81,37 @@ class Store:
             MalformedEventError: its payload is no event.
             SigningError: the key does not sign.
         """
-        raise NotImplementedError
+        return self.append_many([signed], service_key=service_key, now=now)[0]
 
     def append_many(
         self, signed: Sequence[SignedEvent], *, service_key: SigningKey, now: datetime
     ) -> list[Receipt]:
         """Append all, in this order and under one checkpoint, or none: raises as :meth:`append`."""
-        raise NotImplementedError
+        return self._database.write(lambda c: appending.append(c, signed, service_key, now))
 
     # The log.
 
     def size(self) -> int:
         """How many events there are."""
-        raise NotImplementedError
+        return self._database.read(log_tables.tip).size
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint, a signed note; raises RegistryError where the log is empty."""
-        raise NotImplementedError
+        note = self._database.read(log_tables.tip).note
+        if not note:
+            raise self._empty()
+        return note
 
     def entry(self, position: int) -> bytes:
         """The signed event at ``position``, encoded; raises IndexError where there is none."""
-        raise NotImplementedError
+        found = self.entries(position, position + 1) if position >= 0 else []
+        if not found:
+            raise IndexError(f"the log has no entry {position}")
+        return found[0]
 
     def entries(self, start: int, end: int) -> list[bytes]:
         """Those from ``start`` to before ``end``, as many as there are."""
-        raise NotImplementedError
+        return self._database.read(lambda c: log_tables.read_range(c, start, end))
 
     def nodes(self, wanted: Sequence[Node]) -> list[bytes]:
         """Hashes of complete nodes of the tree, in one query: a ``merkle.Read``.
@@ -102,26 +119,29 @@ class Store:
         Raises:
             IndexError: the log is too small for one of them.
         """
-        raise NotImplementedError
+        return self._database.read(lambda c: log_tables.read_nodes(c, wanted))
 
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:
         """Those of one level (0 are the leaves, each level halves their number) from ``start`` to
         before ``end``, as many as are complete."""
-        raise NotImplementedError
+        return self._database.read(lambda c: log_tables.read_level(c, level, start, end))
 
     # What follows from it.
 
     def registry_id(self) -> str:
         """SHA-256 of the payload of the first event, hex; empty where there is none."""
-        raise NotImplementedError
+        return self._database.read(state_reading.name).id
 
     def origin(self) -> str:
         """The name of the log in its checkpoints; empty where there is none."""
-        raise NotImplementedError
+        return self._database.read(state_reading.name).origin
 
     def roles(self) -> Roles:
         """Those in force; raises RegistryError where the log is empty."""
-        raise NotImplementedError
+        registry = self._database.read(state_reading.head).registry
+        if registry is None:
+            raise self._empty()
+        return registry.roles
 
     def answer(self, digests: Sequence[str], *, keys: Sequence[str] = (), since: int = 0) -> Answer:
         """What the log says of contents, with proofs; of its freshness nothing is said.
@@ -133,19 +153,19 @@ class Store:
             since: size of the log when whoever asks saw it last; there is a proof that the log
                 continues that one, unless it is smaller.
         """
-        raise NotImplementedError
+        return self._database.read(lambda c: answering.answer(c, digests, keys, since))
 
     def digests(self, *, after: str = "", limit: int = 1000) -> list[str]:
         """Digests, hex and sorted, of which there is something to tell, under every algorithm."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.digests(c, after, limit))
 
     def models(self, *, after: str = "", like: str = "", limit: int = 100) -> list[ModelRow]:
         """Models by name, those that follow ``after`` and have ``like`` in their name."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.models(c, after, like, limit))
 
     def model(self, name: str) -> ModelRow | None:
         """The model of this name."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.model(c, name))
 
     def versions(
         self, model: str, *, before: int | None = None, limit: int = 100
@@ -155,29 +175,29 @@ class Store:
         Args:
             before: only those registered by an event of a lower position.
         """
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.versions(c, model, before, limit))
 
     def version(self, model: str, version: str) -> VersionRow | None:
         """One version; spellings that PEP 440 holds for equal are one."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.version(c, model, version))
 
     def versions_of(self, digest: str, *, limit: int = 100) -> list[VersionRow]:
         """The versions, of any models, that have this content: a root under any algorithm."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.versions_of(c, digest, limit))
 
     def recalls(self, *, before: int | None = None, limit: int = 100) -> list[RecallRow]:
         """Recalls in force, the last first; ``before`` as of :meth:`versions`."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.recalls(c, before, limit))
 
     def recall_of(self, kind: str, target: str) -> RecallRow | None:
         """The recall in force of a content (under any algorithm) or a key."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.recall_of(c, kind, target))
 
     def events(
         self, about: Subject = EVERYTHING, *, before: int | None = None, limit: int = 100
     ) -> list[Logged]:
         """Events, the last first; ``before`` is a position."""
-        raise NotImplementedError
+        return self._database.read(lambda c: listing.events(c, about, before, limit))
 
     # What an administrator does.
 
@@ -187,8 +207,18 @@ class Store:
         Raises:
             EventRefusedError: an event of the log may not stand where it stands.
         """
-        raise NotImplementedError
+        return self._database.write(rebuilding.rebuild)
 
     def whole_log(self) -> Iterator[Logged]:
         """Every event from the first, read in parts: a log need not fit into memory."""
-        raise NotImplementedError
+        position = 0
+        while part := self.entries(position, position + _AT_ONCE):
+            yield from map(Logged, range(position, position + len(part)), part)
+            position += len(part)
+
+    def _empty(self) -> RegistryError:
+        return RegistryError(
+            "nobody has founded a registry in this database yet",
+            path=self._database.shown,
+            remedy="'keras-integrity registry init' founds one.",
+        )
