@@ -61,6 +61,7 @@ from keras_integrity_hook.errors.policy import SigningError as SigningError
 from keras_integrity_hook.errors.policy import WeakAlgorithmError as WeakAlgorithmError
 from keras_integrity_hook.errors.policy import WrongModelError as WrongModelError
 from keras_integrity_hook.errors.warnings import FallbackWarning as FallbackWarning
+from keras_integrity_hook.errors.warnings import HistoryWarning as HistoryWarning
 from keras_integrity_hook.errors.warnings import IntegrityWarning as IntegrityWarning
 from keras_integrity_hook.errors.warnings import OverrideWarning as OverrideWarning
 from keras_integrity_hook.errors.warnings import UnsealedModelWarning as UnsealedModelWarning
