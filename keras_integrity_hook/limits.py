@@ -56,6 +56,10 @@ class Limits(NamedTuple):
     summaries: int = 64  # verification summaries of one model
     verdict: int = 64 * KIB  # what is kept of one trial load
     verdicts: int = 2_000  # of trial loads that are kept
+    history_entry: int = 64 * KIB  # what is remembered of one path
+    history_entries: int = 39  # in each of 256 directories: some 10,000 in all
+    history_text: int = 255  # characters of a name, version or key id that is remembered
+    history_versions: int = 16  # of different names, that were seen at one path
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB  # of an input contract, as the seal spells it
@@ -76,6 +80,9 @@ class Limits(NamedTuple):
     key_file: int = 64 * KIB
     trust_file: int = MIB
     trusted_keys: int = 4096
+    published: int = 512 * KIB  # one file of a publisher's TUF metadata
+    published_roots: int = 256  # that a machine may be behind
+    pull_seconds: int = 60  # for one file; a server may be slow, and not for ever
     content: int = 1 << 46  # 64 TiB
     # What a user may state in a seal, in characters or by number
     model_name: int = 255
@@ -108,6 +115,10 @@ class Limits(NamedTuple):
     registry_answer: int = 8 * MIB
     registry_events: int = 2_000  # of one answer
     registry_proof: int = 63  # hashes
+    registry_kept: int = 64  # answers in one of 256 directories of them
+    registry_spool: int = 10_000  # models that wait to be registered
+    registry_bundle: int = 256 * (2 + 65_535)  # entries with their lengths
+    registry_faults: int = 100  # that are told of one log
     # What a registry's service takes from strangers
     request_head: int = 16 * KIB
     request_target: int = 4096  # the path and what follows it

@@ -86,7 +86,8 @@ print(json.dumps(sorted(sys.modules)))
 def imported_by(code: str, *arguments: str, cwd: Path) -> set[str]:
     """The modules that are there after ``code`` in a fresh process without a policy."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("KERAS_INT")}
-    clean |= {"XDG_CONFIG_HOME": str(cwd / "config"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    clean |= {"XDG_CONFIG_HOME": str(cwd / "config"), "XDG_STATE_HOME": str(cwd / "state")}
+    clean |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code) + TELL, *arguments],
         cwd=cwd,

@@ -24,6 +24,7 @@ GUESTS = {
     "verification": {"h5py"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
     "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
+    "history": {"packaging"},
     "policy": {"packaging"},
     "distribution": {"securesystemslib", "tuf"},
     "registry": {

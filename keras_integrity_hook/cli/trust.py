@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.distribution import publish, pull
 from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import (
@@ -201,6 +202,10 @@ def remove(name: str, file: str | None, machine: bool, as_json: bool) -> None:
     output.state("removed", removed.name)
     told = [("key id", removed.keyid)] if isinstance(removed, TrustedKey) else []
     output.facts([*told, ("from", path)])
+
+
+trust.add_command(pull)
+trust.add_command(publish)
 
 
 @click.group(cls=Group)

@@ -30,6 +30,7 @@ from keras_integrity_hook.errors.content import SandboxedModelError as Sandboxed
 from keras_integrity_hook.errors.content import SandboxLimitError as SandboxLimitError
 from keras_integrity_hook.errors.content import SandboxUnavailableError as SandboxUnavailableError
 from keras_integrity_hook.errors.content import SandboxViolationError as SandboxViolationError
+from keras_integrity_hook.errors.distribution import TrustUpdateError as TrustUpdateError
 from keras_integrity_hook.errors.integrity import AlreadySealedError as AlreadySealedError
 from keras_integrity_hook.errors.integrity import ChecksumMismatchError as ChecksumMismatchError
 from keras_integrity_hook.errors.integrity import DamagedFileError as DamagedFileError
@@ -60,6 +61,7 @@ from keras_integrity_hook.errors.policy import SigningError as SigningError
 from keras_integrity_hook.errors.policy import WeakAlgorithmError as WeakAlgorithmError
 from keras_integrity_hook.errors.policy import WrongModelError as WrongModelError
 from keras_integrity_hook.errors.warnings import FallbackWarning as FallbackWarning
+from keras_integrity_hook.errors.warnings import HistoryWarning as HistoryWarning
 from keras_integrity_hook.errors.warnings import IntegrityWarning as IntegrityWarning
 from keras_integrity_hook.errors.warnings import OverrideWarning as OverrideWarning
 from keras_integrity_hook.errors.warnings import UnsealedModelWarning as UnsealedModelWarning

@@ -35,6 +35,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
+from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
 from keras_integrity_hook.loading.forms import (
     Closable,
@@ -159,10 +160,11 @@ def _handed_over(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked
 
 
 def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+    memory = admission.memory_of(located.path, located.place, *located.named)
     with contextlib.ExitStack() as undo:
         opened = Opened(located, form.open(located))  # 2, 3
         undo.callback(opened.model.close)
-        admitted = _admit(opened)  # 4
+        admitted = _admit(opened, memory)  # 4
         is_tried = tried.is_asked_for(admitted, *located.named)
         if is_tried:
             admitted = tried.pinned(admitted)
@@ -176,6 +178,8 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
             undo.callback(handed.close)
             contracted.note(admitted.model, *located.named)
             _record(admitted, admitted.model)
+            if memory is not None:
+                memory.keep(opened.model)
         else:
             unsealed = inspected.inspect_unsealed(admitted.model, *located.named)
             audit.record("load", located.path, outcome="unsealed")
@@ -191,10 +195,10 @@ def _finish_interrupted_save(located: Located) -> None:
         commit.finish_interrupted(located.place)
 
 
-def _admit(opened: Opened) -> Admitted:
+def _admit(opened: Opened, memory: Memory | None) -> Admitted:
     """(4) Is it what the policy demands?"""
-    admitted = admission.admit(opened.model, *opened.located.named)
-    admission.warn_if_unsealed(admitted.model)
+    admitted = admission.admit(opened.model, *opened.located.named, memory=memory)
+    admission.warn_if_unsealed(opened.model, admitted)
     return admitted
 
 

@@ -2,8 +2,8 @@
 """Whose word an event is, and whether that is enough.
 
 A threshold counts distinct actors, and no two actors have the same key. A key that was recalled
-counts for nothing, with one exception: a change of roles. Otherwise whoever may recall could lock
-out the administrators, who alone can take that right from him.
+signs nothing, with one exception: a change of roles. Otherwise whoever may recall could lock out
+the administrators, who alone can take that right from him.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def authors(
 
     Raises:
         EventRefusedError: of the rule ``signature`` (one of its signatures is not a good one by an
-            actor, or one of two by the same), ``not-allowed`` (none of the signers may do it) or
-            ``threshold`` (some may, and they are too few).
+            actor, or one of two by the same), ``recalled-key``, ``not-allowed`` (none of the
+            signers may do it) or ``threshold`` (some may, and they are too few).
     """
     task, role = role_for(body, roles)
     found = signers(signed, roles)
@@ -71,7 +71,11 @@ def authors(
     if len(found) != len(signed.signatures):
         cause = "not every signature on the event is a good one by an actor of this registry, once"
         raise EventRefusedError(cause, rule="signature")
-    counted = _counted(found, role, () if isinstance(body, RolesChanged) else recalled)
+    gone = [actor for actor in found if actor.keyid in recalled]
+    if gone and not isinstance(body, RolesChanged):
+        cause = f"the key of {printable(gone[0].name)}, who signed the event, was recalled"
+        raise EventRefusedError(cause, rule="recalled-key")
+    counted = tuple(actor.name for actor in found if actor.name in role.actors)
     if len(counted) < max(role.threshold, 1):
         raise _too_few(task, role, found, counted)
     return counted
@@ -86,11 +90,6 @@ def check(roles: Roles) -> None:
     """
     for trouble in _troubles(roles):
         raise EventRefusedError(f"these roles cannot be in force: {trouble}", rule="roles")
-
-
-def _counted(found: tuple[Actor, ...], role: Role, recalled: Container[str]) -> tuple[str, ...]:
-    allowed = (one for one in found if one.keyid not in recalled)
-    return tuple(actor.name for actor in allowed if actor.name in role.actors)
 
 
 def _too_few(

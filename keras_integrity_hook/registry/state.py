@@ -9,6 +9,7 @@ An event is refused with the word of the rule that it breaks:
 ``other-registry``     an event is for the registry whose id it has,
 ``repeated``           and happens once
 ``signature``          each signature is a good one, by an actor of the registry,
+``recalled-key``       whose key is not recalled,
 ``not-allowed``        who may do this,
 ``threshold``          together with as many others as the role asks for
 ``roles``              roles name actors that there are, each key once, and can be met
@@ -261,8 +262,11 @@ def _promoted(state: State, body: Promoted, act: _Act) -> Changes:
     if versions.is_below(highest.version, mark.version):
         highest = mark
     others = () if body.exclusive else _without(before.present, mark.version)
-    stage = Stage(_within(LIMITS.registry_stage, (*others, mark)), highest)
-    return _staged(model, body.stage, stage, act)
+    present = _within(LIMITS.registry_stage, (*others, mark))
+    left = (mark,) if body.exclusive else before.left
+    if highest.version in (one.version for one in present):
+        left = ()
+    return _staged(model, body.stage, Stage(present, highest, left), act)
 
 
 def _refuse_rollback(stage: Stage, body: Promoted) -> NoReturn:
@@ -277,8 +281,10 @@ def _withdrawn(state: State, body: Withdrawn, act: _Act) -> Changes:
     before = model.stages.get(body.stage)
     if before is None or version not in (mark.version for mark in before.present):
         _refuse("not-there", f"{_shown(body)} is not in '{printable(body.stage)}'")
-    stage = before._replace(present=_without(before.present, version))
-    return _staged(model, body.stage, stage, act)
+    present, left = _without(before.present, version), before.left
+    if version == before.high_water.version or [one.version for one in left] == [version]:
+        left = (*left, Mark(version, act.event))
+    return _staged(model, body.stage, Stage(present, before.high_water, left), act)
 
 
 def _staged(model: Model, name: str, stage: Stage, act: _Act) -> Changes:
@@ -341,8 +347,8 @@ def _joined(state: State, stated: Mapping[str, str], *digests: str) -> Content:
         stated: digests by their algorithms; these may be unknown ("").
     """
     every = dict.fromkeys((*stated.values(), *digests))
-    found = dict.fromkeys(state.contents[one].digests for one in every if one in state.contents)
-    records = [state.contents[one[0]] for one in found]
+    known = (state.contents[one] for one in every if one in state.contents)
+    records = {record.digests: record for record in known}.values()
     algorithms = {name: digest for name, digest in stated.items() if name}
     for record in records:
         for name, digest in record.algorithms.items():

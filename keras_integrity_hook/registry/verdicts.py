@@ -15,7 +15,7 @@ from keras_integrity_hook.errors import (
     RegistryUnavailableError,
 )
 from keras_integrity_hook.registry import forks, merkle, notes
-from keras_integrity_hook.registry.answers import EVERY_KEY, Answer, freshness_of
+from keras_integrity_hook.registry.answers import Answer, freshness_of, is_about
 from keras_integrity_hook.registry.notes import Checkpoint
 from keras_integrity_hook.registry.records import Registry, Stage, State
 from keras_integrity_hook.registry.signed import decode
@@ -145,11 +145,10 @@ def verify(answer: Answer, question: Question, now: datetime) -> Verdict:
 
 
 def _refuse_other_question(answer: Answer, question: Question) -> None:
-    unanswered = set(question.digests).difference(answer.digests)
-    if EVERY_KEY not in answer.keys:
-        unanswered |= set(question.keys).difference(answer.keys)
+    asked = ((question.digests, answer.digests), (question.keys, answer.keys))
+    unanswered = [one for ones, named in asked for one in ones if not is_about(named, one)]
     if unanswered:
-        raise MalformedEventError(f"a registry did not answer about {min(unanswered)[:12]}…")
+        raise MalformedEventError(f"a registry did not answer about {unanswered[0][:12]}…")
 
 
 def _replayed(answer: Answer, registry_id: str) -> State:

@@ -79,7 +79,8 @@ class ReservedFile(Reserved):
         if self.in_place is None:
             sidecars.put_in_place(self.made, ignoring=self.ignoring)
         else:
-            sidecars.overwrite(self.made, requested.path, reason=self.in_place)
+            is_whole = sidecars.overwrite(self.made, requested.path, reason=self.in_place)
+            self.is_seal_lost = not is_whole
 
 
 def is_ours_to_write(path: str) -> bool:

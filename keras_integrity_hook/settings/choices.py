@@ -93,3 +93,11 @@ class Inspecting(StrEnum):
     OFF = "off"
     REFUSE = "refuse"
     STRICT = "strict"
+
+
+class History(StrEnum):
+    """What happens to a model that contradicts what this machine remembers of its path."""
+
+    OFF = "off"
+    WARN = "warn"
+    ENFORCE = "enforce"

@@ -12,6 +12,7 @@ from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.settings import choices, value_types
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    History,
     Inputs,
     Inspecting,
     Mode,
@@ -53,6 +54,7 @@ KEYS: Mapping[str, Key] = {
     "downloads": Key(value_types.Choice(Downloads), Downloads.ENCRYPTED, _PROCESS),
     "unsealed": Key(value_types.Choice(Unsealed), Unsealed.WARN, _LOADS),
     "require": Key(value_types.Choice(Require), Require.NOTHING, _LOADS),
+    "history": Key(value_types.Choice(History), History.WARN, _LOADS),
     "sandbox": Key(value_types.Choice(Sandbox), Sandbox.OFF, _LOADS),
     "signers": Key(value_types.Names("a list of names or key ids of trusted keys"), (), _LOADS),
     "threshold": Key(value_types.Count(), 1, _LOADS),
@@ -127,6 +129,7 @@ class Settings(NamedTuple):
     downloads: Downloads
     unsealed: Unsealed
     require: Require
+    history: History
     sandbox: Sandbox
     signers: tuple[str, ...]
     threshold: int

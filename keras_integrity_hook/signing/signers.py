@@ -73,13 +73,18 @@ def sign_with(
     payload_type: str = envelope.PAYLOAD_TYPE,
 ) -> Signature:
     """As :func:`sign`, with a key that was found already."""
-    data = envelope.pae(payload, payload_type)
+    raw = raw_signature(key, envelope.pae(payload, payload_type), reference, secrets)
+    return Signature(key.public.keyid, base64.b64encode(raw).decode("ascii"))
+
+
+def raw_signature(key: SigningKey, data: bytes, reference: str, secrets: Secrets) -> bytes:
+    """The bare signature over ``data``, for a format that is not ours; raises as :func:`sign`."""
     with _as_signing_errors(reference, secrets):
         raw = key.sign(data)
     # Catches a public key of another private key, and a computation gone wrong, before it is kept.
     if not keys.is_valid(key.public, raw, data):
         raise SigningError("the signature does not fit the signer's public key", path=reference)
-    return Signature(key.public.keyid, base64.b64encode(raw).decode("ascii"))
+    return raw
 
 
 def find(reference: str, ask: Ask | None = None) -> SigningKey:

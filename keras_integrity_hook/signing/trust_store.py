@@ -138,6 +138,29 @@ def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
     )
 
 
+def check_with(path: str, file: TrustFile) -> None:
+    """Refuse ``file`` as the content of the trust file at ``path``, if nothing could be loaded with
+    it beside the others.
+
+    Raises:
+        ConfigurationError: it gives somebody's name to somebody else; or another file has a
+            mistake.
+    """
+    others = [_machine(one) for one in (MACHINE, MACHINE_PUBLISHED) if one != path]
+    others += [_owned(one) for one in (user_file(), published_file()) if one != path]
+    project = os.environ.get(VARIABLE, "")
+    if project and os.path.abspath(project) != path:
+        others.append(_owned(project))
+    together = [one for one in (file, *others) if one is not None]
+    _refuse_shared_names(tuple(who for one in together for who in _trusted_by(one)))
+
+
+def _trusted_by(
+    file: TrustFile,
+) -> tuple[TrustedKey | TrustedRoot | TrustedIdentity, ...]:
+    return (*file.keys, *file.certificates, *file.identities, *file.vetters)
+
+
 def revocation(root: str) -> Revocation | None:
     """Why the model with this root digest (hex) was recalled, None where it was not; raises as
     :func:`store`."""

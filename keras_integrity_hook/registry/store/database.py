@@ -50,6 +50,10 @@ class Database(NamedTuple):
         """
         return self._done(work, {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
 
+    def read_one(self, work: Callable[[Connection], T]) -> T:
+        """As :meth:`read`, for ``work`` of one statement, which is of one moment anyway."""
+        return self._done(work, {"isolation_level": "AUTOCOMMIT"})
+
     def write(self, work: Callable[[Connection], T]) -> T:
         """What ``work`` returns, after all that it wrote is on the disk; or nothing is written.
 
@@ -62,7 +66,7 @@ class Database(NamedTuple):
 
     def _done(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
         if self.is_sqlite:
-            options.pop("isolation_level")
+            options = {name: value for name, value in options.items() if name == "writing"}
         with _our_errors(self.shown):
             try:
                 return self._once(work, options)

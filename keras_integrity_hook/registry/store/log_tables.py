@@ -134,20 +134,19 @@ def frontier(connection: Connection, size: int) -> Frontier:
     return merkle.frontier(size, lambda nodes: read_nodes(connection, nodes))
 
 
-def write(
-    connection: Connection, before: Frontier, entries: Sequence[tuple[str, bytes]]
-) -> Frontier:
-    """Put ``entries``, ids of events and what they are encoded as, after those of ``before``."""
-    rows, nodes, now = [], [], before
+def rows_after(
+    before: Frontier, entries: Iterable[tuple[str, bytes]]
+) -> tuple[Frontier, dict[sa.Table, list[dict[str, Any]]]]:
+    """The frontier after some more entries, and the rows that they make.
+
+    Args:
+        entries: ids of events and what they are encoded as.
+    """
+    rows: dict[sa.Table, list[dict[str, Any]]] = {ENTRIES: [], NODES: []}
+    now = before
     for event, encoded in entries:
-        rows.append({"position": now.size, "event": bytes.fromhex(event), "encoded": encoded})
+        row = {"position": now.size, "event": bytes.fromhex(event), "encoded": encoded}
+        rows[ENTRIES].append(row)
         now, completed = merkle.append(now, merkle.leaf_hash(encoded))
-        nodes += [{"number": node_number(node), "hash": hashed} for node, hashed in completed]
-    connection.execute(ENTRIES.insert(), rows)
-    connection.execute(NODES.insert(), nodes)
-    return now
-
-
-def write_checkpoint(connection: Connection, size: int, note: bytes) -> None:
-    """Keep a checkpoint of the log of ``size`` entries."""
-    connection.execute(CHECKPOINTS.insert(), {"size": size, "note": note.decode()})
+        rows[NODES] += [{"number": node_number(node), "hash": hash_} for node, hash_ in completed]
+    return now, rows

@@ -13,7 +13,7 @@ from keras_integrity_hook.registry.store.schema import STATE
 from keras_integrity_hook.registry.store.state_reading import Head
 from keras_integrity_hook.registry.store.state_writing import Following
 
-_AT_ONCE = 1_000  # events whose consequences are written at once
+_AT_ONCE = 100  # events whose consequences are written at once
 
 
 def rebuild(connection: Connection) -> int:
@@ -31,6 +31,6 @@ def rebuild(connection: Connection) -> int:
         following = Following(head, known)
         for position, signed in enumerate(events, start):
             following.apply(position, signed)
-        following.write(connection)
+        following.write(connection, {})
         head = following.head
     return size

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine remembers of a path, held against the model that is there now.
+
+    memory = Memory(path, place)      # before the model is opened
+    memory.contradiction(model)       # once it is open
+    memory.keep(model)                # once it was loaded
+
+The order matters: what a save recorded before we looked is at the path when we open it. What it
+recorded later is looked at once more before anything is said, because then the model that we have
+open may be the one before it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from keras_integrity_hook import audit, notices
+from keras_integrity_hook.containers.kinds import KINDS, Place
+from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.errors import HistoryWarning, IntegrityError, UnsealedModelWarning
+from keras_integrity_hook.files.target import real_path
+from keras_integrity_hook.history import directories, judging, seals, store
+from keras_integrity_hook.history.seen import FILE, Entry, Seen
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing.statement import FILES
+
+
+class Memory:
+    """Of one path, for one load or check of what is there."""
+
+    def __init__(self, path: str, place: Place | None, *, of_machine: bool = False) -> None:
+        """Look up what is remembered.
+
+        Args:
+            path: of a single file, as the user named it.
+            place: where a set lies, None for a single file.
+            of_machine: the machine's policy has fixed ``history``.
+
+        Raises:
+            UnreadableFileError: the path is changed all the time.
+        """
+        self.directory = directories.in_force(of_machine=of_machine)
+        self.path = real_path(path if place is None else place.path)
+        self.entry = store.read(self.directory, self.path)
+        self._opened: tuple[int, ...] | None = None
+        self._identity = ""
+        self._now: Seen | None = None
+        self._is_told = False
+        self._is_contradicted = False
+
+    def contradiction(self, model: ModelFile, *, beside: bool = False) -> IntegrityError | None:
+        """What about ``model``, just opened, contradicts what is remembered; None for nothing.
+
+        Args:
+            beside: signatures beside the model vouch for it, so that those in its seal may go.
+
+        Raises:
+            ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
+        """
+        if self._opened is None:
+            self._opened = _identity_of(model, self.path)
+        found = self._held_against(self.entry, model, beside=beside)
+        if found is None:
+            return None
+        now = store.read(self.directory, self.path)
+        if now != self.entry:
+            found = self._held_against(now, model, beside=beside)
+        self._is_contradicted = found is not None
+        return found
+
+    def warn_of(self, error: IntegrityError) -> None:
+        """Warn of a contradiction, once for each path and process; record it each time."""
+        if self._is_told:
+            return
+        self._is_told = True
+        audit.record("history", error.path, outcome="warned", error=error)
+        notices.warn(error.facts(), HistoryWarning, once=self.path)
+        notices.first_time((UnsealedModelWarning, error.path))  # one line about it is enough
+
+    def keep(self, model: ModelFile) -> None:
+        """Remember ``model``, which was loaded, unless it contradicts what is remembered: that
+        stays until a person says otherwise. Never raises."""
+        if model.seal is None or self._is_contradicted:
+            return
+        kind = kind_of(model.container)
+        before = None if self.entry is None else self.entry.kinds.get(kind)
+        if before is not None and before.seal == self._identity_of(model.seal):
+            store.refresh(self.directory, self.path)
+            return
+        try:
+            now = self._seen(model.seal)
+        except IntegrityError:
+            return  # who has signed cannot be told, so nothing may be said of it
+        kinds = {} if self.entry is None else dict(self.entry.kinds)
+        kinds[kind] = now if before is None else _with_highest(now, before)
+        opened, where = self._opened, seal_place(self.path, kind)
+        store.write_while(
+            self.directory,
+            Entry(self.path, kinds),
+            lambda: opened is not None and identity_at(where) == opened,
+        )
+
+    def _held_against(
+        self, entry: Entry | None, model: ModelFile, *, beside: bool
+    ) -> IntegrityError | None:
+        if entry is None:
+            return None
+        kind = kind_of(model.container)
+        before = entry.kinds.get(kind)
+        if model.seal is None:
+            gone = before or next(iter(_gone(entry).values()), None)
+            return None if gone is None else judging.stripped(gone, model.path)
+        if before is None or before.seal == self._identity_of(model.seal):
+            return None
+        now = self._seen(model.seal)
+        if beside:
+            return judging.rollback(before, now, model.path)
+        return judging.contradiction(before, now, model.path)
+
+    def _identity_of(self, seal: Seal) -> str:
+        self._identity = self._identity or seals.identity(seal.envelope)
+        return self._identity
+
+    def _seen(self, seal: Seal) -> Seen:
+        if self._now is None:
+            self._now = seals.seen(seal.statement, seal.envelope)
+        return self._now
+
+
+def kind_of(container: str) -> str:
+    """What a model in ``container`` is remembered as."""
+    return FILE if container in FILES else container
+
+
+def identity_at(path: str) -> tuple[int, ...] | None:
+    """Which file is at ``path``, and in which state; None for none."""
+    try:
+        return _identity(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _identity_of(model: ModelFile, path: str) -> tuple[int, ...] | None:
+    """That of the open file; a set keeps no descriptor of its seal."""
+    if model.files is None:
+        return _identity(os.fstat(model.fd))
+    return identity_at(seal_place(path, kind_of(model.container)))
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _gone(entry: Entry) -> Mapping[str, Seen]:
+    """The models of other kinds at this path whose seals are not there any more."""
+    return {kind: seen for kind, seen in entry.kinds.items() if not is_sealed_as(entry.path, kind)}
+
+
+def seal_place(path: str, kind: str) -> str:
+    """Where the seal of a model of this kind at ``path`` is looked for: a single file itself."""
+    form = KINDS.get(kind)
+    if form is None:
+        return path
+    folder, stem = (path, "") if form.whole_directory else os.path.split(path)
+    return os.path.join(folder, Place(form, folder, stem).seal)
+
+
+def is_sealed_as(path: str, kind: str) -> bool:
+    """Whether something lies where the seal of such a model at ``path`` would."""
+    where = seal_place(path, kind)
+    return os.path.isfile(where) if kind == FILE else os.path.lexists(where)
+
+
+def _with_highest(now: Seen, before: Seen) -> Seen:
+    """``now`` with the highest versions that were seen until now, under each name."""
+    versions = dict(before.versions)
+    version = versions.pop(now.name, None)
+    mine = now.versions.get(now.name, version)
+    if mine is not None and version is not None and judging.is_below(mine, version):
+        mine = version
+    if mine is not None:
+        versions[now.name] = mine
+    latest = dict(list(versions.items())[-LIMITS.history_versions :])
+    return replace(now, versions=latest)
