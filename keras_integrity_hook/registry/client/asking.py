@@ -25,6 +25,7 @@ from keras_integrity_hook.errors import (
     RegistryError,
     RegistryForkError,
     RegistryUnavailableError,
+    WrongClockError,
     printable,
 )
 from keras_integrity_hook.registry import answers, verdicts
@@ -67,6 +68,7 @@ def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
 
     Raises:
         RegistryUnavailableError: it does not answer, and what it said before is too old.
+        WrongClockError: this machine's clock is behind what the registry has signed.
         RegistryForkError: it shows another past than it showed before.
         MalformedEventError, LimitExceededError: what it says is not proven by anything, and what it
             said before is too old.
@@ -81,21 +83,13 @@ def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
     try:
         _refuse_silent(asked, now)  # 2
         return _asked(asked, source, now, max_age, timeout)
-    except (RegistryForkError, _WrongClockError):
+    except (RegistryForkError, WrongClockError):
         raise
     except (RegistryError, LimitExceededError) as error:
         verdict = _fallen_back(asked, now, max_age)  # 6
         if verdict is None:
             raise _told(error, asked, now) from None
         return verdict
-
-
-class _WrongClockError(RegistryUnavailableError):
-    """This machine's clock is behind what is known to have been."""
-
-
-class _SilentError(RegistryUnavailableError):
-    """It was asked a moment ago, in vain."""
 
 
 def _asked(
@@ -107,6 +101,8 @@ def _asked(
             verdict, given = deadline.within(  # 3, 4
                 timeout.total_seconds(), lambda: _verified(asked, source, seen, now)
             )
+    except WrongClockError:
+        raise  # it did answer
     except RegistryUnavailableError as error:
         memory.keep_silence(asked, now, error.cause)
         raise
@@ -219,7 +215,7 @@ def _refuse_silent(asked: Asked, now: datetime) -> None:
     silent = memory.silence(asked)
     if silent is not None and timedelta() <= now - silent[0] < SILENCE:
         cause = f"{silent[1]} (at {silent[0]:%H:%M:%S} UTC; it is asked once a minute)"
-        raise _SilentError(cause)
+        raise RegistryUnavailableError(cause)
 
 
 def _refuse_wrong_clock(latest: datetime, now: datetime) -> None:
@@ -228,7 +224,7 @@ def _refuse_wrong_clock(latest: datetime, now: datetime) -> None:
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and the registry was seen at "
             f"{latest:%Y-%m-%d %H:%M}: how old an answer is cannot be known"
         )
-        raise _WrongClockError(cause, remedy="Set the clock.")
+        raise WrongClockError(cause)
 
 
 def _told(error: IntegrityError, asked: Asked, now: datetime) -> IntegrityError:
