@@ -74,20 +74,24 @@ class Registry(Protocol):
         """What the registry knows of a content. Raises RegistryError."""
 
 
-def bring(uri: str, only: Collection[str], registry: Registry) -> Iterator[Brought]:
+def bring(
+    uri: str, only: Collection[str], registry: Registry, *, restage: bool = False
+) -> Iterator[Brought]:
     """Bring each version of the MLflow registry at ``uri`` into ``registry``, lowest first.
 
-    What is there already stays as it is, so that an import can be run again.
+    What is there already stays as it is, so that an import can be run again, and a version that was
+    withdrawn here does not come back because an alias of MLflow's still leads to it.
 
     Args:
         only: names of the models to bring; empty for all.
+        restage: promote what was there before, too.
 
     Raises:
         RegistryUnavailableError: ``registry`` does not answer.
         ConfigurationError: MLflow is not installed, or knows no registry at ``uri``.
     """
     for version in listed(uri, only):
-        yield _brought(version, registry)
+        yield _brought(version, registry, restage=restage)
 
 
 def listed(uri: str, only: Collection[str] = ()) -> list[Version]:
@@ -127,7 +131,7 @@ def _version(client: Any, model: Any, version: Any) -> Version:
     return Version(model.name, number, tuple(dict.fromkeys(sorted([*aliases, *staged]))), source)
 
 
-def _brought(version: Version, registry: Registry) -> Brought:
+def _brought(version: Version, registry: Registry, *, restage: bool) -> Brought:
     root = ""
     try:
         registered = registration(version)
@@ -138,19 +142,27 @@ def _brought(version: Version, registry: Registry) -> Brought:
     except IntegrityError as error:
         _stop_if_silent(error)
         return Brought(version, "not registered", root=root, error=error)
-    here = () if known is None else known.stages
-    brought = Brought(version, "known" if known is not None else "registered", root=root)
-    for stage in version.stages:
-        if stage in here:
-            continue
+    if known is None:
+        return _promoted(Brought(version, "registered", root=root), registered, (), registry)
+    brought = Brought(version, "known", root=root)
+    return _promoted(brought, registered, known.stages, registry) if restage else brought
+
+
+def _promoted(
+    brought: Brought, registered: Registered, here: Collection[str], registry: Registry
+) -> Brought:
+    """Promote it to the stages that it is not at; what is refused is told, and the rest goes on."""
+    promoted: list[str] = []
+    wrong: list[IntegrityError] = []
+    for stage in (one for one in brought.version.stages if one not in here):
+        subject = (registered.model, registered.version, registered.root)
         try:
-            registry.tell(Promoted(version.model, version.number, registered.root, stage))
+            registry.tell(Promoted(*subject, stage))
+            promoted.append(stage)
         except IntegrityError as error:
             _stop_if_silent(error)
-            brought = brought._replace(error=brought.error or error)
-        else:
-            brought = brought._replace(promoted=(*brought.promoted, stage))
-    return brought
+            wrong.append(error)
+    return brought._replace(promoted=tuple(promoted), error=wrong[0] if wrong else None)
 
 
 def _known(verdict: Verdict, registered: Registered) -> Registration | None:

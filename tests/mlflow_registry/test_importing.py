@@ -18,7 +18,7 @@ from keras_integrity_hook.errors import ConfigurationError, EventRefusedError
 from keras_integrity_hook.mlflow_registry import importing
 from keras_integrity_hook.mlflow_registry.importing import Brought
 from keras_integrity_hook.registry import verdicts
-from keras_integrity_hook.registry.events import Body, Withdrawn
+from keras_integrity_hook.registry.events import Body, Recalled, Withdrawn
 from keras_integrity_hook.registry.verdicts import Question, Verdict
 from tests.support.mlflow_server import register
 from tests.support.models import archive_bytes
@@ -120,17 +120,29 @@ def test_an_import_that_is_run_again_adds_nothing(
     assert fleet.kept.store.size() == size
 
 
-def test_a_version_that_was_withdrawn_here_is_not_brought_back_without_a_word(
+def test_a_version_that_was_withdrawn_here_comes_back_only_when_that_is_asked_for(
     client: Any, uri: str, fleet: Fleet, tmp_path: Path
 ) -> None:
-    """MLflow's alias says that it is in use: whoever imports signs that again, and it shows."""
     version = register(client, "churn", model(tmp_path, "first"))
     client.set_registered_model_alias("churn", "production", version)
     (one,) = bring(uri, fleet)
     fleet.tell(Withdrawn("churn", "1", one.root.partition(":")[2], "production", "bad"))
-    assert fleet.stages_of(one) == ()
     (again,) = bring(uri, fleet)
-    assert (again.state, again.promoted) == ("known", ("production",))
+    assert (again.state, again.promoted, fleet.stages_of(one)) == ("known", (), ())
+    (again,) = importing.bring(uri, (), fleet, restage=True)
+    assert (again.promoted, fleet.stages_of(one)) == (("production",), ("production",))
+
+
+def test_what_was_recalled_here_is_promoted_nowhere(
+    client: Any, uri: str, fleet: Fleet, tmp_path: Path
+) -> None:
+    version = register(client, "churn", model(tmp_path, "first"))
+    (one,) = bring(uri, fleet)
+    client.set_registered_model_alias("churn", "production", version)
+    fleet.tell(Recalled("root", one.root.partition(":")[2], "backdoor"))
+    (again,) = importing.bring(uri, (), fleet, restage=True)
+    assert again.promoted == ()
+    assert isinstance(again.error, EventRefusedError)
 
 
 def test_a_model_without_a_seal_is_registered_by_its_content(
