@@ -19,6 +19,7 @@ from keras_integrity_hook.errors import (
     ConfigurationError,
     EventRefusedError,
     IntegrityError,
+    MalformedEventError,
     NotAModelError,
     RegistryError,
 )
@@ -175,7 +176,8 @@ def _known(verdict: Verdict, registered: Registered) -> Registration | None:
 
 def _stop_if_silent(error: IntegrityError) -> None:
     """Go on after what is wrong with one version, and not after what is wrong with all."""
-    if isinstance(error, RegistryError) and not isinstance(error, EventRefusedError):
+    of_one = (EventRefusedError, MalformedEventError)
+    if isinstance(error, RegistryError) and not isinstance(error, of_one):
         raise error
 
 
