@@ -7,6 +7,7 @@ is what every reader understands by it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -81,6 +82,9 @@ def spell(event: Event) -> bytes:
     return payload
 
 
+# An entry is read when it is decoded and again when it happens, and the events by which a registry
+# was founded are in all its answers. Nobody changes an event.
+@functools.lru_cache(maxsize=64)
 def read(payload: bytes) -> Event:
     """The event that ``payload`` spells.
 

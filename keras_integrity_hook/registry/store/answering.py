@@ -8,7 +8,7 @@ that left a stage is not in it where nobody is told that it once came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy.engine import Connection
 
@@ -17,9 +17,9 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import merkle, versions
 from keras_integrity_hook.registry.answers import EVERY_KEY, Answer, ProvenEvent
 from keras_integrity_hook.registry.merkle import Node
-from keras_integrity_hook.registry.records import Content, Mark, Model, Stage
+from keras_integrity_hook.registry.records import Content, Mark, Model
 from keras_integrity_hook.registry.store import log_tables, state_reading
-from keras_integrity_hook.registry.store.state_reading import Pair, Place, Removal
+from keras_integrity_hook.registry.store.state_reading import Pair
 
 
 def answer(
@@ -51,74 +51,26 @@ def _positions(connection: Connection, digests: Sequence[str], keys: Sequence[st
     contents = {content.digests: content for content in found.values()}.values()
     pairs = {pair for content in contents for pair in content.versions}
     models, _ = state_reading.read_models(connection, {model for model, _ in pairs})
-    marks = list(_marks(models.values(), pairs))
-    places = log_tables.positions_of(connection, {mark.event for _, _, mark in marks})
-    removals = _removals(connection, models, _came_and_went(models.values(), pairs), places)
-    promoted = {(model, versions.same(mark.version)) for model, _, mark in marks}
-    promoted |= {(model, one.promoted) for (model, _, _), one in removals.items() if one.promoted}
+    marks = {(name, mark) for name, mark in _marks(models.values(), pairs)}
+    promoted = {(name, versions.same(mark.version)) for name, mark in marks}
     return {
         *state_reading.name(connection).changes,
         *state_reading.registrations(connection, pairs | promoted).values(),
-        *places.values(),
-        *(one.position for one in removals.values()),
+        *log_tables.positions_of(connection, {mark.event for _, mark in marks}).values(),
         *state_reading.mentions(connection, _recalled(connection, contents, keys)),
     }
 
 
-def _marks(models: Iterable[Model], pairs: set[Pair]) -> Iterator[tuple[str, str, Mark]]:
-    """By what is known of the stages: the highest version ever promoted to each, and those of
-    ``pairs`` that are in it."""
+def _marks(models: Iterable[Model], pairs: set[Pair]) -> Iterator[tuple[str, Mark]]:
+    """By what is known of the stages: the highest version ever promoted to each, what took that
+    out again, and those of ``pairs`` that are in it."""
     for model in models:
-        for name, stage in model.stages.items():
-            yield model.name, name, stage.high_water
+        for stage in model.stages.values():
+            for mark in (stage.high_water, *stage.left):
+                yield model.name, mark
             for mark in stage.present:
                 if (model.name, versions.same(mark.version)) in pairs:
-                    yield model.name, name, mark
-
-
-def _came_and_went(models: Iterable[Model], pairs: set[Pair]) -> dict[Place, Mark]:
-    """Those of ``pairs`` that were the highest to come to a stage, and are not in it."""
-    return {
-        (model.name, name, versions.same(stage.high_water.version)): stage.high_water
-        for model in models
-        for name, stage in model.stages.items()
-        if (model.name, versions.same(stage.high_water.version)) in pairs
-        and not _is_present(stage, versions.same(stage.high_water.version))
-    }
-
-
-def _is_present(stage: Stage, version: str) -> bool:
-    return any(versions.same(mark.version) == version for mark in stage.present)
-
-
-def _removals(
-    connection: Connection,
-    models: Mapping[str, Model],
-    gone: Mapping[Place, Mark],
-    places: Mapping[str, int],
-) -> dict[Place, Removal]:
-    """How the versions that are ``gone`` left: each was withdrawn after it had come, or made room
-    for another, which may be gone, too; and so on, but no further than that, since the other was
-    the last one that made others go.
-
-    Args:
-        places: positions of events.
-    """
-    alone = {(model, stage, "") for model, stage, _ in gone}
-    known = state_reading.removals(connection, {*gone, *alone})
-    found: dict[Place, Removal] = {}
-    for place, mark in gone.items():
-        withdrawn = known.get(place)
-        if withdrawn is not None and withdrawn.position > places[mark.event]:
-            found[place] = withdrawn
-        elif (*place[:2], "") in known:
-            found[(*place[:2], "")] = known[(*place[:2], "")]
-    others = {
-        (model, stage, one.promoted)
-        for (model, stage, _), one in found.items()
-        if one.promoted and not _is_present(models[model].stages[stage], one.promoted)
-    }
-    return found | state_reading.removals(connection, others)
+                    yield model.name, mark
 
 
 def _recalled(

@@ -83,17 +83,6 @@ KEYS = Table(
     Column("keyid", Text, primary_key=True),
     Column("recalls", Text, nullable=False),  # JSON
 )
-# How versions left stages. No record says it: it only matters to whoever is told that one came.
-REMOVALS = Table(
-    "registry_removals",
-    METADATA,
-    Column("model", Text, primary_key=True),
-    Column("stage", Text, primary_key=True),
-    Column("version", Text, primary_key=True),  # that was withdrawn; or "", all but
-    Column("promoted", Text, nullable=False),  # this one
-    Column("position", BigInteger, nullable=False),  # of the last event that did so
-)
-
 # For lists and pages.
 
 SUBJECTS = Table(
@@ -125,7 +114,6 @@ STATE = (
     CONTENTS,
     DIGESTS,
     KEYS,
-    REMOVALS,
     SUBJECTS,
     MENTIONS,
     RECALLS,

@@ -35,25 +35,11 @@ from keras_integrity_hook.registry.store.schema import (
     MODELS,
     RECALLS,
     REGISTRY,
-    REMOVALS,
     VERSIONS,
 )
 
 Pair = tuple[str, str]
 """A model and a version, as ``versions.same`` spells it."""
-Place = tuple[str, str, str]
-"""A model, a stage and a version."""
-
-
-class Removal(NamedTuple):
-    """An event by which versions left a stage.
-
-    Attributes:
-        promoted: the version that was to be there alone; empty where one was withdrawn.
-    """
-
-    position: int
-    promoted: str
 
 
 class Head(NamedTuple):
@@ -199,20 +185,6 @@ def mentions(connection: Connection, targets: Iterable[str]) -> set[int]:
         for position in connection.execute(
             sa.select(MENTIONS.c.position).where(MENTIONS.c.target.in_(some))
         ).scalars()
-    }
-
-
-def removals(connection: Connection, places: Iterable[Place]) -> dict[Place, Removal]:
-    """How these versions left these stages last, by being withdrawn; where the version is empty, by
-    the promotion of one that was to be there alone. What never happened is left out."""
-    return {
-        (row.model, row.stage, row.version): Removal(row.position, row.promoted)
-        for some in in_parts(places)
-        for row in connection.execute(
-            sa.select(REMOVALS).where(
-                sa.tuple_(REMOVALS.c.model, REMOVALS.c.stage, REMOVALS.c.version).in_(some)
-            )
-        )
     }
 
 

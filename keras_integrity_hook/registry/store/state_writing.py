@@ -34,7 +34,6 @@ from keras_integrity_hook.registry.store.schema import (
     MODELS,
     RECALLS,
     REGISTRY,
-    REMOVALS,
     STATE,
     SUBJECTS,
     VERSIONS,
@@ -77,7 +76,6 @@ class Following:
         self._adopt(position, changes)
         if isinstance(body, Registered | Promoted | Withdrawn):
             self._count(position, event.time, body)
-            self._remove(position, body)
         if isinstance(body, Recalled | Restored):
             self._mention(position, body)
 
@@ -150,15 +148,6 @@ class Following:
         self._put(MODELS, name=body.model, stages=stages, **tally._asdict())
         version = versions.same(body.version)
         self._put(SUBJECTS, position=position, model=body.model, version=version)
-
-    def _remove(self, position: int, body: Registered | Promoted | Withdrawn) -> None:
-        """Keep how versions left a stage."""
-        version = versions.same(body.version)
-        row = {"model": body.model, "position": position}
-        if isinstance(body, Withdrawn):
-            self._put(REMOVALS, stage=body.stage, version=version, promoted="", **row)
-        elif isinstance(body, Promoted) and body.exclusive:
-            self._put(REMOVALS, stage=body.stage, version="", promoted=version, **row)
 
     def _mention(self, position: int, body: Recalled | Restored) -> None:
         targets = {body.target}

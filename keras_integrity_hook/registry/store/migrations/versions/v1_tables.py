@@ -86,14 +86,6 @@ def _make_records() -> None:
         sa.Column("keyid", sa.Text(), primary_key=True),
         sa.Column("recalls", sa.Text(), nullable=False),
     )
-    op.create_table(
-        "registry_removals",
-        sa.Column("model", sa.Text(), primary_key=True),
-        sa.Column("stage", sa.Text(), primary_key=True),
-        sa.Column("version", sa.Text(), primary_key=True),
-        sa.Column("promoted", sa.Text(), nullable=False),
-        sa.Column("position", sa.BigInteger(), nullable=False),
-    )
 
 
 def _make_lists() -> None:
