@@ -21,6 +21,7 @@ from keras_integrity_hook.errors import RegistryError, RegistryUnavailableError,
 T = TypeVar("T")
 
 _TEXT = 300  # characters that are told of a database's own message
+_READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # One lock for each schema: a database may hold a registry in each of several.
 _LOCK = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended('keras-integrity ' || current_schema(), 0))"
@@ -48,7 +49,7 @@ class Database(NamedTuple):
             RegistryUnavailableError: the database does not answer, or not in time.
             RegistryError: it does not hold what it should.
         """
-        return self._done(work, {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        return self._done(work, _READING)
 
     def read_one(self, work: Callable[[Connection], T]) -> T:
         """As :meth:`read`, for ``work`` of one statement, which is of one moment anyway."""
@@ -60,6 +61,19 @@ class Database(NamedTuple):
         It may be called twice where a connection turns out to be dead. Raises as :meth:`read`.
         """
         return self._done(work, {"isolation_level": "READ COMMITTED", "writing": True})
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """The database as it is now, until the end of the block, whoever writes meanwhile."""
+        options = {"unbounded": True, **_READING}
+        if self.is_sqlite:
+            options.pop("isolation_level")
+        with (
+            _our_errors(self.shown),
+            self.engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            yield Moment(connection, self.shown)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -81,6 +95,29 @@ class Database(NamedTuple):
             if options.get("writing") and not self.is_sqlite:
                 connection.execute(_LOCK)
             return work(connection)
+
+
+class Moment(NamedTuple):
+    """A database at one moment, to be read by one thread."""
+
+    connection: Connection
+    shown: str
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """As of :class:`Database`."""
+        with _our_errors(self.shown):
+            return work(self.connection)
+
+    def read_one(self, work: Callable[[Connection], T]) -> T:
+        """As of :class:`Database`."""
+        return self.read(work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Not here."""
+        raise RegistryError("nothing is written to a registry as it was", path=self.shown)
+
+    def close(self) -> None:
+        """Nothing: whoever opened it closes it."""
 
 
 @contextlib.contextmanager

@@ -83,7 +83,6 @@ KEYS = Table(
     Column("keyid", Text, primary_key=True),
     Column("recalls", Text, nullable=False),  # JSON
 )
-
 # For lists and pages.
 
 SUBJECTS = Table(
@@ -108,4 +107,14 @@ RECALLS = Table(
     Column("kind", Text, nullable=False),
     Column("target", Text, nullable=False),
 )
-STATE = (REGISTRY, MODELS, VERSIONS, CONTENTS, DIGESTS, KEYS, SUBJECTS, MENTIONS, RECALLS)
+STATE = (
+    REGISTRY,
+    MODELS,
+    VERSIONS,
+    CONTENTS,
+    DIGESTS,
+    KEYS,
+    SUBJECTS,
+    MENTIONS,
+    RECALLS,
+)

@@ -39,6 +39,7 @@ from keras_integrity_hook.registry.store.schema import (
 )
 
 Pair = tuple[str, str]
+"""A model and a version, as ``versions.same`` spells it."""
 
 
 class Head(NamedTuple):
