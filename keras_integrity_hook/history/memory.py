@@ -28,7 +28,12 @@ from keras_integrity_hook.sealing.statement import FILES
 
 
 class Memory:
-    """Of one path, for one load or check of what is there."""
+    """Of one path, for one load or check of what is there.
+
+    Attributes:
+        entry: what is remembered, None for nothing.
+        contradicted: what :meth:`contradiction` found last.
+    """
 
     def __init__(self, path: str, place: Place | None, *, of_machine: bool = False) -> None:
         """Look up what is remembered.
@@ -48,7 +53,7 @@ class Memory:
         self._identity = ""
         self._now: Seen | None = None
         self._is_told = False
-        self._is_contradicted = False
+        self.contradicted: IntegrityError | None = None
 
     def contradiction(self, model: ModelFile, *, beside: bool = False) -> IntegrityError | None:
         """What about ``model``, just opened, contradicts what is remembered; None for nothing.
@@ -67,7 +72,7 @@ class Memory:
         now = store.read(self.directory, self.path)
         if now != self.entry:
             found = self._held_against(now, model, beside=beside)
-        self._is_contradicted = found is not None
+        self.contradicted = found
         return found
 
     def warn_of(self, error: IntegrityError) -> None:
@@ -82,7 +87,7 @@ class Memory:
     def keep(self, model: ModelFile) -> None:
         """Remember ``model``, which was loaded, unless it contradicts what is remembered: that
         stays until a person says otherwise. Never raises."""
-        if model.seal is None or self._is_contradicted:
+        if model.seal is None or self.contradicted is not None:
             return
         kind = kind_of(model.container)
         before = None if self.entry is None else self.entry.kinds.get(kind)
