@@ -165,7 +165,8 @@ def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result
 
 def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
     written, put = recorded.sealed.written, _put(recorded.sealed.outcome)
-    with moves.moved_along(requested.path, put, requested.demands) as move:
+    private = written.reserved.private
+    with moves.moved_along(requested.path, put, requested.demands, private=private) as move:
         written.reserved.put_in_place(requested)
         move.is_sealed = not written.reserved.is_seal_lost
     return InPlace(written.result)
