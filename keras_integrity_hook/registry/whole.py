@@ -8,7 +8,7 @@ rest. It says all that is wrong, not only the first thing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -17,6 +17,8 @@ from keras_integrity_hook.errors import (
     EventRefusedError,
     IntegrityError,
     MalformedEventError,
+    RegistryError,
+    RegistryUnavailableError,
 )
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import merkle, notes, signed, tiles
@@ -80,12 +82,13 @@ class Expected(NamedTuple):
     Attributes:
         registry_id: of its registry; empty for any.
         seen: checkpoints, notes that were shown before, which the log has to continue.
-        differences: what records that are kept beside the log say otherwise than a state.
+        differences: says what is kept beside the log and does not follow from it; it is asked where
+            the log itself is as it has to be.
     """
 
     registry_id: str = ""
     seen: tuple[bytes, ...] = ()
-    differences: Callable[[State], Iterator[str]] | None = None
+    differences: Callable[[], Iterable[str]] | None = None
 
 
 NOTHING = Expected()
@@ -128,7 +131,7 @@ def verify(
         cause = f"this is the registry {found_id or 'of nobody'}, not {expected.registry_id}"
         looked.tell("registry", cause)
     if expected.differences is not None and not looked.faults:
-        for difference in expected.differences(state):
+        for difference in expected.differences():
             looked.tell("record", difference)
     return Report(checkpoint.size, found_id, checkpoint, state, tuple(looked.faults))
 
@@ -154,7 +157,13 @@ class _Looking:
 
     def read(self, start: int, end: int) -> bool:
         """Look at the entries from ``start`` to before ``end``; False where some are missing."""
-        entries = self.source.entries(start, end)
+        try:
+            entries = self.source.entries(start, end)
+        except RegistryUnavailableError:
+            raise
+        except RegistryError as error:
+            self.tell("entries", error.cause)
+            return False
         completed: list[tuple[Node, bytes]] = []
         for position, entry in enumerate(entries, start):
             self._happen(position, entry)

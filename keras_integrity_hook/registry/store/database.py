@@ -61,12 +61,22 @@ class Database(NamedTuple):
         """
         return self._done(work, {"isolation_level": "READ COMMITTED", "writing": True})
 
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """The database as it is now, whatever is written meanwhile. Raises as :meth:`read`."""
+        options = self._known({"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        with (
+            _our_errors(self.shown),
+            self.engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            yield Moment(connection, self.shown)
+
     def close(self) -> None:
         self.engine.dispose()
 
     def _done(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
-        if self.is_sqlite:
-            options = {name: value for name, value in options.items() if name == "writing"}
+        options = self._known(options)
         with _our_errors(self.shown):
             try:
                 return self._once(work, options)
@@ -76,11 +86,49 @@ class Database(NamedTuple):
             # The pool kept a connection that the server had ended, by a restart for example.
             return self._once(work, options)
 
+    def _known(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Those of ``options`` that mean something to this database."""
+        if self.is_sqlite:
+            return {name: value for name, value in options.items() if name == "writing"}
+        return options
+
     def _once(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             if options.get("writing") and not self.is_sqlite:
                 connection.execute(_LOCK)
             return work(connection)
+
+
+class Moment(NamedTuple):
+    """One moment of a database, for one thread.
+
+    Attributes:
+        shown: as of a database.
+    """
+
+    connection: Connection
+    shown: str
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """What ``work`` returns; raises as :meth:`Database.read`."""
+        with _our_errors(self.shown):
+            return work(self.connection)
+
+    def read_one(self, work: Callable[[Connection], T]) -> T:
+        """As :meth:`read`."""
+        return self.read(work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Raises RegistryError: what was cannot be changed."""
+        raise RegistryError("a moment of a registry that has passed is not written to")
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """This one."""
+        yield self
+
+    def close(self) -> None:
+        """It ends where it was made."""
 
 
 @contextlib.contextmanager

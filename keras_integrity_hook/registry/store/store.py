@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -13,6 +14,7 @@ from keras_integrity_hook.registry.events import Roles
 from keras_integrity_hook.registry.store import (
     answering,
     appending,
+    comparing,
     listing,
     log_tables,
     rebuilding,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.registry.answers import Answer
     from keras_integrity_hook.registry.merkle import Node
     from keras_integrity_hook.registry.signed import SignedEvent
-    from keras_integrity_hook.registry.store.database import Database
+    from keras_integrity_hook.registry.store.database import Database, Moment
     from keras_integrity_hook.signing.signers import SigningKey
 
 _AT_ONCE = 500  # entries that are read at once; 65,535 bytes each at most
@@ -47,7 +49,7 @@ class Store:
     RegistryError where it holds what no registry holds.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | Moment) -> None:
         self._database = database
         self._end = appending.End()
         self._answers = KeptAnswers()
@@ -227,6 +229,22 @@ class Store:
         count = self._database.write(rebuilding.rebuild)
         self._answers.clear()
         return count
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Store]:
+        """The registry as it is now, whatever is appended meanwhile: a store to read from, in one
+        thread."""
+        with self._database.moment() as moment:
+            yield Store(moment)
+
+    def differences(self) -> list[str]:
+        """What look-ups would tell otherwise than follows from the log, in sentences: somebody
+        wrote the tables of the state. ``rebuild`` mends them.
+
+        Raises:
+            MalformedEventError, EventRefusedError: an entry may not stand where it stands.
+        """
+        return self._database.read(comparing.differences)
 
     def whole_log(self) -> Iterator[Logged]:
         """Every event from the first, read in parts: a log need not fit into memory."""
