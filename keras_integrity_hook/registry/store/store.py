@@ -235,7 +235,9 @@ class Store:
         """The registry as it is now, whatever is appended meanwhile: a store to read from, in one
         thread."""
         with self._database.moment() as moment:
-            yield Store(moment)
+            seen = Store(moment)
+            seen.size()  # A transaction sees the moment of the first thing that it reads.
+            yield seen
 
     def differences(self) -> list[str]:
         """What look-ups would tell otherwise than follows from the log, in sentences: somebody
