@@ -53,16 +53,16 @@ def register(  # noqa: PLR0913, PLR0917 - one argument for each option
     registered under every algorithm, so that a recall covers it however it is sealed.
     """
     given = Given(url, keys, service_key, out, as_json)
-    with places.failures("register", as_json=as_json):
-        signing.refuse_unmade(given, paths)
-        with places.opened(url, service_key) as place:
-            given.references()
+    if (out or version) and len(paths) > 1:
+        raise click.UsageError("--out and --version are for one model.")
+    with places.failures("register", as_json=as_json), places.opened(url, service_key) as place:
+        given.references()
 
-            def put(path: str) -> Result:
-                return _register(_registration(path, model, version), path, given, place)
+        def put(path: str) -> Result:
+            return _register(_registration(path, model, version), path, given, place)
 
-            listing = Listing.of(quiet=quiet)
-            files.run("registry register", paths, put, as_json=as_json, listing=listing)
+        listing = Listing.of(quiet=quiet)
+        files.run("registry register", paths, put, as_json=as_json, listing=listing)
 
 
 @click.command()

@@ -16,7 +16,6 @@ from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.cli.registry_places import service_key_option, url_option
 from keras_integrity_hook.cli.registry_signing import Given, keys_option, out_option
 from keras_integrity_hook.cli.signing import prompt
-from keras_integrity_hook.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from keras_integrity_hook.registry.events import Roles, Service
@@ -75,11 +74,12 @@ def init(  # noqa: PLR0913, PLR0917 - one argument for each option
     says. The service's key signs checkpoints only; for SQLite it is made beside the database. Keep
     the registry's id: machines that have it believe no other registry.
     """
+    if (roles_file is None) is (admin is None):
+        raise click.UsageError("Give either --roles FILE or --admin NAME.")
     given = Given(url, keys, service_key, out, as_json)
     with places.failures("init", as_json=as_json):
         where = places.url_of(url)
-        if (roles_file is None) is (admin is None):
-            raise ConfigurationError("give either --roles FILE, or --admin NAME")
+        places.refuse_remote(where)
         service = _service(where, service_key, service_days)
         found = (
             _of_one(str(admin), given, stages or _STAGES)
@@ -158,4 +158,6 @@ def _report(made: SignedEvent, given: Given, url: str) -> None:
         return
     output.state("founded", url)
     output.facts([("registry id", made.id)])
-    output.detail(f'In a policy: registry = "{url}" and registry_id = "{made.id}".')
+    output.detail("A policy names it by both:")
+    output.detail(f'registry = "{url}"')
+    output.detail(f'registry_id = "{made.id}"')

@@ -22,16 +22,18 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
+    from keras_integrity_hook.registry.events import Roles
     from keras_integrity_hook.registry.mirrors import MirroredLog
     from keras_integrity_hook.registry.signed import SignedEvent
     from keras_integrity_hook.registry.store import Store
     from keras_integrity_hook.registry.whole import Source
 else:  # for those who look annotations up at run time
-    MirroredLog = SignedEvent = Store = Source = object
+    Roles = MirroredLog = SignedEvent = Store = Source = object
 
 SQLITE = "sqlite:///"
 _REMOTE = ("https://", "http://", "file://")
 _PAGE = 100
+_ENTRIES = 256
 Row = Mapping[str, Any]
 """A row of a list (``registry.store``), by its fields."""
 
@@ -51,6 +53,9 @@ class Place(Protocol):
 
     def registry_id(self) -> str:
         """Which one it is."""
+
+    def roles(self) -> Roles:
+        """Who may do what now."""
 
     def submit(self, signed: SignedEvent) -> int:
         """Put an event into the log; its position there."""
@@ -90,14 +95,19 @@ def opened(url: str | None, service_key: str | None = None) -> Iterator[Place]:
 def opened_store(url: str | None) -> Iterator[Store]:
     """As :func:`opened`, a database: raises ConfigurationError where it is none."""
     where = url_of(url)
-    if where.startswith(_REMOTE):
-        cause = "this needs the registry's database, and not a service or a mirror"
-        remedy = "Give --registry sqlite:///PATH or postgresql+psycopg://HOST/NAME."
-        raise ConfigurationError(cause, remedy=remedy)
+    refuse_remote(where)
     from keras_integrity_hook.registry.store import open_store
 
     with open_store(where) as store:
         yield store
+
+
+def refuse_remote(url: str) -> None:
+    """Raise ConfigurationError where ``url`` is that of a service or a mirror."""
+    if url.startswith(_REMOTE):
+        cause = "this needs the registry's database, and not a service or a mirror"
+        remedy = "Give --registry sqlite:///PATH or postgresql+psycopg://HOST/NAME."
+        raise ConfigurationError(cause, remedy=remedy)
 
 
 def url_of(given: str | None) -> str:
@@ -114,7 +124,8 @@ def url_of(given: str | None) -> str:
     try:
         return str(RegistryURL().from_toml(given, os.getcwd()))
     except ValueError as error:
-        raise ConfigurationError(f"--registry: {error}") from None
+        remedy = "docs/registry.md has examples."
+        raise ConfigurationError(f"--registry: {error}", remedy=remedy) from None
 
 
 def expected_id(place: Place) -> str:
@@ -155,6 +166,9 @@ class Database:
         if not found:
             self._store.checkpoint()  # which says that nobody has founded one
         return found
+
+    def roles(self) -> Roles:
+        return self._store.roles()
 
     def submit(self, signed: SignedEvent) -> int:
         from keras_integrity_hook.cli.signing import prompt
@@ -198,6 +212,22 @@ class Remote:
         from keras_integrity_hook.registry import signed
 
         return signed.decode(self.log().entries(0, 1)[0]).id
+
+    def roles(self) -> Roles:
+        """Those that follow from the log, whose events are verified: all of it is read."""
+        from keras_integrity_hook.registry import events, signed
+        from keras_integrity_hook.registry.state import Replay
+
+        replay, position = Replay(), 0
+        while entries := self.log().entries(position, position + _ENTRIES):
+            for event in map(signed.decode, entries):
+                body = signed.event_of(event).body
+                if isinstance(body, events.Founded | events.RolesChanged):
+                    replay.apply(event)
+            position += len(entries)
+        if replay.state.registry is None:
+            raise MalformedEventError("the log does not begin with an event that founds a registry")
+        return replay.state.registry.roles
 
     def submit(self, signed: SignedEvent) -> int:
         return self._source.submit(signed)

@@ -11,7 +11,6 @@ import click
 
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli import registry_places as places
-from keras_integrity_hook.cli import registry_signing as signing
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.cli.registry_places import Place, Row, url_option
 from keras_integrity_hook.errors import RegistryError, printable
@@ -22,6 +21,17 @@ else:  # for those who look annotations up at run time
     SignedEvent = object
 
 _AT_ONCE = 256
+_SHOWN = (
+    "origin",
+    "model",
+    "version",
+    "stage",
+    "exclusive",
+    "rollback",
+    "kind",
+    "target",
+    "reason",
+)
 
 
 @click.command()
@@ -80,9 +90,7 @@ def log(model: str | None, limit: int, url: str | None, as_json: bool) -> None:
             output.emit("registry log", ok=True, events=[_event(*one) for one in found])
             return
         for position, made in found:
-            facts = signing.description(made)
-            output.state(str(facts[0][1]), f"event {position}")
-            output.facts([*facts[1:-2], facts[-1], ("event", made.id)])
+            _tell(position, made)
 
 
 @click.command()
@@ -103,14 +111,17 @@ def status(url: str | None, as_json: bool) -> None:
 
 def _facts(place: Place) -> dict[str, Any]:
     from keras_integrity_hook.registry import notes
+    from keras_integrity_hook.registry.client import spool
 
     log = place.log()
     checkpoint = notes.unverified_checkpoint(log.checkpoint())
+    waiting = spool.names()
     return {
         "registry_id": places.expected_id(place),
         "origin": checkpoint.origin,
         "events": checkpoint.size,
         "root": checkpoint.root.hex(),
+        "waiting": len(waiting),
     }
 
 
@@ -129,6 +140,18 @@ def _backwards(place: Place, model: str | None) -> Iterator[tuple[int, SignedEve
             if model is None or getattr(body, "model", None) == model:
                 yield position, made
         end = start
+
+
+def _tell(position: int, made: SignedEvent) -> None:
+    """Print an event, without what is the same for its content wherever it is told."""
+    from keras_integrity_hook.registry import signed, spelling
+
+    event = signed.event_of(made)
+    body = spelling.plain(event.body)
+    shown = [(name, body[name]) for name in _SHOWN if body.get(name)]
+    output.state(spelling.KINDS[type(event.body)], f"event {position}")
+    keyids = ", ".join(f"{one.keyid[:12]}…" for one in made.signatures)
+    output.facts([*shown, ("time", event.time), ("signed by", keyids), ("event", made.id)])
 
 
 def _event(position: int, made: SignedEvent) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from keras_integrity_hook.cli import registry_signing as signing
 from keras_integrity_hook.cli.registry_acts import known_version
 from keras_integrity_hook.cli.registry_places import Place
 from keras_integrity_hook.cli.registry_signing import Given, event_options
-from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.errors import printable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 _HOW = "MODEL VERSION, --path PATH, --digest HEX or --keyid KEYID"
@@ -100,12 +100,12 @@ def _act(command: str, given: Given, *, reason: str, **words: str | None) -> Non
 
 def _refuse_several(named: Named) -> None:
     if sum(one is not None for one in named) - (named.version is not None) != 1:
-        raise ConfigurationError(f"name one thing: {_HOW}")
+        raise click.UsageError(f"Name one thing: {_HOW}.")
     if (named.model is None) is not (named.version is None):
-        raise ConfigurationError(f"a model is named with its version: {_HOW}")
+        raise click.UsageError(f"A model is named with its version: {_HOW}.")
     for one in (named.digest, named.keyid):
         if one is not None and not _DIGEST.fullmatch(one):
-            raise ConfigurationError(f"'{printable(one)}' is not 64 or 128 hex digits")
+            raise click.UsageError(f"'{printable(one)}' is not 64 or 128 hex digits.")
 
 
 def _target(place: Place, named: Named) -> Target:

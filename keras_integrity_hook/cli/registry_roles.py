@@ -13,7 +13,6 @@ import click
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli import registry_places as places
 from keras_integrity_hook.cli import registry_signing as signing
-from keras_integrity_hook.cli.registry_places import Place
 from keras_integrity_hook.cli.registry_signing import Given, event_options
 from keras_integrity_hook.errors import ConfigurationError, MalformedEventError
 from keras_integrity_hook.files import reading
@@ -54,29 +53,10 @@ def roles(  # noqa: PLR0913, PLR0917 - one argument for each option
     given = Given(url, keys, service_key, out, as_json)
     with places.failures("roles", as_json=as_json), places.opened(url, service_key) as place:
         if file is None:
-            _show(in_force(place), as_json=as_json)
+            _show(place.roles(), as_json=as_json)
             return
         done = signing.deliver(RolesChanged(read(file)), given, place)
         signing.told("roles", done, given, "changed the roles", [("from", file)])
-
-
-def in_force(place: Place) -> Roles:
-    """The roles that follow from the log, whose events are verified."""
-    from keras_integrity_hook.registry import events, signed
-    from keras_integrity_hook.registry.state import Replay
-
-    log, replay, position = place.log(), Replay(), 0
-    while entries := log.entries(position, position + 256):
-        for entry in entries:
-            event = signed.decode(entry)
-            body = signed.event_of(event).body
-            if isinstance(body, events.Founded | events.RolesChanged):
-                replay.apply(event)
-        position += len(entries)
-    registry = replay.state.registry
-    if registry is None:
-        raise MalformedEventError("the log does not begin with an event that founds a registry")
-    return registry.roles
 
 
 def read(path: str) -> Roles:

@@ -18,8 +18,8 @@ from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.cli.registry_places import Place, service_key_option, url_option
 from keras_integrity_hook.cli.signing import NO_KEY_REMEDY, prompt
 from keras_integrity_hook.errors import (
-    ConfigurationError,
     EventRefusedError,
+    MalformedEventError,
     RegistryError,
     SigningError,
 )
@@ -248,7 +248,11 @@ def read(path: str) -> SignedEvent:
     """The signed event in a file; raises MalformedEventError, UnreadableFileError."""
     from keras_integrity_hook.registry import signed
 
-    return signed.decode(reading.read_file(path, LIMITS.registry_event))
+    try:
+        return signed.decode(reading.read_file(path, LIMITS.registry_event))
+    except MalformedEventError as error:
+        error.path = path
+        raise
 
 
 def write_new(path: str, made: SignedEvent) -> None:
@@ -283,9 +287,3 @@ def replace(path: str, made: SignedEvent) -> None:
 def _unwritable(path: str, error: OSError) -> RegistryError:
     cause = f"cannot be written ({error.strerror or error})"
     return RegistryError(cause, path=path, remedy="Check the directory and its permissions.")
-
-
-def refuse_unmade(given: Given, paths: tuple[str, ...]) -> None:
-    """Refuse one file for the events of several models; raises ConfigurationError."""
-    if given.out is not None and len(paths) > 1:
-        raise ConfigurationError("--out takes one event, and there are several models")
