@@ -82,8 +82,7 @@ class Expected(NamedTuple):
     Attributes:
         registry_id: of its registry; empty for any.
         seen: checkpoints, notes that were shown before, which the log has to continue.
-        differences: says what is kept beside the log and does not follow from it; it is asked where
-            the log itself is as it has to be.
+        differences: what the records that are kept beside the log say otherwise than the log.
     """
 
     registry_id: str = ""

@@ -4,7 +4,7 @@ says of that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -177,8 +177,11 @@ def test_a_log_without_a_beginning_is_of_no_registry(log: Log) -> None:
 
 def test_records_that_say_something_else_than_the_log_are_told(log: Log) -> None:
     """A recall was taken out of the tables that look-ups read, and is still in the log."""
-    found = faults(Moment(log), differences=lambda: ["a recall is missing"])
-    assert found == (Fault("record", "a recall is missing"),)
+
+    def differences() -> Iterator[str]:
+        yield "a recall is missing"
+
+    assert faults(Moment(log), differences=differences) == (Fault("record", "a recall is missing"),)
 
 
 def test_what_is_told_ends_somewhere(log: Log) -> None:

@@ -21,6 +21,7 @@ from keras_integrity_hook.errors import RegistryError, RegistryUnavailableError,
 T = TypeVar("T")
 
 _TEXT = 300  # characters that are told of a database's own message
+_READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # One lock for each schema: a database may hold a registry in each of several.
 _LOCK = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended('keras-integrity ' || current_schema(), 0))"
@@ -48,7 +49,7 @@ class Database(NamedTuple):
             RegistryUnavailableError: the database does not answer, or not in time.
             RegistryError: it does not hold what it should.
         """
-        return self._done(work, {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        return self._done(work, _READING)
 
     def read_one(self, work: Callable[[Connection], T]) -> T:
         """As :meth:`read`, for ``work`` of one statement, which is of one moment anyway."""
@@ -63,20 +64,25 @@ class Database(NamedTuple):
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[Moment]:
-        """The database as it is now, whatever is written meanwhile. Raises as :meth:`read`."""
-        options = self._known({"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        """The database as it is now, until the end of the block, whoever writes meanwhile."""
+        options = {"unbounded": True, **_READING}
+        if self.is_sqlite:
+            options.pop("isolation_level")
         with (
             _our_errors(self.shown),
             self.engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             yield Moment(connection, self.shown)
 
     def close(self) -> None:
         self.engine.dispose()
 
     def _done(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
-        options = self._known(options)
+        if self.is_sqlite:
+            options = {name: value for name, value in options.items() if name == "writing"}
         with _our_errors(self.shown):
             try:
                 return self._once(work, options)
@@ -86,12 +92,6 @@ class Database(NamedTuple):
             # The pool kept a connection that the server had ended, by a restart for example.
             return self._once(work, options)
 
-    def _known(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Those of ``options`` that mean something to this database."""
-        if self.is_sqlite:
-            return {name: value for name, value in options.items() if name == "writing"}
-        return options
-
     def _once(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             if options.get("writing") and not self.is_sqlite:
@@ -100,35 +100,26 @@ class Database(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """One moment of a database, for one thread.
-
-    Attributes:
-        shown: as of a database.
-    """
+    """A database at one moment, to be read by one thread."""
 
     connection: Connection
     shown: str
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """What ``work`` returns; raises as :meth:`Database.read`."""
+        """As of :class:`Database`."""
         with _our_errors(self.shown):
             return work(self.connection)
 
     def read_one(self, work: Callable[[Connection], T]) -> T:
-        """As :meth:`read`."""
+        """As of :class:`Database`."""
         return self.read(work)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Raises RegistryError: what was cannot be changed."""
-        raise RegistryError("a moment of a registry that has passed is not written to")
-
-    @contextlib.contextmanager
-    def moment(self) -> Iterator[Moment]:
-        """This one."""
-        yield self
+        """Not here."""
+        raise RegistryError("nothing is written to a registry as it was", path=self.shown)
 
     def close(self) -> None:
-        """It ends where it was made."""
+        """Nothing: whoever opened it closes it."""
 
 
 @contextlib.contextmanager
@@ -136,7 +127,7 @@ def _our_errors(shown: str) -> Iterator[None]:
     try:
         yield
     except exc.OperationalError as error:
-        cause = f"the registry's database does not answer ({_first_line(error.orig)})"
+        cause = f"the registry's database cannot be used now ({_first_line(error.orig)})"
         raise RegistryUnavailableError(cause, path=shown) from None
     except exc.TimeoutError:
         cause = "every connection to the registry's database is in use"
@@ -144,6 +135,9 @@ def _our_errors(shown: str) -> Iterator[None]:
     except exc.DBAPIError as error:
         cause = f"the registry's database refuses ({_first_line(error.orig)})"
         raise RegistryError(cause, path=shown) from None
+    except (TypeError, ValueError, AttributeError, KeyError, exc.SQLAlchemyError) as error:
+        cause = f"the registry's database holds what no registry holds ({type(error).__name__})"
+        raise RegistryError(cause, path=shown) from error
 
 
 def _first_line(error: BaseException | None) -> str:

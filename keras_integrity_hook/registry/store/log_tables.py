@@ -153,6 +153,6 @@ def rows_after(
 
 
 def _bytes(value: bytes | str) -> bytes:
-    """What a column holds: in SQLite also text where there should be bytes, and the other way
-    round, if somebody wrote it by hand."""
+    """What stands in a column: SQLite keeps text where bytes should be, or the other way round, if
+    somebody puts it there by hand."""
     return value.encode() if isinstance(value, str) else value

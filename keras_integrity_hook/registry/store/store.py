@@ -14,12 +14,12 @@ from keras_integrity_hook.registry.events import Roles
 from keras_integrity_hook.registry.store import (
     answering,
     appending,
-    comparing,
     listing,
     log_tables,
     rebuilding,
     state_reading,
 )
+from keras_integrity_hook.registry.store.database import Database, Moment
 from keras_integrity_hook.registry.store.kept_answers import Asked, KeptAnswers
 from keras_integrity_hook.registry.store.log_tables import Tip
 from keras_integrity_hook.registry.store.rows import (
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from keras_integrity_hook.registry.answers import Answer
     from keras_integrity_hook.registry.merkle import Node
     from keras_integrity_hook.registry.signed import SignedEvent
-    from keras_integrity_hook.registry.store.database import Database, Moment
     from keras_integrity_hook.signing.signers import SigningKey
 
 _AT_ONCE = 500  # entries that are read at once; 65,535 bytes each at most
@@ -68,6 +67,19 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Store]:
+        """The registry as it is now, until the end of the block, whoever appends meanwhile; for one
+        thread, and only to be read."""
+        database = self._database
+        if not isinstance(database, Database):
+            yield self
+            return
+        with database.moment() as moment:
+            seen = Store(moment)
+            seen.size()  # a transaction sees the moment at which it first reads
+            yield seen
 
     # What is appended.
 
@@ -230,23 +242,14 @@ class Store:
         self._answers.clear()
         return count
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Store]:
-        """The registry as it is now, whatever is appended meanwhile: a store to read from, in one
-        thread."""
-        with self._database.moment() as moment:
-            seen = Store(moment)
-            seen.size()  # A transaction sees the moment of the first thing that it reads.
-            yield seen
-
-    def differences(self) -> list[str]:
-        """What look-ups would tell otherwise than follows from the log, in sentences: somebody
-        wrote the tables of the state. ``rebuild`` mends them.
+    def differences(self) -> Iterator[str]:
+        """What the state says otherwise than the log, from which it should follow: a sentence each.
 
         Raises:
-            MalformedEventError, EventRefusedError: an entry may not stand where it stands.
+            EventRefusedError: an event of the log may not stand where it stands.
         """
-        return self._database.read(comparing.differences)
+        with self.snapshot() as moment:
+            yield from moment._database.read(rebuilding.differences)
 
     def whole_log(self) -> Iterator[Logged]:
         """Every event from the first, read in parts: a log need not fit into memory."""
