@@ -61,11 +61,11 @@ class Web(NamedTuple):
     def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
         keys = f"keys={','.join(asked.keys)}&" if asked.keys else ""
         since = notes.unverified_checkpoint(seen).size if seen else 0
-        data = self._read(
+        data = self.read(
             f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer
         )
         if data is None:  # A service has an answer about everything.
-            return mirrored.answers(self._read, asked, seen)
+            return mirrored.answers(self.read, asked, seen)
         return (Said(answers.decode(data)),)
 
     def submit(self, signed: SignedEvent) -> int:
@@ -79,7 +79,7 @@ class Web(NamedTuple):
             cause = "what the registry answered is no receipt"
             raise RegistryUnavailableError(cause) from None
 
-    def _read(self, path: str, limit: int) -> bytes | None:
+    def read(self, path: str, limit: int) -> bytes | None:
         status, data = self._asked("GET", path, limit)
         if status == _NOT_FOUND:
             return None
@@ -99,8 +99,8 @@ class Web(NamedTuple):
         connection = _connection(self.url, self.timeout)
         try:
             connection.request(method, f"{base.path.rstrip('/')}/{path}", body, headers)
-            response = connection.getresponse()
-            data = response.read(limit + 1)
+            with connection.getresponse() as response:
+                data = response.read(limit + 1)
         except (HTTPException, OSError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             cause = f"the registry at {base.netloc} cannot be reached ({printable(why)})"
