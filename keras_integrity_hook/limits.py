@@ -115,6 +115,10 @@ class Limits(NamedTuple):
     registry_answer: int = 8 * MIB
     registry_events: int = 2_000  # of one answer
     registry_proof: int = 63  # hashes
+    registry_kept: int = 64  # answers in one of 256 directories of them
+    registry_spool: int = 10_000  # models that wait to be registered
+    registry_bundle: int = 256 * (2 + 65_535)  # entries with their lengths
+    registry_faults: int = 100  # that are told of one log
     # What a registry's service takes from strangers
     request_head: int = 16 * KIB
     request_target: int = 4096  # the path and what follows it

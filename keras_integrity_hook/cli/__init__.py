@@ -40,6 +40,7 @@ _COMMANDS = {
     "demo": "demo",
     "bundle": "bundle",
     "contract": "contract",
+    "registry": "registry",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended

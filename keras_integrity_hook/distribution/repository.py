@@ -101,7 +101,7 @@ class Repository:
         return all(_is_signed(self.of(role), role, root) for root in by)
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Write what is new: files, then what names them, and the timestamp at last.
+        """Write what is new: files, and then what names them.
 
         Raises:
             OSError: clients see what they saw before.
@@ -109,13 +109,13 @@ class Repository:
         for name, data in files.items():
             digest = self.targets.signed.targets[name].hashes["sha256"]
             self._put(os.path.join("targets", f"{digest}.{name}"), data)
-        for role in ("targets", "snapshot", "root"):
+        # New keys are known before they sign; and where there is a root, there is all of it.
+        last = ("root", "timestamp") if self.published["root"] else ("timestamp", "root")
+        for role in ("targets", "snapshot", *last):
             metadata = self.of(role)
             if metadata.signed.version != self.published[role]:
-                name = f"{metadata.signed.version}.{role}.json"
-                self._put(os.path.join("metadata", name), metadata.to_bytes())
-        if self.timestamp.signed.version != self.published["timestamp"]:
-            self._put(os.path.join("metadata", "timestamp.json"), self.timestamp.to_bytes())
+                number = "" if role == "timestamp" else f"{metadata.signed.version}."
+                self._put(os.path.join("metadata", f"{number}{role}.json"), metadata.to_bytes())
 
     def _put(self, name: str, data: bytes) -> None:
         places.put(os.path.join(self._directory, name), data)
@@ -133,7 +133,7 @@ class Repository:
         if snapshot is not None:
             version = snapshot.signed.meta["targets.json"].version
             targets = self._verified(f"{version}.targets.json", roots)
-        if timestamp is not None and (snapshot is None or targets is None):
+        if roots and None in (timestamp, snapshot, targets):
             raise _spoilt("a file is missing", self._directory)
         found = {"timestamp": timestamp, "snapshot": snapshot, "targets": targets}
         self.published = {role: one.signed.version if one else 0 for role, one in found.items()}

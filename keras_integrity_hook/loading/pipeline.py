@@ -217,7 +217,7 @@ def _finish_interrupted_save(located: Located) -> None:
 def _admit(opened: Opened, memory: Memory | None) -> Admitted:
     """(4) Is it what the policy demands?"""
     admitted = admission.admit(opened.model, *opened.located.named, memory=memory)
-    admission.warn_if_unsealed(admitted.model)
+    admission.warn_if_unsealed(opened.model, admitted)
     return admitted
 
 

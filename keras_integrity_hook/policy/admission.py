@@ -21,6 +21,7 @@ from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.policy import checks, evidence
 from keras_integrity_hook.policy.refusal import is_refused
 from keras_integrity_hook.settings import History, Settings
+from keras_integrity_hook.verification import pinning
 
 _MORE_UNSEALED = (
     "more models without a seal are loaded: the logger keras_integrity_hook names each at level "
@@ -36,20 +37,28 @@ class Admitted(NamedTuple):
             a seal that pins them, and where a vetter's word did, its content under one.
         signers: names of those whose signatures were asked for and found.
         vetters: names of those whose word that it passed was asked for and found.
-        is_only_tried: it has no seal of its own, and a sandbox is all that speaks for it.
+        is_registered: that was asked for and found.
+        otherwise: what is known where none of that was asked for.
     """
 
     model: ModelFile
     signers: tuple[str, ...] = ()
     vetters: tuple[str, ...] = ()
-    is_only_tried: bool = False
+    is_registered: bool = False
+    otherwise: str = "verified"
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether somebody was asked for whose word it is, and gave it."""
+        return bool(self.signers or self.vetters or self.is_registered)
 
     @property
     def assurance(self) -> str:
         """For the record, of a model that has a seal and matches it."""
         people = (("signed", self.signers), ("vetted", self.vetters))
         said = [f"{what} by {', '.join(names)}" for what, names in people if names]
-        return ", ".join(said) or ("tried in a sandbox" if self.is_only_tried else "verified")
+        said += ["registered"] if self.is_registered else []
+        return ", ".join(said) or self.otherwise
 
 
 def memory_of(path: str, place: Place | None, *named: str) -> Memory | None:
@@ -85,7 +94,8 @@ def admit(model: ModelFile, *named: str, memory: Memory | None = None) -> Admitt
         UnsealedModelError: it has no seal and one is required.
         StrippedModelError, SignerChangedError: it contradicts what this machine remembers.
         NotSignedError, RevokedModelError, ExpiredModelError, WrongModelError, RollbackError,
-        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError, NotVettedError: as
+        WeakAlgorithmError, InsecurePermissionsError, MalformedBundleError, NotVettedError,
+        UnregisteredModelError, RecalledModelError, RegistryUnavailableError, RegistryForkError: as
         their names say.
         ConfigurationError: the policy has a mistake.
     """
@@ -141,17 +151,39 @@ def _admitted(model: ModelFile, demands: Settings, memory: Memory | None) -> Adm
         checks.from_settings(demands).verify(evidence.evidence(model.seal, demands, history))
     elif demands.needs_seal and not demands.takes_content_without_seal:
         raise _stripped(memory, model) or _unsealed(model.path, "the model", demands)
-    admitted = _vetted(model, admitted, demands) if demands.needs_vetting else admitted
-    if admitted.model.seal is None and demands.history is History.ENFORCE:
+    if demands.needs_vetting:
+        admitted = _vetted(model, admitted, demands)
+    if admitted.model.seal is None:
+        _refuse_stripped(admitted.model, demands, memory)
+        if demands.registry is not None:
+            admitted = _pinned_as_registered(admitted, demands)
+    return admitted._replace(is_registered=demands.needs_registration)
+
+
+def _refuse_stripped(model: ModelFile, demands: Settings, memory: Memory | None) -> None:
+    """Refuse a model without a seal that had one before, where nobody else has to speak for it."""
+    if demands.history is History.ENFORCE and not demands.needs_registration:
         error = _stripped(memory, model)
         if error is not None:
             raise error
-    return admitted
 
 
 def _stripped(memory: Memory | None, model: ModelFile) -> IntegrityError | None:
     """Whether ``model``, which has no seal, had one before."""
     return None if memory is None else memory.contradiction(model)
+
+
+def _pinned_as_registered(admitted: Admitted, demands: Settings) -> Admitted:
+    """Content without a seal, under one that pins what the registry was asked about. Where that
+    need not be registered, it must not have been recalled."""
+    from keras_integrity_hook.policy import registration
+
+    algorithm = registration.algorithm_for(demands.allowed_algorithms)
+    pinned = pinning.pinned(admitted.model, algorithm)
+    seen = evidence.evidence(pinned.seal, demands)
+    by_algorithm = checks.AlgorithmAmong(demands.allowed_algorithms)
+    checks.AllOf((by_algorithm, *checks.of_registry(demands))).verify(seen)
+    return admitted._replace(model=pinned, otherwise="not recalled")
 
 
 def _vetted(model: ModelFile, admitted: Admitted, demands: Settings) -> Admitted:
@@ -173,12 +205,18 @@ def _both(model: ModelFile, one: Admitted, other: Admitted) -> Admitted:
     if len(roots) > 1:
         raise ChecksumMismatchError("the file was changed while it was read")
     kept = pins[0] if pins else model
-    return Admitted(kept, other.signers or one.signers, other.vetters or one.vetters)
+    return Admitted(
+        kept,
+        other.signers or one.signers,
+        other.vetters or one.vetters,
+        other.is_registered or one.is_registered,
+        one.otherwise if other.otherwise == Admitted(kept).otherwise else other.otherwise,
+    )
 
 
-def warn_if_unsealed(model: ModelFile) -> None:
-    """Warn of an admitted model that has no seal."""
-    if model.seal is None:
+def warn_if_unsealed(model: ModelFile, admitted: Admitted) -> None:
+    """Warn of a model that was admitted without a seal, and without anybody's word."""
+    if model.seal is None and not admitted.is_vouched_for:
         # One warning is enough for a set and its files.
         warn_unsealed(model.path, *_paths_of_parts(model))
 

@@ -15,7 +15,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.history.memory import Memory
-from keras_integrity_hook.policy import checks
+from keras_integrity_hook.policy import checks, registration
 from keras_integrity_hook.policy.checks import Evidence, Verdict, nothing_remembered
 from keras_integrity_hook.settings import Settings
 
@@ -69,6 +69,7 @@ def evidence(seal: Seal, demands: Settings, history: Remembered = nothing_rememb
         revocation=lambda: _recalled((seal.statement.root,)),
         verdicts=lambda: _verdicts_on(seal, demands),
         history=history,
+        registry=lambda: registration.verdict((seal.statement.root,), _keys_on(seal), demands),
     )
 
 
@@ -112,12 +113,15 @@ def required(
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
     # file may change.
     statement = (attestation.seal if model.seal is None else model.seal).statement
+    roots = (statement.root, *attestation.roots)
+    keys = (*_keys_on(model.seal), *(signer.keyid for signer in attestation.signers))
     found = Evidence(
         statement,
         datetime.now(UTC),
         lambda: attestation.signers,
-        lambda: _recalled((statement.root, *attestation.roots)),
+        lambda: _recalled(roots),
         history=history_of(memory, model, beside=True),
+        registry=lambda: registration.verdict(roots, keys, demands),
     )
     checks.from_settings(demands).verify(found)
     return model.with_seal(attestation.seal, attestation.content), _names(attestation.signers)
@@ -134,6 +138,10 @@ def _refuse_unvouched(model: ModelFile, attestation: Attestation, demands: Setti
     if model.seal is None:
         raise UnsealedModelError(cause, path=model.path)
     raise NotSignedError(cause, path=model.path, needed=demands.threshold)
+
+
+def _keys_on(seal: Seal | None) -> tuple[str, ...]:
+    return () if seal is None else registration.keys_on(seal.envelope)
 
 
 def _verify_seal(

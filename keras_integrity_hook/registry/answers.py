@@ -28,8 +28,11 @@ from keras_integrity_hook.sealing import canonical
 from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.signing.signers import SigningKey
 
-EVERY_KEY = "*"
-"""Stands in ``Answer.keys`` where an answer has the recalls of all keys that are in force."""
+EVERY = "*"
+"""Stands after the beginning of the digests or key ids that an answer is about: all of them."""
+
+EVERY_KEY = EVERY
+"""Stands in ``Answer.keys`` where an answer has all recalls of keys that are in force."""
 
 _FRESHNESS = "keras-integrity registry answer v1"  # no origin has a space, so no checkpoint is one
 
@@ -52,8 +55,8 @@ class Answer(NamedTuple):
     """What a registry says of ``digests`` and ``keys``.
 
     Attributes:
-        digests: of contents, hex, those that were asked about.
-        keys: ids of keys that were asked about, or :data:`EVERY_KEY`.
+        digests: of contents, hex, that it is about; see :func:`is_about`.
+        keys: ids of keys, whose recalls are in it, likewise.
         events: in the order of the log: its first, all that changed roles, and those from which the
             present state of these digests and keys follows.
         checkpoint: the signed note.
@@ -83,6 +86,14 @@ class Freshness(NamedTuple):
     registry_id: str
     issued: str
     until: str
+
+
+def is_about(named: Sequence[str], one: str) -> bool:
+    """Whether ``one``, a digest or key id, is among ``named``, by itself or by how it begins."""
+    return any(
+        one.startswith(name.removesuffix(EVERY)) if name.endswith(EVERY) else one == name
+        for name in named
+    )
 
 
 def encode(answer: Answer) -> bytes:

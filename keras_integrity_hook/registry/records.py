@@ -41,10 +41,14 @@ class Stage(NamedTuple):
     Attributes:
         present: the versions that are there, in the order of their last promotions.
         high_water: the highest version that was ever promoted to it.
+        left: the events since then after which it is not there, and the versions that these are
+            about: its withdrawal, or the last exclusive promotion of another and, if that is not
+            there either, the withdrawal of it. None while it is there.
     """
 
     present: tuple[Mark, ...]
     high_water: Mark
+    left: tuple[Mark, ...] = ()
 
 
 class Model(NamedTuple):

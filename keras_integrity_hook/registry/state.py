@@ -262,8 +262,11 @@ def _promoted(state: State, body: Promoted, act: _Act) -> Changes:
     if versions.is_below(highest.version, mark.version):
         highest = mark
     others = () if body.exclusive else _without(before.present, mark.version)
-    stage = Stage(_within(LIMITS.registry_stage, (*others, mark)), highest)
-    return _staged(model, body.stage, stage, act)
+    present = _within(LIMITS.registry_stage, (*others, mark))
+    left = (mark,) if body.exclusive else before.left
+    if highest.version in (one.version for one in present):
+        left = ()
+    return _staged(model, body.stage, Stage(present, highest, left), act)
 
 
 def _refuse_rollback(stage: Stage, body: Promoted) -> NoReturn:
@@ -278,8 +281,10 @@ def _withdrawn(state: State, body: Withdrawn, act: _Act) -> Changes:
     before = model.stages.get(body.stage)
     if before is None or version not in (mark.version for mark in before.present):
         _refuse("not-there", f"{_shown(body)} is not in '{printable(body.stage)}'")
-    stage = before._replace(present=_without(before.present, version))
-    return _staged(model, body.stage, stage, act)
+    present, left = _without(before.present, version), before.left
+    if version == before.high_water.version or [one.version for one in left] == [version]:
+        left = (*left, Mark(version, act.event))
+    return _staged(model, body.stage, Stage(present, before.high_water, left), act)
 
 
 def _staged(model: Model, name: str, stage: Stage, act: _Act) -> Changes:

@@ -13,9 +13,10 @@ from keras_integrity_hook.errors import (
     EventRefusedError,
     MalformedEventError,
     RegistryUnavailableError,
+    WrongClockError,
 )
 from keras_integrity_hook.registry import forks, merkle, notes
-from keras_integrity_hook.registry.answers import EVERY_KEY, Answer, freshness_of
+from keras_integrity_hook.registry.answers import Answer, freshness_of, is_about
 from keras_integrity_hook.registry.notes import Checkpoint
 from keras_integrity_hook.registry.records import Registry, Stage, State
 from keras_integrity_hook.registry.signed import decode
@@ -111,7 +112,8 @@ def verify(answer: Answer, question: Question, now: datetime) -> Verdict:
 
     Raises:
         RegistryForkError: the log does not continue the one that was seen before.
-        RegistryUnavailableError: the freshness has ended, or is yet to begin.
+        RegistryUnavailableError: the freshness has ended.
+        WrongClockError: it is yet to begin.
         MalformedEventError: a signature, a proof or the registry's id does not fit, an event could
             not be there, or something else was asked.
         LimitExceededError: a note or an event is too long.
@@ -145,11 +147,10 @@ def verify(answer: Answer, question: Question, now: datetime) -> Verdict:
 
 
 def _refuse_other_question(answer: Answer, question: Question) -> None:
-    unanswered = set(question.digests).difference(answer.digests)
-    if EVERY_KEY not in answer.keys:
-        unanswered |= set(question.keys).difference(answer.keys)
+    asked = ((question.digests, answer.digests), (question.keys, answer.keys))
+    unanswered = [one for ones, named in asked for one in ones if not is_about(named, one)]
     if unanswered:
-        raise MalformedEventError(f"a registry did not answer about {min(unanswered)[:12]}…")
+        raise MalformedEventError(f"a registry did not answer about {unanswered[0][:12]}…")
 
 
 def _replayed(answer: Answer, registry_id: str) -> State:
@@ -197,8 +198,7 @@ def _freshness(answer: Answer, registry: Registry, now: datetime) -> tuple[datet
         raise RegistryUnavailableError(cause, since=ago)
     if issued > now + _LEEWAY:
         cause = f"the registry's answer is of {said.issued}, which is yet to come here"
-        remedy = "Set this machine's clock, or ask whoever runs the registry to set that one's."
-        raise RegistryUnavailableError(cause, remedy=remedy)
+        raise WrongClockError(cause)
     return issued, until
 
 

@@ -40,8 +40,9 @@ def _verified(path: str) -> ModelFiles:
     with contextlib.ExitStack() as undo:
         model = settled.open_settled(path) if place is None else open_set(path, place, hold=True)
         undo.callback(model.close)
-        admitted = admission.admit(model, memory=memory).model
-        admission.warn_if_unsealed(admitted)
+        found = admission.admit(model, memory=memory)
+        admission.warn_if_unsealed(model, found)
+        admitted = found.model
         files = model_bytes.copied(admitted)
         if isinstance(admitted, SealedModel):
             contracted.note(admitted)

@@ -8,6 +8,7 @@
 4. **Sealed.** The bytes are digested and the seal is put in or beside them.
 5. **Recorded.** The audit log tells of it; where it must and cannot, nothing is replaced.
 6. **In place.** The new takes the place of the old in one step, or in place where it must be.
+7. **Registered**, where the settings want that: later, in the background.
 
 Single files, sets of files and directories differ in how they reserve, seal and put in place (see
 ``reserved_file``, ``reserved_files``, ``reserved_directory``), and nowhere else.
@@ -29,6 +30,7 @@ from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import (
     autosign,
     in_progress,
+    registering,
     reserved_directory,
     reserved_file,
     reserved_files,
@@ -164,11 +166,13 @@ def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result
 
 
 def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
-    written, put = recorded.sealed.written, _put(recorded.sealed.outcome)
-    private = written.reserved.private
+    written, outcome = recorded.sealed.written, recorded.sealed.outcome
+    put, private = _put(outcome), written.reserved.private
     with moves.moved_along(requested.path, put, requested.demands, private=private) as move:
         written.reserved.put_in_place(requested)
         move.is_sealed = not written.reserved.is_seal_lost
+    if move.is_sealed:
+        registering.after_save(requested.path, outcome, requested.demands)  # (7)
     return InPlace(written.result)
 
 
@@ -248,5 +252,7 @@ def seal_written(place: Place, path: str) -> None:
     """
     outcome = seal_set.sealed(place, path)
     record(path, outcome)
-    with moves.moved_along(place.path, _put(outcome), settings.for_save(path)):
+    demands = settings.for_save(path)
+    with moves.moved_along(place.path, _put(outcome), demands):
         pass
+    registering.after_save(path, outcome, demands)

@@ -332,6 +332,34 @@ def test_an_exclusive_promotion_takes_all_others_out(log: Log) -> None:
     assert log.refused(promotion(two, "production"), "carol") == "not-allowed"
 
 
+def test_it_is_known_why_the_highest_version_is_not_there(log: Log) -> None:
+    """By two events at most, which leave no other version there that is not."""
+
+    def left() -> tuple[tuple[str, str], ...]:
+        stage = log.state.models["classifier"].stages["staging"]
+        return tuple((mark.version, mark.event) for mark in stage.left)
+
+    one, two = log.register(version="1.0"), log.register(version="2.0")
+    log.put(promotion(two, "staging"), "carol")
+    assert left() == ()
+    gone = log.put(Withdrawn(two.model, "2.0", two.root, "staging"), "carol")
+    assert left() == (("2.0", gone.id),)
+    log.put(promotion(two, "staging"), "carol")
+    assert left() == ()
+    back = promotion(one, "staging", rollback=True, exclusive=True)
+    instead = log.put(back, "carol")
+    assert left() == (("1.0", instead.id),)
+    also = log.put(Withdrawn(one.model, "1.0", one.root, "staging"), "carol")
+    assert left() == (("1.0", instead.id), ("1.0", also.id))
+    log.put(promotion(one, "staging", rollback=True), "carol")
+    log.put(Withdrawn(one.model, "1.0", one.root, "staging"), "carol")
+    assert len(left()) == 2
+    again = log.put(back._replace(version="v1.0"), "carol")
+    assert left() == (("1.0", again.id),)
+    log.put(promotion(two, "staging"), "carol")
+    assert left() == ()
+
+
 def test_a_recalled_key_signs_nothing_but_roles(log: Log) -> None:
     """Not even its own restoration; and whoever may recall cannot lock the administrators out."""
     for name in ("alice", "bob", "dave"):

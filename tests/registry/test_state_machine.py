@@ -418,7 +418,9 @@ class Registry(RuleBasedStateMachine):
                 marks = [one for one in stage.present if one.version == version.body.version]
                 there = alone.state.models[pair[0]].stages.get(name)
                 assert there is not None
-                assert there.high_water == stage.high_water
+                assert (there.high_water, there.left) == (stage.high_water, stage.left)
+                is_highest = stage.high_water.version in [mark.version for mark in stage.present]
+                assert is_highest == (not stage.left)
                 assert [m for m in there.present if m.version == version.body.version] == marks
             recalls = whole.contents[version.body.root].recalls
             assert set(alone.state.contents[version.body.root].recalls) == set(recalls)
@@ -428,7 +430,7 @@ class Registry(RuleBasedStateMachine):
         ids |= {one.id for one in self.log if isinstance(event_of(one).body, RolesChanged)}
         for stage in whole.models[model].stages.values():
             present = (one for one in stage.present if one.version == version.body.version)
-            for mark in (stage.high_water, *present):
+            for mark in (stage.high_water, *stage.left, *present):
                 ids.add(mark.event)
                 ids |= {
                     one.event

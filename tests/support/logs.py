@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from keras_integrity_hook.registry import answers, merkle, notes, signed, tiles
 from keras_integrity_hook.registry.answers import Answer, ProvenEvent
 from keras_integrity_hook.registry.events import Body
-from keras_integrity_hook.registry.merkle import Node
+from keras_integrity_hook.registry.merkle import Frontier, Node
 from keras_integrity_hook.registry.notes import Checkpoint
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.state import Replay
@@ -35,6 +35,8 @@ class Log:
         self.key: SigningKey = signers.find(cast.service)
         self.entries: list[bytes] = []
         self.replay = Replay()
+        self._hashed: list[bytes] = []
+        self._nodes: dict[Node, bytes] = {}
         self.append(cast.founding())
 
     @property
@@ -59,18 +61,19 @@ class Log:
         """Another log with the first ``size`` entries of this one."""
         other = Log.__new__(Log)
         other.cast, other.key, other.entries = self.cast, self.key, []
-        other.replay = Replay()
+        other.replay, other._hashed, other._nodes = Replay(), [], {}
         for entry in self.entries[:size]:
             other.append(signed.decode(entry))
         return other
 
     def nodes(self, nodes: Sequence[Node]) -> list[bytes]:
         """The hashes of complete subtrees."""
-        hashes = [merkle.leaf_hash(entry) for entry in self.entries]
-        return [
-            merkle.root(hashes[node.number << node.level : (node.number + 1) << node.level])
-            for node in nodes
-        ]
+        if self._hashed != self.entries:  # which tests change as they like
+            self._hashed, self._nodes, frontier = list(self.entries), {}, Frontier()
+            for entry in self.entries:
+                frontier, completed = merkle.append(frontier, merkle.leaf_hash(entry))
+                self._nodes.update(completed)
+        return [self._nodes[node] for node in nodes]
 
     def tile(self, tile: Tile) -> bytes:
         if tile.is_bundle:
@@ -86,7 +89,7 @@ class Log:
     def answer(
         self,
         *digests: str,
-        keys: Sequence[str] = (answers.EVERY_KEY,),
+        keys: Sequence[str] = (answers.EVERY,),
         since: int = 0,
         positions: Iterable[int] | None = None,
         lasts: timedelta = timedelta(hours=1),
@@ -112,3 +115,49 @@ class Log:
 
     def question(self, *digests: str, keys: Sequence[str] = (), seen: bytes = b"") -> Question:
         return Question(self.registry_id, digests, tuple(keys), seen)
+
+
+class Moment:
+    """A log as a database shows it: what is verified and exported."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.entries_kept = list(log.entries)
+        self.nodes_kept: dict[Node, bytes] = {}
+        self.note = log.checkpoint()
+        self._payloads = [signed.decode(entry).payload.decode() for entry in log.entries]
+
+    def size(self) -> int:
+        return len(self.entries_kept)
+
+    def checkpoint(self) -> bytes:
+        return self.note
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        return self.entries_kept[start:end]
+
+    def nodes(self, wanted: Sequence[Node]) -> list[bytes]:
+        honest = zip(wanted, self.log.nodes(wanted), strict=True)
+        return [self.nodes_kept.get(node, hashed) for node, hashed in honest]
+
+    def registry_id(self) -> str:
+        return self.log.registry_id
+
+    def digests(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        known = sorted(self.log.replay.state.contents)
+        return [digest for digest in known if digest > after][:limit]
+
+    def answer(self, digests: Sequence[str], *, keys: Sequence[str] = ()) -> Answer:
+        """What changed roles or keys, and all about any model that has the content."""
+        contents = self.log.replay.state.contents
+        found = [contents[digest] for digest in digests if digest in contents]
+        needles = [digest for content in found for digest in content.digests]
+        needles += [f'"model":"{model}"' for content in found for model, _ in content.versions]
+        needles += ['"roles":', '"kind":"key"']
+        positions = [
+            position
+            for position, payload in enumerate(self._payloads)
+            if any(needle in payload for needle in needles)
+        ]
+        answer = self.log.answer(*digests, keys=keys, positions=positions)
+        return answer._replace(freshness=b"")

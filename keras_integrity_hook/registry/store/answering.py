@@ -62,11 +62,12 @@ def _positions(connection: Connection, digests: Sequence[str], keys: Sequence[st
 
 
 def _marks(models: Iterable[Model], pairs: set[Pair]) -> Iterator[tuple[str, Mark]]:
-    """By what is known of the stages: the highest version ever promoted to each, and those of
-    ``pairs`` that are in it."""
+    """By what is known of the stages: the highest version ever promoted to each, what took that
+    out again, and those of ``pairs`` that are in it."""
     for model in models:
         for stage in model.stages.values():
-            yield model.name, stage.high_water
+            for mark in (stage.high_water, *stage.left):
+                yield model.name, mark
             for mark in stage.present:
                 if (model.name, versions.same(mark.version)) in pairs:
                     yield model.name, mark

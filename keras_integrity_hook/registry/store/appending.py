@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
@@ -24,52 +25,88 @@ from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import log_tables, state_reading
 from keras_integrity_hook.registry.store.log_tables import Tip
 from keras_integrity_hook.registry.store.rows import Receipt
+from keras_integrity_hook.registry.store.schema import CHECKPOINTS
+from keras_integrity_hook.registry.store.state_reading import Head
 from keras_integrity_hook.registry.store.state_writing import Following
 from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.signing.signers import SigningKey
 
+_AT_ONCE = 100  # events whose consequences are written at once
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class End(NamedTuple):
+    """What has to be known of a log to append to it.
+
+    Attributes:
+        note: its newest checkpoint; empty where the log is.
+    """
+
+    note: bytes = b""
+    frontier: Frontier = Frontier()
+    head: Head = Head()
+
+
 def append(
-    connection: Connection, events: Sequence[SignedEvent], key: SigningKey, now: datetime
-) -> list[Receipt]:
-    """All of ``events``, or none of them, at the end of the log.
+    connection: Connection,
+    events: Sequence[SignedEvent],
+    key: SigningKey,
+    now: datetime,
+    known: End,
+) -> tuple[list[Receipt], End]:
+    """All of ``events``, or none of them, at the end of the log: their receipts, and the new end.
+
+    Args:
+        known: the end of the log when it was last seen, which may be of use.
 
     Raises as :meth:`keras_integrity_hook.registry.store.store.Store.append`.
     """
-    tip = log_tables.tip(connection)
-    there = log_tables.positions_of(connection, (one.id for one in events))
-    leaves = _leaves(connection, there)
-    new = _distinct(one for one in events if one.id not in there)
-    if new:
-        tip = _append(connection, new, tip, key, now)
-    for position, one in enumerate(new, start=tip.size - len(new)):
-        there[one.id] = position
-        leaves[position] = merkle.leaf_hash(signed_events.encode(one))
-    return [Receipt(there[one.id], leaves[there[one.id]], *tip) for one in events]
+    end = _end(connection, known)
+    places = log_tables.positions_of(connection, (one.id for one in events))
+    leaves = _leaves(connection, places)
+    new = _distinct(one for one in events if one.id not in places)
+    entries = [signed_events.encode(one) for one in new]
+    for position, (one, entry) in enumerate(zip(new, entries, strict=True), end.frontier.size):
+        places[one.id] = position
+        leaves[one.id] = merkle.leaf_hash(entry)
+    for start in range(0, len(new), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        end = _append(connection, list(zip(new[part], entries[part], strict=True)), end, key, now)
+    size, note = end.frontier.size, end.note
+    return [Receipt(places[one.id], leaves[one.id], size, note) for one in events], end
 
 
 def _append(
-    connection: Connection, new: Sequence[SignedEvent], tip: Tip, key: SigningKey, now: datetime
-) -> Tip:
-    """The end of the log after events that are not in it yet."""
-    head = state_reading.head(connection)
-    frontier = log_tables.frontier(connection, tip.size)
-    _refuse_altered(tip, frontier, head.registry)
-    known = state_reading.known(connection, [state.touched(one) for one in new])
-    following = Following(head, known)
-    for position, signed in enumerate(new, start=tip.size):
+    connection: Connection,
+    new: Sequence[tuple[SignedEvent, bytes]],
+    end: End,
+    key: SigningKey,
+    now: datetime,
+) -> End:
+    """The end of the log after events that are not in it yet, which are encoded so."""
+    known = state_reading.known(connection, [state.touched(one) for one, _ in new])
+    following = Following(end.head, known)
+    for position, (signed, _) in enumerate(new, start=end.frontier.size):
         following.apply(position, signed)
     registry = _founded(following.head.registry)
     _refuse_other_keys(registry, key, now)
-    encoded = [(one.id, signed_events.encode(one)) for one in new]
-    frontier = log_tables.write(connection, frontier, encoded)
-    following.write(connection)
+    frontier, rows = log_tables.rows_after(end.frontier, [(one.id, entry) for one, entry in new])
     checkpoint = Checkpoint(registry.origin, frontier.size, merkle.root_of(frontier))
     note = notes.sign_checkpoint(checkpoint, key)
-    log_tables.write_checkpoint(connection, frontier.size, note)
-    return Tip(frontier.size, note)
+    rows[CHECKPOINTS] = [{"size": frontier.size, "note": note.decode()}]
+    following.write(connection, rows)
+    return End(note, frontier, following.head)
+
+
+def _end(connection: Connection, known: End) -> End:
+    """The end of the log now, which is that of before where its checkpoint is."""
+    size, note = log_tables.tip(connection)
+    if note == known.note:
+        return known
+    head = state_reading.head(connection)
+    frontier = log_tables.frontier(connection, size)
+    _refuse_altered(Tip(size, note), frontier, head.registry)
+    return End(note, frontier, head)
 
 
 def _distinct(events: Iterable[SignedEvent]) -> list[SignedEvent]:
@@ -79,11 +116,10 @@ def _distinct(events: Iterable[SignedEvent]) -> list[SignedEvent]:
     return list(by_id.values())
 
 
-def _leaves(connection: Connection, there: Mapping[str, int]) -> dict[int, bytes]:
-    """The leaf hashes of events that are in the log, by their positions."""
-    positions = list(there.values())
-    hashes = log_tables.read_nodes(connection, [Node(0, one) for one in positions])
-    return dict(zip(positions, hashes, strict=True))
+def _leaves(connection: Connection, places: Mapping[str, int]) -> dict[str, bytes]:
+    """The leaf hashes of events that are in the log, by their ids."""
+    hashes = log_tables.read_nodes(connection, [Node(0, one) for one in places.values()])
+    return dict(zip(places, hashes, strict=True))
 
 
 def _founded(registry: Registry | None) -> Registry:

@@ -64,7 +64,7 @@ def tip(connection: Connection) -> Tip:
         .limit(1)
     )
     found = connection.execute(query).first()
-    return Tip(found.size, found.note.encode()) if found else Tip(0, b"")
+    return Tip(found.size, _bytes(found.note)) if found else Tip(0, b"")
 
 
 def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
@@ -75,7 +75,7 @@ def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
     """
     numbers = [node_number(node) for node in nodes]
     found = {
-        row.number: row.hash
+        row.number: _bytes(row.hash)
         for some in in_parts(numbers)
         for row in connection.execute(
             sa.select(NODES.c.number, NODES.c.hash).where(
@@ -98,7 +98,7 @@ def read_level(connection: Connection, level: int, start: int, end: int) -> list
 def read_entries(connection: Connection, positions: Sequence[int]) -> list[bytes]:
     """The entries at ``positions``; raises RegistryError where one is missing or too long."""
     found = {
-        row.position: row.encoded
+        row.position: _bytes(row.encoded)
         for some in in_parts(positions)
         for row in connection.execute(
             sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(
@@ -134,20 +134,25 @@ def frontier(connection: Connection, size: int) -> Frontier:
     return merkle.frontier(size, lambda nodes: read_nodes(connection, nodes))
 
 
-def write(
-    connection: Connection, before: Frontier, entries: Sequence[tuple[str, bytes]]
-) -> Frontier:
-    """Put ``entries``, ids of events and what they are encoded as, after those of ``before``."""
-    rows, nodes, now = [], [], before
+def rows_after(
+    before: Frontier, entries: Iterable[tuple[str, bytes]]
+) -> tuple[Frontier, dict[sa.Table, list[dict[str, Any]]]]:
+    """The frontier after some more entries, and the rows that they make.
+
+    Args:
+        entries: ids of events and what they are encoded as.
+    """
+    rows: dict[sa.Table, list[dict[str, Any]]] = {ENTRIES: [], NODES: []}
+    now = before
     for event, encoded in entries:
-        rows.append({"position": now.size, "event": bytes.fromhex(event), "encoded": encoded})
+        row = {"position": now.size, "event": bytes.fromhex(event), "encoded": encoded}
+        rows[ENTRIES].append(row)
         now, completed = merkle.append(now, merkle.leaf_hash(encoded))
-        nodes += [{"number": node_number(node), "hash": hashed} for node, hashed in completed]
-    connection.execute(ENTRIES.insert(), rows)
-    connection.execute(NODES.insert(), nodes)
-    return now
+        rows[NODES] += [{"number": node_number(node), "hash": hash_} for node, hash_ in completed]
+    return now, rows
 
 
-def write_checkpoint(connection: Connection, size: int, note: bytes) -> None:
-    """Keep a checkpoint of the log of ``size`` entries."""
-    connection.execute(CHECKPOINTS.insert(), {"size": size, "note": note.decode()})
+def _bytes(value: bytes | str) -> bytes:
+    """What stands in a column: SQLite keeps text where bytes should be, or the other way round, if
+    somebody puts it there by hand."""
+    return value.encode() if isinstance(value, str) else value

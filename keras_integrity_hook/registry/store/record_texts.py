@@ -73,8 +73,12 @@ def _read(text: str, reader: Callable[[Any], T]) -> T:
 
 def _stages(value: Any) -> dict[str, Stage]:
     return {
-        name: Stage(tuple(Mark(*mark) for mark in present), Mark(*high_water))
-        for name, (present, high_water) in value.items()
+        name: Stage(
+            tuple(Mark(*mark) for mark in present),
+            Mark(*high_water),
+            tuple(Mark(*mark) for mark in left),
+        )
+        for name, (present, high_water, left) in value.items()
     }
 
 

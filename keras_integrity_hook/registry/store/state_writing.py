@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from keras_integrity_hook.registry import signed as signed_events
@@ -25,7 +24,7 @@ from keras_integrity_hook.registry.events import (
 )
 from keras_integrity_hook.registry.records import Changes, Content, State
 from keras_integrity_hook.registry.signed import SignedEvent
-from keras_integrity_hook.registry.store import record_texts
+from keras_integrity_hook.registry.store import record_texts, rows_writing
 from keras_integrity_hook.registry.store.schema import (
     CONTENTS,
     DIGESTS,
@@ -80,11 +79,10 @@ class Following:
         if isinstance(body, Recalled | Restored):
             self._mention(position, body)
 
-    def write(self, connection: Connection) -> None:
-        """Write all of it; the events themselves are in the log already."""
-        for table, rows in self._rows.items():
-            if rows:
-                connection.execute(upsert(connection, table), list(rows.values()))
+    def write(self, connection: Connection, more: rows_writing.Rows) -> None:
+        """Write all of it, with ``more`` rows of the log, or none where they are there already."""
+        changed = {table: list(rows.values()) for table, rows in self._rows.items()}
+        rows_writing.write(connection, {**more, **changed})
         if self._joined:
             connection.execute(CONTENTS.delete().where(CONTENTS.c.number.in_(self._joined)))
         if self._ended:
@@ -149,7 +147,7 @@ class Following:
         stages = record_texts.of_stages(self._known.models[body.model].stages)
         self._put(MODELS, name=body.model, stages=stages, **tally._asdict())
         version = versions.same(body.version)
-        self._put(SUBJECTS, position=position, model=body.model, version=version)
+        self._put(SUBJECTS, model=body.model, version=version, position=position)
 
     def _mention(self, position: int, body: Recalled | Restored) -> None:
         targets = {body.target}
@@ -158,21 +156,14 @@ class Following:
             self._put(RECALLS, position=position, kind=body.kind, target=body.target)
         for target in sorted(targets):
             self._put(MENTIONS, target=target, position=position)
+        if body.kind == "root":
+            for model, version in self._known.contents[body.target].versions:
+                self._put(SUBJECTS, model=model, version=version, position=position)
 
     def _end_recalls(self, body: Body) -> None:
         if isinstance(body, Restored):
             records = self._known.contents if body.kind == "root" else self._known.keys
             self._ended.update(recall.event for recall in records[body.target].recalls)
-
-
-def upsert(connection: Connection, table: sa.Table) -> sa.Insert:
-    """A statement that puts rows into ``table``, in the place of those with the same keys."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    statement = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
-    if rest:
-        return statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=rest)
-    return statement.on_conflict_do_nothing()
 
 
 def _distinct(contents: Iterable[Content]) -> Iterable[Content]:

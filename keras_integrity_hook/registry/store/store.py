@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -18,6 +19,9 @@ from keras_integrity_hook.registry.store import (
     rebuilding,
     state_reading,
 )
+from keras_integrity_hook.registry.store.database import Database, Moment
+from keras_integrity_hook.registry.store.kept_answers import Asked, KeptAnswers
+from keras_integrity_hook.registry.store.log_tables import Tip
 from keras_integrity_hook.registry.store.rows import (
     EVERYTHING,
     Logged,
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
     from keras_integrity_hook.registry.answers import Answer
     from keras_integrity_hook.registry.merkle import Node
     from keras_integrity_hook.registry.signed import SignedEvent
-    from keras_integrity_hook.registry.store.database import Database
     from keras_integrity_hook.signing.signers import SigningKey
 
 _AT_ONCE = 500  # entries that are read at once; 65,535 bytes each at most
@@ -45,8 +48,10 @@ class Store:
     RegistryError where it holds what no registry holds.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | Moment) -> None:
         self._database = database
+        self._end = appending.End()
+        self._answers = KeptAnswers()
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +67,19 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Store]:
+        """The registry as it is now, until the end of the block, whoever appends meanwhile; for one
+        thread, and only to be read."""
+        database = self._database
+        if not isinstance(database, Database):
+            yield self
+            return
+        with database.moment() as moment:
+            seen = Store(moment)
+            seen.size()  # a transaction sees the moment at which it first reads
+            yield seen
 
     # What is appended.
 
@@ -86,18 +104,25 @@ class Store:
     def append_many(
         self, signed: Sequence[SignedEvent], *, service_key: SigningKey, now: datetime
     ) -> list[Receipt]:
-        """Append all, in this order and under one checkpoint, or none: raises as :meth:`append`."""
-        return self._database.write(lambda c: appending.append(c, signed, service_key, now))
+        """Append all, in this order, or none: raises as :meth:`append`. All receipts have the same
+        checkpoint."""
+        known = self._end
+        receipts, end = self._database.write(
+            lambda c: appending.append(c, signed, service_key, now, known)
+        )
+        # Only now that it is on the disk; whichever thread comes last, it is one that was there.
+        self._end = end
+        return receipts
 
     # The log.
 
     def size(self) -> int:
         """How many events there are."""
-        return self._database.read(log_tables.tip).size
+        return self._tip().size
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint, a signed note; raises RegistryError where the log is empty."""
-        note = self._database.read(log_tables.tip).note
+        note = self._tip().note
         if not note:
             raise self._empty()
         return note
@@ -153,7 +178,13 @@ class Store:
             since: size of the log when whoever asks saw it last; there is a proof that the log
                 continues that one, unless it is smaller.
         """
-        return self._database.read(lambda c: answering.answer(c, digests, keys, since))
+        asked = Asked(tuple(digests), tuple(keys), since)
+        kept = self._answers.get(asked)
+        if kept is not None and kept.checkpoint == self._tip().note:
+            return kept
+        answer = self._database.read(lambda c: answering.answer(c, *asked))
+        self._answers.keep(asked, answer)
+        return answer
 
     def digests(self, *, after: str = "", limit: int = 1000) -> list[str]:
         """Digests, hex and sorted, of which there is something to tell, under every algorithm."""
@@ -207,7 +238,18 @@ class Store:
         Raises:
             EventRefusedError: an event of the log may not stand where it stands.
         """
-        return self._database.write(rebuilding.rebuild)
+        count = self._database.write(rebuilding.rebuild)
+        self._answers.clear()
+        return count
+
+    def differences(self) -> Iterator[str]:
+        """What the state says otherwise than the log, from which it should follow: a sentence each.
+
+        Raises:
+            EventRefusedError: an event of the log may not stand where it stands.
+        """
+        with self.snapshot() as moment:
+            yield from moment._database.read(rebuilding.differences)
 
     def whole_log(self) -> Iterator[Logged]:
         """Every event from the first, read in parts: a log need not fit into memory."""
@@ -215,6 +257,9 @@ class Store:
         while part := self.entries(position, position + _AT_ONCE):
             yield from map(Logged, range(position, position + len(part)), part)
             position += len(part)
+
+    def _tip(self) -> Tip:
+        return self._database.read_one(log_tables.tip)
 
     def _empty(self) -> RegistryError:
         return RegistryError(
