@@ -73,6 +73,8 @@ class Database(NamedTuple):
             self.engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             yield Moment(connection, self.shown)
 
     def close(self) -> None:
@@ -125,7 +127,7 @@ def _our_errors(shown: str) -> Iterator[None]:
     try:
         yield
     except exc.OperationalError as error:
-        cause = f"the registry's database does not answer ({_first_line(error.orig)})"
+        cause = f"the registry's database cannot be used now ({_first_line(error.orig)})"
         raise RegistryUnavailableError(cause, path=shown) from None
     except exc.TimeoutError:
         cause = "every connection to the registry's database is in use"
@@ -133,6 +135,9 @@ def _our_errors(shown: str) -> Iterator[None]:
     except exc.DBAPIError as error:
         cause = f"the registry's database refuses ({_first_line(error.orig)})"
         raise RegistryError(cause, path=shown) from None
+    except (TypeError, ValueError, AttributeError, KeyError, exc.SQLAlchemyError) as error:
+        cause = f"the registry's database holds what no registry holds ({type(error).__name__})"
+        raise RegistryError(cause, path=shown) from error
 
 
 def _first_line(error: BaseException | None) -> str:

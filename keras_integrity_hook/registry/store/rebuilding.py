@@ -17,7 +17,7 @@ from keras_integrity_hook.registry import state
 from keras_integrity_hook.registry.merkle import Frontier
 from keras_integrity_hook.registry.store import log_tables, state_reading
 from keras_integrity_hook.registry.store.rows_writing import Rows
-from keras_integrity_hook.registry.store.schema import METADATA, STATE
+from keras_integrity_hook.registry.store.schema import ENTRIES, METADATA, STATE
 from keras_integrity_hook.registry.store.state_reading import Head
 from keras_integrity_hook.registry.store.state_writing import Following
 
@@ -49,7 +49,7 @@ def differences(connection: Connection) -> Iterator[str]:
             with engine.connect() as derived, derived.begin():
                 METADATA.create_all(derived)
                 _derive(connection, derived)
-                for table in STATE:
+                for table in (ENTRIES, *STATE):
                     yield from _compared(table, _rows(derived, table), _rows(connection, table))
         finally:
             engine.dispose()

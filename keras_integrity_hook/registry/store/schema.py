@@ -88,11 +88,10 @@ KEYS = Table(
 SUBJECTS = Table(
     "registry_subjects",
     METADATA,
-    Column("position", _NUMBER, primary_key=True, autoincrement=False),
-    Column("model", Text, nullable=False),
-    Column("version", Text, nullable=False),  # as ``versions.same`` spells it
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),  # as ``versions.same`` spells it
+    Column("position", BigInteger, primary_key=True),  # of an event about it
     Index("registry_subjects_by_model", "model", "position"),
-    Index("registry_subjects_by_version", "model", "version", "position"),
 )
 MENTIONS = Table(
     "registry_mentions",

@@ -77,7 +77,9 @@ class Store:
             yield self
             return
         with database.moment() as moment:
-            yield Store(moment)
+            seen = Store(moment)
+            seen.size()  # a transaction sees the moment at which it first reads
+            yield seen
 
     # What is appended.
 
