@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,14 @@ def test_what_a_registry_knows_wherever_it_is(
         forget_what_was_said()
         shutil.rmtree(memory.directory(fleet.id) + "/answers")
         assert [recall.by for recall in ask(fleet, url).recalls] == [("carol",)]
+
+
+def test_registry_in_postgresql_is_asked(tmp_path: Path, postgres: Any) -> None:
+    fleet = Fleet(tmp_path / "fleet", postgres.new_database("asked"))
+    fleet.add(BODY, "carol")
+    assert ask(fleet).registrations
+    fleet.recall(BODY.digests["blake2b"], "wrong data")
+    assert [recall.reason for recall in ask(fleet).recalls] == ["wrong data"]
 
 
 def test_answer_serves_through_an_outage_and_not_for_ever(
