@@ -126,6 +126,8 @@ def test_registry_in_postgresql_is_asked(tmp_path: Path, postgres: Any) -> None:
     assert ask(fleet).registrations
     fleet.recall(BODY.digests["blake2b"], "wrong data")
     assert [recall.reason for recall in ask(fleet).recalls] == ["wrong data"]
+    databases.close()
+    fleet.store.close()
 
 
 def test_answer_serves_through_an_outage_and_not_for_ever(
@@ -148,7 +150,7 @@ def test_database_that_is_gone_is_an_outage_too(
 ) -> None:
     ask(fleet)
     Path(fleet.url.removeprefix("sqlite:///")).unlink()
-    databases._store.cache_clear()
+    databases.close()
     forget_what_was_said()
     at(timedelta(minutes=59))
     assert ask(fleet).registrations
