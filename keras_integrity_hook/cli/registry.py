@@ -23,6 +23,7 @@ _COMMANDS = {
     "verify": "registry_keeping",
     "rebuild": "registry_keeping",
     "export": "registry_keeping",
+    "import": "registry_import:import_",
     "serve": "registry_serve",
     "token": "registry_serve",
 }
