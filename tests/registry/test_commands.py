@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 import keras_integrity_hook as kih
 from keras_integrity_hook.cli import main
 from keras_integrity_hook.registry import signed
+from keras_integrity_hook.registry.client import spool
 from keras_integrity_hook.registry.events import Founded
 from keras_integrity_hook.registry.store import open_store
 from tests.support.models import archive_bytes, write_model
@@ -463,3 +464,28 @@ def test_whoever_sees_what_there_is_to_sign_may_say_no(desk: Desk) -> None:
         assert b"production" in done.stdout
         assert (done.returncode == 0) is is_signed
         assert (file.read_bytes() != before) is is_signed
+
+
+def test_what_saves_left_is_registered_by_flush(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry_id = desk.founded()
+    carol = desk.cast.path("carol")
+    for name, value in (("MODEL", "m"), ("MODEL_VERSION", "1.0"), ("KEY", carol)):
+        monkeypatch.setenv(f"KERAS_INTEGRITY_{name}", value)
+    path = write_model(desk.folder, "saved.keras")
+    kih.seal(path)
+    sealed = kih.inspect(path).seal
+    assert sealed is not None
+    later = desk.folder / "later"
+    task = spool.Task(str(path), sealed.root, f"sqlite:///{later}", registry_id, carol)
+    spool.add(task)
+    assert desk.said("status")["waiting"] == 1
+    done = desk.said("flush", code=1)
+    assert (done["sent"], done["refused"], done["waiting"]) == (0, [], 1)
+    assert desk.run("flush", code=1).output.startswith("waiting         1 model")
+    for end in ("", ".key"):
+        (desk.folder / f"registry.db{end}").rename(f"{later}{end}")
+    assert desk.run("flush").output.startswith("registered      1 model")
+    assert desk.said("flush")["sent"] == 0
+    assert desk.said("show", "m", "--registry", task.url)["versions"][0]["version"] == "1.0"
