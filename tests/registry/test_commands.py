@@ -143,7 +143,7 @@ def test_from_a_new_registry_to_a_recalled_model_and_back(desk: Desk) -> None:
     assert types == ["withdrawn", "restored", "recalled", "promoted", "registered", "founded"]
     assert len(desk.said("log", "-n", "2")["events"]) == 2
     assert len(desk.said("log", "--model", "m")["events"]) == 3
-    assert "reason" in desk.run("log").output
+    assert "signed by  alice" in desk.run("log").output
     assert desk.said("rebuild")["events"] == 6
     assert desk.said("verify") | {"root": ""} == {
         "schema": 1,
@@ -439,6 +439,22 @@ def test_a_service_is_used_as_its_database_is(desk: Desk, service: Callable[...,
     for one in (*listed, *directly):
         one.pop("registry", None)
     assert listed == directly
+
+
+def test_a_registry_in_postgresql_has_its_service_key_named(desk: Desk, postgres: Any) -> None:
+    desk.url = os.environ["KERAS_INTEGRITY_REGISTRY"] = postgres.new_database("commands")
+    init = ("init", "--origin", ORIGIN, "--roles", desk.roles_file())
+    assert "--service-key" in desk.run(*init, code=2, by=("alice", "bob")).output
+    service_key = ("--service-key", desk.cast.service)
+    desk.run(*init, *service_key, by=("alice", "bob"))
+    path = desk.model()
+    register = ("register", path, "--model", "m", "--version", "1.0")
+    assert "--service-key" in desk.run(*register, code=2, by=("carol",)).output
+    desk.run(*register, *service_key, by=("carol",))
+    desk.run("promote", "m", "1.0", "--stage", "staging", *service_key, by=("carol",))
+    assert desk.said("show", "m", "1.0")["versions"][0]["stages"] == ["staging"]
+    assert desk.said("verify")["events"] == 3
+    assert desk.said("export", desk.folder / "mirror", *service_key)["size"] == 3
 
 
 def test_whoever_sees_what_there_is_to_sign_may_say_no(desk: Desk) -> None:
