@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("fastapi")
 
 from keras_integrity_hook.registry import merkle, notes, signed
+from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import open_store
 from tests.support.postgres import Server
 from tests.support.registries import Cast, registration
@@ -30,10 +32,7 @@ def test_two_hundred_readers_and_twenty_writers_on_postgresql_meet_no_error_and_
     cast = Cast(tmp_path / "keys")
     database = postgres.new_database(f"load-{questions}")
     found_registry(database, cast)
-    posts = [
-        [cast.signed(registration(f"m{n}", f"{i}.0"), "carol") for i in range(events)]
-        for n in range(WRITERS)
-    ]
+    posts = _posts(cast, WRITERS, events)
     paths = [
         [_path(reader + number, events) for number in range(questions)] for reader in range(READERS)
     ]
@@ -42,17 +41,54 @@ def test_two_hundred_readers_and_twenty_writers_on_postgresql_meet_no_error_and_
         assert (tmp_path / "serve.err").read_text() == ""
     print(_summary(load))
     assert load.statuses == {200: READERS * questions, 201: WRITERS * events}
+    _assert_whole(database, load, posts)
+
+
+def test_two_services_on_one_database_write_one_log(postgres: Server, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    cast = Cast(tmp_path / "keys")
+    database = postgres.new_database("two-services")
+    found_registry(database, cast)
+    posts = [
+        [cast.signed(registration(f"m{n}", f"{i}.0"), "carol") for i in range(10)] for n in range(8)
+    ]
+    with (
+        serving(database, cast, home=tmp_path) as first,
+        serving(database, cast, home=tmp_path) as second,
+        ThreadPoolExecutor() as pool,
+    ):
+        halves = pool.map(put_on, (first.url, second.url), ([], []), (posts[:4], posts[4:]))
+        one, other = list(halves)
+        assert first.get("/v1/checkpoint").body == second.get("/v1/checkpoint").body
+        digest = registration("m7", "9.0").root
+        answers = [service.get(f"/v1/digests/{digest}").document for service in (first, second)]
+        assert answers[0]["events"] == answers[1]["events"]
+    load = one._replace(receipts=one.receipts + other.receipts)
+    assert one.statuses == other.statuses == {201: 40}
+    _assert_whole(database, load, posts)
+
+
+def _assert_whole(database: str, load: Load, posts: list[list[SignedEvent]]) -> None:
+    """That every event that was posted is in the log once, where its receipt says, and no other."""
     positions = {receipt["position"]: receipt["leaf"] for receipt in load.receipts}
-    assert len(positions) == WRITERS * events
+    events = {signed.encode(event) for one in posts for event in one}
+    assert len(positions) == len(events)
     with open_store(database) as store:
         log = [one.encoded for one in store.whole_log()]
-        assert len(log) == 1 + WRITERS * events
+        assert len(log) == 1 + len(events)
+        assert set(log[1:]) == events
         for position, leaf in positions.items():
             assert merkle.leaf_hash(log[position]).hex() == leaf
-        assert set(log[1:]) == {signed.encode(event) for one in posts for event in one}
         checkpoint = notes.unverified_checkpoint(store.checkpoint())
         assert checkpoint.root == merkle.root([merkle.leaf_hash(entry) for entry in log])
         assert store.rebuild() == len(log)
+
+
+def _posts(cast: Cast, writers: int, events: int) -> list[list[SignedEvent]]:
+    return [
+        [cast.signed(registration(f"m{n}", f"{i}.0"), "carol") for i in range(events)]
+        for n in range(writers)
+    ]
 
 
 def _path(number: int, events: int) -> str:
