@@ -34,6 +34,7 @@ _COMMANDS = {
     "reseal": "reseal",
     "status": "doctor",
     "doctor": "doctor",
+    "history": "history",
     "policy": "policy",
     "site": "site",
     "demo": "demo",
