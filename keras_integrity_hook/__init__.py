@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnsupportedPlatformError as UnsupportedPlatformError
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
+    from keras_integrity_hook.errors import WrongClockError as WrongClockError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
     from keras_integrity_hook.inspection.checks import InspectedModel as InspectedModel
     from keras_integrity_hook.inspection.findings import Finding as Finding
@@ -156,6 +157,7 @@ _HOMES = {
         "UnsupportedPlatformError",
         "UnverifiedDownloadWarning",
         "WeakAlgorithmError",
+        "WrongClockError",
         "WrongModelError",
     ),
     "loading.override": ("override",),

@@ -49,6 +49,7 @@ from keras_integrity_hook.errors.memory import RegistryUnavailableError as Regis
 from keras_integrity_hook.errors.memory import SignerChangedError as SignerChangedError
 from keras_integrity_hook.errors.memory import StrippedModelError as StrippedModelError
 from keras_integrity_hook.errors.memory import UnregisteredModelError as UnregisteredModelError
+from keras_integrity_hook.errors.memory import WrongClockError as WrongClockError
 from keras_integrity_hook.errors.policy import ExpiredModelError as ExpiredModelError
 from keras_integrity_hook.errors.policy import InsecureDownloadError as InsecureDownloadError
 from keras_integrity_hook.errors.policy import InsecurePermissionsError as InsecurePermissionsError

@@ -68,6 +68,17 @@ class RegistryUnavailableError(RegistryError):
         return {"since": self.since}
 
 
+class WrongClockError(RegistryUnavailableError):
+    """This machine's clock is behind a time that a registry has signed, so that nobody can tell how
+    old its answers are."""
+
+    code = "wrong-clock"
+    default_remedy = (
+        "Set this machine's clock; or, if it is right, ask whoever runs the registry to set that "
+        "one's."
+    )
+
+
 class RegistryForkError(RegistryError):
     """The registry shows another past than it showed before: it forgets, or tells each his own.
 

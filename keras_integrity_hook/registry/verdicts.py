@@ -13,6 +13,7 @@ from keras_integrity_hook.errors import (
     EventRefusedError,
     MalformedEventError,
     RegistryUnavailableError,
+    WrongClockError,
 )
 from keras_integrity_hook.registry import forks, merkle, notes
 from keras_integrity_hook.registry.answers import Answer, freshness_of, is_about
@@ -111,7 +112,8 @@ def verify(answer: Answer, question: Question, now: datetime) -> Verdict:
 
     Raises:
         RegistryForkError: the log does not continue the one that was seen before.
-        RegistryUnavailableError: the freshness has ended, or is yet to begin.
+        RegistryUnavailableError: the freshness has ended.
+        WrongClockError: it is yet to begin.
         MalformedEventError: a signature, a proof or the registry's id does not fit, an event could
             not be there, or something else was asked.
         LimitExceededError: a note or an event is too long.
@@ -196,8 +198,7 @@ def _freshness(answer: Answer, registry: Registry, now: datetime) -> tuple[datet
         raise RegistryUnavailableError(cause, since=ago)
     if issued > now + _LEEWAY:
         cause = f"the registry's answer is of {said.issued}, which is yet to come here"
-        remedy = "Set this machine's clock, or ask whoever runs the registry to set that one's."
-        raise RegistryUnavailableError(cause, remedy=remedy)
+        raise WrongClockError(cause)
     return issued, until
 
 

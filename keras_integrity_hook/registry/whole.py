@@ -8,7 +8,7 @@ rest. It says all that is wrong, not only the first thing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -80,12 +80,12 @@ class Expected(NamedTuple):
     Attributes:
         registry_id: of its registry; empty for any.
         seen: checkpoints, notes that were shown before, which the log has to continue.
-        differences: what records that are kept beside the log say otherwise than a state.
+        differences: what the records that are kept beside the log say otherwise than the log.
     """
 
     registry_id: str = ""
     seen: tuple[bytes, ...] = ()
-    differences: Callable[[State], Iterator[str]] | None = None
+    differences: Callable[[], Iterable[str]] | None = None
 
 
 NOTHING = Expected()
@@ -128,7 +128,7 @@ def verify(
         cause = f"this is the registry {found_id or 'of nobody'}, not {expected.registry_id}"
         looked.tell("registry", cause)
     if expected.differences is not None and not looked.faults:
-        for difference in expected.differences(state):
+        for difference in expected.differences():
             looked.tell("record", difference)
     return Report(checkpoint.size, found_id, checkpoint, state, tuple(looked.faults))
 

@@ -62,7 +62,6 @@ def test_model_is_loaded_only_at_a_stage_that_the_policy_names(
     assert attacks.value_of(path) == GOOD
 
 
-@pytest.mark.xfail(strict=True, reason="an answer lacks the withdrawal of the highest version")
 def test_model_that_was_withdrawn_is_not_loaded(
     keras: Any, models: Path, publisher: Publisher, fleet: Fleet
 ) -> None:

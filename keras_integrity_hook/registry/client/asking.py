@@ -25,6 +25,7 @@ from keras_integrity_hook.errors import (
     RegistryError,
     RegistryForkError,
     RegistryUnavailableError,
+    WrongClockError,
     printable,
 )
 from keras_integrity_hook.registry import answers, verdicts
@@ -40,6 +41,11 @@ SILENCE = timedelta(minutes=1)
 _LEEWAY = timedelta(minutes=5)  # by which clocks differ
 _MOST_KNOWN = 1_000  # of this process
 _known: dict[Asked, _Known] = {}
+
+
+def clock() -> datetime:
+    """Now, UTC."""
+    return datetime.now(UTC)
 
 
 class _Known(NamedTuple):
@@ -62,12 +68,13 @@ def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
 
     Raises:
         RegistryUnavailableError: it does not answer, and what it said before is too old.
+        WrongClockError: this machine's clock is behind what the registry has signed.
         RegistryForkError: it shows another past than it showed before.
         MalformedEventError, LimitExceededError: what it says is not proven by anything, and what it
             said before is too old.
         RegistryError: none is there, or nothing to ask it with is installed.
     """
-    now = datetime.now(UTC)
+    now = clock()
     source = sources.source(asked.url, timeout.total_seconds())
     if source.needs_freshness:
         recent = _recalled(asked, now)
@@ -76,21 +83,13 @@ def ask(asked: Asked, *, max_age: timedelta, timeout: timedelta) -> Verdict:
     try:
         _refuse_silent(asked, now)  # 2
         return _asked(asked, source, now, max_age, timeout)
-    except (RegistryForkError, _WrongClockError):
+    except (RegistryForkError, WrongClockError):
         raise
     except (RegistryError, LimitExceededError) as error:
         verdict = _fallen_back(asked, now, max_age)  # 6
         if verdict is None:
             raise _told(error, asked, now) from None
         return verdict
-
-
-class _WrongClockError(RegistryUnavailableError):
-    """This machine's clock is behind what is known to have been."""
-
-
-class _SilentError(RegistryUnavailableError):
-    """It was asked a moment ago, in vain."""
 
 
 def _asked(
@@ -102,6 +101,8 @@ def _asked(
             verdict, given = deadline.within(  # 3, 4
                 timeout.total_seconds(), lambda: _verified(asked, source, seen, now)
             )
+    except WrongClockError:
+        raise  # it did answer
     except RegistryUnavailableError as error:
         memory.keep_silence(asked, now, error.cause)
         raise
@@ -214,7 +215,7 @@ def _refuse_silent(asked: Asked, now: datetime) -> None:
     silent = memory.silence(asked)
     if silent is not None and timedelta() <= now - silent[0] < SILENCE:
         cause = f"{silent[1]} (at {silent[0]:%H:%M:%S} UTC; it is asked once a minute)"
-        raise _SilentError(cause)
+        raise RegistryUnavailableError(cause)
 
 
 def _refuse_wrong_clock(latest: datetime, now: datetime) -> None:
@@ -223,7 +224,7 @@ def _refuse_wrong_clock(latest: datetime, now: datetime) -> None:
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and the registry was seen at "
             f"{latest:%Y-%m-%d %H:%M}: how old an answer is cannot be known"
         )
-        raise _WrongClockError(cause, remedy="Set the clock.")
+        raise WrongClockError(cause)
 
 
 def _told(error: IntegrityError, asked: Asked, now: datetime) -> IntegrityError:

@@ -99,8 +99,8 @@ class Web(NamedTuple):
         connection = _connection(self.url, self.timeout)
         try:
             connection.request(method, f"{base.path.rstrip('/')}/{path}", body, headers)
-            response = connection.getresponse()
-            data = response.read(limit + 1)
+            with connection.getresponse() as response:
+                data = response.read(limit + 1)
         except (HTTPException, OSError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             cause = f"the registry at {base.netloc} cannot be reached ({printable(why)})"

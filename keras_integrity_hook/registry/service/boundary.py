@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.registry.service import problems, tokens
 from keras_integrity_hook.registry.service.metrics import Metrics
 from keras_integrity_hook.registry.service.options import Options
@@ -28,7 +28,7 @@ from keras_integrity_hook.registry.service.problems import Problem
 PUBLIC = "/healthz"
 """What asks for it has no token: a load balancer, a container's health check."""
 
-_LINGER_SECONDS, _LINGER_BYTES = 2.0, 4 * 1024 * 1024
+_LINGER_SECONDS, _LINGER_BYTES = 2.0, 64 * MIB
 _CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
@@ -90,6 +90,8 @@ class Boundary:
             return problems.of_status(HTTPStatus.SERVICE_UNAVAILABLE, busy, {"retry-after": "1"})
         if len(scope["raw_path"]) + len(scope["query_string"]) > LIMITS.request_target:
             return problems.of_status(HTTPStatus.REQUEST_URI_TOO_LONG)
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LIMITS.request_head:
+            return problems.of_status(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > LIMITS.request_body:
             return problems.of_status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large())

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, NamedTuple
+from functools import cached_property
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -14,13 +17,25 @@ from keras_integrity_hook.registry.store import Store
 from keras_integrity_hook.signing.signers import SigningKey
 
 
-class Context(NamedTuple):
-    """One service."""
+@dataclass
+class Context:
+    """One service.
+
+    Attributes:
+        appending: held by who appends. The database lets in one at a time anyway; those who wait
+            for it here need no thread and no connection, and keep no reader from theirs.
+    """
 
     store: Store
     service_key: SigningKey
     options: Options
     metrics: Metrics
+    appending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @cached_property
+    def identity(self) -> tuple[str, str]:
+        """The registry's origin and its id, which never change."""
+        return self.store.origin(), self.store.registry_id()
 
 
 def now() -> datetime:

@@ -42,11 +42,12 @@ async def append(request: Request, context: InContext) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (ONE, SEVERAL):
         raise HTTPException(415, f"events are sent as {ONE} or {SEVERAL}")
-    return await run_in_threadpool(_append, context, await request.body(), kind)
+    events = await run_in_threadpool(_decoded, await request.body(), kind)
+    async with context.appending:
+        return await run_in_threadpool(_append, context, events)
 
 
-def _append(context: Context, body: bytes, kind: str) -> dict[str, Any]:
-    events = _decoded(body, kind)
+def _append(context: Context, events: list[SignedEvent]) -> dict[str, Any]:
     try:
         receipts = context.store.append_many(events, service_key=context.service_key, now=now())
     except EventRefusedError as error:

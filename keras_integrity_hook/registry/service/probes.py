@@ -24,10 +24,11 @@ def health(context: InContext) -> dict[str, Any]:
         service = own_service(context.store, context.service_key)
     except RegistryError as error:
         raise Refused(problems.of_error(error)._replace(status=503)) from error
+    origin, registry_id = context.identity
     return {
         "status": "ok",
-        "registry": context.store.registry_id(),
-        "origin": context.store.origin(),
+        "registry": registry_id,
+        "origin": origin,
         "size": context.store.size(),
         "service": service.name,
         "expires": service.expires,

@@ -31,6 +31,7 @@ _PLAIN = {
     413: ("content-too-large", "the request is too large"),
     414: ("target-too-long", "the path is too long"),
     415: ("unsupported-media-type", "this cannot be read here"),
+    431: ("head-too-large", "the headers are too long"),
     500: ("internal-error", "the service failed; its log says why"),
     503: ("unavailable", "the service cannot answer now"),
 }

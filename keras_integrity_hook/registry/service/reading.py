@@ -39,12 +39,12 @@ _Digests = Annotated[str, Path(description="Roots of one content, hex, with comm
 @router.get("/digests/{digests}", response_class=Response)
 def answer(context: InContext, digests: _Digests, keys: _Ids = "", since: _Since = 0) -> Response:
     """What the log says of contents, whether it knows them or not, with all that proves it."""
-    store, moment = context.store, now()
-    found = store.answer(
+    moment = now()
+    found = context.store.answer(
         _hex(digests, LIMITS.registry_digests), keys=_keys(keys) if keys else (), since=since
     )
     until = moment + timedelta(seconds=context.options.fresh_for)
-    freshness = answers.freshness(store.origin(), store.registry_id(), moment, until)
+    freshness = answers.freshness(*context.identity, moment, until)
     found = answers.fresh(found, freshness, context.service_key)
     return Response(answers.encode(found), media_type="application/json")
 

@@ -45,11 +45,10 @@ def read(path: str) -> tuple[Token, ...]:
     comment.
 
     Raises:
-        ConfigurationError: there is none, a line is something else, or others than its owner and
-            root may write to it.
-        LimitExceededError: it is longer than a megabyte.
+        ConfigurationError: there is none, a line is something else, or it is over a megabyte.
+        InsecurePermissionsError: everybody may write to it.
     """
-    text = owned.read_named(path, LIMITS.policy).decode(errors="replace")
+    text = (owned.read_own(path, LIMITS.policy, named=True) or b"").decode(errors="replace")
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     found = tuple(_token(line, number, path) for number, line in enumerate(lines, 1) if line)
     if not found:

@@ -21,6 +21,7 @@ from keras_integrity_hook.errors import RegistryError, RegistryUnavailableError,
 T = TypeVar("T")
 
 _TEXT = 300  # characters that are told of a database's own message
+_READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # One lock for each schema: a database may hold a registry in each of several.
 _LOCK = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended('keras-integrity ' || current_schema(), 0))"
@@ -48,7 +49,7 @@ class Database(NamedTuple):
             RegistryUnavailableError: the database does not answer, or not in time.
             RegistryError: it does not hold what it should.
         """
-        return self._done(work, {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        return self._done(work, _READING)
 
     def read_one(self, work: Callable[[Connection], T]) -> T:
         """As :meth:`read`, for ``work`` of one statement, which is of one moment anyway."""
@@ -60,6 +61,21 @@ class Database(NamedTuple):
         It may be called twice where a connection turns out to be dead. Raises as :meth:`read`.
         """
         return self._done(work, {"isolation_level": "READ COMMITTED", "writing": True})
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """The database as it is now, until the end of the block, whoever writes meanwhile."""
+        options = {"unbounded": True, **_READING}
+        if self.is_sqlite:
+            options.pop("isolation_level")
+        with (
+            _our_errors(self.shown),
+            self.engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            yield Moment(connection, self.shown)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -83,12 +99,35 @@ class Database(NamedTuple):
             return work(connection)
 
 
+class Moment(NamedTuple):
+    """A database at one moment, to be read by one thread."""
+
+    connection: Connection
+    shown: str
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """As of :class:`Database`."""
+        with _our_errors(self.shown):
+            return work(self.connection)
+
+    def read_one(self, work: Callable[[Connection], T]) -> T:
+        """As of :class:`Database`."""
+        return self.read(work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Not here."""
+        raise RegistryError("nothing is written to a registry as it was", path=self.shown)
+
+    def close(self) -> None:
+        """Nothing: whoever opened it closes it."""
+
+
 @contextlib.contextmanager
 def _our_errors(shown: str) -> Iterator[None]:
     try:
         yield
     except exc.OperationalError as error:
-        cause = f"the registry's database does not answer ({_first_line(error.orig)})"
+        cause = f"the registry's database cannot be used now ({_first_line(error.orig)})"
         raise RegistryUnavailableError(cause, path=shown) from None
     except exc.TimeoutError:
         cause = "every connection to the registry's database is in use"
@@ -96,6 +135,9 @@ def _our_errors(shown: str) -> Iterator[None]:
     except exc.DBAPIError as error:
         cause = f"the registry's database refuses ({_first_line(error.orig)})"
         raise RegistryError(cause, path=shown) from None
+    except (TypeError, ValueError, AttributeError, KeyError, exc.SQLAlchemyError) as error:
+        cause = f"the registry's database holds what no registry holds ({type(error).__name__})"
+        raise RegistryError(cause, path=shown) from error
 
 
 def _first_line(error: BaseException | None) -> str:

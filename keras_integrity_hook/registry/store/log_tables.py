@@ -64,7 +64,7 @@ def tip(connection: Connection) -> Tip:
         .limit(1)
     )
     found = connection.execute(query).first()
-    return Tip(found.size, found.note.encode()) if found else Tip(0, b"")
+    return Tip(found.size, _bytes(found.note)) if found else Tip(0, b"")
 
 
 def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
@@ -75,7 +75,7 @@ def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
     """
     numbers = [node_number(node) for node in nodes]
     found = {
-        row.number: row.hash
+        row.number: _bytes(row.hash)
         for some in in_parts(numbers)
         for row in connection.execute(
             sa.select(NODES.c.number, NODES.c.hash).where(
@@ -98,7 +98,7 @@ def read_level(connection: Connection, level: int, start: int, end: int) -> list
 def read_entries(connection: Connection, positions: Sequence[int]) -> list[bytes]:
     """The entries at ``positions``; raises RegistryError where one is missing or too long."""
     found = {
-        row.position: row.encoded
+        row.position: _bytes(row.encoded)
         for some in in_parts(positions)
         for row in connection.execute(
             sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(
@@ -150,3 +150,9 @@ def rows_after(
         now, completed = merkle.append(now, merkle.leaf_hash(encoded))
         rows[NODES] += [{"number": node_number(node), "hash": hash_} for node, hash_ in completed]
     return now, rows
+
+
+def _bytes(value: bytes | str) -> bytes:
+    """What stands in a column: SQLite keeps text where bytes should be, or the other way round, if
+    somebody puts it there by hand."""
+    return value.encode() if isinstance(value, str) else value

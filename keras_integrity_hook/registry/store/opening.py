@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
+import time
 import urllib.parse
 from typing import Any
 
@@ -99,7 +100,8 @@ def _sqlite(url: URL, create: bool, timeout: float, pool: dict[str, Any]) -> Eng
         return _connected(path, create, timeout)
 
     engine = sa.create_engine("sqlite://", creator=connect, **pool)
-    sa.event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "connect", _stop_at_deadline)
+    sa.event.listen(engine, "begin", lambda connection: _begin(connection, timeout))
     return engine
 
 
@@ -121,9 +123,16 @@ def _connected(path: str, create: bool, timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def _begin(connection: Connection) -> None:
+def _stop_at_deadline(connection: sqlite3.Connection, record: Any) -> None:
+    """What a stranger's file makes SQLite do has to end: a table can be a view of whatever."""
+    deadline = record.info
+    connection.set_progress_handler(
+        lambda: time.monotonic() > deadline.get("deadline", math.inf), _STEPS
+    )
+
+
+def _begin(connection: Connection, timeout: float) -> None:
     options = connection.get_execution_options()
-    if options.get("writing"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        return
-    connection.exec_driver_sql("BEGIN")
+    is_bounded = not options.get("writing") and not options.get("unbounded")
+    connection.info["deadline"] = time.monotonic() + timeout if is_bounded else math.inf
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writing") else "BEGIN")

@@ -65,7 +65,7 @@ class ModelRow(NamedTuple):
         versions: how many there are.
         stages: the versions at each stage that holds any, highest first.
         marks: the highest version that was ever promoted to each stage.
-        changed: position of the last event about it.
+        changed: position of the last event that registered a version or changed a stage.
         time: of that event, UTC, as seals spell a time.
     """
 

@@ -83,17 +83,15 @@ KEYS = Table(
     Column("keyid", Text, primary_key=True),
     Column("recalls", Text, nullable=False),  # JSON
 )
-
 # For lists and pages.
 
 SUBJECTS = Table(
     "registry_subjects",
     METADATA,
-    Column("position", _NUMBER, primary_key=True, autoincrement=False),
-    Column("model", Text, nullable=False),
-    Column("version", Text, nullable=False),  # as ``versions.same`` spells it
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),  # as ``versions.same`` spells it
+    Column("position", BigInteger, primary_key=True),  # of an event about it
     Index("registry_subjects_by_model", "model", "position"),
-    Index("registry_subjects_by_version", "model", "version", "position"),
 )
 MENTIONS = Table(
     "registry_mentions",
@@ -108,4 +106,14 @@ RECALLS = Table(
     Column("kind", Text, nullable=False),
     Column("target", Text, nullable=False),
 )
-STATE = (REGISTRY, MODELS, VERSIONS, CONTENTS, DIGESTS, KEYS, SUBJECTS, MENTIONS, RECALLS)
+STATE = (
+    REGISTRY,
+    MODELS,
+    VERSIONS,
+    CONTENTS,
+    DIGESTS,
+    KEYS,
+    SUBJECTS,
+    MENTIONS,
+    RECALLS,
+)

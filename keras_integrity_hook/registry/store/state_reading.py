@@ -6,6 +6,7 @@ What an event says is read from the event: the log is its only home.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -38,7 +39,10 @@ from keras_integrity_hook.registry.store.schema import (
     VERSIONS,
 )
 
+_HEX = re.compile("(?:[0-9a-f]{2})+")  # what else is asked for is unknown
+
 Pair = tuple[str, str]
+"""A model and a version, as ``versions.same`` spells it."""
 
 
 class Head(NamedTuple):
@@ -208,7 +212,7 @@ def read_contents(
     """Records of contents, and their numbers, by each of their digests."""
     contents: dict[str, Content] = {}
     numbers: dict[str, int] = {}
-    for some in in_parts(map(bytes.fromhex, digests)):
+    for some in in_parts(bytes.fromhex(one) for one in digests if _HEX.fullmatch(one)):
         query = (
             sa.select(CONTENTS)
             .join(DIGESTS, DIGESTS.c.content == CONTENTS.c.number)

@@ -147,7 +147,7 @@ class Following:
         stages = record_texts.of_stages(self._known.models[body.model].stages)
         self._put(MODELS, name=body.model, stages=stages, **tally._asdict())
         version = versions.same(body.version)
-        self._put(SUBJECTS, position=position, model=body.model, version=version)
+        self._put(SUBJECTS, model=body.model, version=version, position=position)
 
     def _mention(self, position: int, body: Recalled | Restored) -> None:
         targets = {body.target}
@@ -156,6 +156,9 @@ class Following:
             self._put(RECALLS, position=position, kind=body.kind, target=body.target)
         for target in sorted(targets):
             self._put(MENTIONS, target=target, position=position)
+        if body.kind == "root":
+            for model, version in self._known.contents[body.target].versions:
+                self._put(SUBJECTS, model=model, version=version, position=position)
 
     def _end_recalls(self, body: Body) -> None:
         if isinstance(body, Restored):

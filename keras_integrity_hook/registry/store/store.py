@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -18,6 +19,7 @@ from keras_integrity_hook.registry.store import (
     rebuilding,
     state_reading,
 )
+from keras_integrity_hook.registry.store.database import Database, Moment
 from keras_integrity_hook.registry.store.kept_answers import Asked, KeptAnswers
 from keras_integrity_hook.registry.store.log_tables import Tip
 from keras_integrity_hook.registry.store.rows import (
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from keras_integrity_hook.registry.answers import Answer
     from keras_integrity_hook.registry.merkle import Node
     from keras_integrity_hook.registry.signed import SignedEvent
-    from keras_integrity_hook.registry.store.database import Database
     from keras_integrity_hook.signing.signers import SigningKey
 
 _AT_ONCE = 500  # entries that are read at once; 65,535 bytes each at most
@@ -47,7 +48,7 @@ class Store:
     RegistryError where it holds what no registry holds.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | Moment) -> None:
         self._database = database
         self._end = appending.End()
         self._answers = KeptAnswers()
@@ -66,6 +67,19 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Store]:
+        """The registry as it is now, until the end of the block, whoever appends meanwhile; for one
+        thread, and only to be read."""
+        database = self._database
+        if not isinstance(database, Database):
+            yield self
+            return
+        with database.moment() as moment:
+            seen = Store(moment)
+            seen.size()  # a transaction sees the moment at which it first reads
+            yield seen
 
     # What is appended.
 
@@ -227,6 +241,15 @@ class Store:
         count = self._database.write(rebuilding.rebuild)
         self._answers.clear()
         return count
+
+    def differences(self) -> Iterator[str]:
+        """What the state says otherwise than the log, from which it should follow: a sentence each.
+
+        Raises:
+            EventRefusedError: an event of the log may not stand where it stands.
+        """
+        with self.snapshot() as moment:
+            yield from moment._database.read(rebuilding.differences)
 
     def whole_log(self) -> Iterator[Logged]:
         """Every event from the first, read in parts: a log need not fit into memory."""

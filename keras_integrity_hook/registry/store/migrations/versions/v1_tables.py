@@ -91,14 +91,11 @@ def _make_records() -> None:
 def _make_lists() -> None:
     op.create_table(
         "registry_subjects",
-        _key("position"),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), primary_key=True),
+        sa.Column("version", sa.Text(), primary_key=True),
+        sa.Column("position", sa.BigInteger(), primary_key=True),
     )
     op.create_index("registry_subjects_by_model", "registry_subjects", ["model", "position"])
-    op.create_index(
-        "registry_subjects_by_version", "registry_subjects", ["model", "version", "position"]
-    )
     op.create_table(
         "registry_mentions",
         sa.Column("target", sa.Text(), primary_key=True),
