@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import SigningError as SigningError
     from keras_integrity_hook.errors import SiteError as SiteError
     from keras_integrity_hook.errors import StrippedModelError as StrippedModelError
+    from keras_integrity_hook.errors import TrustUpdateError as TrustUpdateError
     from keras_integrity_hook.errors import UnreadableFileError as UnreadableFileError
     from keras_integrity_hook.errors import UnregisteredModelError as UnregisteredModelError
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError

@@ -93,6 +93,8 @@ def _verified(name: str, place: Place | None) -> Report:
             model = stack.enter_context(_opened_as(name, place))
             report = report_on(model)
             admitted = admission.admit(model, memory=memory)
+            if memory is not None and memory.contradicted is not None:
+                report = replaced(report, contradiction=memory.contradicted.cause)
             if isinstance(admitted.model, SealedModel):
                 digests.check_content(admitted.model)
             if admitted.model is model:  # not pinned by a signature beside it

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -21,9 +21,10 @@ from keras_integrity_hook.signing import keys, signers
 
 if TYPE_CHECKING:
     from keras_integrity_hook.distribution.publishing import Published
-    from keras_integrity_hook.distribution.pulling import Pulled, Source
+    from keras_integrity_hook.distribution.pulling import Pulled
+    from keras_integrity_hook.distribution.subscriptions import Source, Subscription
 else:  # for those who look annotations up at run time
-    Published = Pulled = Source = object
+    Published = Pulled = Source = Subscription = object
 
 _ROLES = ("root", "targets", "snapshot", "timestamp")
 _MOST = 3650  # days, or keys
@@ -141,6 +142,30 @@ def publish(  # noqa: PLR0913, PLR0917 - one argument for each option
         _show_published(directory, done)
 
 
+def show_subscriptions(found: Sequence[Subscription]) -> None:
+    """Say from whom trust files are pulled, and whether that goes on."""
+    now = datetime.now(UTC)
+    for one in found:
+        behind = one.is_behind(now)
+        output.state("behind" if behind else "pulled", one.url, good=not behind)
+        told: list[tuple[str, object]] = [("for", "the machine" if one.place.is_machine else "you")]
+        if one.current_until is not None:
+            told.append(("current until", _spelled(one.current_until)))
+        output.facts(told)
+
+
+def spelled_subscriptions(found: Sequence[Subscription]) -> list[dict[str, object]]:
+    """The same, JSON-able."""
+    return [
+        {
+            "url": one.url,
+            "machine": one.place.is_machine,
+            "current_until": None if one.current_until is None else _spelled(one.current_until),
+        }
+        for one in found
+    ]
+
+
 def _show_pulled(pulled: Pulled) -> None:
     output.state("pulled", pulled.url)
     told = [(path, "changed" if new else "as it was") for path, new in pulled.files.items()]
@@ -174,9 +199,11 @@ def _emit_published(directory: str, done: Published) -> None:
 
 
 def _source(url: str, root: str) -> Source:
-    from keras_integrity_hook.distribution import addresses, pulling
+    from keras_integrity_hook.distribution import addresses, subscriptions
 
-    return pulling.Source(addresses.checked_url(url), owned.read_named(root, LIMITS.published))
+    return subscriptions.Source(
+        addresses.checked_url(url), owned.read_named(root, LIMITS.published)
+    )
 
 
 def _public(text: str) -> keys.PublicKey:

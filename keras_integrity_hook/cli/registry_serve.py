@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keras_integrity_hook import settings
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli import registry_places as places
 from keras_integrity_hook.cli.output import json_option
-from keras_integrity_hook.errors import ConfigurationError, IntegrityError
+from keras_integrity_hook.cli.signing import prompt
+from keras_integrity_hook.errors import ConfigurationError
 from keras_integrity_hook.sealing.statement import spelled
+from keras_integrity_hook.signing import signers
 
 if TYPE_CHECKING:
     from keras_integrity_hook.registry.events import Service
@@ -23,13 +25,12 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     Service = Options = Listening = Store = SigningKey = object
 
-_SQLITE = "sqlite:///"
 _SOON = timedelta(days=14)
 
 
 @click.command()
-@click.option("--registry", "url", metavar="URL", help="Of the database; else the setting.")
-@click.option("--key", metavar="KEY", help="The service's; for SQLite '<database>.key' by default.")
+@places.url_option
+@places.service_key_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option(
     "--port",
@@ -60,7 +61,7 @@ _SOON = timedelta(days=14)
 @click.option("--log-requests", is_flag=True, help="Print a line for each request.")
 def serve(  # noqa: PLR0913, PLR0917 - one argument for each option
     url: str | None,
-    key: str | None,
+    service_key: str | None,
     host: str,
     port: int,
     unix: str,
@@ -81,14 +82,14 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument for each option
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key belong together.")
     lasting = _length(fresh_for)
-    try:
+    with places.failures("serve", as_json=False):
         listening = _listening(host, port, unix, tls_cert, tls_key)
         options = _options(tokens, lasting, threads, is_tls=bool(tls_cert))
-        with _opened(url, threads, upgrade=upgrade) as store:
-            service_key = _key(key, _url(url))
-            _run(store, service_key, options, listening, log_requests)
-    except IntegrityError as error:
-        output.failed("registry serve", error, as_json=False)
+        where = places.url_of(url)
+        places.refuse_remote(where)
+        with _opened(where, threads, upgrade=upgrade) as store:
+            key = signers.find(places.service_key_of(where, service_key), prompt())
+            _run(store, key, options, listening, log_requests)
 
 
 @click.command()
@@ -102,10 +103,8 @@ def token(name: str, as_json: bool) -> None:
     """
     from keras_integrity_hook.registry.service import tokens
 
-    try:
+    with places.failures("token", as_json=as_json):
         secret, entry = tokens.made(name)
-    except IntegrityError as error:
-        output.failed("registry token", error, as_json=as_json)
     line = f"{entry.name} {entry.digest}"
     if as_json:
         output.emit("registry token", ok=True, token=secret, line=line)
@@ -165,38 +164,10 @@ def _listening(*where: str | int) -> Listening:
     return Listening(*where)  # type: ignore[arg-type]
 
 
-def _opened(url: str | None, threads: int, *, upgrade: bool) -> Store:
+def _opened(url: str, threads: int, *, upgrade: bool) -> Store:
     from keras_integrity_hook.registry.store import open_store
 
-    return open_store(_url(url), upgrade=upgrade, connections=threads)
-
-
-def _url(given: str | None) -> str:
-    url = given or settings.at().registry
-    if url is None:
-        raise ConfigurationError(
-            "no registry is given or configured",
-            remedy="Name its database with --registry, or in a policy (registry = …).",
-        )
-    if url.startswith(("https://", "http://", "file://")):
-        raise ConfigurationError(
-            "what is served is a database, and this is a service or a mirror",
-            remedy="Give --registry sqlite:///PATH or postgresql+psycopg://HOST/DATABASE.",
-        )
-    return url
-
-
-def _key(given: str | None, url: str) -> SigningKey:
-    from keras_integrity_hook.cli.signing import prompt
-    from keras_integrity_hook.signing import signers
-
-    reference = given or (f"{url.removeprefix(_SQLITE)}.key" if url.startswith(_SQLITE) else None)
-    if reference is None:
-        raise ConfigurationError(
-            "the service's key is not given",
-            remedy="Name it with --key: a path, env:NAME or a signer's URI.",
-        )
-    return signers.find(reference, prompt())
+    return open_store(url, upgrade=upgrade, connections=threads)
 
 
 def _length(text: str) -> timedelta:

@@ -8,12 +8,17 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from keras_integrity_hook.cli import output
-from keras_integrity_hook.cli.distribution import publish, pull
+from keras_integrity_hook.cli.distribution import (
+    publish,
+    pull,
+    show_subscriptions,
+    spelled_subscriptions,
+)
 from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import (
@@ -36,6 +41,11 @@ from keras_integrity_hook.signing.trust_file import (
     moment,
     state_at,
 )
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.distribution.subscriptions import Subscription
+else:  # for those who look annotations up at run time
+    Subscription = object
 
 _Row = tuple[Trusted, str]
 
@@ -132,6 +142,12 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
     output.facts([*facts, ("in", path), *([("counts", "as a vetter")] if vetter else [])])
 
 
+def _subscriptions() -> list[Subscription]:
+    from keras_integrity_hook.distribution import subscriptions
+
+    return subscriptions.present()
+
+
 def _add(trusted: Trusted, path: str, *, vetter: bool) -> None:
     if isinstance(trusted, TrustedKey):
         edit.add_key(path, trusted, vetter=vetter)
@@ -144,12 +160,12 @@ def _add(trusted: Trusted, path: str, *, vetter: bool) -> None:
 @trust.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Show who is trusted, and what is revoked.
+    """Show who is trusted, what is revoked, and from whom that is pulled.
 
     The trust files of the machine, the user and the project are taken together.
     """
     with _failures("trust list", as_json):
-        found = store.store()
+        found, pulled = store.store(), _subscriptions()
         rows: list[_Row] = [(key, _state(found, key)) for key in found.keys]
         others: list[_Row] = [(root, _period(root)) for root in found.certificates]
         others += [(identity, _period(identity)) for identity in found.identities]
@@ -164,6 +180,7 @@ def list_(as_json: bool) -> None:
             vetters=[{**_spelled(one), "state": state} for one, state in vetters],
             revoked_keys=[_spelled(one) for one in found.revoked_keys.values()],
             revoked_models=[_spelled(one) for one in found.revoked_models.values()],
+            pulled=spelled_subscriptions(pulled),
         )
         return
     for one, state in (*rows, *others, *vetters):
@@ -179,6 +196,7 @@ def list_(as_json: bool) -> None:
         told = [("kind", kind), ("reason", gone.reason or "none given")]
         told += [(name, spelled[name]) for name in ("since", "source") if spelled[name]]
         output.facts(told)
+    show_subscriptions(pulled)
     if not (rows or others or vetters or recalled):
         click.echo("No key is trusted; 'keras-integrity trust add NAME PUBLIC' adds one.")
 

@@ -9,7 +9,6 @@ from one file that an administrator installs: the initial root.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -18,10 +17,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_integrity_hook import audit
-from keras_integrity_hook.distribution import places, targets
-from keras_integrity_hook.distribution.addresses import checked_url
+from keras_integrity_hook.distribution import places, subscriptions, targets
 from keras_integrity_hook.distribution.places import Place
 from keras_integrity_hook.distribution.repository import require_tuf
+from keras_integrity_hook.distribution.subscriptions import Source
 from keras_integrity_hook.errors import (
     ConfigurationError,
     IntegrityError,
@@ -31,7 +30,6 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.files import reading
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.settings import toml_file
 from keras_integrity_hook.signing import trust_file, trust_store
 
 if TYPE_CHECKING:
@@ -50,18 +48,6 @@ _OTHER_ROOT = (
 )
 
 
-class Source(NamedTuple):
-    """Whom to believe, and where to ask.
-
-    Attributes:
-        url: with a slash at its end.
-        root: the initial root of TUF, as its bytes.
-    """
-
-    url: str
-    root: bytes
-
-
 class Pulled(NamedTuple):
     """What came of it.
 
@@ -76,25 +62,6 @@ class Pulled(NamedTuple):
     versions: Mapping[str, int]
     expires: datetime
     files: Mapping[str, bool]
-
-
-def installed(place: Place) -> Source | None:
-    """Where ``place`` is pulled from so far, None where it never was.
-
-    Raises:
-        ConfigurationError, InsecurePermissionsError: a file of it cannot be relied on.
-    """
-    path = place.file("source.toml")
-    text, root = (
-        place.read(path, LIMITS.policy),
-        place.read(place.file("root.json"), LIMITS.published),
-    )
-    if text is None or root is None:
-        return None
-    url = toml_file.loads(text, path)[1].get("url")
-    if not isinstance(url, str):
-        raise ConfigurationError("lacks 'url'", path=path)
-    return Source(checked_url(url), root)
 
 
 def pull(
@@ -130,7 +97,7 @@ def pull(
         # 3. Nothing is put in place that could not be read there.
         _check(place, news, source.url)
         # 4. The files; the policy last, since it may ask for what the others have.
-        versions, expires = _told_by(_metadata(place, source))
+        versions, expires = _told_by(subscriptions.metadata_of(place, source))
         files = _put(place, news, source.url, versions)
         _put_source(place, source)
         policy = news.get(targets.POLICY)
@@ -141,7 +108,7 @@ def pull(
 
 
 def _source(place: Place, given: Source | None, *, replace_root: bool) -> Source:
-    before = installed(place)
+    before = subscriptions.installed(place)
     if given is None:
         if before is None:
             raise _no_source(place)
@@ -158,18 +125,13 @@ def _no_source(place: Place) -> ConfigurationError:
     return ConfigurationError(cause, path=place.directory, remedy=remedy)
 
 
-def _metadata(place: Place, source: Source) -> str:
-    """The directory of what is known of a publisher; what is known of another is no use."""
-    return place.file(os.path.join("metadata", hashlib.sha256(source.root).hexdigest()[:16]))
-
-
 @contextmanager
 def _updater(place: Place, source: Source) -> Iterator[Updater]:
     from tuf.ngclient import Updater, UpdaterConfig
 
     from keras_integrity_hook.distribution.fetching import Fetcher
 
-    directory = _metadata(place, source)
+    directory = subscriptions.metadata_of(place, source)
     os.makedirs(directory, exist_ok=True)
     longest = LIMITS.published
     with closing(Fetcher()) as fetcher:

@@ -9,12 +9,13 @@ it, and nobody may touch another's. What others have put there is believed by no
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 
 from keras_integrity_hook import notices
-from keras_integrity_hook.errors import InsecurePermissionsError
+from keras_integrity_hook.errors import InsecurePermissionsError, SiteError
 from keras_integrity_hook.files import permissions
 
 MACHINE = "/var/lib/keras-integrity/history"
@@ -52,6 +53,27 @@ def in_machine() -> str | None:
         return plain
     notices.trouble(f"history: {plain} is for user {user}, and was made by user {owner}")
     return _under_another_name(user)
+
+
+def make_machines() -> bool:
+    """Make the machine's memory, as root; whether it was not there before.
+
+    Raises:
+        SiteError: it cannot be made, or what is there is not root's.
+    """
+    if _is_roots(MACHINE):
+        return False
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(MACHINE))
+            os.chmod(os.path.dirname(MACHINE), 0o755)  # whatever our umask
+        os.mkdir(MACHINE)
+        os.chmod(MACHINE, 0o1777)
+    except OSError as error:
+        raise SiteError(f"cannot be made ({error.strerror})", path=MACHINE) from None
+    if not _is_roots(MACHINE):
+        raise SiteError("or a directory above it is not root's alone", path=MACHINE)
+    return True
 
 
 def file_of(directory: str, path: str) -> str:

@@ -5,9 +5,9 @@
     memory.contradiction(model)       # once it is open
     memory.keep(model)                # once it was loaded
 
-The order matters: what a save recorded before we looked is at the path when we open it. What it
-recorded later is looked at once more before anything is said, because then the model that we have
-open may be the one before it.
+The order matters: what a save recorded before we looked is at the path when we open it. Others save
+meanwhile, so nothing is said of a model that one of them announced, nor while what is remembered
+changes under our eyes: then :attr:`Memory.is_unsettled`, and the load begins anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ from keras_integrity_hook.sealing.statement import FILES
 
 
 class Memory:
-    """Of one path, for one load or check of what is there."""
+    """Of one path, for one load or check of what is there.
+
+    Attributes:
+        entry: what is remembered, None for nothing.
+        contradicted: what :meth:`contradiction` found last.
+        can_ask_again: whoever asks opens the model again where :attr:`is_unsettled` says so.
+        is_unsettled: it found something, while others saved there; nothing was said of that.
+    """
 
     def __init__(self, path: str, place: Place | None, *, of_machine: bool = False) -> None:
         """Look up what is remembered.
@@ -43,12 +50,15 @@ class Memory:
         """
         self.directory = directories.in_force(of_machine=of_machine)
         self.path = real_path(path if place is None else place.path)
-        self.entry = store.read(self.directory, self.path)
-        self._opened: tuple[int, ...] | None = None
+        self.contradicted: IntegrityError | None = None
+        self.can_ask_again = False
+        self.is_unsettled = False
+        self._opened = None if place is None else identity_at(_seal_of(place))
         self._identity = ""
         self._now: Seen | None = None
         self._is_told = False
-        self._is_contradicted = False
+        self._is_meant = False
+        self.entry = store.read(self.directory, self.path)
 
     def contradiction(self, model: ModelFile, *, beside: bool = False) -> IntegrityError | None:
         """What about ``model``, just opened, contradicts what is remembered; None for nothing.
@@ -59,16 +69,23 @@ class Memory:
         Raises:
             ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
         """
-        if self._opened is None:
-            self._opened = _identity_of(model, self.path)
+        if model.files is None and self._opened is None:
+            self._opened = _identity(os.fstat(model.fd))
         found = self._held_against(self.entry, model, beside=beside)
-        if found is None:
-            return None
-        now = store.read(self.directory, self.path)
-        if now != self.entry:
-            found = self._held_against(now, model, beside=beside)
-        self._is_contradicted = found is not None
-        return found
+        if found is not None and self._is_announced(model):
+            self._is_meant, found = True, None
+        if found is not None:
+            now = store.read(self.directory, self.path)
+            if now != self.entry:
+                found = self._held_against(now, model, beside=beside)
+                self.is_unsettled = self.can_ask_again and found is not None
+        self.contradicted = None if self.is_unsettled else found
+        return self.contradicted
+
+    def _is_announced(self, model: ModelFile) -> bool:
+        if model.seal is None:
+            return False
+        return store.is_announced(self.directory, self.path, self._identity_of(model.seal))
 
     def warn_of(self, error: IntegrityError) -> None:
         """Warn of a contradiction, once for each path and process; record it each time."""
@@ -82,7 +99,7 @@ class Memory:
     def keep(self, model: ModelFile) -> None:
         """Remember ``model``, which was loaded, unless it contradicts what is remembered: that
         stays until a person says otherwise. Never raises."""
-        if model.seal is None or self._is_contradicted:
+        if model.seal is None or self.contradicted is not None or self.is_unsettled:
             return
         kind = kind_of(model.container)
         before = None if self.entry is None else self.entry.kinds.get(kind)
@@ -94,7 +111,7 @@ class Memory:
         except IntegrityError:
             return  # who has signed cannot be told, so nothing may be said of it
         kinds = {} if self.entry is None else dict(self.entry.kinds)
-        kinds[kind] = now if before is None else _with_highest(now, before)
+        kinds[kind] = now if before is None or self._is_meant else _with_highest(now, before)
         opened, where = self._opened, seal_place(self.path, kind)
         store.write_while(
             self.directory,
@@ -142,11 +159,9 @@ def identity_at(path: str) -> tuple[int, ...] | None:
         return None
 
 
-def _identity_of(model: ModelFile, path: str) -> tuple[int, ...] | None:
-    """That of the open file; a set keeps no descriptor of its seal."""
-    if model.files is None:
-        return _identity(os.fstat(model.fd))
-    return identity_at(seal_place(path, kind_of(model.container)))
+def is_same(one: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool:
+    """Whether it is one file, whatever else became of it: attributes are carried over."""
+    return one == other or (one is not None and other is not None and one[:2] == other[:2])
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
@@ -158,13 +173,17 @@ def _gone(entry: Entry) -> Mapping[str, Seen]:
     return {kind: seen for kind, seen in entry.kinds.items() if not is_sealed_as(entry.path, kind)}
 
 
+def _seal_of(place: Place) -> str:
+    return os.path.join(place.directory, place.seal)
+
+
 def seal_place(path: str, kind: str) -> str:
     """Where the seal of a model of this kind at ``path`` is looked for: a single file itself."""
     form = KINDS.get(kind)
     if form is None:
         return path
     folder, stem = (path, "") if form.whole_directory else os.path.split(path)
-    return os.path.join(folder, Place(form, folder, stem).seal)
+    return _seal_of(Place(form, folder, stem))
 
 
 def is_sealed_as(path: str, kind: str) -> bool:

@@ -2,8 +2,8 @@
 """The memory moves along with whatever this machine's own hook or a person's command does to a
 model: that is their word, and contradicts nothing.
 
-Whoever is killed between the two leaves a model without a memory, never one that the memory
-contradicts: what the new model would contradict is forgotten before it is put in its place.
+What is put there is announced before, and recorded after. Whoever is killed between the two leaves
+the announcement, so that the model is known for his own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from typing import NamedTuple
 
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files.target import real_path
-from keras_integrity_hook.history import directories, judging, seals, store
-from keras_integrity_hook.history.memory import identity_at, is_sealed_as, kind_of, seal_place
+from keras_integrity_hook.history import directories, seals, store
+from keras_integrity_hook.history.memory import (
+    identity_at,
+    is_same,
+    is_sealed_as,
+    kind_of,
+    seal_place,
+)
 from keras_integrity_hook.history.seen import FILE, Entry, Seen
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Statement
@@ -50,13 +56,16 @@ class Move:
 
 
 @contextlib.contextmanager
-def moved_along(path: str, put: Put | None, demands: Settings) -> Iterator[Move]:
+def moved_along(
+    path: str, put: Put | None, demands: Settings, *, private: str | None = None
+) -> Iterator[Move]:
     """In the block the model at ``path`` is replaced, or its seal is.
 
     Args:
         path: in the user's words; a set's is its directory, or the stem in it.
         put: the seal that it has afterwards; None for none.
         demands: the settings in force there.
+        private: where the file that is looked at for a seal still lies, if it is moved from there.
     """
     move = Move()
     is_off = demands.history is History.OFF
@@ -64,13 +73,16 @@ def moved_along(path: str, put: Put | None, demands: Settings) -> Iterator[Move]
     if step is None:
         yield move
         return
-    step.forget_contradicted()
+    moved = None if private is None else identity_at(private)
+    step.announce()
     try:
         yield move
     except BaseException:
         step.take_back()
         raise
-    step.record(is_sealed=move.is_sealed)
+    if private is not None and identity_at(private) == moved:
+        moved = None  # its bytes were copied after all
+    step.record(moved, is_sealed=move.is_sealed)
 
 
 def left_unsealed(path: str, demands: Settings) -> None:
@@ -100,35 +112,34 @@ class _Step(NamedTuple):
         kind = FILE if put is None else kind_of(put.statement.container)
         return cls(directory, real, store.read(directory, real), kind, now)
 
-    def forget_contradicted(self) -> None:
-        """Forget what the new model would contradict."""
-        if self.before is None:
-            return
-        before = self.before.kinds.get(self.kind)
-        if self.now is None:
-            contradicts = True
-        else:
-            contradicts = before is not None and bool(
-                judging.contradiction(before, self.now, self.path)
-            )
-        if contradicts:
+    def announce(self) -> None:
+        """Let nobody who loads it meanwhile take it for what contradicts the memory."""
+        if self.now is not None:
+            store.announce(self.directory, self.path, self.now.seal)
+        elif self.before is not None:
             store.forget(self.directory, self.path)
 
     def take_back(self) -> None:
-        """Remember as before: nothing was replaced."""
-        if self.before is not None:
+        """Nothing was replaced."""
+        if self.now is not None:
+            store.take_back(self.directory, self.path, self.now.seal)
+        elif self.before is not None:
             store.write(self.directory, self.before)
 
-    def record(self, *, is_sealed: bool) -> None:
-        """Remember what is there now."""
+    def record(self, moved: tuple[int, ...] | None, *, is_sealed: bool) -> None:
+        """Remember what is there now, unless it is another's by now.
+
+        Args:
+            moved: the file that was moved there; None where what is there was written in place.
+        """
         kinds = {} if self.before is None else dict(self.before.kinds)
         kinds.pop(self.kind, None)
         kinds = {kind: seen for kind, seen in kinds.items() if is_sealed_as(self.path, kind)}
         if self.now is not None and is_sealed:
             kinds[self.kind] = self.now
-        entry = Entry(self.path, kinds)
-        if self.before is None and not kinds:
-            return
         where = seal_place(self.path, self.kind)
-        there = identity_at(where)
-        store.write_while(self.directory, entry, lambda: identity_at(where) == there)
+        there = moved or identity_at(where)
+        entry = Entry(self.path, kinds)
+        store.write_while(self.directory, entry, lambda: is_same(identity_at(where), there))
+        if self.now is not None:
+            store.take_back(self.directory, self.path, self.now.seal)

@@ -34,12 +34,12 @@ def seen(stated: Statement, envelope: Envelope, *, own: Collection[str] = ()) ->
     Raises:
         ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
     """
-    signers: dict[str, tuple[str, ...]] = dict.fromkeys(own, ())
+    signers: dict[str, tuple[str, ...]] = {}
     claims: tuple[str, ...] = ()
-    if any(one.keyid not in signers for one in envelope.signatures):
-        verified, claimed = _verified(envelope)
-        signers |= verified
-        claims = tuple(keyid for keyid in claimed if keyid not in signers)
+    if envelope.signatures:
+        signers, claims = _verified(envelope)
+        signers = dict.fromkeys(own, ()) | signers
+        claims = tuple(keyid for keyid in claims if keyid not in signers)
     name, version = (stated.model.get(key) or "" for key in ("name", "version"))
     versions = {name: version} if version and is_kept(name) and is_kept(version) else {}
     return Seen(

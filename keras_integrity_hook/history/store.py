@@ -75,6 +75,34 @@ def forget(directory: str, path: str) -> bool:
     return True
 
 
+def announce(directory: str, path: str, seal: str) -> None:
+    """Note that a model with this seal is about to be put at ``path`` by this machine's own hook.
+
+    A file by itself, so that nobody who records something else at the same time can lose it.
+    """
+    file = _announcement(directory, path, seal)
+    try:
+        os.close(_made(file))
+    except OSError as error:
+        _note("cannot be written", file, error)
+
+
+def is_announced(directory: str, path: str, seal: str) -> bool:
+    """Whether our own hook put that there, or was about to when it was killed."""
+    return os.path.lexists(_announcement(directory, path, seal))
+
+
+def take_back(directory: str, path: str, seal: str) -> None:
+    """Let go of what was announced: it is recorded, or was not put there."""
+    with contextlib.suppress(OSError):
+        os.unlink(_announcement(directory, path, seal))
+
+
+def _announcement(directory: str, path: str, seal: str) -> str:
+    folder, name = os.path.split(directories.file_of(directory, path))
+    return os.path.join(folder, f"{_TEMPORARY}{name[:32]}-{seal}")
+
+
 def refresh(directory: str, path: str) -> None:
     """Note, once a day, that ``path`` is still in use: the entries longest out of use go first."""
     file = directories.file_of(directory, path)
@@ -109,12 +137,7 @@ def _replace(file: str, data: bytes) -> None:
         raise OSError("it is longer than an entry may be")
     folder = os.path.dirname(file)
     temporary = os.path.join(folder, f"{_TEMPORARY}{os.urandom(8).hex()}")
-    try:
-        fd = _created(temporary)
-    except FileNotFoundError:
-        for made in (os.path.dirname(folder), folder):  # the mode is for the last part alone
-            os.makedirs(made, mode=0o700, exist_ok=True)
-        fd = _created(temporary)
+    fd = _made(temporary)
     try:
         try:
             os.write(fd, data)
@@ -127,6 +150,17 @@ def _replace(file: str, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _made(path: str) -> int:
+    """A new file, and the directories that it is in."""
+    try:
+        return _created(path)
+    except FileNotFoundError:
+        folder = os.path.dirname(path)
+        for made in (os.path.dirname(folder), folder):  # the mode is for the last part alone
+            os.makedirs(made, mode=0o700, exist_ok=True)
+        return _created(path)
 
 
 def _created(path: str) -> int:

@@ -57,6 +57,7 @@ __all__ = ["open_verified", "refuse_broken", "surfacing_failures", "verified_set
 _Checked = TypeVar("_Checked", bound=Closable)
 _Unchecked = TypeVar("_Unchecked")
 _ATTEMPTS = 4  # to check a set that is saved anew meanwhile
+_LOOKS = 20  # at a model and what is remembered of it, while others save there
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +153,37 @@ def _handed_over(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked
     for _ in range(_ATTEMPTS - 1):
         before = _seal_identity(located)
         try:
-            return _attempted(located, form)
+            return _settled(located, form)
         except ChecksumMismatchError:
             if _seal_identity(located) == before:
                 raise
-    return _attempted(located, form)
+    return _settled(located, form)
 
 
-def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+def _settled(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+    """The same; again while others save there so fast that nobody could tell what is remembered."""
+    for _ in range(_LOOKS - 1):
+        with contextlib.suppress(_UnsettledError):
+            return _attempted(located, form)
+    return _attempted(located, form, is_last=True)
+
+
+class _UnsettledError(Exception):
+    """The model was saved anew while it was held against what is remembered of it."""
+
+
+def _attempted(
+    located: Located, form: Form[_Checked, _Unchecked], *, is_last: bool = False
+) -> _Checked | _Unchecked:
     memory = admission.memory_of(located.path, located.place, *located.named)
+    if memory is not None:
+        memory.can_ask_again = not is_last
     with contextlib.ExitStack() as undo:
         opened = Opened(located, form.open(located))  # 2, 3
         undo.callback(opened.model.close)
         admitted = _admit(opened, memory)  # 4
+        if memory is not None and memory.is_unsettled:
+            raise _UnsettledError
         is_tried = tried.is_asked_for(admitted, *located.named)
         if is_tried:
             admitted = tried.pinned(admitted)

@@ -76,7 +76,7 @@ def spell(event: Event) -> bytes:
         MalformedEventError: it would not be read again.
     """
     word = KINDS[type(event.body)]
-    payload = canonical_bytes({"type": word, **event._asdict(), "body": _plain(event.body)})
+    payload = canonical_bytes({"type": word, **event._asdict(), "body": plain(event.body)})
     if read(payload) != event:
         raise MalformedEventError("the event has no spelling that says the same")
     return payload
@@ -134,14 +134,20 @@ def _within_limits(data: bytes) -> bytes:
     return data
 
 
-def _plain(value: Any) -> Any:
-    """``value`` in JSON's types."""
+def roles(value: Any) -> Roles:
+    """The roles that :func:`plain` made ``value`` of; raises MalformedEventError."""
+    found: Roles = _record(Roles)(value)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """An event, or a part of one, in JSON's types."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(one) for name, one in value._asdict().items()}
+        return {name: plain(one) for name, one in value._asdict().items()}
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: plain(one) for name, one in value.items()}
     return value
 
 

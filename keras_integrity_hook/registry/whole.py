@@ -17,6 +17,8 @@ from keras_integrity_hook.errors import (
     EventRefusedError,
     IntegrityError,
     MalformedEventError,
+    RegistryError,
+    RegistryUnavailableError,
 )
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import merkle, notes, signed, tiles
@@ -154,7 +156,13 @@ class _Looking:
 
     def read(self, start: int, end: int) -> bool:
         """Look at the entries from ``start`` to before ``end``; False where some are missing."""
-        entries = self.source.entries(start, end)
+        try:
+            entries = self.source.entries(start, end)
+        except RegistryUnavailableError:
+            raise
+        except RegistryError as error:
+            self.tell("entries", error.cause)
+            return False
         completed: list[tuple[Node, bytes]] = []
         for position, entry in enumerate(entries, start):
             self._happen(position, entry)

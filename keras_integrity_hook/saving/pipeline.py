@@ -167,7 +167,8 @@ def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result
 
 def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
     written, outcome = recorded.sealed.written, recorded.sealed.outcome
-    with moves.moved_along(requested.path, _put(outcome), requested.demands) as move:
+    put, private = _put(outcome), written.reserved.private
+    with moves.moved_along(requested.path, put, requested.demands, private=private) as move:
         written.reserved.put_in_place(requested)
         move.is_sealed = not written.reserved.is_seal_lost
     if move.is_sealed:

@@ -90,7 +90,11 @@ def take_out(model: SealedModel) -> None:
 def moved_along(model: ModelFile, put: moves.Put | None) -> AbstractContextManager[object]:
     """As :func:`moves.moved_along`, for a command: a person's word, under every name of a model."""
     path = model.path if model.files is None else model.files.place.path
-    return moves.moved_along(path, put, settings.for_save(model.path))
+    try:
+        demands = settings.at(model.path)
+    except IntegrityError:  # whoever it concerns is told: to take a seal out needs no settings
+        demands = settings.of_machine(model.path)
+    return moves.moved_along(path, put, demands)
 
 
 @contextlib.contextmanager

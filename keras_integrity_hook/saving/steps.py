@@ -44,6 +44,12 @@ class Reserved(ABC):
     user_block: int = 0
     is_seal_lost: bool = False
 
+    @property
+    def private(self) -> str | None:
+        """Where the sealed file, or the seal of a set, lies before it is put in place; None where
+        nothing is moved."""
+        return None
+
     @abstractmethod
     def seal(self, requested: Requested) -> Outcome:
         """Seal what was written.

@@ -16,6 +16,7 @@ import pytest
 
 from keras_integrity_hook.distribution import addresses, places, publishing, pulling
 from keras_integrity_hook.distribution.publishing import Change
+from keras_integrity_hook.distribution.subscriptions import Source
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.signing import trust_store
 from tests.distribution.publisher import Publisher, entry, recalled
@@ -90,7 +91,7 @@ def test_days_are_as_the_publisher_says(publisher: Publisher) -> None:
 def test_keys_of_each_kind_sign_and_are_believed(publisher: Publisher, kind: str) -> None:
     publisher.make_key("own", kind)
     publisher.publish(entry("a", publisher.public), keys=("own",))
-    source = pulling.Source(addresses.checked_url(publisher.repository.as_uri()), publisher.root)
+    source = Source(addresses.checked_url(publisher.repository.as_uri()), publisher.root)
     pulling.pull(places.of_user(), source)
     assert [key.name for key in trust_store.store().keys] == ["a"]
 
@@ -204,7 +205,7 @@ def test_killed_at_any_moment_machines_see_one_state_or_the_other(
     publisher: Publisher, tmp_path: Path
 ) -> None:
     publisher.publish(entry("a", publisher.public))
-    source = pulling.Source(addresses.checked_url(publisher.repository.as_uri()), publisher.root)
+    source = Source(addresses.checked_url(publisher.repository.as_uri()), publisher.root)
     pulling.pull(places.of_user(), source)
     trust = tmp_path / "trust.toml"
     command = [sys.executable, "-c", _PUBLISH_FOR_EVER, str(publisher.repository)]

@@ -16,7 +16,8 @@ import pytest
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.distribution import addresses, fetching, places, publishing, pulling
-from keras_integrity_hook.distribution.pulling import Pulled, Source
+from keras_integrity_hook.distribution.pulling import Pulled
+from keras_integrity_hook.distribution.subscriptions import Source
 from keras_integrity_hook.errors import (
     ConfigurationError,
     InsecurePermissionsError,
@@ -462,6 +463,23 @@ def test_pull_as_a_command_and_what_it_records(
         ("refused", "pulled"),
     ]
     assert events[0]["facts"]["source"] == web.url
+
+
+def test_a_machine_that_hears_nothing_any_more_says_so(
+    publisher: Publisher, web: Web, home: Path
+) -> None:
+    publisher.publish(entry("a", publisher.public))
+    begin(publisher, web)
+    (pulled,) = document(cli("trust", "list", "--json"))["pulled"]
+    assert (pulled["url"], pulled["machine"]) == (web.url, False)
+    assert "nothing has come" not in cli("doctor").stdout
+    (timestamp,) = home.rglob("timestamp.json")
+    said = json.loads(timestamp.read_text())
+    said["signed"]["expires"] = "2026-01-31T00:00:00Z"  # as it will have been
+    timestamp.write_text(json.dumps(said))
+    assert f"behind          {web.url}" in cli("trust", "list").stdout
+    told = " ".join(cli("doctor").stdout.split())
+    assert f"Since 2026-01-31 nothing has come from {web.url}" in told
 
 
 def test_url_and_root_go_together(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_the_unit_starts_the_service_as_a_plain_user_at_its_socket() -> None:
     assert arguments[0] == "registry"
     options = understood(arguments[1:])
     variables = dict(one.split("=", 1) for one in unit_lines("Environment"))
-    assert {options["url"], options["key"]} == {f"${{{name}}}" for name in variables}
+    assert {options["url"], options["service_key"]} == {f"${{{name}}}" for name in variables}
     assert options["unix"].startswith(f"/run/{unit_lines('RuntimeDirectory')[0]}/")
     assert unit_lines("Type") == ["notify"]
     assert unit_lines("User") == ["keras-registry"]
@@ -73,7 +73,7 @@ def test_compose_starts_the_service_with_options_that_it_has_and_secrets_that_it
     options = understood(service["command"])
     assert options["url"].startswith("postgresql+psycopg://registry@database/")
     mounted = {f"/run/secrets/{name}" for name in service["secrets"]}
-    wanted = {options["key"], options["tls_cert"], options["tls_key"]}
+    wanted = {options["service_key"], options["tls_cert"], options["tls_key"]}
     assert wanted | {service["environment"]["PGPASSFILE"]} == mounted
     assert set(document["secrets"]) == {
         name for one in document["services"].values() for name in one["secrets"]

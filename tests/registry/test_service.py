@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +18,10 @@ pytest.importorskip("fastapi")
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import answers, notes, signed, tiles
 from keras_integrity_hook.registry.events import Recalled
+from keras_integrity_hook.registry.service import Options, app
 from keras_integrity_hook.registry.signed import SignedEvent
+from keras_integrity_hook.registry.store import open_store
+from keras_integrity_hook.signing import signers
 from tests.support.registries import ORIGIN, Cast, promotion, registration
 from tests.support.registry_service import JSON, LINES, Running, found_registry, serving
 
@@ -306,3 +311,36 @@ def test_a_head_that_never_ends_and_a_body_that_never_comes_are_not_waited_for(
     assert replies[:2] == [b"", b""]  # hung up
     assert replies[2].startswith(b"HTTP/1.1 408 ")
     assert running.get("/healthz").status == 200
+
+
+def test_more_requests_than_fit_are_sent_away_before_they_cost_anything(tmp_path: Path) -> None:
+    import httpx
+
+    (tmp_path / "keys").mkdir()
+    cast = Cast(tmp_path / "keys")
+    database = f"sqlite:///{tmp_path}/registry.db"
+    found_registry(database, cast)
+
+    async def statuses() -> list[int]:
+        with open_store(database) as store:
+            small = app(store, signers.find(cast.service), Options(waiting=2))
+            transport = httpx.ASGITransport(small)
+            async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+                end = asyncio.Event()
+
+                async def body() -> AsyncIterator[bytes]:
+                    await end.wait()
+                    yield b"{}"
+
+                waiting = [
+                    asyncio.create_task(client.post("/v1/events", content=body(), headers=JSON))
+                    for _ in range(2)
+                ]
+                await asyncio.sleep(0)
+                while (reply := await client.get("/healthz")).status_code != 503:
+                    pass
+                assert reply.headers["retry-after"] == "1"
+                end.set()
+                return [reply.status_code, *[(await one).status_code for one in waiting]]
+
+    assert asyncio.run(statuses()) == [503, 400, 400]

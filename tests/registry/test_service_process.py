@@ -32,9 +32,9 @@ from keras_integrity_hook.registry import signed
 from keras_integrity_hook.registry.service import tokens
 from keras_integrity_hook.registry.store import open_store
 from keras_integrity_hook.signing import signers
-from tests.support.processes import environment
+from tests.support.processes import cli, environment
 from tests.support.registries import Cast, registration
-from tests.support.registry_service import JSON, Running, found_registry, registry_cli, serving
+from tests.support.registry_service import JSON, Running, found_registry, serving
 
 
 class Founded(NamedTuple):
@@ -68,7 +68,7 @@ def test_tls_and_tokens_keep_out_whoever_has_none(founded: Founded, tmp_path: Pa
     certificate.private_key_pem.write_to_path(str(tmp_path / "key"))
     for part in certificate.cert_chain_pems:
         part.write_to_path(str(tmp_path / "crt"), append=True)
-    made = json.loads(registry_cli("token", "ci", "--json").stdout)
+    made = json.loads(cli("registry", "token", "ci", "--json").stdout)
     (tmp_path / "tokens").write_text(f"# who may ask\n{made['line']}\n")
     tls = ssl.create_default_context()
     authority.configure_trust(tls)
@@ -146,8 +146,8 @@ def serve(
     founded: Founded, *options: str, key: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """``registry serve`` that is expected to end by itself."""
-    found = ("--registry", founded.database, "--key", key or founded.cast.service)
-    return registry_cli("serve", *found, *options)
+    found = ("--registry", founded.database, "--service-key", key or founded.cast.service)
+    return cli("registry", "serve", *found, *options)
 
 
 def test_what_cannot_be_served_says_why_in_a_line(founded: Founded, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_what_cannot_be_served_says_why_in_a_line(founded: Founded, tmp_path: Pa
         "https://example.com",
         "postgresql+psycopg://127.0.0.1:1/x",
     ):
-        done = registry_cli("serve", "--registry", url, "--key", founded.cast.service)
+        done = cli("registry", "serve", "--registry", url, "--service-key", founded.cast.service)
         assert done.returncode in (1, 2), done
         assert "Traceback" not in done.stderr
     half = serve(founded, "--tls-cert", "x")
@@ -221,13 +221,13 @@ def test_systemd_is_told_when_the_service_is_ready_and_when_it_ends(
 # Imports once and forks a service for each line it reads: a fresh interpreter takes seconds.
 _FORKING = """
 import os, sys
-from keras_integrity_hook.cli.registry_serve import serve
+from keras_integrity_hook.cli import main
 from keras_integrity_hook.registry.service import application, serving
 from keras_integrity_hook.registry.store import opening
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        serve()
+        main(["registry", "serve", *sys.argv[1:]])
     print("pid", child, flush=True)
     os.waitpid(child, 0)
 """
@@ -242,7 +242,7 @@ def test_no_acknowledged_event_is_lost_when_the_service_is_killed(
     found_registry(database, founded.cast)
     cast = founded.cast
     acknowledged: list[tuple[int, bytes]] = []
-    arguments = ["--registry", database, "--key", cast.service, "--port", "0"]
+    arguments = ["--registry", database, "--service-key", cast.service, "--port", "0"]
     with subprocess.Popen(
         [sys.executable, "-c", _FORKING, *arguments],
         stdin=subprocess.PIPE,
@@ -310,6 +310,8 @@ def test_a_service_whose_key_expired_is_not_well(tmp_path: Path) -> None:
             service_key=signers.find(cast.service),
             now=datetime(2000, 1, 1, tzinfo=UTC),
         )
-    done = registry_cli("serve", "--registry", database, "--key", cast.service, "--port", "0")
+    done = cli(
+        "registry", "serve", "--registry", database, "--service-key", cast.service, "--port", "0"
+    )
     assert done.returncode == 1
     assert "expired" in done.stderr

@@ -111,24 +111,6 @@ class Running(NamedTuple):
         return http.client.HTTPConnection(host, port, timeout=60)
 
 
-def registry_command(name: str) -> list[str]:
-    """What runs a command of ``keras-integrity registry`` in a process of its own."""
-    start = f"from keras_integrity_hook.cli.registry_serve import {name}; {name}()"
-    return [sys.executable, "-c", start]
-
-
-def registry_cli(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of ``keras-integrity registry`` that ends by itself."""
-    return subprocess.run(
-        [*registry_command(name), *arguments],
-        env=environment(),
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=120,
-    )
-
-
 def found_registry(database: str, cast: Cast) -> None:
     """Make the tables, and the first event."""
     with open_store(database, create=True) as store:
@@ -143,8 +125,8 @@ def serving(database: str, cast: Cast, *options: str, home: Path) -> Iterator[Ru
     Args:
         home: a directory for what it prints.
     """
-    command = [*registry_command("serve")]
-    command += ["--registry", database, "--key", cast.service, "--port", "0", *options]
+    command = [sys.executable, "-m", "keras_integrity_hook.cli", "registry", "serve"]
+    command += ["--registry", database, "--service-key", cast.service, "--port", "0", *options]
     with (home / "serve.err").open("w") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment()

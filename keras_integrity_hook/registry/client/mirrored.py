@@ -57,12 +57,12 @@ class Mirror(NamedTuple):
         return True
 
     def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
-        return answers(self._read, asked, seen)
+        return answers(self.read, asked, seen)
 
     def submit(self, signed: SignedEvent) -> int:
         raise RegistryError("a mirror takes no events; name the registry that it is of")
 
-    def _read(self, path: str, limit: int) -> bytes | None:
+    def read(self, path: str, limit: int) -> bytes | None:
         where = f"{unquote(urlsplit(self.url).path)}/{path}"
         try:
             return reading.read_file(where, limit)

@@ -61,11 +61,11 @@ class Web(NamedTuple):
     def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
         keys = f"keys={','.join(asked.keys)}&" if asked.keys else ""
         since = notes.unverified_checkpoint(seen).size if seen else 0
-        data = self._read(
+        data = self.read(
             f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer
         )
         if data is None:  # A service has an answer about everything.
-            return mirrored.answers(self._read, asked, seen)
+            return mirrored.answers(self.read, asked, seen)
         return (Said(answers.decode(data)),)
 
     def submit(self, signed: SignedEvent) -> int:
@@ -79,7 +79,7 @@ class Web(NamedTuple):
             cause = "what the registry answered is no receipt"
             raise RegistryUnavailableError(cause) from None
 
-    def _read(self, path: str, limit: int) -> bytes | None:
+    def read(self, path: str, limit: int) -> bytes | None:
         status, data = self._asked("GET", path, limit)
         if status == _NOT_FOUND:
             return None

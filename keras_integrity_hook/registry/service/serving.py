@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,6 +21,24 @@ from keras_integrity_hook.registry.service.protocol import Protocol
 _BACKLOG = 1024
 _IDLE_SECONDS = 30
 _END_SECONDS = 30
+_LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {
+        "requests": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "stream": "ext://sys.stdout",
+        },
+        "trouble": {"class": "logging.StreamHandler", "formatter": "line"},
+    },
+    "loggers": {
+        "uvicorn.access": {"handlers": ["requests"], "level": "INFO", "propagate": False},
+        "uvicorn.error": {"handlers": ["trouble"], "level": "WARNING", "propagate": False},
+        __package__: {"handlers": ["trouble"], "level": "WARNING", "propagate": False},
+    },
+}
 
 
 class Listening(NamedTuple):
@@ -82,7 +100,7 @@ def serve(
         ws="none",
         lifespan="on",
         access_log=log_requests,
-        log_level="info" if log_requests else "warning",
+        log_config=_LOGGING,
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
