@@ -15,7 +15,8 @@ from typing import NamedTuple
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.history import directories, seals, store
-from keras_integrity_hook.history.memory import (
+from keras_integrity_hook.history.seal_places import (
+    Identity,
     identity_at,
     is_same,
     is_sealed_as,
@@ -126,7 +127,7 @@ class _Step(NamedTuple):
         elif self.before is not None:
             store.write(self.directory, self.before)
 
-    def record(self, moved: tuple[int, ...] | None, *, is_sealed: bool) -> None:
+    def record(self, moved: Identity | None, *, is_sealed: bool) -> None:
         """Remember what is there now, unless it is another's by now.
 
         Args:
