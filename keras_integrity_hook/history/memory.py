@@ -126,8 +126,13 @@ class Memory:
             now = self._seen(model.seal)
         except IntegrityError:
             return  # who has signed cannot be told, so nothing may be said of it
+        if before is not None and not self._is_meant:
+            now = _with_highest(now, before)
+        if now.is_told_by(before):
+            store.refresh(self.directory, self.path)
+            return
         kinds = {} if self.entry is None else dict(self.entry.kinds)
-        kinds[kind] = now if before is None or self._is_meant else _with_highest(now, before)
+        kinds[kind] = now
         opened, where = self._opened, seal_place(self.path, kind)
         store.write_while(
             self.directory,
