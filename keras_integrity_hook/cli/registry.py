@@ -20,6 +20,7 @@ _COMMANDS = {
     "show": "registry_reading",
     "log": "registry_reading",
     "status": "registry_reading",
+    "flush": "registry_waiting",
     "verify": "registry_keeping",
     "rebuild": "registry_keeping",
     "export": "registry_keeping",
