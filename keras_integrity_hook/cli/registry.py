@@ -20,9 +20,11 @@ _COMMANDS = {
     "show": "registry_reading",
     "log": "registry_reading",
     "status": "registry_reading",
+    "flush": "registry_waiting",
     "verify": "registry_keeping",
     "rebuild": "registry_keeping",
     "export": "registry_keeping",
+    "import": "registry_import:import_",
     "serve": "registry_serve",
     "token": "registry_serve",
 }

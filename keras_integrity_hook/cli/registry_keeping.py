@@ -88,7 +88,8 @@ def export(
     lasting, now = _length(valid_for), datetime.now(UTC)
     with places.failures("export", as_json=as_json), places.opened_store(url) as store:
         key = signers.find(places.service_key_of(places.url_of(url), service_key), prompt())
-        done = exporting.export(store, directory, key, now, now + lasting)
+        with store.snapshot() as moment:
+            done = exporting.export(moment, directory, key, now, now + lasting)
     if as_json:
         output.emit("registry export", ok=True, directory=directory, **done._asdict())
         return

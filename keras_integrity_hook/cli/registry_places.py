@@ -57,6 +57,9 @@ class Place(Protocol):
     def roles(self) -> Roles:
         """Who may do what now."""
 
+    def names(self) -> Mapping[str, str]:
+        """Of actors by the ids of their keys, as far as that is quickly known."""
+
     def submit(self, signed: SignedEvent) -> int:
         """Put an event into the log; its position there."""
 
@@ -170,6 +173,9 @@ class Database:
     def roles(self) -> Roles:
         return self._store.roles()
 
+    def names(self) -> Mapping[str, str]:
+        return {actor.keyid: actor.name for actor in self.roles().actors}
+
     def submit(self, signed: SignedEvent) -> int:
         from keras_integrity_hook.cli.signing import prompt
         from keras_integrity_hook.signing import signers
@@ -228,6 +234,9 @@ class Remote:
         if replay.state.registry is None:
             raise MalformedEventError("the log does not begin with an event that founds a registry")
         return replay.state.registry.roles
+
+    def names(self) -> Mapping[str, str]:
+        return {}
 
     def submit(self, signed: SignedEvent) -> int:
         return self._source.submit(signed)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -89,8 +89,9 @@ def log(model: str | None, limit: int, url: str | None, as_json: bool) -> None:
         if as_json:
             output.emit("registry log", ok=True, events=[_event(*one) for one in found])
             return
+        names = place.names()
         for position, made in found:
-            _tell(position, made)
+            _tell(position, made, names)
 
 
 @click.command()
@@ -142,7 +143,7 @@ def _backwards(place: Place, model: str | None) -> Iterator[tuple[int, SignedEve
         end = start
 
 
-def _tell(position: int, made: SignedEvent) -> None:
+def _tell(position: int, made: SignedEvent, names: Mapping[str, str]) -> None:
     """Print an event, without what is the same for its content wherever it is told."""
     from keras_integrity_hook.registry import signed, spelling
 
@@ -150,8 +151,8 @@ def _tell(position: int, made: SignedEvent) -> None:
     body = spelling.plain(event.body)
     shown = [(name, body[name]) for name in _SHOWN if body.get(name)]
     output.state(spelling.KINDS[type(event.body)], f"event {position}")
-    keyids = ", ".join(f"{one.keyid[:12]}…" for one in made.signatures)
-    output.facts([*shown, ("time", event.time), ("signed by", keyids), ("event", made.id)])
+    by = [names.get(one.keyid, f"{one.keyid[:12]}…") for one in made.signatures]
+    output.facts([*shown, ("time", event.time), ("signed by", _listed(by)), ("event", made.id)])
 
 
 def _event(position: int, made: SignedEvent) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Place(NamedTuple):
         """
         if self.is_machine:
             return root_owned.read_root_owned(path, limit)
-        return owned.read_own(path, limit, named=True, strict=True)
+        return owned.read_own(path, limit, named=False, strict=True)
 
 
 def of_user() -> Place:

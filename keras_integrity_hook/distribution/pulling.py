@@ -9,7 +9,6 @@ from one file that an administrator installs: the initial root.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -99,7 +98,7 @@ def pull(
         # 4. The files; the policy last, since it may ask for what the others have.
         versions, expires = _told_by(subscriptions.metadata_of(place, source))
         files = _put(place, news, source.url, versions)
-        _put_source(place, source)
+        _put_source(place, source, expires)
         policy = news.get(targets.POLICY)
         if policy is not None:
             changed = _put_policy(place, policy, source.url, even_if_edited=replace_policy)
@@ -211,12 +210,14 @@ def _put_policy(place: Place, policy: bytes, url: str, *, even_if_edited: bool) 
     return here != policy
 
 
-def _put_source(place: Place, source: Source) -> None:
-    text = f"# Written by 'keras-integrity trust pull'.\nurl = {json.dumps(source.url)}\n"
-    wanted = {"root.json": source.root, "source.toml": text.encode()}
+def _put_source(place: Place, source: Source, current_until: datetime) -> None:
+    wanted = {
+        "root.json": source.root,
+        "source.toml": subscriptions.spelled(source.url, current_until),
+    }
     for name, data in wanted.items():
         path = place.file(name)
-        if place.read(path, LIMITS.policy) != data:
+        if place.read(path, LIMITS.published) != data:
             with _as_signing_errors(path):
                 places.put(path, data)
 

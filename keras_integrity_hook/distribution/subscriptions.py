@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from keras_integrity_hook.distribution import places
@@ -52,15 +52,24 @@ def installed(place: Place) -> Source | None:
     Raises:
         ConfigurationError, InsecurePermissionsError: a file of it cannot be relied on.
     """
-    path = place.file("source.toml")
-    text = place.read(path, LIMITS.policy)
+    told = _told(place)
     root = place.read(place.file("root.json"), LIMITS.published)
-    if text is None or root is None:
-        return None
-    url = toml_file.loads(text, path)[1].get("url")
-    if not isinstance(url, str):
-        raise ConfigurationError("lacks 'url'", path=path)
-    return Source(checked_url(url), root)
+    return None if told is None or root is None else Source(told[0], root)
+
+
+def present() -> list[Subscription]:
+    """Those of the machine and of the user that there are; raises as :func:`installed`."""
+    asked = [(place, _told(place)) for place in (places.of_machine(), places.of_user())]
+    return [Subscription(place, *told) for place, told in asked if told is not None]
+
+
+def spelled(url: str, current_until: datetime) -> bytes:
+    """The file that says from where a place is pulled."""
+    return (
+        "# Written by 'keras-integrity trust pull'.\n"
+        f"url = {json.dumps(url)}\n"
+        f"current_until = {current_until:%Y-%m-%dT%H:%M:%SZ}\n"
+    ).encode()
 
 
 def metadata_of(place: Place, source: Source) -> str:
@@ -68,22 +77,15 @@ def metadata_of(place: Place, source: Source) -> str:
     return place.file(os.path.join("metadata", hashlib.sha256(source.root).hexdigest()[:16]))
 
 
-def present() -> list[Subscription]:
-    """Those of the machine and of the user that there are; raises as :func:`installed`."""
-    found = []
-    for place in (places.of_machine(), places.of_user()):
-        source = installed(place)
-        if source is not None:
-            found.append(Subscription(place, source.url, _current_until(place, source)))
-    return found
-
-
-def _current_until(place: Place, source: Source) -> datetime | None:
-    """When the timestamp that was checked last expires: it is the first that has to be renewed."""
-    path = os.path.join(metadata_of(place, source), "timestamp.json")
-    data = place.read(path, LIMITS.published)
-    try:
-        said = json.loads(data or b"{}")["signed"]["expires"]
-        return datetime.strptime(said, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except (ValueError, KeyError, TypeError, RecursionError):
+def _told(place: Place) -> tuple[str, datetime | None] | None:
+    """The address, and until when what was pulled from there is current."""
+    path = place.file("source.toml")
+    text = place.read(path, LIMITS.policy)
+    if text is None:
         return None
+    said = toml_file.loads(text, path)[1]
+    url, until = said.get("url"), said.get("current_until")
+    if not isinstance(url, str):
+        raise ConfigurationError("lacks 'url'", path=path)
+    is_moment = isinstance(until, datetime) and until.tzinfo is not None
+    return checked_url(url), until if is_moment else None

@@ -32,8 +32,8 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.saving import commit, settled
+from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import Outcome
-from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ else:  # for those who look annotations up at run time
 
 AGAIN = 60.0  # seconds until a registry that does not answer is asked anew
 _TIMEOUT = timedelta(seconds=10)
+_REMEDY = "Set model and model_version, or save within keras_integrity_hook.provenance(...)."
 _PATIENCE = 3.0  # seconds that the end of a process waits for what is left to do
 
 
@@ -95,16 +96,18 @@ def flush() -> Flushed:
 def _leave_task(path: str, outcome: Outcome, demands: Settings) -> None:
     from keras_integrity_hook.registry.client import spool
 
-    if not isinstance(outcome, Statement):
+    if not isinstance(outcome, NewSeal):
         raise RegistryError("it has no seal")
     if demands.registry is None or demands.registry_id is None or demands.key is None:
         cause = "register_on_save needs a registry, its registry_id and a key"
         raise ConfigurationError(cause, remedy="'keras-integrity policy show' tells what is set.")
+    if not outcome.signed.signatures:
+        raise RegistryError("it is not signed")
     for what in ("name", "version"):
-        if not outcome.model.get(what):
-            raise RegistryError(f"its seal says no {what}")
+        if not outcome.statement.model.get(what):
+            raise RegistryError(f"its seal says no {what}", remedy=_REMEDY)
     where = (demands.registry, demands.registry_id, demands.key)
-    spool.add(spool.Task(os.path.abspath(path), outcome.root, *where))
+    spool.add(spool.Task(os.path.abspath(path), outcome.statement.root, *where))
 
 
 def _flushed() -> Flushed:
@@ -130,6 +133,11 @@ def _flushed() -> Flushed:
 
 class _GoneError(RegistryError):
     """What was saved is not where it was any more."""
+
+    default_remedy = (
+        "If what is there now is to be registered, say so: 'keras-integrity registry register "
+        "PATH'."
+    )
 
 
 _REFUSALS = (EventRefusedError, MalformedEventError, _GoneError)
@@ -201,35 +209,46 @@ def _lay_aside(name: str, task: Task, error: IntegrityError) -> None:
 
 
 class _Sender(threading.Thread):
-    """Works the tasks off, until there are none."""
+    """Works the tasks off, and ends when there are none: a process that forks is to have as few
+    threads as it can."""
 
     def __init__(self) -> None:
         super().__init__(name="keras-integrity-register", daemon=True)
-        self.process = os.getpid()
+        self._process = os.getpid()
+        self._lock = threading.Lock()
         self._more = threading.Event()
         self._idle = threading.Event()
+        self._has_ended = False
 
-    def wake(self) -> None:
-        """There is a task."""
-        self._idle.clear()
-        self._more.set()
+    def take(self) -> bool:
+        """Whether this thread sees to a task that is there now."""
+        if self._process != os.getpid():
+            return False  # it is the parent's, and so is the lock
+        with self._lock:
+            if self._has_ended:
+                return False
+            self._idle.clear()
+            self._more.set()
+            return True
 
-    def finish(self, seconds: float) -> bool:
-        """Wait until all that can be done now is done; whether that was so."""
-        return self._idle.wait(seconds)
+    def wait(self, seconds: float) -> None:
+        """Wait until all that can be done now is done."""
+        if self._process == os.getpid():
+            self._idle.wait(seconds)
 
     def run(self) -> None:
-        while True:
-            self._more.wait()
+        while not self._is_done():
+            if self._try().waiting:
+                self._idle.set()  # there is nothing to do now
+                self._more.wait(AGAIN)
+
+    def _is_done(self) -> bool:
+        with self._lock:
+            self._has_ended = not self._more.is_set() and not _is_waiting()
             self._more.clear()
-            done = self._try()
-            while done.waiting:
-                self._idle.set()  # there is nothing to wait for
-                if self._more.wait(AGAIN):
-                    self._more.clear()
-                done = self._try()
-            if not self._more.is_set():
-                self._idle.set()
+        if self._has_ended:
+            self._idle.set()
+        return self._has_ended
 
     def _try(self) -> Flushed:
         try:
@@ -242,22 +261,27 @@ class _Sender(threading.Thread):
 _sender: _Sender | None = None
 
 
+def _is_waiting() -> bool:
+    from keras_integrity_hook.registry.client import spool
+
+    return bool(spool.names())
+
+
 def _wake() -> None:
+    """See to it that a thread works off what was just added."""
     global _sender  # noqa: PLW0603
-    sender = _sender
-    if sender is None or sender.process != os.getpid() or not sender.is_alive():
-        sender = _Sender()
-        try:
-            sender.start()
-        except RuntimeError:  # no more threads, or the interpreter is about to end
-            return
-        if _sender is None:
-            atexit.register(_at_end)
+    if _sender is not None and _sender.take():
+        return
+    if _sender is None:
+        atexit.register(_at_end)
+    sender = _Sender()
+    sender.take()
+    with contextlib.suppress(RuntimeError):  # no more threads, or the interpreter is about to end
+        sender.start()
         _sender = sender
-    sender.wake()
 
 
 def _at_end() -> None:
     """Give the thread a moment: what it is at would else be done by the next process."""
-    if _sender is not None and _sender.process == os.getpid():
-        _sender.finish(_PATIENCE)
+    if _sender is not None:
+        _sender.wait(_PATIENCE)

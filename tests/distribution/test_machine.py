@@ -11,11 +11,18 @@ from tests.support import machine
 
 ID = "ab" * 32
 CLI = [sys.executable, "-m", "keras_integrity_hook.cli"]
+# What the machine's files say to somebody else than root, who may not import what lies at root's.
 MACHINE = """
-import json
+import json, os, tomllib
 from keras_integrity_hook import settings
-from keras_integrity_hook.signing import trust_store
+from keras_integrity_hook.audit import listeners
+from keras_integrity_hook.distribution import subscriptions
+from keras_integrity_hook.signing import trust_file, trust_store
+os.setgid(65534)
+os.setuid(65534)
 found = trust_store.store(machine_only=True)
+(pulled,) = subscriptions.present()
+assert pulled.current_until is not None, pulled
 print(json.dumps([[k.name for k in found.keys], list(found.revoked_models), settings.mode().value]))
 """
 

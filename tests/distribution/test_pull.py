@@ -473,10 +473,11 @@ def test_a_machine_that_hears_nothing_any_more_says_so(
     (pulled,) = document(cli("trust", "list", "--json"))["pulled"]
     assert (pulled["url"], pulled["machine"]) == (web.url, False)
     assert "nothing has come" not in cli("doctor").stdout
-    (timestamp,) = home.rglob("timestamp.json")
-    said = json.loads(timestamp.read_text())
-    said["signed"]["expires"] = "2026-01-31T00:00:00Z"  # as it will have been
-    timestamp.write_text(json.dumps(said))
+    source = home / "published" / "source.toml"
+    before = pulling.pull(places.of_user()).expires
+    later = f"{before:%Y-%m-%dT%H:%M:%SZ}"
+    assert f"current until  {later}" in cli("trust", "list").stdout
+    source.write_text(source.read_text().replace(later, "2026-01-31T00:00:00Z"))
     assert f"behind          {web.url}" in cli("trust", "list").stdout
     told = " ".join(cli("doctor").stdout.split())
     assert f"Since 2026-01-31 nothing has come from {web.url}" in told

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keras_integrity_hook import registry
 from keras_integrity_hook.errors import EventRefusedError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import state
@@ -199,6 +201,9 @@ def unsound(cast: Cast, tmp_path: Path) -> Iterator[Roles]:
     yield usual._replace(actors=(alice._replace(scheme="ecdsa-sha2-nistp256"), bob, *others))
     yield usual._replace(actors=(alice._replace(public="no key"), bob, *others))
     service = usual.services[0]
+    spare = make_key(tmp_path / "spare")
+    second = service._replace(keyid=spare.keyid, public=spare.pem)
+    yield usual._replace(services=(service, second))
     yield usual._replace(services=(service._replace(public=alice.public, keyid=alice.keyid),))
     yield usual._replace(services=(service._replace(public=rsa.pem, keyid=rsa.keyid),))
 
@@ -406,3 +411,14 @@ def test_a_replay_says_what_one_event_after_the_other_says(log: Log) -> None:
     with pytest.raises(EventRefusedError):
         replay.apply(events[1])
     assert replay.state == by_itself
+
+
+def test_every_rule_is_documented() -> None:
+    """Scripts tell refusals apart by these words."""
+    package, page = Path(registry.__file__).parent, Path("docs/json-output.md")
+    sources = "".join(file.read_text() for file in package.rglob("*.py"))
+    rules = set(re.findall(r'rule="([a-z-]+)"', sources))
+    rules |= set(re.findall(r'_refuse\(\s*"([a-z-]+)"', sources))
+    text = (package.parent.parent / page).read_text()
+    assert len(rules) > 20
+    assert {rule for rule in rules if f"`{rule}`" not in text} == set()

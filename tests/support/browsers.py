@@ -44,6 +44,7 @@ def look(page: Any, *, width: int = 1280, is_dark: bool = False) -> None:
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    page.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
 
 
 def keep(page: Any, name: str = "") -> None:
@@ -52,5 +53,7 @@ def keep(page: Any, name: str = "") -> None:
     if not folder:
         return
     name = name or str(len(list(Path(folder).glob("*.png"))))
-    taken = page.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+    size = page.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+    whole = {"captureBeyondViewport": True, "clip": {**size, "scale": 1}}
+    taken = page.execute_cdp_cmd("Page.captureScreenshot", whole)
     Path(folder, f"{name}.png").write_bytes(base64.b64decode(taken["data"]))

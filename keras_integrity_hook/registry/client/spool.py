@@ -142,7 +142,16 @@ def _write(name: str, task: Task) -> None:
             file.flush()
             os.fsync(file.fileno())
         private.put_in_place()
-        os.fsync(final.directory)
+    _settle(directory())
+
+
+def _settle(folder: str) -> None:
+    """Have the names in a directory on the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _plain(task: Task) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from keras_integrity_hook.registry.events import Role, Roles
-from keras_integrity_hook.registry.service.console import commands
+from keras_integrity_hook.registry.service.console import commands, links
 from keras_integrity_hook.registry.service.console.entries import Entry, details_of, entry_of
-from keras_integrity_hook.registry.service.console.rendering import Links
 from keras_integrity_hook.registry.store import Logged, ModelRow, RecallRow, Store, Subject
 from keras_integrity_hook.texts import plural
 
@@ -69,7 +68,7 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-def models(store: Store, links: Links, sought: str, after: str) -> Shown:
+def models(store: Store, sought: str, after: str) -> Shown:
     """The models, by name."""
     rows, has_more = _cut(store.models(after=after, like=sought, limit=PAGE + 1))
     query = {"q": sought} if sought else {}
@@ -77,12 +76,12 @@ def models(store: Store, links: Links, sought: str, after: str) -> Shown:
         "models": rows,
         "sought": sought,
         "commands": [commands.to_register()],
-        "back": links("/", **query) if after else None,
-        "on": links("/", **query, after=rows[-1].name) if has_more else None,
+        "back": links.to("/", **query) if after else None,
+        "on": links.to("/", **query, after=rows[-1].name) if has_more else None,
     }
 
 
-def model(store: Store, links: Links, name: str, before: int | None) -> Shown:
+def model(store: Store, name: str, before: int | None) -> Shown:
     """One model, with its versions and stages."""
     found = _there(store.model(name), f"No model is called {name}.")
     roles = store.roles()
@@ -93,9 +92,9 @@ def model(store: Store, links: Links, name: str, before: int | None) -> Shown:
         "stages": [_stage_line(stage, found, roles) for stage in _stages(found, roles)],
         "versions": rows,
         "back": links.model(found.name) if before is not None else None,
-        "on": links("/model", name=name, before=rows[-1].registered) if has_more else None,
+        "on": links.to("/model", name=name, before=rows[-1].registered) if has_more else None,
         "entries": _entries(events, roles),
-        "earlier": links("/events", model=found.name) if earlier else None,
+        "earlier": links.to("/events", model=found.name) if earlier else None,
         "commands": commands.about_model(found, roles),
     }
 
@@ -134,7 +133,7 @@ def content(store: Store, digest: str) -> Shown:
     }
 
 
-def timeline(store: Store, links: Links, name: str, before: int | None) -> Shown:
+def timeline(store: Store, name: str, before: int | None) -> Shown:
     """All events, or those about a model; the last first."""
     about_it = {"model": name} if name else {}
     events = store.events(Subject(name), before=before, limit=PAGE + 1)
@@ -144,8 +143,8 @@ def timeline(store: Store, links: Links, name: str, before: int | None) -> Shown
     return {
         "name": name,
         "entries": _entries(rows, store.roles()),
-        "back": links("/events", **about_it) if before is not None else None,
-        "on": links("/events", **about_it, before=rows[-1].position) if has_more else None,
+        "back": links.to("/events", **about_it) if before is not None else None,
+        "on": links.to("/events", **about_it, before=rows[-1].position) if has_more else None,
     }
 
 
@@ -163,13 +162,13 @@ def event(store: Store, position: int) -> Shown:
     }
 
 
-def recalls(store: Store, links: Links, before: int | None) -> Shown:
+def recalls(store: Store, before: int | None) -> Shown:
     """What is recalled now, the last first."""
     rows, has_more = _cut(store.recalls(before=before, limit=PAGE + 1))
     return {
         "recalls": rows,
-        "back": links("/recalls") if before is not None else None,
-        "on": links("/recalls", before=rows[-1].event) if has_more else None,
+        "back": links.to("/recalls") if before is not None else None,
+        "on": links.to("/recalls", before=rows[-1].event) if has_more else None,
         "commands": commands.about_recalls(rows, store.roles()),
     }
 

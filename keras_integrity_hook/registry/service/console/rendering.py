@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a page is made: templates that escape what they show, and links.
+"""How a page is made: templates that escape what they show.
 
 That a browser runs nothing in it is seen to where every response passes, see ``boundary``.
 """
@@ -10,54 +10,21 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from keras_integrity_hook.registry.service.console import links
 from keras_integrity_hook.texts import bytes_of, listed, printable
 
 FOLDER = Path(__file__).parent
 
-PAGES = (("Models", "/"), ("Timeline", "/events"), ("Recalls", "/recalls"), ("Roles", "/roles"))
-
-
 _FEW = 3
 
 
-class Links:
-    """The addresses of the pages, below the path that a proxy may have put before them.
-
-    Names stand in the query: browsers and proxies rewrite a path that has ``..`` or ``//`` in it,
-    and a model may be called so.
-    """
-
-    def __init__(self, base: str = "") -> None:
-        self.base = base
-
-    def __call__(self, path: str, **query: str | int) -> str:
-        return f"{self.base}{path}" + (f"?{urlencode(query)}" if query else "")
-
-    def model(self, name: str) -> str:
-        return self("/model", name=name)
-
-    def version(self, named: tuple[str, str]) -> str:
-        return self("/version", model=named[0], version=named[1])
-
-    def content(self, digest: str) -> str:
-        return self("/content", digest=digest)
-
-    def event(self, position: int) -> str:
-        return self(f"/events/{position}")
-
-    @property
-    def pages(self) -> list[tuple[str, str]]:
-        return [(name, self(path)) for name, path in PAGES]
-
-
-def page(template: str, links: Links, status: int = 200, **shown: Any) -> HTMLResponse:
+def page(template: str, status: int = 200, **shown: Any) -> HTMLResponse:
     """``template`` with what is ``shown``."""
-    text = _environment().get_template(template).render(links=links, **shown)
+    text = _environment().get_template(template).render(shown)
     return HTMLResponse(text, status)
 
 
@@ -71,6 +38,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    made.globals["links"] = links
     made.filters.update(
         bytes=bytes_of, count="{:,}".format, few=few, listed=listed, moment=moment, short=short
     )

@@ -15,9 +15,9 @@ from pydantic import AfterValidator
 
 from keras_integrity_hook.errors import IntegrityError, RegistryUnavailableError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry.service.console import pages
+from keras_integrity_hook.registry.service.console import links, pages
 from keras_integrity_hook.registry.service.console.pages import NotThereError, Shown
-from keras_integrity_hook.registry.service.console.rendering import FOLDER, Links, page
+from keras_integrity_hook.registry.service.console.rendering import FOLDER, page
 from keras_integrity_hook.registry.store import Store
 from keras_integrity_hook.sealing.text import has_controls
 
@@ -42,51 +42,46 @@ def made(store: Store) -> APIRouter:
     """The routes; each reads the store in a thread, since databases make one wait."""
     router = APIRouter(route_class=_PageRoute, include_in_schema=False)
 
+    def show(template: str, section: str, shown: Shown, *, is_top: bool = False) -> Response:
+        """A page of ``section``, ``is_top`` where it is the one that its link leads to."""
+        about = pages.about(store)
+        return page(template, about=about, section=section, is_top=is_top, **shown)
+
     @router.get("/")
-    def models(request: Request, q: _Name = "", after: _Name = "") -> Response:
-        links, sought = _links(request), q.strip()
+    def models(q: _Name = "", after: _Name = "") -> Response:
+        sought = q.strip()
         if pages.is_digest(sought.lower()):
             return RedirectResponse(links.content(sought.lower()), HTTPStatus.SEE_OTHER)
-        shown = pages.models(store, links, sought, after)
-        return _page(request, "models.html", "Models", shown, is_top=True)
+        return show("models.html", "Models", pages.models(store, sought, after), is_top=True)
 
     @router.get("/model")
-    def model(request: Request, name: _Name, before: _Before = None) -> Response:
-        shown = pages.model(store, _links(request), name, before)
-        return _page(request, "model.html", "Models", shown)
+    def model(name: _Name, before: _Before = None) -> Response:
+        return show("model.html", "Models", pages.model(store, name, before))
 
     @router.get("/version")
-    def version(request: Request, model: _Name, version: _Number) -> Response:
-        return _page(request, "version.html", "Models", pages.version(store, model, version))
+    def version(model: _Name, version: _Number) -> Response:
+        return show("version.html", "Models", pages.version(store, model, version))
 
     @router.get("/content")
-    def content(request: Request, digest: _Digest) -> Response:
-        return _page(request, "content.html", "Models", pages.content(store, digest))
+    def content(digest: _Digest) -> Response:
+        return show("content.html", "Models", pages.content(store, digest))
 
     @router.get("/events")
-    def events(request: Request, model: _Name = "", before: _Before = None) -> Response:
-        shown = pages.timeline(store, _links(request), model, before)
-        return _page(request, "timeline.html", "Timeline", shown, is_top=not model)
+    def events(model: _Name = "", before: _Before = None) -> Response:
+        shown = pages.timeline(store, model, before)
+        return show("timeline.html", "Timeline", shown, is_top=not model)
 
     @router.get("/events/{position}")
-    def event(request: Request, position: _Position) -> Response:
-        return _page(request, "event.html", "Timeline", pages.event(store, position))
+    def event(position: _Position) -> Response:
+        return show("event.html", "Timeline", pages.event(store, position))
 
     @router.get("/recalls")
-    def recalls(request: Request, before: _Before = None) -> Response:
-        shown = pages.recalls(store, _links(request), before)
-        return _page(request, "recalls.html", "Recalls", shown, is_top=True)
+    def recalls(before: _Before = None) -> Response:
+        return show("recalls.html", "Recalls", pages.recalls(store, before), is_top=True)
 
     @router.get("/roles")
-    def roles(request: Request) -> Response:
-        return _page(request, "roles.html", "Roles", pages.roles(store), is_top=True)
-
-    def _page(
-        request: Request, template: str, section: str, shown: Shown, *, is_top: bool = False
-    ) -> Response:
-        about = pages.about(store)
-        links = _links(request)
-        return page(template, links, about=about, section=section, is_top=is_top, **shown)
+    def roles() -> Response:
+        return show("roles.html", "Roles", pages.roles(store), is_top=True)
 
     router.add_api_route("/console.css", _file("console.css", "text/css"))
     router.add_api_route("/icon.svg", _file("icon.svg", "image/svg+xml"))
@@ -121,15 +116,11 @@ def _refusal(request: Request, status: HTTPStatus, detail: str) -> Response:
     """A page that says what is wrong; it reads nothing from the store, which may be what is."""
     about = pages.About(request.url.hostname or "Registry", "", "")
     shown: Shown = {"heading": status.phrase, "detail": detail}
-    return page("problem.html", _links(request), status, about=about, section="", **shown)
+    return page("problem.html", status, about=about, section="", **shown)
 
 
 def _told(error: IntegrityError) -> str:
     return f"{error.cause}. {error.remedy()}".replace("..", ".")
-
-
-def _links(request: Request) -> Links:
-    return Links(request.scope.get("root_path", ""))
 
 
 def _file(name: str, media_type: str) -> Callable[[], Response]:
