@@ -87,6 +87,8 @@ def init(  # noqa: PLR0913, PLR0917 - one argument for each option
             else registry_roles.read(roles_file)
         )
         if service.keyid not in [one.keyid for one in found.services]:
+            name = f"service-{len(found.services) + 1}" if found.services else service.name
+            service = service._replace(name=name)
             found = found._replace(services=(*found.services, service))
         made = _founding(origin, found, given)
         if out is not None:

@@ -113,6 +113,8 @@ def _troubles(roles: Roles) -> Iterator[str]:
     names = [actor.name for actor in roles.actors]
     if len(set(names)) < len(names):
         yield "two actors have the same name"
+    if len({service.name for service in roles.services}) < len(roles.services):
+        yield "two services have the same name"
     yield from _key_troubles(roles)
     fixed = {
         "administer": roles.administer,

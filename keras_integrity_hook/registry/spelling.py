@@ -76,9 +76,12 @@ def spell(event: Event) -> bytes:
         MalformedEventError: it would not be read again.
     """
     word = KINDS[type(event.body)]
-    payload = canonical_bytes({"type": word, **event._asdict(), "body": plain(event.body)})
-    if read(payload) != event:
-        raise MalformedEventError("the event has no spelling that says the same")
+    try:
+        payload = canonical_bytes({"type": word, **event._asdict(), "body": plain(event.body)})
+        if read(payload) != event:
+            raise MalformedEventError("the event has no spelling that says the same")
+    except MalformedEventError as error:
+        raise MalformedEventError(error.cause, remedy="Correct it; nothing was signed.") from None
     return payload
 
 
@@ -245,7 +248,7 @@ def _time(value: Any) -> str:
 
 def _version(value: Any) -> str:
     version = _text(value, LIMITS.registry_version)
-    if not is_version(version):
+    if version != version.strip() or not is_version(version):
         raise ValueError("is not a version as PEP 440 has them")
     return version
 

@@ -131,7 +131,10 @@ def test_hostile_names_are_refused(cast: Cast, name: str) -> None:
 
 
 WRONG: list[tuple[str, Any]] = [
-    *[("version", v) for v in ("", "latest", "1..0", "1.0; x", "1" * 129, "1.0\n")],
+    *[
+        ("version", v)
+        for v in ("", "latest", " 1.0", "1.0\u00a0", "1..0", "1.0; x", "1" * 129, "1.0\n")
+    ],
     *[("root", v) for v in ("", "AB" * 32, "ab" * 31, "zz" * 32, "ab" * 32 + "\n")],
     *[("size", v) for v in (-1, 1.5, True, "1", LIMITS.content + 1)],
     *[("algorithm", v) for v in ("md5", "", None, ["sha256"])],

@@ -201,6 +201,9 @@ def unsound(cast: Cast, tmp_path: Path) -> Iterator[Roles]:
     yield usual._replace(actors=(alice._replace(scheme="ecdsa-sha2-nistp256"), bob, *others))
     yield usual._replace(actors=(alice._replace(public="no key"), bob, *others))
     service = usual.services[0]
+    spare = make_key(tmp_path / "spare")
+    second = service._replace(keyid=spare.keyid, public=spare.pem)
+    yield usual._replace(services=(service, second))
     yield usual._replace(services=(service._replace(public=alice.public, keyid=alice.keyid),))
     yield usual._replace(services=(service._replace(public=rsa.pem, keyid=rsa.keyid),))
 
