@@ -427,6 +427,13 @@ class Registry(RuleBasedStateMachine):
             recalls = whole.contents[version.body.root].recalls
             assert set(alone.state.contents[version.body.root].recalls) == set(recalls)
 
+    @staticmethod
+    def is_recall_of(content: state.Content, body: Body) -> bool:
+        named = set()
+        if isinstance(body, Recalled | Restored):
+            named = {body.target, *getattr(body, "digests", {}).values()}
+        return not named.isdisjoint(content.digests)
+
     def needed(self, whole: State, model: str, version: state.Version) -> list[SignedEvent]:
         ids = {version.event, self.log[0].id}
         ids |= {one.id for one in self.log if isinstance(event_of(one).body, RolesChanged)}
@@ -441,7 +448,8 @@ class Registry(RuleBasedStateMachine):
                 }
         content = whole.contents[version.body.root]
         ids |= {whole.versions[pair].event for pair in content.versions}
-        ids |= {recall.event for recall in content.recalls}
+        if content.recalls:  # what was said of it before may be what links two of its digests
+            ids |= {one.id for one in self.log if self.is_recall_of(content, event_of(one).body)}
         return [one for one in self.log if one.id in ids]
 
 
