@@ -237,6 +237,21 @@ def refuse_unsealed(path: str, what: str = "the model") -> None:
             raise _unsealed(path, what, demands)
 
 
+def refuse_stripped(path: str) -> None:
+    """Refuse, or warn of, what is of no kind that has seals, where this machine saw a seal.
+
+    Raises:
+        StrippedModelError: the setting ``history`` is ``"enforce"`` there.
+    """
+    memory = memory_of(path, None)
+    error = None if memory is None else memory.stripped(path)
+    if memory is None or error is None:
+        return
+    if any(demands.history is History.ENFORCE for demands in settings.at_each_name(path)):
+        raise error
+    memory.warn_of(error)
+
+
 def _unsealed(path: str, what: str, demands: Settings) -> UnsealedModelError:
     needed = "a signed one" if demands.needs_signatures else "one"
     return UnsealedModelError(f"{what} has no seal and {needed} is required", path=path)
