@@ -118,6 +118,7 @@ def test_load_and_save_without_policy_and_keys_import_what_keras_does_and_no_mor
     assert f"{PACKAGE}.loading.pipeline" in added
     assert tops(added) - sys.stdlib_module_names <= {PACKAGE, "wrapt"}
     assert not {"tomllib", "difflib"} & added
+    assert not {name for name in added if name.startswith(f"{PACKAGE}.registry")}
     assert not OWN & added
 
 
@@ -130,6 +131,7 @@ def test_seals_of_files_need_no_keys_and_no_policy_modules(tmp_path: Path, use: 
     modules = imported_by(code, str(path), cwd=tmp_path)
     assert not OTHERS & tops(modules)
     assert not OWN & modules
+    assert not {name for name in modules if name.startswith(f"{PACKAGE}.registry")}
     assert not {"subprocess", "asyncio", "keras", "h5py", "numpy", "wrapt"} & tops(modules)
 
 

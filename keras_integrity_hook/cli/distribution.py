@@ -168,9 +168,9 @@ def spelled_subscriptions(found: Sequence[Subscription]) -> list[dict[str, objec
 
 def _show_pulled(pulled: Pulled) -> None:
     output.state("pulled", pulled.url)
-    told = [(path, "changed" if new else "as it was") for path, new in pulled.files.items()]
+    files = [("changed" if new else "as it was", path) for path, new in pulled.files.items()]
     version = pulled.versions["targets"]
-    output.facts([*told, ("version", version), ("current until", _spelled(pulled.expires))])
+    output.facts([("version", version), ("current until", _spelled(pulled.expires)), *files])
 
 
 def _show_published(directory: str, done: Published) -> None:

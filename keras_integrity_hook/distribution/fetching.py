@@ -56,6 +56,10 @@ def _opened(url: str) -> IO[bytes]:
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadHTTPError(f"{url}: status {error.code}", error.code) from None
+    except urllib.error.URLError as error:
+        reason = error.reason
+        why = getattr(reason, "strerror", None) or reason
+        raise DownloadError(f"{url}: {why}") from None
     return answer
 
 

@@ -209,9 +209,8 @@ class _Looking:
         """Whether the source keeps the hashes that follow from its entries."""
         try:
             kept = self.source.nodes([node for node, _ in computed])
-        except (MalformedEventError, IndexError) as error:
-            cause = error.cause if isinstance(error, MalformedEventError) else "some are missing"
-            self.tell("hash", f"the hashes that are kept cannot be read: {cause}")
+        except RegistryError as error:
+            self.tell("hash", f"the hashes that are kept cannot be read: {error.cause}")
             return
         for (node, expected), found in zip(computed, kept, strict=True):
             if found != expected:

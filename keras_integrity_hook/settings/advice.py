@@ -70,17 +70,9 @@ def _on_table(where: str, entries: Mapping[str, Entry], policy: PolicyFile) -> I
 
 
 def _on_registry(where: str, value: Callable[[str], object], demand: Require) -> Iterator[str]:
-    registry = value("registry")
-    if demand.names(Require.REGISTERED) and not registry:
-        yield f'{where}, require = "{demand}" needs a registry.'
-    if registry and not value("registry_id"):
-        yield (
-            f"{where}, registry needs a registry_id, or it is anybody's word: 'keras-integrity "
-            "registry status' prints it."
-        )
     if value("stages") and not demand.names(Require.REGISTERED):
         yield f'{where}, stages mean nothing without require = "registered".'
-    if value("register_on_save") and not registry:
+    if value("register_on_save") and not value("registry"):
         yield f"{where}, register_on_save needs a registry."
     if value("register_on_save") and not value("key"):
         yield f"{where}, register_on_save needs a key, which signs that it is registered."

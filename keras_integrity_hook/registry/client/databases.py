@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import functools
+import atexit
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -53,10 +53,22 @@ class Database(NamedTuple):
         )
 
     def _store(self) -> Store:
-        return _store(self.url, self.timeout, os.getpid())
+        """Opened once in a process; a connection that was inherited by ``fork`` is another's."""
+        which = (self.url, self.timeout, os.getpid())
+        if which not in _open:
+            made = open_store(self.url, connections=2, timeout=self.timeout)
+            if _open.setdefault(which, made) is not made:  # another thread was faster
+                made.close()
+        return _open[which]
 
 
-@functools.lru_cache(maxsize=8)
-def _store(url: str, timeout: float, process: int) -> Store:
-    """Open once in a process; a connection that was inherited by ``fork`` is another's."""
-    return open_store(url, connections=2, timeout=timeout)
+_open: dict[tuple[str, float, int], Store] = {}
+
+
+@atexit.register
+def close() -> None:
+    """Close every connection that this process has opened."""
+    for which, store in tuple(_open.items()):
+        if which[2] == os.getpid():
+            store.close()
+            del _open[which]

@@ -14,9 +14,11 @@ import asyncio
 import logging
 import time
 from http import HTTPStatus
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keras_integrity_hook.limits import LIMITS, MIB
@@ -76,8 +78,10 @@ class Boundary:
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception:
-            _log.exception("%s %s failed", scope["method"], scope["raw_path"].decode("latin-1"))
+            _log.exception("%s %s failed", scope["method"], _target(scope).decode("latin-1"))
             if exchange.status:
                 raise  # half of an answer is out: the connection has to break
             await exchange.refuse(problems.of_status(HTTPStatus.INTERNAL_SERVER_ERROR))
@@ -88,7 +92,7 @@ class Boundary:
         if self._open > self._options.waiting:
             busy = "too many requests at once"
             return problems.of_status(HTTPStatus.SERVICE_UNAVAILABLE, busy, {"retry-after": "1"})
-        if len(scope["raw_path"]) + len(scope["query_string"]) > LIMITS.request_target:
+        if len(_target(scope)) + len(scope["query_string"]) > LIMITS.request_target:
             return problems.of_status(HTTPStatus.REQUEST_URI_TOO_LONG)
         if sum(len(name) + len(value) for name, value in scope["headers"]) > LIMITS.request_head:
             return problems.of_status(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -182,6 +186,11 @@ class _Exchange:
                         return
         except TimeoutError:
             return
+
+
+def _target(scope: Scope) -> bytes:
+    """The path as it was sent, with no character in it that could forge a line of a log."""
+    return scope.get("raw_path") or quote(scope["path"]).encode()
 
 
 def _too_large() -> str:

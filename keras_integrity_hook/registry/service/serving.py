@@ -21,6 +21,7 @@ from keras_integrity_hook.registry.service.protocol import Protocol
 _BACKLOG = 1024
 _IDLE_SECONDS = 30
 _END_SECONDS = 30
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all fine
 _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -93,6 +94,9 @@ def serve(
 
     Args:
         ready: called once requests are answered.
+
+    Raises:
+        ConfigurationError: the certificate and its key cannot be used.
     """
     config = uvicorn.Config(
         service,
@@ -109,7 +113,14 @@ def serve(
         h11_max_incomplete_event_size=LIMITS.request_head,
         ssl_certfile=listening.certificate or None,
         ssl_keyfile=listening.key or None,
+        ssl_ciphers=_CIPHERS,
     )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        cause = f"the certificate and its key cannot be used ({error.strerror or error})"
+        remedy = "--tls-cert and --tls-key are PEM files that belong together."
+        raise ConfigurationError(cause, path=listening.certificate, remedy=remedy) from None
     server = _Server(config, ready)
     asyncio.run(server.serve(sockets=[bound]))
 

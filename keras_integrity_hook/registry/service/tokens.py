@@ -19,7 +19,8 @@ from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
 
-_LINE = re.compile(r"([^\s#]\S{0,63})\s+([0-9a-f]{64})")
+_NAME = re.compile(r"[^\s#]{1,64}")
+_LINE = re.compile(rf"({_NAME.pattern})\s+([0-9a-f]{{64}})")
 
 
 class Token(NamedTuple):
@@ -30,7 +31,16 @@ class Token(NamedTuple):
 
 
 def made(name: str) -> tuple[str, Token]:
-    """A new token for ``name``, and what the service's file has of it."""
+    """A new token for ``name``, and what the service's file has of it.
+
+    Raises:
+        ConfigurationError: the name is too long, or has a space or ``#`` in it.
+    """
+    if not _NAME.fullmatch(name) or not name.isprintable():
+        raise ConfigurationError(
+            "the name of a token has 1 to 64 characters, none of them a space or '#'",
+            remedy="Choose another name; it says in the file whose token that is.",
+        )
     token = secrets.token_urlsafe(32)
     return token, Token(name, digest_of(token))
 
@@ -48,8 +58,10 @@ def read(path: str) -> tuple[Token, ...]:
         ConfigurationError: there is none, a line is something else, or it is over a megabyte.
         InsecurePermissionsError: everybody may write to it.
     """
-    text = (owned.read_own(path, LIMITS.policy, named=True) or b"").decode(errors="replace")
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    data = owned.read_own(path, LIMITS.policy, named=True)
+    if data is None:
+        raise ConfigurationError("there is no such file", path=path, remedy=_REMEDY)
+    lines = [line.partition("#")[0].strip() for line in data.decode(errors="replace").splitlines()]
     found = tuple(_token(line, number, path) for number, line in enumerate(lines, 1) if line)
     if not found:
         raise ConfigurationError("the file has no token in it", path=path, remedy=_REMEDY)

@@ -68,11 +68,7 @@ def tip(connection: Connection) -> Tip:
 
 
 def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
-    """The hashes of complete nodes, in one query.
-
-    Raises:
-        IndexError: the log is too small for one of them.
-    """
+    """The hashes of complete nodes, in one query; raises RegistryError where one is missing."""
     numbers = [node_number(node) for node in nodes]
     found = {
         row.number: _bytes(row.hash)
@@ -86,7 +82,7 @@ def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
     try:
         return [found[number] for number in numbers]
     except KeyError:
-        raise IndexError("the log has no such node") from None
+        raise RegistryError("the log has no such node of its tree, or a damaged one") from None
 
 
 def read_level(connection: Connection, level: int, start: int, end: int) -> list[bytes]:

@@ -27,7 +27,7 @@ except ImportError as missing:
     ) from None
 
 _URLS = "sqlite:////ABSOLUTE/PATH, sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
-_NO_FILES = (None, "", ":memory:")
+_NO_FILES = ("", ":memory:")
 _STEPS = 100_000  # of SQLite's machine, between two looks at the clock; some 5 ms
 
 
@@ -58,9 +58,8 @@ def _parsed(url: str) -> URL:
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
         cause = f"a registry cannot be in a database of the kind '{parsed.drivername}'"
         raise RegistryError(cause, remedy=_remedy())
-    if parsed.drivername == "sqlite" and (
-        parsed.query or parsed.database in (None, "", ":memory:")
-    ):
+    file = parsed.database or ""
+    if parsed.drivername == "sqlite" and (parsed.query or file in _NO_FILES or "\0" in file):
         raise RegistryError("a registry in SQLite needs a file, and no options", remedy=_remedy())
     return parsed
 
@@ -96,17 +95,25 @@ def _sqlite(url: URL, create: bool, timeout: float, pool: dict[str, Any]) -> Eng
     if not create and not os.path.exists(path):
         raise migrating.no_registry(path)
 
-    def connect() -> sqlite3.Connection:
-        return _connected(path, create, timeout)
+    may_write = os.access(os.path.dirname(path), os.W_OK)
 
+    def connect() -> sqlite3.Connection:
+        # Where nobody writes, SQLite's files beside the database are not there, and whoever may not
+        # make them reads the file as one that does not change: for a moment, with a connection that
+        # is not kept.
+        is_still = not may_write and not os.path.exists(f"{path}-wal")
+        mode = "rwc" if create else "ro&immutable=1" if is_still else "rw"
+        return _connected(path, mode, timeout)
+
+    if not may_write:
+        pool = {"poolclass": sa.pool.NullPool}
     engine = sa.create_engine("sqlite://", creator=connect, **pool)
     sa.event.listen(engine, "connect", _stop_at_deadline)
     sa.event.listen(engine, "begin", lambda connection: _begin(connection, timeout))
     return engine
 
 
-def _connected(path: str, create: bool, timeout: float) -> sqlite3.Connection:
-    mode = "rwc" if create else "rw"
+def _connected(path: str, mode: str, timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{urllib.parse.quote(path)}?mode={mode}",
         uri=True,
@@ -118,7 +125,7 @@ def _connected(path: str, create: bool, timeout: float) -> sqlite3.Connection:
     # schema does must be harmless, and end.
     for pragma in ("synchronous=FULL", "trusted_schema=OFF", "cell_size_check=ON"):
         connection.execute(f"PRAGMA {pragma}")
-    if create:
+    if mode == "rwc":
         connection.execute("PRAGMA journal_mode=WAL")
     return connection
 

@@ -139,11 +139,7 @@ class Store:
         return self._database.read(lambda c: log_tables.read_range(c, start, end))
 
     def nodes(self, wanted: Sequence[Node]) -> list[bytes]:
-        """Hashes of complete nodes of the tree, in one query: a ``merkle.Read``.
-
-        Raises:
-            IndexError: the log is too small for one of them.
-        """
+        """Hashes of complete nodes of the tree, in one query: a ``merkle.Read``."""
         return self._database.read(lambda c: log_tables.read_nodes(c, wanted))
 
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:

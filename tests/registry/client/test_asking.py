@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,16 @@ def test_what_a_registry_knows_wherever_it_is(
         assert [recall.by for recall in ask(fleet, url).recalls] == [("carol",)]
 
 
+def test_registry_in_postgresql_is_asked(tmp_path: Path, postgres: Any) -> None:
+    fleet = Fleet(tmp_path / "fleet", postgres.new_database("asked"))
+    fleet.add(BODY, "carol")
+    assert ask(fleet).registrations
+    fleet.recall(BODY.digests["blake2b"], "wrong data")
+    assert [recall.reason for recall in ask(fleet).recalls] == ["wrong data"]
+    databases.close()
+    fleet.store.close()
+
+
 def test_answer_serves_through_an_outage_and_not_for_ever(
     fleet: Fleet, service: Running, at: Callable[[timedelta], None]
 ) -> None:
@@ -139,7 +150,7 @@ def test_database_that_is_gone_is_an_outage_too(
 ) -> None:
     ask(fleet)
     Path(fleet.url.removeprefix("sqlite:///")).unlink()
-    databases._store.cache_clear()
+    databases.close()
     forget_what_was_said()
     at(timedelta(minutes=59))
     assert ask(fleet).registrations

@@ -33,6 +33,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def kept(url: str, cast: Cast) -> Iterator[Kept]:
     """A registry that was founded a moment ago."""
     made = Kept(url, cast)
-    with made.store:
+    try:
         made.found()
         yield made
+    finally:
+        made.store.close()

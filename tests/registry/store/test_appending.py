@@ -95,7 +95,7 @@ def test_every_node_of_the_tree_can_be_read(kept: Kept) -> None:
     assert store.hashes(0, 3, 100) == leaves[3:]
     assert store.hashes(2, 0, 100) == [merkle.root(leaves[at : at + 4]) for at in range(0, 20, 4)]
     assert store.nodes([Node(4, 0), Node(0, 20)]) == [merkle.root(leaves[:16]), leaves[20]]
-    with pytest.raises(IndexError):
+    with pytest.raises(RegistryError, match="no such node"):
         store.nodes([Node(5, 0)])
     with pytest.raises(IndexError):
         store.entry(21)
