@@ -111,7 +111,7 @@ class Limits(NamedTuple):
     sandbox_nesting: int = 16  # of lists and dicts of arrays
     array_header: int = 1024  # of one array
     registry_event: int = 65_535  # with its signatures; what a bundle of entries has room for
-    registry_note: int = 64 * KIB  # a checkpoint or another note
+    registry_note: int = 256 * KIB  # a checkpoint or another note; 16 witnesses sign 5 kB each
     registry_answer: int = 8 * MIB
     registry_events: int = 2_000  # of one answer
     registry_proof: int = 63  # hashes

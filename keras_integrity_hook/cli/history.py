@@ -111,7 +111,7 @@ def _forget(directory: str, entry: Entry) -> bool:
 
 def _print(path: str, kind: str, seen: Seen) -> None:
     output.state("signed" if seen.signers else "sealed", path)
-    facts: list[tuple[str, object]] = [("since", seen.at), ("content", seen.root)]
+    facts: list[tuple[str, object]] = [("since", seen.at)]
     if kind != FILE:
         facts.insert(0, ("what", kind))
     facts += [("signed by", _signer(keyid, names)) for keyid, names in seen.signers.items()]
@@ -130,7 +130,6 @@ def _described(entry: Entry) -> dict[str, Any]:
     kinds = {
         kind: {
             "since": seen.at,
-            "digest": seen.root,
             "signers": {keyid: list(names) for keyid, names in seen.signers.items()},
             "claims": list(seen.claims),
             "name": seen.name or None,

@@ -13,18 +13,24 @@ changes under our eyes: then :attr:`Memory.is_unsettled`, and the load begins an
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 
 from keras_integrity_hook import audit, notices
-from keras_integrity_hook.containers.kinds import KINDS, Place
+from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import HistoryWarning, IntegrityError, UnsealedModelWarning
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.history import directories, judging, seals, store
-from keras_integrity_hook.history.seen import FILE, Entry, Seen
+from keras_integrity_hook.history.seal_places import (
+    identity_at,
+    identity_of,
+    is_sealed_as,
+    kind_of,
+    place_of_seal,
+    seal_place,
+)
+from keras_integrity_hook.history.seen import Entry, Seen
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.sealing.statement import FILES
 
 
 class Memory:
@@ -53,7 +59,7 @@ class Memory:
         self.contradicted: IntegrityError | None = None
         self.can_ask_again = False
         self.is_unsettled = False
-        self._opened = None if place is None else identity_at(_seal_of(place))
+        self._opened = None if place is None else identity_at(place_of_seal(place))
         self._identity = ""
         self._now: Seen | None = None
         self._is_told = False
@@ -70,7 +76,7 @@ class Memory:
             ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
         """
         if model.files is None and self._opened is None:
-            self._opened = _identity(os.fstat(model.fd))
+            self._opened = identity_of(os.fstat(model.fd))
         found = self._held_against(self.entry, model, beside=beside)
         if found is not None and self._is_announced(model):
             self._is_meant, found = True, None
@@ -86,6 +92,16 @@ class Memory:
         if model.seal is None:
             return False
         return store.is_announced(self.directory, self.path, self._identity_of(model.seal))
+
+    def stripped(self, path: str) -> IntegrityError | None:
+        """Whether a model of another kind had a seal here that is not there any more.
+
+        Args:
+            path: what the user calls it.
+        """
+        kinds = {} if self.entry is None else self.entry.kinds
+        gone = [seen for kind, seen in kinds.items() if not is_sealed_as(self.path, kind)]
+        return judging.stripped(gone[0], path) if gone else None
 
     def warn_of(self, error: IntegrityError) -> None:
         """Warn of a contradiction, once for each path and process; record it each time."""
@@ -110,8 +126,13 @@ class Memory:
             now = self._seen(model.seal)
         except IntegrityError:
             return  # who has signed cannot be told, so nothing may be said of it
+        if before is not None and not self._is_meant:
+            now = _with_highest(now, before)
+        if now.is_told_by(before):
+            store.refresh(self.directory, self.path)
+            return
         kinds = {} if self.entry is None else dict(self.entry.kinds)
-        kinds[kind] = now if before is None or self._is_meant else _with_highest(now, before)
+        kinds[kind] = now
         opened, where = self._opened, seal_place(self.path, kind)
         store.write_while(
             self.directory,
@@ -127,8 +148,11 @@ class Memory:
         kind = kind_of(model.container)
         before = entry.kinds.get(kind)
         if model.seal is None:
-            gone = before or next(iter(_gone(entry).values()), None)
-            return None if gone is None else judging.stripped(gone, model.path)
+            return (
+                self.stripped(model.path)
+                if before is None
+                else judging.stripped(before, model.path)
+            )
         if before is None or before.seal == self._identity_of(model.seal):
             return None
         now = self._seen(model.seal)
@@ -144,52 +168,6 @@ class Memory:
         if self._now is None:
             self._now = seals.seen(seal.statement, seal.envelope)
         return self._now
-
-
-def kind_of(container: str) -> str:
-    """What a model in ``container`` is remembered as."""
-    return FILE if container in FILES else container
-
-
-def identity_at(path: str) -> tuple[int, ...] | None:
-    """Which file is at ``path``, and in which state; None for none."""
-    try:
-        return _identity(os.stat(path))
-    except (OSError, ValueError):
-        return None
-
-
-def is_same(one: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool:
-    """Whether it is one file, whatever else became of it: attributes are carried over."""
-    return one == other or (one is not None and other is not None and one[:2] == other[:2])
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _gone(entry: Entry) -> Mapping[str, Seen]:
-    """The models of other kinds at this path whose seals are not there any more."""
-    return {kind: seen for kind, seen in entry.kinds.items() if not is_sealed_as(entry.path, kind)}
-
-
-def _seal_of(place: Place) -> str:
-    return os.path.join(place.directory, place.seal)
-
-
-def seal_place(path: str, kind: str) -> str:
-    """Where the seal of a model of this kind at ``path`` is looked for: a single file itself."""
-    form = KINDS.get(kind)
-    if form is None:
-        return path
-    folder, stem = (path, "") if form.whole_directory else os.path.split(path)
-    return _seal_of(Place(form, folder, stem))
-
-
-def is_sealed_as(path: str, kind: str) -> bool:
-    """Whether something lies where the seal of such a model at ``path`` would."""
-    where = seal_place(path, kind)
-    return os.path.isfile(where) if kind == FILE else os.path.lexists(where)
 
 
 def _with_highest(now: Seen, before: Seen) -> Seen:

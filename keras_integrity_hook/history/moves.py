@@ -9,13 +9,14 @@ the announcement, so that the model is known for his own.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.history import directories, seals, store
-from keras_integrity_hook.history.memory import (
+from keras_integrity_hook.history.seal_places import (
+    Identity,
     identity_at,
     is_same,
     is_sealed_as,
@@ -112,34 +113,50 @@ class _Step(NamedTuple):
         kind = FILE if put is None else kind_of(put.statement.container)
         return cls(directory, real, store.read(directory, real), kind, now)
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether anything is remembered that a new model could contradict: who signed, or which
+        version. Most training has neither, and is spared two operations on files."""
+        seen = [*(() if self.before is None else self.before.kinds.values()), self.now]
+        return self.now is not None and any(one is not None and one.says_more for one in seen)
+
     def announce(self) -> None:
         """Let nobody who loads it meanwhile take it for what contradicts the memory."""
-        if self.now is not None:
+        if self.is_announced and self.now is not None:
             store.announce(self.directory, self.path, self.now.seal)
-        elif self.before is not None:
+        elif self.now is None and self.before is not None:
             store.forget(self.directory, self.path)
+
+    def _moved_from(self, old: Mapping[str, Seen], *, is_sealed: bool) -> dict[str, Seen]:
+        """What is remembered after ``old``; what says no less than the new seal stays."""
+        others = {kind: seen for kind, seen in old.items() if kind != self.kind}
+        kinds = {kind: seen for kind, seen in others.items() if is_sealed_as(self.path, kind)}
+        if self.now is not None and is_sealed:
+            before = old.get(self.kind)
+            stays = before is not None and self.now.is_told_by(before)
+            kinds[self.kind] = before if before is not None and stays else self.now
+        return kinds
 
     def take_back(self) -> None:
         """Nothing was replaced."""
-        if self.now is not None:
+        if self.is_announced and self.now is not None:
             store.take_back(self.directory, self.path, self.now.seal)
-        elif self.before is not None:
+        elif self.now is None and self.before is not None:
             store.write(self.directory, self.before)
 
-    def record(self, moved: tuple[int, ...] | None, *, is_sealed: bool) -> None:
+    def record(self, moved: Identity | None, *, is_sealed: bool) -> None:
         """Remember what is there now, unless it is another's by now.
 
         Args:
             moved: the file that was moved there; None where what is there was written in place.
         """
-        kinds = {} if self.before is None else dict(self.before.kinds)
-        kinds.pop(self.kind, None)
-        kinds = {kind: seen for kind, seen in kinds.items() if is_sealed_as(self.path, kind)}
-        if self.now is not None and is_sealed:
-            kinds[self.kind] = self.now
         where = seal_place(self.path, self.kind)
         there = moved or identity_at(where)
-        entry = Entry(self.path, kinds)
-        store.write_while(self.directory, entry, lambda: is_same(identity_at(where), there))
-        if self.now is not None:
+        found = store.read(self.directory, self.path)
+        old = {} if found is None else found.kinds
+        kinds = self._moved_from(old, is_sealed=is_sealed)
+        if kinds != old:
+            entry = Entry(self.path, kinds)
+            store.write_while(self.directory, entry, lambda: is_same(identity_at(where), there))
+        if self.is_announced and self.now is not None:
             store.take_back(self.directory, self.path, self.now.seal)

@@ -44,7 +44,6 @@ def seen(stated: Statement, envelope: Envelope, *, own: Collection[str] = ()) ->
     versions = {name: version} if version and is_kept(name) and is_kept(version) else {}
     return Seen(
         seal=identity(envelope),
-        root=f"{stated.algorithm}:{stated.root}",
         at=statement.spelled(datetime.fromtimestamp(int(time.time()), UTC)),
         signers=signers,
         claims=claims,

@@ -24,8 +24,8 @@ class Seen:
     """A model with a seal, as this machine saw it.
 
     Attributes:
-        seal: SHA-256 of statement and signatures, hexadecimal: equal for the same seal alone.
-        root: the content's digest, ``"sha256:<hex>"``.
+        seal: SHA-256 of statement and signatures, hexadecimal: equal for the same seal alone. Where
+            nobody has signed it may be that of an earlier one of which the rest was true, too.
         at: when it was first seen so, UTC, as seals spell it.
         signers: key ids (hex) whose signatures were verified here, and the names that the trust
             files gave them.
@@ -35,12 +35,24 @@ class Seen:
     """
 
     seal: str
-    root: str
     at: str
     signers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     claims: tuple[str, ...] = ()
     name: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def says_more(self) -> bool:
+        """Whether there is more than that there was a seal, which any other seal agrees with."""
+        return bool(self.signers or self.claims or self.versions)
+
+    def is_told_by(self, other: Seen | None) -> bool:
+        """Whether ``other`` is as good a memory as this one, so that nothing need be written."""
+        if other is None or self.name != other.name or self.versions != other.versions:
+            return False
+        if self.signers or self.claims or other.signers or other.claims:
+            return self.seal == other.seal  # what was verified once need not be verified again
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,6 @@ def decode(data: bytes) -> Entry:
 def _spelled(seen: Seen) -> dict[str, Any]:
     return {
         "seal": seen.seal,
-        "root": seen.root,
         "at": seen.at,
         "signers": dict(seen.signers),
         "claims": seen.claims,
@@ -93,7 +104,6 @@ def _spelled(seen: Seen) -> dict[str, Any]:
 def _read(value: Any) -> Seen:
     return Seen(
         _text(value["seal"]),
-        _text(value["root"]),
         _text(value["at"]),
         {_text(keyid): tuple(map(_text, names)) for keyid, names in value["signers"].items()},
         tuple(map(_text, value["claims"])),

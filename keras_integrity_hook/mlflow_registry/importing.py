@@ -17,11 +17,11 @@ from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.errors import (
     ConfigurationError,
-    EventRefusedError,
     IntegrityError,
-    MalformedEventError,
     NotAModelError,
-    RegistryError,
+    RegistryForkError,
+    RegistryUnavailableError,
+    SigningError,
 )
 from keras_integrity_hook.fleet.discovery import Role, model_files
 from keras_integrity_hook.mlflow_registry import artifacts
@@ -31,6 +31,7 @@ from keras_integrity_hook.registry.verdicts import Registration, Verdict
 from keras_integrity_hook.verification import pinning
 
 _PAGE = 1000
+_OF_ALL = (ConfigurationError, RegistryForkError, RegistryUnavailableError, SigningError)
 _UNUSED = ("", "None", "Archived")  # stages from which nobody loads
 
 
@@ -141,7 +142,7 @@ def _brought(version: Version, registry: Registry, *, restage: bool) -> Brought:
         if known is None:
             registry.tell(registered)
     except IntegrityError as error:
-        _stop_if_silent(error)
+        _stop_if_vain(error)
         return Brought(version, "not registered", root=root, error=error)
     if known is None:
         return _promoted(Brought(version, "registered", root=root), registered, (), registry)
@@ -161,7 +162,7 @@ def _promoted(
             registry.tell(Promoted(*subject, stage))
             promoted.append(stage)
         except IntegrityError as error:
-            _stop_if_silent(error)
+            _stop_if_vain(error)
             wrong.append(error)
     return brought._replace(promoted=tuple(promoted), error=wrong[0] if wrong else None)
 
@@ -174,10 +175,9 @@ def _known(verdict: Verdict, registered: Registered) -> Registration | None:
     return None
 
 
-def _stop_if_silent(error: IntegrityError) -> None:
+def _stop_if_vain(error: IntegrityError) -> None:
     """Go on after what is wrong with one version, and not after what is wrong with all."""
-    of_one = (EventRefusedError, MalformedEventError)
-    if isinstance(error, RegistryError) and not isinstance(error, of_one):
+    if isinstance(error, _OF_ALL):
         raise error
 
 

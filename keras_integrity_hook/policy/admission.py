@@ -18,7 +18,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.files import permissions
 from keras_integrity_hook.history.memory import Memory
-from keras_integrity_hook.policy import checks, evidence
+from keras_integrity_hook.policy import checks, evidence, registration
 from keras_integrity_hook.policy.refusal import is_refused
 from keras_integrity_hook.settings import History, Settings
 from keras_integrity_hook.verification import pinning
@@ -153,6 +153,7 @@ def _admitted(model: ModelFile, demands: Settings, memory: Memory | None) -> Adm
         raise _stripped(memory, model) or _unsealed(model.path, "the model", demands)
     if demands.needs_vetting:
         admitted = _vetted(model, admitted, demands)
+    registration.refuse_recalled_otherwise(model, demands)
     if admitted.model.seal is None:
         _refuse_stripped(admitted.model, demands, memory)
         if demands.registry is not None:
@@ -176,8 +177,6 @@ def _stripped(memory: Memory | None, model: ModelFile) -> IntegrityError | None:
 def _pinned_as_registered(admitted: Admitted, demands: Settings) -> Admitted:
     """Content without a seal, under one that pins what the registry was asked about. Where that
     need not be registered, it must not have been recalled."""
-    from keras_integrity_hook.policy import registration
-
     algorithm = registration.algorithm_for(demands.allowed_algorithms)
     pinned = pinning.pinned(admitted.model, algorithm)
     seen = evidence.evidence(pinned.seal, demands)
@@ -236,6 +235,21 @@ def refuse_unsealed(path: str, what: str = "the model") -> None:
     for demands in settings.at_each_name(path):
         if demands.needs_seal:
             raise _unsealed(path, what, demands)
+
+
+def refuse_stripped(path: str) -> None:
+    """Refuse, or warn of, what is of no kind that has seals, where this machine saw a seal.
+
+    Raises:
+        StrippedModelError: the setting ``history`` is ``"enforce"`` there.
+    """
+    memory = memory_of(path, None)
+    error = None if memory is None else memory.stripped(path)
+    if memory is None or error is None:
+        return
+    if any(demands.history is History.ENFORCE for demands in settings.at_each_name(path)):
+        raise error
+    memory.warn_of(error)
 
 
 def _unsealed(path: str, what: str, demands: Settings) -> UnsealedModelError:

@@ -72,6 +72,17 @@ def verdict(digests: Sequence[str], keys: Sequence[str], demands: Settings) -> V
         return None
 
 
+def refuse_recalled_otherwise(model: ModelFile, demands: Settings) -> None:
+    """Refuse ``model`` where its content was recalled and its seal names it by a digest that a
+    registry need not know, so that nobody would notice; raises as :func:`refuse_recalled`."""
+    if demands.registry is None or model.seal is None:
+        return
+    from keras_integrity_hook.registry.state import ALGORITHMS
+
+    if model.seal.statement.algorithm not in ALGORITHMS:
+        refuse_recalled(model, demands)
+
+
 def refuse_recalled(model: ModelFile, demands: Settings) -> None:
     """Refuse ``model``, whatever its seal says, where its content was recalled. A registry that
     does not answer refuses nothing.

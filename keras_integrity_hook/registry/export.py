@@ -14,14 +14,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from keras_integrity_hook.errors import LimitExceededError, RegistryError
+from keras_integrity_hook.errors import LimitExceededError, MalformedEventError, RegistryError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry import answers, forks, merkle, mirrors, notes, tiles
-from keras_integrity_hook.registry.answers import EVERY, EVERY_KEY, Answer
+from keras_integrity_hook.registry import answers, forks, merkle, mirrors, notes, tiles, verdicts
+from keras_integrity_hook.registry.answers import EVERY, EVERY_KEY, Answer, Freshness
 from keras_integrity_hook.registry.merkle import Node
 from keras_integrity_hook.registry.mirrors import CHECKPOINT, HOME, POINTER, Pointer
 from keras_integrity_hook.registry.tiles import Tile
+from keras_integrity_hook.registry.verdicts import Question
+from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.signing.signers import SigningKey
 
 _DIGESTS = 16  # that one answer is about, on average
@@ -81,7 +83,8 @@ def export(
 
     Raises:
         RegistryForkError: the mirror is of another log, or of a longer one.
-        RegistryError: it cannot be written, or ``source`` is not of one moment.
+        RegistryError: it cannot be written, ``source`` is not of one moment, or clients would not
+            believe it: ``key`` is of no service, or of one that has expired.
         SigningError: the key is not an Ed25519 key, or does not sign.
     """
     try:
@@ -97,6 +100,7 @@ def _exported(
     note = source.checkpoint()
     checkpoint = notes.unverified_checkpoint(note)
     said = answers.freshness(checkpoint.origin, source.registry_id(), *times)
+    until = _believed_until(answers.fresh(source.answer(()), said, key), said, times[0])
     since = _size_before(source, directory, note)
     for tile in tiles.tiles_of(checkpoint.size, since):
         _replace(os.path.join(directory, HOME, tile.path), _content(source, tile))
@@ -105,14 +109,14 @@ def _exported(
     moment = f"{checkpoint.size}-{said.issued.replace('-', '').replace(':', '')}"
     pointer = Pointer(moment, _digits(count))
     for prefix, digests in _by_prefix(source, pointer.digits):
-        found = _answer(source, digests, prefix, note)
-        data = _encoded(answers.fresh(found, said, key), prefix)
-        _write_new(os.path.join(directory, pointer.path(prefix)), data)
+        answer = answers.fresh(_answer(source, digests, prefix, note), said, key)
+        _write_new(os.path.join(directory, pointer.path(prefix)), _encoded(answer, prefix))
     os.sync()  # The pointer must not outlive, in a crash, what it points to.
     _replace(os.path.join(directory, CHECKPOINT), note)
     _replace(os.path.join(directory, POINTER), mirrors.spelled(pointer))
     _forget(directory, {pointer, before})
-    return Exported(checkpoint.size, checkpoint.size - since, count, 16**pointer.digits, said.until)
+    added = checkpoint.size - since
+    return Exported(checkpoint.size, added, count, 16**pointer.digits, spelled(until))
 
 
 def _size_before(source: Source, directory: str, note: bytes) -> int:
@@ -167,6 +171,19 @@ def _answer(source: Source, digests: Sequence[str], prefix: str, note: bytes) ->
     if answer.checkpoint != note:
         raise RegistryError("the registry changed while it was exported", remedy="Export it again.")
     return answer._replace(digests=(prefix + EVERY,))
+
+
+def _believed_until(answer: Answer, said: Freshness, now: datetime) -> datetime:
+    """Until when a client would believe ``answer``; raises RegistryError where none would."""
+    try:
+        verdict = verdicts.verify(answer, Question(said.registry_id, ()), now)
+    except MalformedEventError as error:
+        raise RegistryError(
+            f"nobody would believe this mirror: {error.cause}",
+            remedy="Sign it with the key of a service that is in the roles and has not expired.",
+        ) from error
+    assert verdict.good_until is not None, "an answer with a freshness has an end"
+    return verdict.good_until
 
 
 def _encoded(answer: Answer, prefix: str) -> bytes:

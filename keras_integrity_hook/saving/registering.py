@@ -71,8 +71,8 @@ def after_save(path: str, outcome: Outcome, demands: Settings) -> None:
         return
     try:
         _leave_task(path, outcome, demands)
-    except (IntegrityError, OSError) as error:
-        cause = error.in_one_line() if isinstance(error, IntegrityError) else str(error)
+    except Exception as error:  # whatever it is, the model is saved
+        cause = error.in_one_line() if isinstance(error, IntegrityError) else repr(error)
         notices.trouble(f"{printable(path)} is saved and not registered: {cause}")
         return
     _wake()

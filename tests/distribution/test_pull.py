@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -481,6 +482,38 @@ def test_a_machine_that_hears_nothing_any_more_says_so(
     assert f"behind          {web.url}" in cli("trust", "list").stdout
     told = " ".join(cli("doctor").stdout.split())
     assert f"Since 2026-01-31 nothing has come from {web.url}" in told
+
+
+def test_a_pull_that_is_killed_leaves_the_old_files_or_the_new(
+    publisher: Publisher, home: Path
+) -> None:
+    publisher.publish(entry("a", publisher.public))
+    url = addresses.checked_url(publisher.repository.as_uri())
+    pulling.pull(places.of_user(), Source(url, publisher.root))
+    for number in range(6):
+        text = entry(f"b{number}", publisher.public)
+        publisher.publish(text)
+        child = subprocess.Popen(
+            [sys.executable, "-c", PULL], env=environment(), stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.004 * number)
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        (key,) = trust_store.store().keys
+        assert key.keyid == publisher.public.keyid
+        again()
+        assert (home / "published" / "trust.toml").read_text() == text
+
+
+PULL = """
+import tuf.ngclient
+from keras_integrity_hook.distribution import places, pulling
+print("ready", flush=True)
+pulling.pull(places.of_user())
+"""
 
 
 def test_url_and_root_go_together(tmp_path: Path) -> None:

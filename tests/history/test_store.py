@@ -23,7 +23,7 @@ from keras_integrity_hook.limits import LIMITS
 from tests.support.children import as_user
 from tests.support.models import CONTAINERS, write_model
 
-ONE = Seen(seal="5e", root="sha256:c0", at="2026-11-28T12:00:00Z")
+ONE = Seen(seal="5e", at="2026-11-28T12:00:00Z")
 
 
 def entry_for(path: Path) -> Entry:
@@ -45,7 +45,6 @@ texts = st.text(max_size=40)
 seen_models = st.builds(
     Seen,
     seal=texts,
-    root=texts,
     at=texts,
     signers=st.dictionaries(texts, st.lists(texts, max_size=3).map(tuple), max_size=3),
     claims=st.lists(texts, max_size=3).map(tuple),
@@ -167,7 +166,7 @@ class TestBounds:
         path = tmp_path / "model.keras"
         put(path)
         claims = tuple(f"{n:064x}" for n in range(2000))
-        long = Entry(os.path.realpath(path), {FILE: Seen("5e", "r", "t", claims=claims)})
+        long = Entry(os.path.realpath(path), {FILE: Seen("5e", "t", claims=claims)})
         store.write(directories.of_user(), long)
         assert get(path) == entry_for(path)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.errors import ConfigurationError, EventRefusedError
+from keras_integrity_hook.errors import ConfigurationError, EventRefusedError, SigningError
 from keras_integrity_hook.mlflow_registry import importing
 from keras_integrity_hook.mlflow_registry.importing import Brought
 from keras_integrity_hook.registry import verdicts
@@ -172,6 +172,30 @@ def test_what_does_not_match_its_seal_is_not_registered(
     assert good == "1"
     assert bad.error is not None
     assert "does not match its seal" in bad.error.cause
+
+
+def test_what_its_seal_calls_otherwise_is_not_registered_and_the_rest_is(
+    client: Any, uri: str, fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model(tmp_path, "named", sealed=False)
+    monkeypatch.setenv("KERAS_INTEGRITY_MODEL", "fraud")
+    kih.seal(path)
+    monkeypatch.delenv("KERAS_INTEGRITY_MODEL")
+    register(client, "churn", path)
+    register(client, "churn", model(tmp_path, "unnamed"))
+    one, two = bring(uri, fleet)
+    assert (one.state, two.state) == ("not registered", "registered")
+    assert one.error is not None
+    assert "the seal says name 'fraud', and not 'churn'" in one.error.cause
+
+
+def test_without_a_key_that_is_to_be_had_nothing_goes_on(
+    client: Any, uri: str, fleet: Fleet, tmp_path: Path
+) -> None:
+    register(client, "churn", model(tmp_path, "first"))
+    Path(fleet.kept.cast.path("alice")).unlink()
+    with pytest.raises(SigningError):
+        bring(uri, fleet)
 
 
 def test_what_has_no_keras_model_or_several_is_told_and_passed_over(

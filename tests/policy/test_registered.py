@@ -127,6 +127,29 @@ def test_recalled_content_comes_back_in_no_other_seal(
     attacks.refused(kih.RecalledModelError, path, "poisoned")
 
 
+@pytest.mark.parametrize("kind", ["model.keras", "saved-model"])
+def test_recalled_content_comes_back_under_no_algorithm_that_few_have(
+    keras: Any,
+    models: Path,
+    publisher: Publisher,
+    fleet: Fleet,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever registered it had no BLAKE3, so the registry does not know that digest."""
+    pytest.importorskip("blake3")
+    path = publisher.save(models / kind)
+    body = registration_of(path)
+    usual = {name: root for name, root in body.digests.items() if name != "blake3"}
+    fleet.add(body._replace(digests=usual), "carol")
+    fleet.recall(body.root)
+    kih.unseal(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_ALGORITHM", "blake3")
+    kih.seal(path)
+    fleet.demand(require="sealed")
+    attacks.refused(kih.RecalledModelError, path, "poisoned")
+
+
 def test_recall_of_a_key_is_one_of_all_that_it_signed(
     keras: Any, models: Path, publisher: Publisher, fleet: Fleet
 ) -> None:

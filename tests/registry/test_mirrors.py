@@ -18,11 +18,13 @@ from keras_integrity_hook.errors import (
     RegistryUnavailableError,
 )
 from keras_integrity_hook.registry import export, merkle, mirrors, tiles, verdicts, whole
-from keras_integrity_hook.registry.events import Recalled
+from keras_integrity_hook.registry.events import Recalled, RolesChanged
 from keras_integrity_hook.registry.export import Exported
 from keras_integrity_hook.registry.verdicts import Verdict
+from keras_integrity_hook.signing import signers
 from tests.support.logs import NOW, Log, Moment
 from tests.support.registries import Cast, digests_of, promotion, registration
+from tests.support.signers import make_key
 
 ONE, TWO = registration(version="1.0"), registration(version="2.0")
 UNKNOWN = digests_of("unknown")["sha256"]
@@ -234,6 +236,25 @@ def test_a_registry_that_changes_meanwhile_is_not_exported_in_parts(log: Log, mi
     with pytest.raises(RegistryError, match="changed"):
         export.export(moment, str(mirror), log.key, NOW, NOW + DAY)
     assert mirrors.POINTER not in files(mirror)
+
+
+def test_a_mirror_that_nobody_would_believe_is_not_made(
+    log: Log, mirror: Path, tmp_path: Path
+) -> None:
+    exported(log, mirror)
+    before = (mirror / mirrors.POINTER).read_bytes()
+    make_key(tmp_path / "stranger")
+    log.key = signers.find(str(tmp_path / "stranger"))
+    with pytest.raises(RegistryError, match="nobody would believe"):
+        exported(log, mirror, days=1)
+    assert (mirror / mirrors.POINTER).read_bytes() == before
+
+
+def test_answers_end_with_the_key_that_signed_them(log: Log, mirror: Path) -> None:
+    (service,) = log.cast.roles().services
+    soon = service._replace(expires="2026-07-01T13:00:00Z")
+    log.add(RolesChanged(log.cast.roles(services=(soon,))), *BOTH)
+    assert exported(log, mirror).until == "2026-07-01T13:00:00Z"
 
 
 @pytest.mark.parametrize("stops_at", ["tile/", "answers/", "checkpoint", "mirror.json"])

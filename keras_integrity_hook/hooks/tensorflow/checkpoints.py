@@ -208,7 +208,7 @@ def _admit_version_1(path: str) -> None:
     Raises:
         tensorflow.errors.NotFoundError: the original's; it is not called, it might find what has
             appeared meanwhile.
-        UnsealedModelError: a seal is required.
+        UnsealedModelError: a seal is required; or StrippedModelError, one was there before.
     """
     found = [path] if os.path.lexists(path) else glob.glob(path)
     if not found:
@@ -222,6 +222,7 @@ def _admit_version_1(path: str) -> None:
         )
     try:
         admission.refuse_unsealed(path)
+        admission.refuse_stripped(path)
     except IntegrityError as error:
         refusal.is_refused(error)
         raise

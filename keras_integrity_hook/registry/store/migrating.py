@@ -47,7 +47,7 @@ def see_to_tables(database: Database, *, create: bool, upgrade: bool) -> None:
         raise RegistryError(
             "the registry's tables are of an older version of this package",
             path=database.shown,
-            remedy="Back the database up, then run 'keras-integrity registry init' on it.",
+            remedy="Back the database up, then start 'keras-integrity registry serve --upgrade'.",
         )
     database.write(_migrate)
 
