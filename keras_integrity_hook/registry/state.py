@@ -16,8 +16,8 @@ An event is refused with the word of the rule that it breaks:
 ``registered``         a version of a model is registered once,
 ``version-taken``      and has one content for ever
 ``digests``            a registration states the digest under each of :data:`ALGORITHMS`,
-``other-content``      which contradict none that is known of the same content
-``recalled``           what was recalled is neither registered nor promoted, in whatever form
+``other-content``      which contradict none that is known of the same content,
+``recalled``           and what was recalled is neither registered nor promoted, in whatever form
 ``unknown-version``    promoted and withdrawn is what was registered,
 ``other-root``         with the root that it was registered with
 ``unknown-stage``      at a stage that the roles have
@@ -312,8 +312,20 @@ def _recalled(state: State, body: Recalled, act: _Act) -> Changes:
     if body.kind == "key":
         key = state.keys.get(body.target, Key(body.target))
         return Changes(act.event, keys={body.target: _with_recall(key, recall)})
-    content = _joined(state, body.digests, body.target)
-    return Changes(act.event, contents=_under_all(_with_recall(content, recall)))
+    contents: dict[str, Content] = {}
+    for content in _meant(state, body):
+        contents |= _under_all(_with_recall(content, recall))
+    return Changes(act.event, contents=contents)
+
+
+def _meant(state: State, body: Recalled) -> list[Content]:
+    """What a recall is about: one content; where its digests contradict what is known, that which
+    has any of them. Whoever registers with a wrong digest must not keep others from recalling."""
+    try:
+        return [_joined(state, body.digests, body.target)]
+    except EventRefusedError:
+        digests = {body.target, *body.digests.values()}
+        return [_joined(state, {}, digest) for digest in sorted(digests)]
 
 
 def _with_recall(record: _Recallable, recall: Recall) -> _Recallable:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from keras_integrity_hook import audit
-from keras_integrity_hook.errors import ConfigurationError, SigningError, printable
+from keras_integrity_hook import audit, notices
+from keras_integrity_hook.errors import AuditError, ConfigurationError, SigningError, printable
 from keras_integrity_hook.files import portable, root_owned
 from keras_integrity_hook.files.atomic import Target, open_target, private_file
 from keras_integrity_hook.files.target import real_path
@@ -41,10 +41,17 @@ class _Change:
     facts: dict[str, object]
 
     def record(self, path: str, outcome: str, **more: object) -> None:
+        """Record it. Raises AuditError where that has to be and cannot; for trust that is taken
+        away that is a warning: a log that somebody fills up must not keep a stolen key good."""
         facts = {name: value for name, value in self.facts.items() if value}
-        audit.record(
-            "trust", path, outcome=outcome, change=self.what, kind=self.kind, **facts, **more
-        )
+        try:
+            audit.record(
+                "trust", path, outcome=outcome, change=self.what, kind=self.kind, **facts, **more
+            )
+        except AuditError as error:
+            if self.what == "added":
+                raise
+            notices.trouble(str(error))
 
 
 _KINDS = {TrustedKey: "key", TrustedRoot: "certificates", TrustedIdentity: "identity"}

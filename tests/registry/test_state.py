@@ -258,10 +258,23 @@ def test_digests_that_contradict_what_is_known_are_refused(log: Log) -> None:
     stolen = registration(version="2.0")
     mixed = {**stolen.digests, "sha512": one.digests["sha512"]}
     assert log.refused(stolen._replace(digests=mixed), "carol") == "other-content"
-    lie = Recalled("root", one.root, "bad", {"sha512": "cd" * 64})
-    assert log.refused(lie, "carol") == "other-content"
     twice = {**stolen.digests, "blake3": stolen.root}
     assert log.refused(stolen._replace(digests=twice), "carol") == "other-content"
+
+
+def test_a_wrong_digest_in_a_registration_keeps_nobody_from_recalling(log: Log) -> None:
+    """Each digest that the recall names is recalled, and restored by itself."""
+    true, lie = digests_of("evil"), digests_of("a lie")
+    evil = registration(content="evil")
+    log.put(evil._replace(digests={**true, "sha512": lie["sha512"]}), "carol")
+    log.put(Recalled("root", true["blake2b"], "bad", true), "carol")
+    for digest in (*true.values(), lie["sha512"]):
+        assert log.state.contents[digest].recalls[0].reason == "bad"
+    sealed_anew = registration("other", "1", "evil", algorithm="sha512")
+    assert log.refused(sealed_anew._replace(digests=true), "carol") == "other-content"
+    log.put(Restored("root", true["sha256"], "fine"), "dave")
+    assert log.state.contents[true["sha512"]].recalls
+    assert not log.state.contents[lie["sha512"]].recalls
 
 
 @pytest.mark.parametrize("recalled_as", ["sha256", "sha512", "blake2b"])

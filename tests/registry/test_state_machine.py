@@ -54,6 +54,7 @@ class Entry(NamedTuple):
 
     body: Body
     by: frozenset[str]
+    contradicted: bool | None = None  # of a recall of a content: whether its digests were
 
 
 class Book:
@@ -82,7 +83,7 @@ class Book:
             if isinstance(one.body, Registered):
                 named = {**one.body.digests, one.body.algorithm: one.body.root}
                 yield named, set(named.values())
-            elif isinstance(one.body, Recalled) and one.body.kind == "root":
+            elif isinstance(one.body, Recalled) and one.contradicted is False:
                 named = dict(one.body.digests)
                 yield named, {*named.values(), one.body.target}
 
@@ -113,7 +114,7 @@ class Book:
         targets: set[str] = set()
         for number, one in enumerate(self.entries):
             if isinstance(one.body, Recalled) and one.body.kind == kind:
-                targets.add(one.body.target)
+                targets |= {one.body.target, *one.body.digests.values()}
             if isinstance(one.body, Restored) and one.body.kind == kind:
                 then = Book(self.first_roles)
                 then.entries = self.entries[:number]
@@ -182,9 +183,6 @@ class Book:
             yield from self._not_registrable(body)
         elif isinstance(body, Promoted | Withdrawn):
             yield from self._not_staged(body)
-        elif isinstance(body, Recalled) and body.kind == "root":
-            if self.contradicts(body.digests, {body.target, *body.digests.values()}):
-                yield "other-content"
         elif isinstance(body, Restored):
             in_force = self.recalls_in_force(body.kind)
             about = {body.target}
@@ -268,8 +266,12 @@ class Registry(RuleBasedStateMachine):
         assert refused in (broken or {"", "too-many"})
         if refused:
             return
+        contradicted = None
+        if isinstance(body, Recalled) and body.kind == "root":
+            every = {body.target, *body.digests.values()}
+            contradicted = self.book.contradicts(body.digests, every)
         self.log.append(made)
-        self.book.entries.append(Entry(body, frozenset(by)))
+        self.book.entries.append(Entry(body, frozenset(by), contradicted))
         with pytest.raises(EventRefusedError, match="already"):
             self.replay.apply(made)
 
@@ -425,6 +427,13 @@ class Registry(RuleBasedStateMachine):
             recalls = whole.contents[version.body.root].recalls
             assert set(alone.state.contents[version.body.root].recalls) == set(recalls)
 
+    @staticmethod
+    def is_recall_of(content: state.Content, body: Body) -> bool:
+        named = set()
+        if isinstance(body, Recalled | Restored):
+            named = {body.target, *getattr(body, "digests", {}).values()}
+        return not named.isdisjoint(content.digests)
+
     def needed(self, whole: State, model: str, version: state.Version) -> list[SignedEvent]:
         ids = {version.event, self.log[0].id}
         ids |= {one.id for one in self.log if isinstance(event_of(one).body, RolesChanged)}
@@ -439,7 +448,8 @@ class Registry(RuleBasedStateMachine):
                 }
         content = whole.contents[version.body.root]
         ids |= {whole.versions[pair].event for pair in content.versions}
-        ids |= {recall.event for recall in content.recalls}
+        if content.recalls:  # what was said of it before may be what links two of its digests
+            ids |= {one.id for one in self.log if self.is_recall_of(content, event_of(one).body)}
         return [one for one in self.log if one.id in ids]
 
 

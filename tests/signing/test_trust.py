@@ -16,6 +16,7 @@ from keras_integrity_hook.errors import (
     AuditError,
     ConfigurationError,
     InsecurePermissionsError,
+    IntegrityWarning,
     SigningError,
 )
 from keras_integrity_hook.limits import LIMITS
@@ -472,6 +473,21 @@ def test_an_edit_that_must_be_recorded_and_cannot_be_does_not_happen(
     with pytest.raises(AuditError, match="'trust' could not be recorded"):
         let_trust("alice", key)
     assert not user_file.exists()
+
+
+def test_a_log_that_cannot_be_written_keeps_no_trust_alive(
+    user_file: Path, key: PublicKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_trust("alice", key)
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(tmp_path / "missing" / "audit.jsonl"))
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    with pytest.warns(IntegrityWarning, match="'trust' could not be recorded"):
+        assert trust_edit.revoke_model(str(user_file), ID, "backdoor")
+    trust_edit.revoke_key(str(user_file), key.keyid, "stolen")
+    trust_edit.remove(str(user_file), "alice")
+    found = trust_store.store()
+    assert (found.keys, set(found.revoked_keys)) == ((), {key.keyid})
+    assert trust_store.revocation(ID) is not None
 
 
 def test_what_was_pulled_is_added_up_with_what_is_edited_here(

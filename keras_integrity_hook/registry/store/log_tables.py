@@ -24,6 +24,12 @@ _AT_ONCE = 2_000  # values in one list of a query
 # What is read of one row; more is there only if somebody put it there by hand.
 OF_ENTRIES = sa.func.length(ENTRIES.c.encoded) <= LIMITS.registry_event
 _OF_NOTES = sa.func.length(CHECKPOINTS.c.note) <= LIMITS.registry_note
+_TIP = (
+    sa.select(CHECKPOINTS.c.size, CHECKPOINTS.c.note)
+    .where(_OF_NOTES)
+    .order_by(CHECKPOINTS.c.size.desc())
+    .limit(1)
+)
 
 
 class Tip(NamedTuple):
@@ -57,13 +63,7 @@ def in_parts(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 def tip(connection: Connection) -> Tip:
     """The end of the log, by its newest checkpoint: entries and it are written together."""
-    query = (
-        sa.select(CHECKPOINTS.c.size, CHECKPOINTS.c.note)
-        .where(_OF_NOTES)
-        .order_by(CHECKPOINTS.c.size.desc())
-        .limit(1)
-    )
-    found = connection.execute(query).first()
+    found = connection.execute(_TIP).first()
     return Tip(found.size, _bytes(found.note)) if found else Tip(0, b"")
 
 

@@ -41,7 +41,10 @@ SAID = {
     f"/content?digest={CHURN.digests['sha512']}": ("Registered as", "churn 2.2", "recalled"),
     f"/content?digest={'ef' * 32}": ("No version of any model has this content.",),
     "/events": ("alice and bob founded the registry", "carol registered churn 2.0", "#23"),
-    "/events?model=churn": ("though a higher version was there before", "in place of all others"),
+    "/events?model=churn": (
+        *("though a higher version was there before", "in place of all others"),
+        "carol recalled content",
+    ),
     "/events/0": ("Event 0", '"origin": "models.example.com/registry"', "Leaf hash"),
     "/events/19": ("dave took back the recall of content", "It was another model."),
     "/recalls": ("churn 2.2", "everything that key cdcdcdcdcdcdcdcd… signed", "stolen"),

@@ -92,7 +92,7 @@ def test_tables_of_another_version_are_refused_with_what_to_do(
     monkeypatch.setattr(migrating, "KNOWN", ("99", "1"))
     with pytest.raises(RegistryError, match="older version") as caught:
         open_store(kept.url)
-    assert "registry init" in caught.value.remedy()
+    assert "registry serve --upgrade" in caught.value.remedy()
     engine.dispose()
 
 
