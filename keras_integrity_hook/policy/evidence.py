@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -69,7 +70,9 @@ def evidence(seal: Seal, demands: Settings, history: Remembered = nothing_rememb
         revocation=lambda: _recalled((seal.statement.root,)),
         verdicts=lambda: _verdicts_on(seal, demands),
         history=history,
-        registry=lambda: registration.verdict((seal.statement.root,), _keys_on(seal), demands),
+        registry=functools.cache(  # several checks ask
+            lambda: registration.verdict((seal.statement.root,), _keys_on(seal), demands)
+        ),
     )
 
 
@@ -121,7 +124,7 @@ def required(
         lambda: attestation.signers,
         lambda: _recalled(roots),
         history=history_of(memory, model, beside=True),
-        registry=lambda: registration.verdict(roots, keys, demands),
+        registry=functools.cache(lambda: registration.verdict(roots, keys, demands)),
     )
     checks.from_settings(demands).verify(found)
     return model.with_seal(attestation.seal, attestation.content), _names(attestation.signers)
