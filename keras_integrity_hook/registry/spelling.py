@@ -87,8 +87,7 @@ def spell(event: Event) -> bytes:
 
 # An entry is read when it is decoded and again when it happens, and the events by which a registry
 # was founded are in all its answers. Nobody changes an event.
-@functools.lru_cache(maxsize=64)
-@functools.lru_cache(maxsize=64)  # an event that is appended is asked for three times
+@functools.lru_cache(maxsize=128)
 def read(payload: bytes) -> Event:
     """The event that ``payload`` spells.
 
