@@ -52,8 +52,7 @@ BODIES: Mapping[str, type[Body]] = {
 
 KINDS = {body: word for word, body in BODIES.items()}
 
-_HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
-_HEX_OR_EMPTY = re.compile(rf"(?:{_HEX.pattern})?")
+_HEX_OR_EMPTY = re.compile(rf"(?:{tree.HEX.pattern})?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _NONCE = re.compile(r"[0-9a-f]{32}")
 # A key name of signed notes has no white space and no plus; a URL without a scheme has none.
@@ -203,7 +202,12 @@ def _text(value: Any, most: int = LIMITS.fact) -> str:
 
 def _name(value: Any) -> str:
     name = _text(value, LIMITS.registry_name)
-    if not name or name != name.strip(" .-") or _NOT_IN_NAMES.search(name) or _HEX.fullmatch(name):
+    if (
+        not name
+        or name != name.strip(" .-")
+        or _NOT_IN_NAMES.search(name)
+        or tree.HEX.fullmatch(name)
+    ):
         raise ValueError(
             "is no name: letters, digits and , . _ + @ ( ) - with single spaces, no punctuation "
             "at its ends"
@@ -226,7 +230,7 @@ def _matching(pattern: re.Pattern[str], what: str) -> _Reader:
     return read_matching
 
 
-_root = _matching(_HEX, "64 or 128 hex digits in lower case")
+_root = _matching(tree.HEX, "64 or 128 hex digits in lower case")
 _root_or_empty = _matching(_HEX_OR_EMPTY, "64 or 128 hex digits, or empty")
 _nonce = _matching(_NONCE, "32 hex digits in lower case")
 _origin = _matching(_ORIGIN, "a URL without its scheme")
