@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from keras_integrity_hook.errors import (
@@ -37,7 +36,7 @@ from keras_integrity_hook.registry.events import (
 )
 from keras_integrity_hook.registry.versions import is_version
 from keras_integrity_hook.sealing import canonical, text, tree
-from keras_integrity_hook.sealing.statement import FILES, SETS
+from keras_integrity_hook.sealing.statement import FILES, SETS, moment
 
 BODIES: Mapping[str, type[Body]] = {
     "founded": Founded,
@@ -53,7 +52,6 @@ BODIES: Mapping[str, type[Body]] = {
 KINDS = {body: word for word, body in BODIES.items()}
 
 _HEX_OR_EMPTY = re.compile(rf"(?:{tree.HEX.pattern})?")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _NONCE = re.compile(r"[0-9a-f]{32}")
 # A key name of signed notes has no white space and no plus; a URL without a scheme has none.
 _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_~/-]{0,254}")
@@ -243,10 +241,9 @@ def _empty(value: Any) -> str:
 
 
 def _time(value: Any) -> str:
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise ValueError("is not a moment as in 2027-01-31T12:00:00Z")
-    datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
-    return value
+    spelt = _text(value)
+    moment(spelt)
+    return spelt
 
 
 def _version(value: Any) -> str:

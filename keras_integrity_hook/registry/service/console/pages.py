@@ -11,6 +11,7 @@ from keras_integrity_hook.registry.events import Role, Roles
 from keras_integrity_hook.registry.service.console import commands, links
 from keras_integrity_hook.registry.service.console.entries import Entry, details_of, entry_of
 from keras_integrity_hook.registry.store import Logged, ModelRow, RecallRow, Store, Subject
+from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.sealing.tree import HEX
 from keras_integrity_hook.texts import plural
 
@@ -175,7 +176,7 @@ def recalls(store: Store, before: int | None) -> Shown:
 def roles(store: Store) -> Shown:
     """Who may do what, with which keys."""
     there = store.roles()
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = spelled(datetime.now(UTC))
     return {
         "rights": list(_rights(there)),
         "actors": [(one, store.recall_of("key", one.keyid)) for one in there.actors],
