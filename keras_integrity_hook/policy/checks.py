@@ -67,6 +67,10 @@ def _no_registry() -> Known | None:
     return None
 
 
+def _not_computed(algorithm: str) -> str | None:
+    return None
+
+
 def nothing_remembered() -> IntegrityError | None:
     """Of a path that nothing is remembered of."""
     return None
@@ -85,6 +89,8 @@ class Evidence(NamedTuple):
         history: tells what about the model contradicts what this machine saw at its path before, or
             None.
         registry: tells what a registry knows of the content, or None where none is asked.
+        root_under: tells the root that the content itself has now under an algorithm, or None where
+            that cannot be computed; it is read for that.
     """
 
     statement: Statement
@@ -94,6 +100,7 @@ class Evidence(NamedTuple):
     verdicts: Callable[[], Sequence[Verdict]] = _no_verdicts
     history: Callable[[], IntegrityError | None] = nothing_remembered
     registry: Callable[[], Known | None] = _no_registry
+    root_under: Callable[[str], str | None] = _not_computed
 
 
 class Check(Protocol):
@@ -284,7 +291,8 @@ class Registered(NamedTuple):
         known = evidence.registry()
         # The root of a set does not say where one file ends and the next begins.
         files = files_digest(evidence.statement.files)
-        found = [one for one in known.registrations if one.files == files] if known else []
+        known_here = [one for one in known.registrations if one.files == files] if known else []
+        found = [one for one in known_here if _is_content_of(one, evidence)]
         if not found:
             raise UnregisteredModelError("the registry does not know this model")
         named = [one for one in found if self.model in (None, one.model)]
@@ -315,6 +323,12 @@ class Registered(NamedTuple):
         where = f"at {', '.join(stages)}" if stages else "at no stage"
         cause = f"it is registered as {_told(found)}, {where}; the policy asks for {wanted}"
         return UnregisteredModelError(printable(cause), stages=stages)
+
+
+def _is_content_of(one: Registration, evidence: Evidence) -> bool:
+    """Whether the content has the root that was registered. The digests under other algorithms are
+    the word of whoever registered it alone; what people promote is this root."""
+    return evidence.statement.root == one.root or evidence.root_under(one.algorithm) == one.root
 
 
 def _told(found: Sequence[Registration]) -> str:

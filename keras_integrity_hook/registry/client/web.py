@@ -41,6 +41,7 @@ TOKEN, TOKEN_FILE = "KERAS_INTEGRITY_REGISTRY_TOKEN", "KERAS_INTEGRITY_REGISTRY_
 """What a registry that is not for everybody asks for: itself, or the path of a file, mode 0600."""
 _OK, _CREATED, _NOT_FOUND = 200, 201, 404
 _BAD, _UNAUTHORIZED, _REFUSED = 400, 401, 409
+_MOST_KEYS = 8  # that are asked about one by one
 _TEXT = 300  # characters of what a server says of a refusal
 
 
@@ -59,7 +60,7 @@ class Web(NamedTuple):
         return True
 
     def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
-        keys = f"keys={','.join(asked.keys)}&" if asked.keys else ""
+        keys = f"keys={_spelled(asked.keys)}&" if asked.keys else ""
         since = notes.unverified_checkpoint(seen).size if seen else 0
         data = self.read(
             f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer
@@ -110,6 +111,12 @@ class Web(NamedTuple):
         if len(data) > limit:
             raise LimitExceededError(f"the registry at {base.netloc} answers over {limit} bytes")
         return response.status, data
+
+
+def _spelled(keys: Sequence[str]) -> str:
+    """So that a seal which names any number of keys, as anybody can write one, makes no question
+    that is too long for a service: whoever does not answer one is not asked another."""
+    return ",".join(keys) if len(keys) <= _MOST_KEYS else answers.EVERY_KEY
 
 
 def _connection(url: str, timeout: float) -> HTTPConnection:
