@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from keras_integrity_hook.errors import (
@@ -20,7 +20,7 @@ from keras_integrity_hook.errors import (
     WrongModelError,
     printable,
 )
-from keras_integrity_hook.sealing.statement import Statement, files_digest
+from keras_integrity_hook.sealing.statement import Statement, files_digest, moment
 from keras_integrity_hook.settings import History
 from keras_integrity_hook.settings.schema import Settings
 
@@ -146,7 +146,7 @@ class NotExpired:
 
     def verify(self, evidence: Evidence) -> None:
         expires = evidence.statement.expires
-        if expires is not None and evidence.now >= moment(expires):
+        if expires is not None and evidence.now >= _moment(expires):
             raise ExpiredModelError(f"the seal expired at {expires}")
 
 
@@ -156,7 +156,7 @@ class NoOlderThan(NamedTuple):
     age: timedelta
 
     def verify(self, evidence: Evidence) -> None:
-        created = moment(evidence.statement.created)
+        created = _moment(evidence.statement.created)
         if evidence.now - created > self.age:
             raise ExpiredModelError(
                 f"the seal was made at {evidence.statement.created}, which is longer ago than the "
@@ -370,9 +370,9 @@ def of_registry(settings: Settings) -> tuple[Check, ...]:
     return (*asked, Registered(settings.stages, settings.model, settings.minimum_version))
 
 
-def moment(text: str) -> datetime:
+def _moment(text: str) -> datetime:
     """A time as statements spell it. Raises MalformedSealError."""
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return moment(text)
     except ValueError:
         raise MalformedSealError("the seal names a time that is none") from None

@@ -34,6 +34,7 @@ from keras_integrity_hook.registry import answers, merkle, notes, tiles
 from keras_integrity_hook.registry.answers import Answer
 from keras_integrity_hook.registry.merkle import HASH_SIZE, Node
 from keras_integrity_hook.registry.tiles import Tile
+from keras_integrity_hook.sealing.tree import HEX
 
 HOME = "v1"
 POINTER = f"{HOME}/mirror.json"
@@ -41,7 +42,6 @@ CHECKPOINT = f"{HOME}/{tiles.CHECKPOINT}"
 ANSWERS = f"{HOME}/answers"
 _POINTER_SIZE = 4096  # bytes
 _MOMENT = re.compile(r"[0-9]{1,19}-[0-9]{8}T[0-9]{6}Z")
-_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 _MOST_DIGITS = 8
 
 Read = Callable[[str, int], bytes | None]
@@ -110,7 +110,7 @@ def answer(read: Read, digest: str) -> Answer:
         LimitExceededError, MalformedEventError: as of ``answers.decode``.
         ValueError: ``digest`` is no digest.
     """
-    if not _DIGEST.fullmatch(digest):
+    if not HEX.fullmatch(digest):
         raise ValueError("not a digest in lower-case hex")
     # A second time, where new answers came and the old ones went between two reads.
     for _ in range(2):

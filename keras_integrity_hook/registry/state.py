@@ -34,7 +34,7 @@ them needs, none is refused that was not: so a part of the log proves what is tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar, assert_never
 
 from keras_integrity_hook.errors import EventRefusedError, printable
 from keras_integrity_hook.limits import LIMITS
@@ -149,7 +149,9 @@ def consequences(state: State, signed: SignedEvent) -> Changes:
         return _withdrawn(state, body, act)
     if isinstance(body, Recalled):
         return _recalled(state, body, act)
-    return _restored(state, body, act)
+    if isinstance(body, Restored):
+        return _restored(state, body, act)
+    assert_never(body)
 
 
 def apply(state: State, signed: SignedEvent) -> State:

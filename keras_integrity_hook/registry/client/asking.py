@@ -38,7 +38,6 @@ REUSED = timedelta(minutes=1)
 """For how long an answer of a service is taken without asking anew."""
 SILENCE = timedelta(minutes=1)
 """For how long one that does not answer is left alone."""
-_LEEWAY = timedelta(minutes=5)  # by which clocks differ
 _MOST_KNOWN = 1_000  # of this process
 _known: dict[Asked, _Known] = {}
 
@@ -219,7 +218,7 @@ def _refuse_silent(asked: Asked, now: datetime) -> None:
 
 
 def _refuse_wrong_clock(latest: datetime, now: datetime) -> None:
-    if latest - now > _LEEWAY:
+    if latest - now > verdicts.LEEWAY:
         cause = (
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and the registry was seen at "
             f"{latest:%Y-%m-%d %H:%M}: how old an answer is cannot be known"
