@@ -7,10 +7,13 @@ it may cost: no redirects, a limit for every body, a time for every read.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from socket import SHUT_RDWR, socket
+from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -99,9 +102,11 @@ class Web(NamedTuple):
         base = urlsplit(self.url)
         connection = _connection(self.url, self.timeout)
         try:
-            connection.request(method, f"{base.path.rstrip('/')}/{path}", body, headers)
-            with connection.getresponse() as response:
-                data = response.read(limit + 1)
+            connection.connect()
+            with _ended_after(self.timeout, connection.sock):
+                connection.request(method, f"{base.path.rstrip('/')}/{path}", body, headers)
+                with connection.getresponse() as response:
+                    data = response.read(limit + 1)
         except (HTTPException, OSError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             cause = f"the registry at {base.netloc} cannot be reached ({printable(why)})"
@@ -111,6 +116,25 @@ class Web(NamedTuple):
         if len(data) > limit:
             raise LimitExceededError(f"the registry at {base.netloc} answers over {limit} bytes")
         return response.status, data
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float, connection: socket) -> Iterator[None]:
+    """Nobody waits longer for an answer; a server that always says a little more would else keep a
+    thread and a connection of each question for ever."""
+    timer = Timer(seconds, _end, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end(connection: socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended
+        # A TLS socket's own method takes from the reader what it reads with.
+        socket.shutdown(connection, SHUT_RDWR)
 
 
 def _spelled(keys: Sequence[str]) -> str:
