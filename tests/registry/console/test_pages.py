@@ -7,6 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -17,8 +18,10 @@ from fastapi import FastAPI
 
 from keras_integrity_hook.registry import service
 from keras_integrity_hook.registry.events import Body, Recalled, Role, RolesChanged
+from keras_integrity_hook.registry.service import console
 from keras_integrity_hook.registry.service.console import pages
 from keras_integrity_hook.registry.service.console.pages import Shown
+from keras_integrity_hook.registry.spelling import BODIES
 from tests.support import consoles
 from tests.support.consoles import HOSTILE, LONG
 from tests.support.markup import Markup
@@ -261,3 +264,10 @@ async def asked(application: FastAPI, address: str) -> httpx.Response:
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://registry") as client:
         return await client.get(address)
+
+
+def test_every_type_of_event_is_told_in_words_of_its_own() -> None:
+    """What the page does not know is not told as something else."""
+    template = resources.files(console).joinpath("templates", "parts.html").read_text()
+    sentences = template.partition("macro sentence")[2].partition("endmacro")[0]
+    assert [word for word in BODIES if f'entry.kind == "{word}"' not in sentences] == []
