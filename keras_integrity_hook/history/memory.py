@@ -31,6 +31,7 @@ from keras_integrity_hook.history.seal_places import (
 )
 from keras_integrity_hook.history.seen import Entry, Seen
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.versions import is_below
 
 
 class Memory:
@@ -182,7 +183,7 @@ def _with_highest(now: Seen, before: Seen) -> Seen:
     versions = dict(before.versions)
     version = versions.pop(now.name, None)
     mine = now.versions.get(now.name, version)
-    if mine is not None and version is not None and judging.is_below(mine, version):
+    if mine is not None and version is not None and is_below(mine, version):
         mine = version
     if mine is not None:
         versions[now.name] = mine

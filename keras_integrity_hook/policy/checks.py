@@ -23,6 +23,7 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.sealing.statement import Statement, files_digest, moment
 from keras_integrity_hook.settings import History
 from keras_integrity_hook.settings.schema import Settings
+from keras_integrity_hook.versions import is_at_least
 
 if TYPE_CHECKING:
     from keras_integrity_hook.registry.verdicts import Registration
@@ -202,7 +203,7 @@ class VersionAtLeast(NamedTuple):
         found = evidence.statement.model.get("version")
         if found is None and self.or_none:
             return
-        if found is None or not _is_at_least(found, self.minimum):
+        if found is None or not is_at_least(found, self.minimum):
             stated = f"of version '{printable(found)}'" if found else "of no version"
             raise RollbackError(
                 f"the seal is {stated}; the policy asks for {self.minimum} or later"
@@ -309,14 +310,14 @@ class Registered(NamedTuple):
             raise self._not_there(enough)
 
     def _is_enough(self, one: Registration) -> bool:
-        return self.minimum is None or _is_at_least(one.version, self.minimum)
+        return self.minimum is None or is_at_least(one.version, self.minimum)
 
     def _not_there(self, found: Sequence[Registration]) -> RollbackError | UnregisteredModelError:
         wanted = " or ".join(self.stages)
         for one in found:
             for stage in self.stages:
                 highest = one.high_water.get(stage)
-                if highest is not None and not _is_at_least(one.version, highest):
+                if highest is not None and not is_at_least(one.version, highest):
                     cause = f"it is {one.model} {one.version}; {stage} has had {highest} since"
                     return RollbackError(printable(cause))
         stages = tuple(dict.fromkeys(stage for one in found for stage in one.stages))
@@ -335,15 +336,6 @@ def _told(found: Sequence[Registration]) -> str:
     names = [f"{one.model} {one.version}" for one in found]
     rest = f" and {len(names) - _TOLD_AT_MOST} more" if len(names) > _TOLD_AT_MOST else ""
     return ", ".join(names[:_TOLD_AT_MOST]) + rest
-
-
-def _is_at_least(version: str, minimum: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) >= Version(minimum)
-    except InvalidVersion:
-        return False
 
 
 def from_settings(settings: Settings) -> AllOf:

@@ -34,9 +34,9 @@ from keras_integrity_hook.registry.events import (
     Service,
     Withdrawn,
 )
-from keras_integrity_hook.registry.versions import is_version
 from keras_integrity_hook.sealing import canonical, text, tree
 from keras_integrity_hook.sealing.statement import FILES, SETS, moment
+from keras_integrity_hook.versions import is_version
 
 BODIES: Mapping[str, type[Body]] = {
     "founded": Founded,

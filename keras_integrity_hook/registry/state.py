@@ -36,9 +36,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, NoReturn, TypeVar, assert_never
 
+from keras_integrity_hook import versions
 from keras_integrity_hook.errors import EventRefusedError, printable
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry import authority, versions
+from keras_integrity_hook.registry import authority
 from keras_integrity_hook.registry.events import (
     Event,
     Founded,
