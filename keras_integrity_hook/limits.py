@@ -117,6 +117,7 @@ class Limits(NamedTuple):
     registry_proof: int = 63  # hashes
     registry_kept: int = 64  # answers in one of 256 directories of them
     registry_spool: int = 10_000  # models that wait to be registered
+    registry_refused: int = 1_000  # of them that were refused, and are kept for people to look at
     registry_bundle: int = 256 * (2 + 65_535)  # entries with their lengths
     registry_faults: int = 100  # that are told of one log
     # What a registry's service takes from strangers

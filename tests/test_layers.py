@@ -24,11 +24,10 @@ GUESTS = {
     "verification": {"h5py"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
     "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
-    "history": {"packaging"},
-    "policy": {"packaging"},
+    "versions": {"packaging"},
     "distribution": {"securesystemslib", "tuf"},
     "registry": {
-        *("alembic", "anyio", "cryptography", "fastapi", "h11", "jinja2", "packaging"),
+        *("alembic", "anyio", "cryptography", "fastapi", "h11", "jinja2"),
         *("prometheus_client", "psycopg", "pydantic", "sqlalchemy", "starlette", "uvicorn"),
     },
     "saving": {"h5py"},

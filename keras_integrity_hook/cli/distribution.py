@@ -17,6 +17,7 @@ from keras_integrity_hook.cli.signing import prompt
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError
 from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.signing import keys, signers
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def pull(  # noqa: PLR0913, PLR0917 - one argument for each option
         )
     if as_json:
         files = [{"path": path, "changed": changed} for path, changed in pulled.files.items()]
-        versions, expires = dict(pulled.versions), _spelled(pulled.expires)
+        versions, expires = dict(pulled.versions), spelled(pulled.expires)
         output.emit(
             "trust pull", ok=True, url=pulled.url, versions=versions, expires=expires, files=files
         )
@@ -150,7 +151,7 @@ def show_subscriptions(found: Sequence[Subscription]) -> None:
         output.state("behind" if behind else "pulled", one.url, good=not behind)
         told: list[tuple[str, object]] = [("for", "the machine" if one.place.is_machine else "you")]
         if one.current_until is not None:
-            told.append(("current until", _spelled(one.current_until)))
+            told.append(("current until", spelled(one.current_until)))
         output.facts(told)
 
 
@@ -160,7 +161,7 @@ def spelled_subscriptions(found: Sequence[Subscription]) -> list[dict[str, objec
         {
             "url": one.url,
             "machine": one.place.is_machine,
-            "current_until": None if one.current_until is None else _spelled(one.current_until),
+            "current_until": None if one.current_until is None else spelled(one.current_until),
         }
         for one in found
     ]
@@ -170,13 +171,13 @@ def _show_pulled(pulled: Pulled) -> None:
     output.state("pulled", pulled.url)
     files = [("changed" if new else "as it was", path) for path, new in pulled.files.items()]
     version = pulled.versions["targets"]
-    output.facts([("version", version), ("current until", _spelled(pulled.expires)), *files])
+    output.facts([("version", version), ("current until", spelled(pulled.expires)), *files])
 
 
 def _show_published(directory: str, done: Published) -> None:
     output.state("published", directory)
     rows = [
-        (role, f"version {one.version}{', new' * one.is_new}, good until {_spelled(one.expires)}")
+        (role, f"version {one.version}{', new' * one.is_new}, good until {spelled(one.expires)}")
         for role, one in done.roles.items()
     ]
     output.facts([*rows, ("files", ", ".join(done.files) or "none")])
@@ -187,7 +188,7 @@ def _emit_published(directory: str, done: Published) -> None:
     roles = {
         role: {
             "version": one.version,
-            "expires": _spelled(one.expires),
+            "expires": spelled(one.expires),
             "signers": list(one.signers),
             "changed": one.is_new,
         }
@@ -231,10 +232,6 @@ def _numbers(option: str, given: Iterable[str]) -> Iterator[tuple[str, int]]:
             cause = f"{option} {role}={value}: not a number from 1 to {_MOST}"
             raise ConfigurationError(cause, remedy="Nothing was published.")
         yield role, int(value)
-
-
-def _spelled(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,8 +14,8 @@ from keras_integrity_hook.cli.registry_acts import known_version
 from keras_integrity_hook.cli.registry_places import Place
 from keras_integrity_hook.cli.registry_signing import Given, event_options
 from keras_integrity_hook.errors import printable
+from keras_integrity_hook.sealing.tree import HEX
 
-_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 _HOW = "MODEL VERSION, --path PATH, --digest HEX or --keyid KEYID"
 
 
@@ -104,7 +103,7 @@ def _refuse_several(named: Named) -> None:
     if (named.model is None) is not (named.version is None):
         raise click.UsageError(f"A model is named with its version: {_HOW}.")
     for one in (named.digest, named.keyid):
-        if one is not None and not _DIGEST.fullmatch(one):
+        if one is not None and not HEX.fullmatch(one):
             raise click.UsageError(f"'{printable(one)}' is not 64 or 128 hex digits.")
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -29,7 +28,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.fleet import recall
 from keras_integrity_hook.saving.provenance import checked_line, checked_reason
-from keras_integrity_hook.sealing.tree import ALGORITHMS
+from keras_integrity_hook.sealing.tree import ALGORITHMS, HEX
 from keras_integrity_hook.signing import keys, newcomers
 from keras_integrity_hook.signing import trust_edit as edit
 from keras_integrity_hook.signing import trust_store as store
@@ -54,7 +53,6 @@ _ROOT_REMEDY = (
     "Copy it from 'keras-integrity inspect' or from a report; it has 64 or 128 hex digits."
 )
 _SHOWN = ("keyid", "scheme", "identity", "issuer", "trusted_root")
-_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
 def _file_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -244,7 +242,7 @@ def revoke_key(key: str, reason: str, file: str | None, machine: bool, as_json: 
     with _failures("revoke key", as_json):
         path = _path(file, machine)
         checked_reason(reason)
-        keyid = key if _DIGEST.fullmatch(key) else _key_named(key, path)
+        keyid = key if HEX.fullmatch(key) else _key_named(key, path)
         fresh = edit.revoke_key(path, keyid, reason)
     _report_revoked("revoke key", [keyid], path, fresh=fresh, as_json=as_json)
 
@@ -289,7 +287,7 @@ def revoke_model(  # noqa: PLR0913, PLR0917 - one argument for each option
 def _roots_to_recall(model: str | None, root: str | None, *, content: bool) -> list[str]:
     stated = root or model or ""
     algorithm, _, digits = stated.rpartition(":")  # as reports show a root
-    is_root = algorithm in ("", *ALGORITHMS) and _DIGEST.fullmatch(digits)
+    is_root = algorithm in ("", *ALGORITHMS) and HEX.fullmatch(digits)
     if root is not None and not is_root:
         raise ConfigurationError(f"'{printable(root)}' is no root digest", remedy=_ROOT_REMEDY)
     if content:

@@ -19,7 +19,9 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalEr
 from tuf.ngclient import FetcherInterface
 
 from keras_integrity_hook._version import __version__
+from keras_integrity_hook.errors import RegistryUnavailableError
 from keras_integrity_hook.limits import KIB, LIMITS
+from keras_integrity_hook.registry.client import deadline
 
 _SILENCE = 10  # seconds in which a server has to say something
 _PIECE = 64 * KIB
@@ -43,8 +45,17 @@ class Fetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         self.close()
         is_file = urllib.parse.urlsplit(url).scheme == "file"
-        self._answer = _opened_file(url) if is_file else _opened(url)
+        self._answer = _opened_file(url) if is_file else _opened_in_time(url)
         return _pieces(self._answer, url)
+
+
+def _opened_in_time(url: str) -> IO[bytes]:
+    """An answer whose head has come. That, too, can be sent a byte every now and then, or after
+    interim answers without end."""
+    try:
+        return deadline.within(LIMITS.pull_seconds, lambda: _opened(url))
+    except RegistryUnavailableError as error:
+        raise SlowRetrievalError(f"{url}: over {LIMITS.pull_seconds} seconds") from error
 
 
 def _opened(url: str) -> IO[bytes]:

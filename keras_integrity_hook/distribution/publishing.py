@@ -22,8 +22,10 @@ from keras_integrity_hook.signing.secret import Ask, Secrets
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root
+
+    AnyFile = Metadata[Any]
 else:  # for those who look annotations up at run time
-    Metadata = Root = object
+    AnyFile = Root = object
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 ONLINE = ("snapshot", "timestamp")
@@ -206,7 +208,7 @@ class _Signing:
         self._sign(role, metadata)
         self._new.add(role)
 
-    def _sign(self, role: str, metadata: Metadata[Any]) -> None:
+    def _sign(self, role: str, metadata: AnyFile) -> None:
         from securesystemslib.signer import Signature
 
         from keras_integrity_hook.signing.signers import raw_signature

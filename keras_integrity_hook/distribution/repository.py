@@ -20,8 +20,14 @@ from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+    AnyFile = Metadata[Any]
+    RootFile = Metadata[Root]
+    TargetsFile = Metadata[Targets]
+    SnapshotFile = Metadata[Snapshot]
+    TimestampFile = Metadata[Timestamp]
 else:  # for those who look annotations up at run time
-    Metadata = Root = Snapshot = Targets = Timestamp = object
+    AnyFile = RootFile = TargetsFile = SnapshotFile = TimestampFile = Root = object
 
 _SPOILT = (
     "Somebody else has written it. Take the copy that lies where the keys are; machines believe "
@@ -47,14 +53,14 @@ class Repository:
         published: the versions that are there, by role; 0 where there is none yet.
     """
 
-    root: Metadata[Root]
-    targets: Metadata[Targets]
-    snapshot: Metadata[Snapshot]
-    timestamp: Metadata[Timestamp]
+    root: RootFile
+    targets: TargetsFile
+    snapshot: SnapshotFile
+    timestamp: TimestampFile
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._before: Metadata[Root] | None = None  # the root that is published
+        self._before: RootFile | None = None  # the root that is published
         self.published: dict[str, int] = {}
         self._read()
 
@@ -81,9 +87,9 @@ class Repository:
         """The path of the root that machines are given to begin with."""
         return os.path.join(self._directory, "metadata", "1.root.json")
 
-    def of(self, role: str) -> Metadata[Any]:
+    def of(self, role: str) -> AnyFile:
         """The metadata of ``role``."""
-        metadata: Metadata[Any] = getattr(self, role)
+        metadata: AnyFile = getattr(self, role)
         return metadata
 
     def key_ids(self, role: str) -> frozenset[str]:
@@ -144,13 +150,13 @@ class Repository:
         self.snapshot = snapshot or Metadata(Snapshot())
         self.targets = targets or Metadata(Targets())
 
-    def _roots(self) -> list[Metadata[Root]]:
+    def _roots(self) -> list[RootFile]:
         """Every root from the first to the newest, each signed by the keys of the one before."""
         from tuf.api.exceptions import UnsignedMetadataError
 
-        chain: list[Metadata[Root]] = []
+        chain: list[RootFile] = []
         while len(chain) < LIMITS.published_roots:
-            root: Metadata[Root] | None = self._metadata(f"{len(chain) + 1}.root.json")
+            root: RootFile | None = self._metadata(f"{len(chain) + 1}.root.json")
             if root is None:
                 break
             try:
@@ -161,7 +167,7 @@ class Repository:
             chain.append(root)
         return chain
 
-    def _verified(self, name: str, roots: Sequence[Metadata[Root]]) -> Metadata[Any] | None:
+    def _verified(self, name: str, roots: Sequence[RootFile]) -> AnyFile | None:
         """The metadata in a file that was signed as one of ``roots`` said; the newest may have come
         after it."""
         metadata = self._metadata(name)
@@ -172,7 +178,7 @@ class Repository:
                 return metadata
         raise _spoilt(name, self._directory)
 
-    def _metadata(self, name: str) -> Metadata[Any] | None:
+    def _metadata(self, name: str) -> AnyFile | None:
         from tuf.api.metadata import Metadata
         from tuf.api.serialization import DeserializationError
 
@@ -185,7 +191,7 @@ class Repository:
             raise _spoilt(name, self._directory) from error
 
 
-def _is_signed(metadata: Metadata[Any], role: str, by: Root) -> bool:
+def _is_signed(metadata: AnyFile, role: str, by: Root) -> bool:
     from tuf.api.exceptions import UnsignedMetadataError
 
     try:

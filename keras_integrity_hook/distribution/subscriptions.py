@@ -14,6 +14,7 @@ from keras_integrity_hook.distribution.addresses import checked_url
 from keras_integrity_hook.distribution.places import Place
 from keras_integrity_hook.errors import ConfigurationError
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import statement
 from keras_integrity_hook.settings import toml_file
 
 
@@ -68,7 +69,7 @@ def spelled(url: str, current_until: datetime) -> bytes:
     return (
         "# Written by 'keras-integrity trust pull'.\n"
         f"url = {json.dumps(url)}\n"
-        f"current_until = {current_until:%Y-%m-%dT%H:%M:%SZ}\n"
+        f"current_until = {statement.spelled(current_until)}\n"
     ).encode()
 
 

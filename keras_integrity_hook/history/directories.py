@@ -49,10 +49,14 @@ def in_machine() -> str | None:
     user = os.geteuid()
     plain = os.path.join(MACHINE, str(user))
     owner = _owner(plain)
-    if owner in (None, user):
+    if owner == user:
         return plain
+    # Also where nobody has its name now: whoever had taken it may have given it up since.
+    other = _own_under_another_name(user)
+    if owner is None:
+        return other or plain
     notices.trouble(f"history: {plain} is for user {user}, and was made by user {owner}")
-    return _under_another_name(user)
+    return other or os.path.join(MACHINE, f"{user}-{os.urandom(8).hex()}")
 
 
 def make_machines() -> bool:
@@ -102,11 +106,10 @@ def _owner(path: str) -> int | None:
     return status.st_uid if stat.S_ISDIR(status.st_mode) else -1
 
 
-def _under_another_name(user: int) -> str:
-    prefix = f"{user}-"
+def _own_under_another_name(user: int) -> str | None:
     try:
-        names = sorted(name for name in os.listdir(MACHINE) if name.startswith(prefix))
+        names = sorted(name for name in os.listdir(MACHINE) if name.startswith(f"{user}-"))
     except OSError:
-        names = []
+        return None
     own = (path for name in names if _owner(path := os.path.join(MACHINE, name)) == user)
-    return next(own, os.path.join(MACHINE, prefix + os.urandom(8).hex()))
+    return next(own, None)

@@ -15,6 +15,7 @@ from keras_integrity_hook.errors import (
     StrippedModelError,
 )
 from keras_integrity_hook.history.seen import Seen
+from keras_integrity_hook.versions import is_below
 
 _SHORT = 12  # hex digits of a key id, which people compare
 _ROLLBACK_REMEDY = (
@@ -67,18 +68,6 @@ def rollback(before: Seen, now: Seen, path: str) -> RollbackError | None:
     named = f"'{now.name}' " if now.name else ""
     cause = f"its seal says {named}version {version}, and this machine saw version {highest} here"
     return RollbackError(cause, path=path, remedy=_ROLLBACK_REMEDY)
-
-
-def is_below(version: str, other: str) -> bool:
-    """Whether ``version`` comes before ``other``; False where one of them is no version."""
-    if version == other:
-        return False
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) < Version(other)
-    except InvalidVersion:
-        return False
 
 
 def _names(seen: Seen) -> frozenset[str]:

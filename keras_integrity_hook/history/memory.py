@@ -31,6 +31,7 @@ from keras_integrity_hook.history.seal_places import (
 )
 from keras_integrity_hook.history.seen import Entry, Seen
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.versions import is_below
 
 
 class Memory:
@@ -153,12 +154,19 @@ class Memory:
                 if before is None
                 else judging.stripped(before, model.path)
             )
-        if before is None or before.seal == self._identity_of(model.seal):
-            return None
-        now = self._seen(model.seal)
-        if beside:
-            return judging.rollback(before, now, model.path)
-        return judging.contradiction(before, now, model.path)
+        if before is None:  # perhaps in the place of a model of another kind
+            kinds = entry.kinds.items()
+            seen = [one for other, one in kinds if not is_sealed_as(self.path, other)]
+        else:
+            seen = [before]
+        judged = judging.rollback if beside else judging.contradiction
+        for one in seen:
+            if one.seal == self._identity_of(model.seal):
+                continue
+            found = judged(one, self._seen(model.seal), model.path)
+            if found is not None:
+                return found
+        return None
 
     def _identity_of(self, seal: Seal) -> str:
         self._identity = self._identity or seals.identity(seal.envelope)
@@ -175,7 +183,7 @@ def _with_highest(now: Seen, before: Seen) -> Seen:
     versions = dict(before.versions)
     version = versions.pop(now.name, None)
     mine = now.versions.get(now.name, version)
-    if mine is not None and version is not None and judging.is_below(mine, version):
+    if mine is not None and version is not None and is_below(mine, version):
         mine = version
     if mine is not None:
         versions[now.name] = mine

@@ -88,8 +88,21 @@ def announce(directory: str, path: str, seal: str) -> None:
 
 
 def is_announced(directory: str, path: str, seal: str) -> bool:
-    """Whether our own hook put that there, or was about to when it was killed."""
-    return os.path.lexists(_announcement(directory, path, seal))
+    """Whether our own hook put that there, or was about to when it was killed.
+
+    What a save that was killed has left is no word for ever: it ends with what is recorded later.
+    """
+    file = _announcement(directory, path, seal)
+    try:
+        announced = os.stat(file, follow_symlinks=False).st_mtime
+        if time.time() - announced < _ABANDONED:
+            return True
+    except OSError:
+        return False
+    try:
+        return os.stat(directories.file_of(directory, path)).st_mtime <= announced
+    except OSError:
+        return True
 
 
 def take_back(directory: str, path: str, seal: str) -> None:

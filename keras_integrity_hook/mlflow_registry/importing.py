@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from keras_integrity_hook import api
+from keras_integrity_hook import api, versions
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.errors import (
@@ -25,7 +25,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.fleet.discovery import Role, model_files
 from keras_integrity_hook.mlflow_registry import artifacts
-from keras_integrity_hook.registry import contents, versions
+from keras_integrity_hook.registry import contents
 from keras_integrity_hook.registry.events import Body, Promoted, Registered
 from keras_integrity_hook.registry.verdicts import Registration, Verdict
 from keras_integrity_hook.verification import pinning

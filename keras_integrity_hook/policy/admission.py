@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.containers.model_file import ModelFile
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import (
     ChecksumMismatchError,
     IntegrityError,
@@ -146,9 +146,9 @@ def _admitted(model: ModelFile, demands: Settings, memory: Memory | None) -> Adm
     admitted = Admitted(model)
     if demands.needs_signatures:
         admitted = Admitted(*evidence.required(model, demands, memory))
-    elif model.seal is not None:
+    elif isinstance(model, SealedModel):
         history = evidence.history_of(memory, model)
-        checks.from_settings(demands).verify(evidence.evidence(model.seal, demands, history))
+        checks.from_settings(demands).verify(evidence.evidence(model, demands, history))
     elif demands.needs_seal and not demands.takes_content_without_seal:
         raise _stripped(memory, model) or _unsealed(model.path, "the model", demands)
     if demands.needs_vetting:
@@ -179,7 +179,7 @@ def _pinned_as_registered(admitted: Admitted, demands: Settings) -> Admitted:
     need not be registered, it must not have been recalled."""
     algorithm = registration.algorithm_for(demands.allowed_algorithms)
     pinned = pinning.pinned(admitted.model, algorithm)
-    seen = evidence.evidence(pinned.seal, demands)
+    seen = evidence.evidence(pinned, demands)
     by_algorithm = checks.AlgorithmAmong(demands.allowed_algorithms)
     checks.AllOf((by_algorithm, *checks.of_registry(demands))).verify(seen)
     return admitted._replace(model=pinned, otherwise="not recalled")

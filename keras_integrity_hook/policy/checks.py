@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from keras_integrity_hook.errors import (
@@ -20,9 +20,10 @@ from keras_integrity_hook.errors import (
     WrongModelError,
     printable,
 )
-from keras_integrity_hook.sealing.statement import Statement, files_digest
+from keras_integrity_hook.sealing.statement import Statement, files_digest, moment
 from keras_integrity_hook.settings import History
 from keras_integrity_hook.settings.schema import Settings
+from keras_integrity_hook.versions import is_at_least
 
 if TYPE_CHECKING:
     from keras_integrity_hook.registry.verdicts import Registration
@@ -67,6 +68,10 @@ def _no_registry() -> Known | None:
     return None
 
 
+def _not_computed(algorithm: str) -> str | None:
+    return None
+
+
 def nothing_remembered() -> IntegrityError | None:
     """Of a path that nothing is remembered of."""
     return None
@@ -85,6 +90,8 @@ class Evidence(NamedTuple):
         history: tells what about the model contradicts what this machine saw at its path before, or
             None.
         registry: tells what a registry knows of the content, or None where none is asked.
+        root_under: tells the root that the content itself has now under an algorithm, or None where
+            that cannot be computed; it is read for that.
     """
 
     statement: Statement
@@ -94,6 +101,7 @@ class Evidence(NamedTuple):
     verdicts: Callable[[], Sequence[Verdict]] = _no_verdicts
     history: Callable[[], IntegrityError | None] = nothing_remembered
     registry: Callable[[], Known | None] = _no_registry
+    root_under: Callable[[str], str | None] = _not_computed
 
 
 class Check(Protocol):
@@ -139,7 +147,7 @@ class NotExpired:
 
     def verify(self, evidence: Evidence) -> None:
         expires = evidence.statement.expires
-        if expires is not None and evidence.now >= moment(expires):
+        if expires is not None and evidence.now >= _moment(expires):
             raise ExpiredModelError(f"the seal expired at {expires}")
 
 
@@ -149,7 +157,7 @@ class NoOlderThan(NamedTuple):
     age: timedelta
 
     def verify(self, evidence: Evidence) -> None:
-        created = moment(evidence.statement.created)
+        created = _moment(evidence.statement.created)
         if evidence.now - created > self.age:
             raise ExpiredModelError(
                 f"the seal was made at {evidence.statement.created}, which is longer ago than the "
@@ -195,7 +203,7 @@ class VersionAtLeast(NamedTuple):
         found = evidence.statement.model.get("version")
         if found is None and self.or_none:
             return
-        if found is None or not _is_at_least(found, self.minimum):
+        if found is None or not is_at_least(found, self.minimum):
             stated = f"of version '{printable(found)}'" if found else "of no version"
             raise RollbackError(
                 f"the seal is {stated}; the policy asks for {self.minimum} or later"
@@ -284,7 +292,8 @@ class Registered(NamedTuple):
         known = evidence.registry()
         # The root of a set does not say where one file ends and the next begins.
         files = files_digest(evidence.statement.files)
-        found = [one for one in known.registrations if one.files == files] if known else []
+        known_here = [one for one in known.registrations if one.files == files] if known else []
+        found = [one for one in known_here if _is_content_of(one, evidence)]
         if not found:
             raise UnregisteredModelError("the registry does not know this model")
         named = [one for one in found if self.model in (None, one.model)]
@@ -301,14 +310,14 @@ class Registered(NamedTuple):
             raise self._not_there(enough)
 
     def _is_enough(self, one: Registration) -> bool:
-        return self.minimum is None or _is_at_least(one.version, self.minimum)
+        return self.minimum is None or is_at_least(one.version, self.minimum)
 
     def _not_there(self, found: Sequence[Registration]) -> RollbackError | UnregisteredModelError:
         wanted = " or ".join(self.stages)
         for one in found:
             for stage in self.stages:
                 highest = one.high_water.get(stage)
-                if highest is not None and not _is_at_least(one.version, highest):
+                if highest is not None and not is_at_least(one.version, highest):
                     cause = f"it is {one.model} {one.version}; {stage} has had {highest} since"
                     return RollbackError(printable(cause))
         stages = tuple(dict.fromkeys(stage for one in found for stage in one.stages))
@@ -317,19 +326,16 @@ class Registered(NamedTuple):
         return UnregisteredModelError(printable(cause), stages=stages)
 
 
+def _is_content_of(one: Registration, evidence: Evidence) -> bool:
+    """Whether the content has the root that was registered. The digests under other algorithms are
+    the word of whoever registered it alone; what people promote is this root."""
+    return evidence.statement.root == one.root or evidence.root_under(one.algorithm) == one.root
+
+
 def _told(found: Sequence[Registration]) -> str:
     names = [f"{one.model} {one.version}" for one in found]
     rest = f" and {len(names) - _TOLD_AT_MOST} more" if len(names) > _TOLD_AT_MOST else ""
     return ", ".join(names[:_TOLD_AT_MOST]) + rest
-
-
-def _is_at_least(version: str, minimum: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) >= Version(minimum)
-    except InvalidVersion:
-        return False
 
 
 def from_settings(settings: Settings) -> AllOf:
@@ -356,9 +362,9 @@ def of_registry(settings: Settings) -> tuple[Check, ...]:
     return (*asked, Registered(settings.stages, settings.model, settings.minimum_version))
 
 
-def moment(text: str) -> datetime:
+def _moment(text: str) -> datetime:
     """A time as statements spell it. Raises MalformedSealError."""
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return moment(text)
     except ValueError:
         raise MalformedSealError("the seal names a time that is none") from None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
 from keras_integrity_hook.errors import (
     IntegrityError,
     NotSignedError,
@@ -57,12 +57,15 @@ def _verdicts_on(seal: Seal, demands: Settings) -> Sequence[Verdict]:
     )
 
 
-def evidence(seal: Seal, demands: Settings, history: Remembered = nothing_remembered) -> Evidence:
-    """What the checks of a policy need to know of ``seal``.
+def evidence(
+    model: SealedModel, demands: Settings, history: Remembered = nothing_remembered
+) -> Evidence:
+    """What the checks of a policy need to know of the seal of ``model``.
 
     Args:
         history: tells what of it contradicts what was remembered of its path.
     """
+    seal = model.seal
     return Evidence(
         statement=seal.statement,
         now=datetime.now(UTC),
@@ -73,6 +76,7 @@ def evidence(seal: Seal, demands: Settings, history: Remembered = nothing_rememb
         registry=functools.cache(  # several checks ask
             lambda: registration.verdict((seal.statement.root,), _keys_on(seal), demands)
         ),
+        root_under=functools.cache(lambda algorithm: registration.root_under(model, algorithm)),
     )
 
 
@@ -98,8 +102,8 @@ def required(
     """
     signers = () if model.seal is None else signers_of(model.seal, demands)
     enough = checks.SignedBy(demands.signers, demands.threshold)
-    if model.seal is not None and enough.is_met_by(signers):
-        _verify_seal(model.seal, demands, signers, history_of(memory, model))
+    if isinstance(model, SealedModel) and enough.is_met_by(signers):
+        _verify_seal(model, demands, signers, history_of(memory, model))
         return model, _names(signers)
     from keras_integrity_hook import detached
 
@@ -107,10 +111,10 @@ def required(
         model, at=datetime.now(UTC), machine_only=only_machine_counts(demands)
     )
     if attestation is None:
-        if model.seal is None:
+        if not isinstance(model, SealedModel):
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
-        _verify_seal(model.seal, demands, signers)  # raises: too few have signed
+        _verify_seal(model, demands, signers)  # raises: too few have signed
         return model, ()
     _refuse_unvouched(model, attestation, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
@@ -125,6 +129,7 @@ def required(
         lambda: _recalled(roots),
         history=history_of(memory, model, beside=True),
         registry=functools.cache(lambda: registration.verdict(roots, keys, demands)),
+        root_under=functools.cache(lambda algorithm: registration.root_under(model, algorithm)),
     )
     checks.from_settings(demands).verify(found)
     return model.with_seal(attestation.seal, attestation.content), _names(attestation.signers)
@@ -148,13 +153,13 @@ def _keys_on(seal: Seal | None) -> tuple[str, ...]:
 
 
 def _verify_seal(
-    seal: Seal,
+    model: SealedModel,
     demands: Settings,
     signers: tuple[Signer, ...],
     history: Remembered = nothing_remembered,
 ) -> None:
-    """Hold ``seal``, which ``signers`` have signed, against ``demands``."""
-    found = evidence(seal, demands, history)._replace(signers=lambda: signers)
+    """Hold the seal of ``model``, which ``signers`` have signed, against ``demands``."""
+    found = evidence(model, demands, history)._replace(signers=lambda: signers)
     checks.from_settings(demands).verify(found)
 
 

@@ -102,6 +102,14 @@ def refuse_recalled(model: ModelFile, demands: Settings) -> None:
         raise
 
 
+def root_under(model: ModelFile, algorithm: str) -> str | None:
+    """The root that the content of ``model`` has now, whatever its seal says; None where this
+    machine has no such algorithm. The content is read."""
+    if algorithm not in tree.ALGORITHMS or not tree.is_available(algorithm):
+        return None
+    return pinning.computed_seal(model, algorithm).statement.root
+
+
 def keys_on(envelope: Envelope) -> tuple[str, ...]:
     """The ids of the keys that ``envelope`` says have signed it, whether they have or not: what
     names a key that was recalled is not to be used."""

@@ -34,7 +34,7 @@ def required(model: ModelFile, demands: Settings) -> Vetted:
         model, at=datetime.now(UTC), machine_only=evidence.only_machine_counts(demands)
     )
     if model.seal is None:
-        seen = evidence.evidence(found.model.seal, demands)
+        seen = evidence.evidence(found.model, demands)
         by_algorithm = checks.AlgorithmAmong(demands.allowed_algorithms)
         checks.AllOf((checks.NotRevoked(), by_algorithm)).verify(seen)
         checks.AllOf(checks.of_registry(demands)).verify(seen)

@@ -9,6 +9,7 @@ the administrators, who alone can take that right from him.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from typing import assert_never
 
 from keras_integrity_hook.errors import EventRefusedError, SigningError, printable
 from keras_integrity_hook.registry.events import (
@@ -18,6 +19,7 @@ from keras_integrity_hook.registry.events import (
     Promoted,
     Recalled,
     Registered,
+    Restored,
     Role,
     Roles,
     RolesChanged,
@@ -49,7 +51,9 @@ def role_for(body: Body, roles: Roles) -> tuple[str, Role]:
         return f"{word} '{printable(body.stage)}'", role
     if isinstance(body, Recalled):
         return "recall", roles.recall
-    return "restore", roles.restore
+    if isinstance(body, Restored):
+        return "restore", roles.restore
+    assert_never(body)  # a type that nobody was given is nobody's to sign
 
 
 def authors(

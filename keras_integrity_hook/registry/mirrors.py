@@ -34,6 +34,7 @@ from keras_integrity_hook.registry import answers, merkle, notes, tiles
 from keras_integrity_hook.registry.answers import Answer
 from keras_integrity_hook.registry.merkle import HASH_SIZE, Node
 from keras_integrity_hook.registry.tiles import Tile
+from keras_integrity_hook.sealing.tree import HEX
 
 HOME = "v1"
 POINTER = f"{HOME}/mirror.json"
@@ -41,7 +42,6 @@ CHECKPOINT = f"{HOME}/{tiles.CHECKPOINT}"
 ANSWERS = f"{HOME}/answers"
 _POINTER_SIZE = 4096  # bytes
 _MOMENT = re.compile(r"[0-9]{1,19}-[0-9]{8}T[0-9]{6}Z")
-_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 _MOST_DIGITS = 8
 
 Read = Callable[[str, int], bytes | None]
@@ -95,9 +95,10 @@ def in_directory(directory: str) -> Read:
         try:
             return reading.read_file(where, limit)
         except UnreadableFileError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 return None
-            raise RegistryUnavailableError(error.cause, path=where) from error
+            cause = f"the mirror cannot be read ({error.cause})"
+            raise RegistryUnavailableError(cause, path=where) from error
 
     return read
 
@@ -110,7 +111,7 @@ def answer(read: Read, digest: str) -> Answer:
         LimitExceededError, MalformedEventError: as of ``answers.decode``.
         ValueError: ``digest`` is no digest.
     """
-    if not _DIGEST.fullmatch(digest):
+    if not HEX.fullmatch(digest):
         raise ValueError("not a digest in lower-case hex")
     # A second time, where new answers came and the old ones went between two reads.
     for _ in range(2):
@@ -122,6 +123,21 @@ def answer(read: Read, digest: str) -> Answer:
     raise _missing(path)
 
 
+def nodes(read: Read, size: int) -> merkle.Read:
+    """Gives the hashes of a log of ``size`` entries by the mirror's tiles.
+
+    Raises (when it is called):
+        RegistryUnavailableError: a tile is missing.
+        MalformedEventError: a tile has not the hashes that it should have.
+    """
+
+    def fetch(wanted: Sequence[Tile]) -> list[bytes]:
+        paths = (f"{HOME}/{tile.path}" for tile in wanted)
+        return [_there(read, path, tiles.WIDTH * HASH_SIZE) for path in paths]
+
+    return tiles.reader(size, fetch)
+
+
 class MirroredLog:
     """The log of a mirror, as of its checkpoint when this was made: a ``whole.Source``."""
 
@@ -129,7 +145,7 @@ class MirroredLog:
         self._read = read
         self._note = _there(read, CHECKPOINT, LIMITS.registry_note)
         self._size = notes.unverified_checkpoint(self._note).size
-        self._nodes = tiles.reader(self._size, self._tiles)
+        self._nodes = nodes(read, self._size)
 
     def size(self) -> int:
         """How many entries there are."""
@@ -164,10 +180,6 @@ class MirroredLog:
         width = min(tiles.WIDTH, self._size - number * tiles.WIDTH)
         path = f"{HOME}/{Tile(0, number, width, is_bundle=True).path}"
         return tiles.decode_bundle(_there(self._read, path, LIMITS.registry_bundle), width)
-
-    def _tiles(self, wanted: Sequence[Tile]) -> list[bytes]:
-        paths = (f"{HOME}/{tile.path}" for tile in wanted)
-        return [_there(self._read, path, tiles.WIDTH * HASH_SIZE) for path in paths]
 
 
 def _there(read: Read, path: str, limit: int) -> bytes:

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import secrets
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedEventError, MalformedSealError
@@ -55,11 +54,7 @@ def payload_of(event: Event) -> bytes:
 
 def event_of(signed: SignedEvent) -> Event:
     """The event, whoever signed it. Raises MalformedEventError."""
-    return _read(signed.payload)
-
-
-# What happens to an event asks for it several times, and to read it is most of the work.
-_read = lru_cache(maxsize=128)(spelling.read)
+    return spelling.read(signed.payload)
 
 
 def encode(signed: SignedEvent) -> bytes:

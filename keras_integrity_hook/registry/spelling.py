@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from keras_integrity_hook.errors import (
@@ -35,9 +34,9 @@ from keras_integrity_hook.registry.events import (
     Service,
     Withdrawn,
 )
-from keras_integrity_hook.registry.versions import is_version
 from keras_integrity_hook.sealing import canonical, text, tree
-from keras_integrity_hook.sealing.statement import FILES, SETS
+from keras_integrity_hook.sealing.statement import FILES, SETS, moment
+from keras_integrity_hook.versions import is_version
 
 BODIES: Mapping[str, type[Body]] = {
     "founded": Founded,
@@ -52,9 +51,7 @@ BODIES: Mapping[str, type[Body]] = {
 
 KINDS = {body: word for word, body in BODIES.items()}
 
-_HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
-_HEX_OR_EMPTY = re.compile(rf"(?:{_HEX.pattern})?")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_HEX_OR_EMPTY = re.compile(rf"(?:{tree.HEX.pattern})?")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 # A key name of signed notes has no white space and no plus; a URL without a scheme has none.
 _ORIGIN = re.compile(r"(?![A-Za-z0-9+.-]+://)[A-Za-z0-9][A-Za-z0-9.:_~/-]{0,254}")
@@ -87,8 +84,7 @@ def spell(event: Event) -> bytes:
 
 # An entry is read when it is decoded and again when it happens, and the events by which a registry
 # was founded are in all its answers. Nobody changes an event.
-@functools.lru_cache(maxsize=64)
-@functools.lru_cache(maxsize=64)  # an event that is appended is asked for three times
+@functools.lru_cache(maxsize=128)
 def read(payload: bytes) -> Event:
     """The event that ``payload`` spells.
 
@@ -204,7 +200,12 @@ def _text(value: Any, most: int = LIMITS.fact) -> str:
 
 def _name(value: Any) -> str:
     name = _text(value, LIMITS.registry_name)
-    if not name or name != name.strip(" .-") or _NOT_IN_NAMES.search(name) or _HEX.fullmatch(name):
+    if (
+        not name
+        or name != name.strip(" .-")
+        or _NOT_IN_NAMES.search(name)
+        or tree.HEX.fullmatch(name)
+    ):
         raise ValueError(
             "is no name: letters, digits and , . _ + @ ( ) - with single spaces, no punctuation "
             "at its ends"
@@ -227,7 +228,7 @@ def _matching(pattern: re.Pattern[str], what: str) -> _Reader:
     return read_matching
 
 
-_root = _matching(_HEX, "64 or 128 hex digits in lower case")
+_root = _matching(tree.HEX, "64 or 128 hex digits in lower case")
 _root_or_empty = _matching(_HEX_OR_EMPTY, "64 or 128 hex digits, or empty")
 _nonce = _matching(_NONCE, "32 hex digits in lower case")
 _origin = _matching(_ORIGIN, "a URL without its scheme")
@@ -240,10 +241,9 @@ def _empty(value: Any) -> str:
 
 
 def _time(value: Any) -> str:
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise ValueError("is not a moment as in 2027-01-31T12:00:00Z")
-    datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
-    return value
+    spelt = _text(value)
+    moment(spelt)
+    return spelt
 
 
 def _version(value: Any) -> str:

@@ -34,11 +34,12 @@ them needs, none is refused that was not: so a part of the log proves what is tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar, assert_never
 
+from keras_integrity_hook import versions
 from keras_integrity_hook.errors import EventRefusedError, printable
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry import authority, versions
+from keras_integrity_hook.registry import authority
 from keras_integrity_hook.registry.events import (
     Event,
     Founded,
@@ -149,7 +150,9 @@ def consequences(state: State, signed: SignedEvent) -> Changes:
         return _withdrawn(state, body, act)
     if isinstance(body, Recalled):
         return _recalled(state, body, act)
-    return _restored(state, body, act)
+    if isinstance(body, Restored):
+        return _restored(state, body, act)
+    assert_never(body)
 
 
 def apply(state: State, signed: SignedEvent) -> State:

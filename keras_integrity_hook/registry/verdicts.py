@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import (
@@ -21,8 +21,10 @@ from keras_integrity_hook.registry.notes import Checkpoint
 from keras_integrity_hook.registry.records import Registry, Stage, State
 from keras_integrity_hook.registry.signed import decode
 from keras_integrity_hook.registry.state import Replay
+from keras_integrity_hook.sealing.statement import moment
 
-_LEEWAY = timedelta(minutes=5)  # that two honest clocks may differ by
+LEEWAY = timedelta(minutes=5)
+"""By which two honest clocks may differ."""
 
 
 class Registration(NamedTuple):
@@ -196,7 +198,7 @@ def _freshness(answer: Answer, registry: Registry, now: datetime) -> tuple[datet
         ago = int((now - issued).total_seconds())
         cause = f"the registry's answer was good until {said.until}"
         raise RegistryUnavailableError(cause, since=ago)
-    if issued > now + _LEEWAY:
+    if issued > now + LEEWAY:
         cause = f"the registry's answer is of {said.issued}, which is yet to come here"
         raise WrongClockError(cause)
     return issued, until
@@ -234,6 +236,6 @@ def _recalls(state: State, question: Question) -> Iterator[RecallFound]:
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return moment(text)
     except ValueError as error:
         raise MalformedEventError("the freshness of an answer has no times") from error

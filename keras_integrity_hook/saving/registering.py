@@ -117,6 +117,9 @@ def _flushed() -> Flushed:
     for name in spool.names():
         task = spool.read(name)
         if task is None:
+            if spool.is_there(name):  # else another process has done it
+                waiting += 1
+                cause = cause or f"{name} in {printable(spool.directory())} cannot be read"
             continue
         try:
             _work_off(name, task)

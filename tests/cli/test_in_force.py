@@ -204,7 +204,7 @@ class TestRegistry:
             ({"registry": ""}, "and no registry is named: no model is loaded"),
             ({"registry_id": ""}, "there is no registry_id"),
             ({"registry_id": "00" * 32}, "this is another registry"),
-            ({"registry": "http://127.0.0.1:1"}, "cannot be reached"),
+            ({"registry": "http://127.0.0.1:{port}"}, "cannot be reached"),
         ],
     )
     def test_one_that_cannot_be_asked_is_a_problem(
@@ -212,9 +212,12 @@ class TestRegistry:
     ) -> None:
         values = {"registry": fleet.url, "registry_id": fleet.id, **changed}
         lines = [f'{name} = "{value}"' for name, value in values.items() if value]
-        policy("\n".join([*lines, 'require = "registered"']))
-        [text] = found()
-        assert said in text
+        text = "\n".join([*lines, 'require = "registered"'])
+        with socket.socket() as held:  # nobody listens there, and nobody else can
+            held.bind(("127.0.0.1", 0))
+            policy(text.replace("{port}", str(held.getsockname()[1])))
+            [told] = found()
+        assert said in told
 
 
 class TestVetters:

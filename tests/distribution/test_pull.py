@@ -240,23 +240,31 @@ def test_endless_data_is_not_read(publisher: Publisher, web: Web) -> None:
     assert refused() == "not-genuine"
 
 
+@pytest.mark.parametrize("what", ["body", "interim answers", "head"])
 def test_a_server_that_sends_for_ever_is_not_waited_for(
-    publisher: Publisher, web: Web, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, web: Web, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     publisher.publish(entry("a", publisher.public))
     begin(publisher, web)
 
-    def drip(request: Any) -> None:
-        request.send_response(200)
-        request.end_headers()
-        with suppress(OSError):
-            for _ in range(1000):
-                request.wfile.write(b"x")
-                request.wfile.flush()
+    said = {"body": b"x", "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n", "head": b"X: y\r\n"}
 
-    monkeypatch.setattr(fetching, "LIMITS", LIMITS._replace(pull_seconds=0))
+    def drip(request: Any) -> None:
+        if what != "interim answers":
+            request.send_response(200)
+        if what == "body":
+            request.end_headers()
+        with suppress(OSError):
+            for _ in range(60):
+                request.wfile.write(said[what])
+                request.wfile.flush()
+                time.sleep(0.1)
+
+    monkeypatch.setattr(fetching, "LIMITS", LIMITS._replace(pull_seconds=1))
     web.answers["timestamp.json"] = drip
+    began = time.monotonic()
     assert refused() == "unavailable"
+    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 503])

@@ -167,6 +167,24 @@ print("ok")
     assert as_root(code) == "ok\n"
 
 
+def test_who_gives_anothers_place_up_again_takes_no_memory_away(
+    as_root: Callable[..., str],
+) -> None:
+    code = """
+at = os.path.join(MACHINE, str(ALICE))
+def squat(): os.mkdir(at)
+def leave(): os.rmdir(at)
+as_user(MALLORY, squat)
+as_user(ALICE, seal)
+as_user(MALLORY, leave)
+strip()
+def check(): assert is_refused()
+as_user(ALICE, check)
+print("ok")
+"""
+    assert as_root(code) == "ok\n"
+
+
 def test_a_directory_that_is_not_roots_is_not_relied_on(as_root: Callable[..., str]) -> None:
     code = """
 for mode, owner in ((0o777, 0), (0o1777, MALLORY)):

@@ -7,8 +7,11 @@ day, of which nothing is said.
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +127,43 @@ class TestAttacks:
         is_said(path, "version 2.9, and this machine saw version 2.10")
         monkeypatch.setenv(ENFORCE, "enforce")
         refused(kih.RollbackError, path, "history forget")
+
+
+def test_a_model_of_another_kind_in_the_same_place_is_told(
+    tmp_path: Path, keras: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with a signed seal, then a directory with a seal that anybody could make."""
+    path, good = tmp_path / "directory", tmp_path / "good.keras"
+    publisher.save(good)
+    good.rename(path)
+    kih.sign(path, key=str(publisher.key))
+    archive, unpacked = tmp_path / "evil.keras", tmp_path / "evil"
+    publisher.save(archive, EVIL)
+    with zipfile.ZipFile(archive) as members:
+        members.extractall(unpacked)
+    kih.seal(unpacked)
+    path.unlink()
+    unpacked.rename(path)
+    monkeypatch.setenv(ENFORCE, "enforce")
+    refused(kih.SignerChangedError, path)
+
+
+def test_the_word_of_a_save_that_was_killed_ends(
+    tmp_path: Path, keras: Any, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed before it could take its announcement back; then a newer version came."""
+    path, old = tmp_path / "model.keras", tmp_path / "old.keras"
+    with monkeypatch.context() as killed:
+        killed.setattr(store, "take_back", lambda *_: None)
+        publisher.publish(path, version="1.0")
+    long_ago = time.time() - 7200
+    for announcement in Path(directories.of_user()).rglob(".new-*"):
+        os.utime(announcement, (long_ago, long_ago))
+    shutil.copy(path, old)
+    publisher.publish(path, version="2.0")
+    old.replace(path)
+    monkeypatch.setenv(ENFORCE, "enforce")
+    refused(kih.RollbackError, path)
 
 
 class TestHonestWork:

@@ -184,6 +184,50 @@ def test_files_of_a_set_cut_elsewhere_are_another_model(
     attacks.refused(kih.UnregisteredModelError, path)
 
 
+@pytest.mark.parametrize("form", ["sealed", "unsealed"])
+def test_content_that_a_registration_calls_by_a_wrong_digest_rides_on_no_promotion(
+    keras: Any,
+    models: Path,
+    publisher: Publisher,
+    fleet: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+) -> None:
+    """Who promotes says so of one root; the digests beside it are the word of one who registers."""
+    good = publisher.save(models / "model.keras")
+    evil = publisher.save(models / "evil.keras", attacks.EVIL)
+    body = registration_of(good)
+    wrong = registration_of(evil).digests["sha512"]
+    fleet.add(body._replace(digests={**body.digests, "sha512": wrong}), "carol")
+    fleet.promote(body)
+    kih.unseal(evil)
+    monkeypatch.setenv("KERAS_INTEGRITY_ALGORITHM", "sha512")
+    if form == "sealed":
+        kih.seal(evil)
+    fleet.demand(stages=["production"], allowed_algorithms=["sha512", "sha256"])
+    assert attacks.value_of(good) == GOOD
+    if form == "unsealed":
+        fleet.demand(stages=["production"], allowed_algorithms=["sha512"])
+    attacks.refused(kih.UnregisteredModelError, evil, "does not know")
+
+
+@pytest.mark.parametrize("kind", ["model.keras", "saved-model"])
+def test_registered_content_may_be_sealed_by_another_algorithm(
+    keras: Any,
+    models: Path,
+    publisher: Publisher,
+    fleet: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    path = publisher.save(models / kind)
+    fleet.register(path)
+    kih.unseal(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_ALGORITHM", "sha512")
+    kih.seal(path)
+    assert attacks.value_of(path) == GOOD
+
+
 def test_override_lets_through_what_is_unknown_and_nothing_that_was_recalled(
     keras: Any, models: Path, publisher: Publisher, fleet: Fleet
 ) -> None:

@@ -5,6 +5,7 @@ his, or the database, the models' directory or the clock. Each through Keras its
 from __future__ import annotations
 
 import http.server
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.registry.client import asking
+from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.registry.client import asking, memory
+from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from tests.support import attacks
 from tests.support.attacks import GOOD, Publisher
 from tests.support.fleets import Fleet, forget_what_was_said, registration_of
@@ -126,6 +129,22 @@ def test_registered_model_with_the_weights_of_another_is_refused(
     fleet.register(other)
     attacks.rebuilt(model, other, "model.weights.h5")  # and so without a seal
     attacks.refused(kih.UnregisteredModelError, model)
+
+
+def test_seal_that_names_many_keys_makes_the_registry_silent_for_nobody(
+    model: Path, models: Path, publisher: Publisher, fleet: Fleet, service: Running
+) -> None:
+    """Anybody can write such a seal; the question must not be one that a service turns down."""
+    evil = publisher.save(models / "evil.keras", attacks.EVIL)
+    seal = attacks.seal_of(evil)
+    many = tuple(Signature(f"{number:064x}", "AAAA") for number in range(LIMITS.signatures))
+    attacks.put_seal(evil, Envelope(seal.envelope.payload, many), seal.table)
+    attacks.refused(kih.UnregisteredModelError, evil)
+    assert attacks.value_of(model) == GOOD
+    fleet.recall(f"{7:064x}", "stolen", kind="key")
+    forget_what_was_said()
+    shutil.rmtree(memory.directory(fleet.id))
+    attacks.refused(kih.RecalledModelError, evil, "stolen")
 
 
 def test_recalled_model_without_its_seal_is_refused(

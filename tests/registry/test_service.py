@@ -224,6 +224,7 @@ def test_sql_and_html_in_a_field_of_an_event_is_refused(
     "path",
     [
         "/v1/digests/zz",
+        "/v1/digests/" + "ab" * 33,
         "/v1/digests/" + "AB" * 32,
         "/v1/digests/" + ",".join(["ab" * 32] * 17),
         "/v1/digests/" + "ab" * 32 + "?keys=xyz",

@@ -6,14 +6,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from keras_integrity_hook import registry
 from keras_integrity_hook.errors import EventRefusedError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry import state
+from keras_integrity_hook.registry import authority, state
 from keras_integrity_hook.registry.events import (
     Body,
     Founded,
@@ -71,6 +71,17 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Cast:
 @pytest.fixture
 def log(cast: Cast) -> Log:
     return Log(cast)
+
+
+def test_a_type_of_event_that_nobody_was_given_is_nobodys_to_sign(log: Log) -> None:
+    class Deprecated(NamedTuple):
+        kind: str = "root"
+        target: str = "0" * 64
+        reason: str = ""
+
+    assert log.state.registry is not None
+    with pytest.raises(AssertionError, match="Deprecated"):
+        authority.role_for(Deprecated(), log.state.registry.roles)  # type: ignore[arg-type]
 
 
 def test_the_first_event_founds_the_registry_and_its_id(cast: Cast) -> None:

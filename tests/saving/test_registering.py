@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry.client import spool
 from keras_integrity_hook.saving import pipeline, registering
 from tests.support import attacks
@@ -150,11 +151,50 @@ def test_model_that_cannot_be_registered_is_saved_all_the_same(
     assert spool.names() == []
 
 
+def test_task_that_cannot_be_read_waits_and_keeps_no_thread_busy(
+    models: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(spool.directory()).mkdir(parents=True)
+    Path(spool.directory(), "0-broken.json").write_bytes(b"{")
+    flushed: list[registering.Flushed] = []
+    real = registering.flush
+
+    def noted() -> registering.Flushed:
+        flushed.append(real())
+        return flushed[-1]
+
+    monkeypatch.setattr(registering, "flush", noted)
+    save(models / "model.keras", "1.0")
+    time.sleep(1)
+    assert versions_of(fleet) == ["1.0"]
+    assert [one.waiting for one in flushed][-1] == 1
+    assert "0-broken.json" in flushed[-1].cause
+    assert len(flushed) < 5
+
+
+FEW = LIMITS._replace(registry_refused=3)
+
+
+def test_only_so_many_that_were_refused_are_kept(
+    models: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keras_integrity_hook.registry.client.spool.LIMITS", FEW)
+    folder = Path(spool.directory())
+    folder.mkdir(parents=True)
+    for number in range(10):
+        name = f"{number:020}-1-0.json"
+        (folder / name).write_bytes(b"{}")
+        spool.refused(name)
+    assert sorted(os.listdir(folder / "refused")) == [f"{n:020}-1-0.json" for n in (7, 8, 9)]
+
+
 def test_task_that_others_may_write_is_not_believed(models: Path, fleet: Fleet, idle: None) -> None:
     save(models / "m.keras", "1.0")
     (name,) = spool.names()
     Path(spool.directory(), name).chmod(0o666)
-    assert registering.flush() == (0, (), 0, "")
+    found = registering.flush()
+    assert (found.sent, found.refused, found.waiting) == (0, (), 1)
+    assert "cannot be read" in found.cause
     assert versions_of(fleet) == []
 
 

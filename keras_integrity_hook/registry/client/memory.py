@@ -17,8 +17,7 @@ from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files import kept
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import canonical
-
-_FORM = "%Y-%m-%dT%H:%M:%SZ"
+from keras_integrity_hook.sealing.statement import moment, spelled
 
 
 class Asked(NamedTuple):
@@ -62,7 +61,7 @@ def given(asked: Asked) -> Given | None:
     try:
         if said is None or said["asked"] != _plain(asked):
             return None
-        return Given(_moment(said["at"]), tuple(one.encode() for one in said["answers"]))
+        return Given(moment(said["at"]), tuple(one.encode() for one in said["answers"]))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
@@ -70,7 +69,7 @@ def given(asked: Asked) -> Given | None:
 def keep(asked: Asked, given: Given) -> None:
     """Keep what was answered."""
     answers = [one.decode() for one in given.answers]
-    said = {"asked": _plain(asked), "at": given.at.strftime(_FORM), "answers": answers}
+    said = {"asked": _plain(asked), "at": spelled(given.at), "answers": answers}
     _write(_path_of_answer(asked), said)
 
 
@@ -78,14 +77,14 @@ def seen(asked: Asked) -> Seen:
     """What was last seen of the registry that is asked."""
     said = _read(_path("seen", asked))
     try:
-        return Seen() if said is None else Seen(said["note"].encode(), _moment(said["at"]))
+        return Seen() if said is None else Seen(said["note"].encode(), moment(said["at"]))
     except (KeyError, TypeError, ValueError, AttributeError):
         return Seen()
 
 
 def keep_seen(asked: Asked, seen: Seen) -> None:
     """Remember what is seen of it now."""
-    said = {"note": seen.note.decode(), "at": seen.at.strftime(_FORM)}
+    said = {"note": seen.note.decode(), "at": spelled(seen.at)}
     _write(_path("seen", asked), said)
 
 
@@ -93,14 +92,14 @@ def silence(asked: Asked) -> tuple[datetime, str] | None:
     """Since when the registry does not answer, and what it did instead; None where it answers."""
     said = _read(_path("silent", asked))
     try:
-        return None if not said else (_moment(said["at"]), str(said["cause"]))
+        return None if not said else (moment(said["at"]), str(said["cause"]))
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def keep_silence(asked: Asked, at: datetime, cause: str) -> None:
     """Remember that it did not answer."""
-    _write(_path("silent", asked), {"at": at.strftime(_FORM), "cause": cause})
+    _write(_path("silent", asked), {"at": spelled(at), "cause": cause})
 
 
 def forget_silence(asked: Asked) -> None:
@@ -145,7 +144,3 @@ def _read(path: str) -> dict[str, Any] | None:
 
 def _write(path: str, said: dict[str, Any]) -> None:
     kept.write(path, canonical.encode(said), at_most=LIMITS.registry_kept)
-
-
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, _FORM).replace(tzinfo=UTC)

@@ -3,22 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from keras_integrity_hook.errors import RegistryError, RegistryUnavailableError, UnreadableFileError
-from keras_integrity_hook.files import reading
-from keras_integrity_hook.registry import merkle, mirrors, notes, tiles
+from keras_integrity_hook.errors import RegistryError
+from keras_integrity_hook.registry import merkle, mirrors, notes
 from keras_integrity_hook.registry.answers import Answer
 from keras_integrity_hook.registry.client.memory import Asked
 from keras_integrity_hook.registry.client.source import Said
+from keras_integrity_hook.registry.mirrors import Read
 from keras_integrity_hook.registry.signed import SignedEvent
-from keras_integrity_hook.registry.tiles import Tile
-
-Read = Callable[[str, int], bytes | None]
-"""The bytes of a file of a mirror by its path, at most so many; None where there is none. Raises
-RegistryUnavailableError, LimitExceededError."""
 
 
 def answers(read: Read, asked: Asked, seen: bytes) -> list[Said]:
@@ -33,18 +28,7 @@ def _said(read: Read, answer: Answer, seen: bytes) -> Said:
     new = notes.unverified_checkpoint(answer.checkpoint).size
     if not 0 < old < new:
         return Said(answer, ())
-
-    def fetch(wanted: Sequence[Tile]) -> list[bytes]:
-        return [_tile(read, tile) for tile in wanted]
-
-    return Said(answer, merkle.consistency_proof(old, new, tiles.reader(new, fetch)))
-
-
-def _tile(read: Read, tile: Tile) -> bytes:
-    data = read(f"v1/{tile.path}", tile.width * merkle.HASH_SIZE)
-    if data is None:
-        raise RegistryUnavailableError(f"the mirror has no {tile.path}")
-    return data
+    return Said(answer, merkle.consistency_proof(old, new, mirrors.nodes(read, new)))
 
 
 class Mirror(NamedTuple):
@@ -63,11 +47,4 @@ class Mirror(NamedTuple):
         raise RegistryError("a mirror takes no events; name the registry that it is of")
 
     def read(self, path: str, limit: int) -> bytes | None:
-        where = f"{unquote(urlsplit(self.url).path)}/{path}"
-        try:
-            return reading.read_file(where, limit)
-        except UnreadableFileError as error:
-            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-                return None
-            cause = f"the mirror cannot be read ({error.cause})"
-            raise RegistryUnavailableError(cause, path=where) from error
+        return mirrors.in_directory(unquote(urlsplit(self.url).path))(path, limit)

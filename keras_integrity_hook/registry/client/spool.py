@@ -85,6 +85,11 @@ def read(name: str) -> Task | None:
         return None
 
 
+def is_there(name: str) -> bool:
+    """Whether a task is not done yet."""
+    return os.path.lexists(os.path.join(directory(), name))
+
+
 def signed(name: str, task: Task, event: SignedEvent) -> Task:
     """Keep the event that a task has become; raises OSError."""
     done = task._replace(event=event)
@@ -99,9 +104,17 @@ def done(name: str) -> None:
 
 
 def refused(name: str) -> str:
-    """Lay aside what the registry will never take; where it is now. Raises OSError."""
+    """Lay aside what the registry will never take; where it is now. Raises OSError.
+
+    The oldest go where there are too many: training that saves under one version each time has one
+    more with each save.
+    """
     folder = os.path.join(directory(), _REFUSED)
     os.makedirs(folder, mode=0o700, exist_ok=True)
+    laid = sorted(os.listdir(folder))
+    for old in laid[: max(0, len(laid) + 1 - LIMITS.registry_refused)]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, old))
     target = os.path.join(folder, name)
     with contextlib.suppress(FileNotFoundError):
         os.replace(os.path.join(directory(), name), target)

@@ -7,10 +7,13 @@ it may cost: no redirects, a limit for every body, a time for every read.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from socket import SHUT_RDWR, socket
+from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -41,6 +44,7 @@ TOKEN, TOKEN_FILE = "KERAS_INTEGRITY_REGISTRY_TOKEN", "KERAS_INTEGRITY_REGISTRY_
 """What a registry that is not for everybody asks for: itself, or the path of a file, mode 0600."""
 _OK, _CREATED, _NOT_FOUND = 200, 201, 404
 _BAD, _UNAUTHORIZED, _REFUSED = 400, 401, 409
+_MOST_KEYS = 8  # that are asked about one by one
 _TEXT = 300  # characters of what a server says of a refusal
 
 
@@ -59,7 +63,7 @@ class Web(NamedTuple):
         return True
 
     def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
-        keys = f"keys={','.join(asked.keys)}&" if asked.keys else ""
+        keys = f"keys={_spelled(asked.keys)}&" if asked.keys else ""
         since = notes.unverified_checkpoint(seen).size if seen else 0
         data = self.read(
             f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer
@@ -98,9 +102,11 @@ class Web(NamedTuple):
         base = urlsplit(self.url)
         connection = _connection(self.url, self.timeout)
         try:
-            connection.request(method, f"{base.path.rstrip('/')}/{path}", body, headers)
-            with connection.getresponse() as response:
-                data = response.read(limit + 1)
+            connection.connect()
+            with _ended_after(self.timeout, connection.sock):
+                connection.request(method, f"{base.path.rstrip('/')}/{path}", body, headers)
+                with connection.getresponse() as response:
+                    data = response.read(limit + 1)
         except (HTTPException, OSError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             cause = f"the registry at {base.netloc} cannot be reached ({printable(why)})"
@@ -110,6 +116,31 @@ class Web(NamedTuple):
         if len(data) > limit:
             raise LimitExceededError(f"the registry at {base.netloc} answers over {limit} bytes")
         return response.status, data
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float, connection: socket) -> Iterator[None]:
+    """Nobody waits longer for an answer; a server that always says a little more would else keep a
+    thread and a connection of each question for ever."""
+    timer = Timer(seconds, _end, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end(connection: socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended
+        # A TLS socket's own method takes from the reader what it reads with.
+        socket.shutdown(connection, SHUT_RDWR)
+
+
+def _spelled(keys: Sequence[str]) -> str:
+    """So that a seal which names any number of keys, as anybody can write one, makes no question
+    that is too long for a service: whoever does not answer one is not asked another."""
+    return ",".join(keys) if len(keys) <= _MOST_KEYS else answers.EVERY_KEY
 
 
 def _connection(url: str, timeout: float) -> HTTPConnection:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -12,6 +11,7 @@ from keras_integrity_hook.errors import RegistryError, RegistryUnavailableError
 from keras_integrity_hook.registry.service import metrics, own_service, problems
 from keras_integrity_hook.registry.service.context import Context, InContext, now
 from keras_integrity_hook.registry.service.problems import Refused
+from keras_integrity_hook.sealing.statement import moment
 
 router = APIRouter(tags=["operation"])
 
@@ -65,4 +65,4 @@ def _seconds_left(context: Context) -> float:
         return float("nan")
     except RegistryError:
         return 0.0
-    return (datetime.fromisoformat(service.expires) - now()).total_seconds()
+    return (moment(service.expires) - now()).total_seconds()

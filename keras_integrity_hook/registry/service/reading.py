@@ -7,7 +7,6 @@ this service.
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -24,9 +23,9 @@ from keras_integrity_hook.registry.service.documents import (
     Versions,
 )
 from keras_integrity_hook.sealing import text
+from keras_integrity_hook.sealing.tree import HEX
 
 router = APIRouter(prefix="/v1", tags=["reading"])
-_DIGEST = re.compile("[0-9a-f]{64,128}")
 _Limit = Annotated[int, Query(ge=1, le=LIMITS.registry_page)]
 _Index = Annotated[int | None, Query(ge=0, lt=2**62, description="A position in the log.")]
 _Text = Annotated[str, Query(max_length=LIMITS.model_name)]
@@ -92,8 +91,8 @@ def recalls(context: InContext, before: _Index = None, limit: _Limit = 100) -> A
 
 def _hex(spelt: str, most: int) -> list[str]:
     parts = spelt.split(",")
-    if len(parts) > most or not all(map(_DIGEST.fullmatch, parts)):
-        detail = f"expected at most {most} digests or key ids, each of 64 to 128 hex digits"
+    if len(parts) > most or not all(map(HEX.fullmatch, parts)):
+        detail = f"expected at most {most} digests or key ids, each of 64 or 128 hex digits"
         raise HTTPException(400, detail)
     return list(dict.fromkeys(parts))
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy.engine import Connection
 
+from keras_integrity_hook import versions
 from keras_integrity_hook.errors import RegistryError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry import merkle, versions
+from keras_integrity_hook.registry import merkle
 from keras_integrity_hook.registry.answers import EVERY_KEY, Answer, ProvenEvent
 from keras_integrity_hook.registry.merkle import Node
 from keras_integrity_hook.registry.records import Content, Mark, Model

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from keras_integrity_hook import versions as spellings
 from keras_integrity_hook.errors import RegistryError
 from keras_integrity_hook.registry import signed as signed_events
-from keras_integrity_hook.registry import versions as spellings
 from keras_integrity_hook.registry.events import Event, Recalled
 from keras_integrity_hook.registry.records import Content, Model, Recall, Stage, Version
 from keras_integrity_hook.registry.store import log_tables, record_texts, state_reading

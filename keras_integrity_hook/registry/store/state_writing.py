@@ -12,8 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from keras_integrity_hook import versions
 from keras_integrity_hook.registry import signed as signed_events
-from keras_integrity_hook.registry import state, versions
+from keras_integrity_hook.registry import state
 from keras_integrity_hook.registry.events import (
     Body,
     Promoted,

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from keras_integrity_hook.registry.merkle import Node
     from keras_integrity_hook.registry.signed import SignedEvent
     from keras_integrity_hook.signing.signers import SigningKey
+else:  # for those who look annotations up at run time
+    Answer = Node = SignedEvent = SigningKey = object
 
 _AT_ONCE = 500  # entries that are read at once; 65,535 bytes each at most
 

@@ -11,6 +11,7 @@ import shutil
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -185,13 +186,56 @@ def test_dead_registry_costs_its_time_out_once_a_minute(
         connection.close()
 
 
+@pytest.mark.parametrize("is_another_process", [False, True])
+def test_clock_that_was_ahead_once_is_not_held_against_a_machine_for_ever(
+    fleet: Fleet, at: Callable[[timedelta], None], is_another_process: bool
+) -> None:
+    at(timedelta(days=3650))
+    ask(fleet)
+    at(timedelta())
+    if is_another_process:
+        forget_what_was_said()
+    ask(fleet)
+    databases.close()
+    os.rename(fleet.url.removeprefix("sqlite:///"), f"{fleet.url.removeprefix('sqlite:///')}.gone")
+    assert ask(fleet).registrations
+
+
+def test_server_that_always_says_a_little_more_keeps_no_thread(fleet: Fleet) -> None:
+    """Asked once a minute, it would else have one more each time."""
+    end = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def go_on() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                while not end.wait(0.05):
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+        threading.Thread(target=go_on, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        try:
+            with pytest.raises(kih.RegistryUnavailableError):
+                ask(fleet, url, seconds=0.3)
+            until = time.monotonic() + 5
+            while is_asking() and time.monotonic() < until:
+                time.sleep(0.05)
+            assert not is_asking()
+        finally:
+            end.set()
+
+
+def is_asking() -> bool:
+    return any(one.name == "keras-integrity-registry" for one in threading.enumerate())
+
+
 def test_server_that_sends_a_byte_now_and_then_holds_nobody(fleet: Fleet) -> None:
     end = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, contextlib.suppress(OSError):
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
                 while not end.wait(0.05):
                     connection.sendall(b" ")

@@ -129,8 +129,7 @@ def test_an_edited_entry_is_found_by_verify_and_by_whoever_asks_for_it(full: Kep
 
 def test_deleted_entries_are_found_by_verify_and_by_whoever_asks_for_them(full: Kept) -> None:
     do(full, "DELETE FROM registry_entries WHERE position = 2")
-    with pytest.raises(RegistryError, match="no entry 2"):
-        faults(full)
+    assert "entries" in faults(full)
     with pytest.raises(RegistryError, match="no entry 2"):
         asked_anew(full, TWO.root)
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from keras_integrity_hook.registry.events import Role, Roles
 from keras_integrity_hook.registry.store import ModelRow, RecallRow, VersionRow
-from keras_integrity_hook.registry.versions import is_below
 from keras_integrity_hook.texts import for_shell, listed
+from keras_integrity_hook.versions import is_below
 
 Words = tuple[str, ...]
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +11,8 @@ from keras_integrity_hook.registry.events import Role, Roles
 from keras_integrity_hook.registry.service.console import commands, links
 from keras_integrity_hook.registry.service.console.entries import Entry, details_of, entry_of
 from keras_integrity_hook.registry.store import Logged, ModelRow, RecallRow, Store, Subject
+from keras_integrity_hook.sealing.statement import spelled
+from keras_integrity_hook.sealing.tree import HEX
 from keras_integrity_hook.texts import plural
 
 Row = TypeVar("Row")
@@ -22,7 +23,6 @@ PAGE = 50
 """Rows of a list on one page."""
 
 _RECENT = 10  # events below the facts of something
-_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
 class NotThereError(Exception):
@@ -65,7 +65,7 @@ def about(store: Store) -> About:
 
 def is_digest(text: str) -> bool:
     """Whether ``text`` is a digest rather than a part of a name."""
-    return _DIGEST.fullmatch(text) is not None
+    return HEX.fullmatch(text) is not None
 
 
 def models(store: Store, sought: str, after: str) -> Shown:
@@ -176,7 +176,7 @@ def recalls(store: Store, before: int | None) -> Shown:
 def roles(store: Store) -> Shown:
     """Who may do what, with which keys."""
     there = store.roles()
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = spelled(datetime.now(UTC))
     return {
         "rights": list(_rights(there)),
         "actors": [(one, store.recall_of("key", one.keyid)) for one in there.actors],

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 def is_version(text: str) -> bool:
@@ -29,10 +31,22 @@ def same(text: str) -> str:
 
 
 def is_below(left: str, right: str) -> bool:
-    """Whether the version ``left`` is lower than ``right``."""
-    from packaging.version import Version
+    """Whether the version ``left`` is lower than ``right``; False where one of them is none."""
+    return left != right and _compared(operator.lt, left, right)
 
-    return Version(left) < Version(right)
+
+def is_at_least(left: str, right: str) -> bool:
+    """Whether the version ``left`` is no lower than ``right``; False where one of them is none."""
+    return _compared(operator.ge, left, right)
+
+
+def _compared(how: Callable[[Any, Any], bool], left: str, right: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return how(Version(left), Version(right))
+    except InvalidVersion:
+        return False
 
 
 def highest_first(texts: Iterable[str]) -> tuple[str, ...]:
