@@ -9,10 +9,12 @@ the announcement, so that the model is known for his own.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files import private_directory
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.history import directories, seals, store
 from keras_integrity_hook.history.seal_places import (
@@ -103,9 +105,12 @@ class _Step(NamedTuple):
 
     @classmethod
     def of(cls, path: str, put: Put | None, *, of_machine: bool) -> _Step | None:
-        """None where that cannot be told; nothing is remembered then that is not so."""
+        """None where that cannot be told, or nobody can come back to it: what a save writes into a
+        directory of its own is at its path only once that is put in place."""
         try:
             real = real_path(path)
+            if private_directory.is_ours(os.path.dirname(real)):
+                return None
             now = None if put is None else seals.seen(put.statement, put.envelope, own=put.own)
         except (IntegrityError, OSError, ValueError):
             return None

@@ -74,12 +74,14 @@ def verdict(digests: Sequence[str], keys: Sequence[str], demands: Settings) -> V
 
 def refuse_recalled_otherwise(model: ModelFile, demands: Settings) -> None:
     """Refuse ``model`` where its content was recalled and its seal names it by a digest that a
-    registry need not know, so that nobody would notice; raises as :func:`refuse_recalled`."""
+    registry need not know, so that nobody would notice; raises as :func:`refuse_recalled`.
+
+    Of what was never registered a recall has one digest alone, which is that of the usual
+    algorithm; and the others of a registration are the word of who registered.
+    """
     if demands.registry is None or model.seal is None:
         return
-    from keras_integrity_hook.registry.state import ALGORITHMS
-
-    if model.seal.statement.algorithm not in ALGORITHMS:
+    if model.seal.statement.algorithm != algorithm_for(tree.ALGORITHMS):
         refuse_recalled(model, demands)
 
 

@@ -54,7 +54,7 @@ KINDS = {body: word for word, body in BODIES.items()}
 _HEX_OR_EMPTY = re.compile(rf"(?:{tree.HEX.pattern})?")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 # A key name of signed notes has no white space and no plus; a URL without a scheme has none.
-_ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_~/-]{0,254}")
+_ORIGIN = re.compile(r"(?![A-Za-z0-9+.-]+://)[A-Za-z0-9][A-Za-z0-9.:_~/-]{0,254}")
 # Names stand in URLs, shell commands and pages, so what means something there is in none. Nor are
 # white space other than one plain space, and the marks that ask a reader to see something else.
 _NOT_IN_NAMES = re.compile(

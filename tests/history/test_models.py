@@ -246,3 +246,16 @@ class TestHonestWork:
             load(path)
         put(kept, path)
         assert value_of(path) == GOOD
+
+
+def test_a_backup_while_training_leaves_no_trace_of_where_it_was_written(
+    tmp_path: Path, keras: Any
+) -> None:
+    """Each epoch's is written in a private directory, and moved: a path that never comes again."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"), delete_checkpoint=False)
+    ones = keras.ops.ones((2, 2))
+    model.fit(ones, ones[:, :1], epochs=3, verbose=0, callbacks=[backup])
+    assert remembered()
+    assert [one.path for one in remembered() if ".keras-integrity-" in one.path] == []

@@ -150,6 +150,25 @@ def test_recalled_content_comes_back_under_no_algorithm_that_few_have(
     attacks.refused(kih.RecalledModelError, path, "poisoned")
 
 
+@pytest.mark.parametrize("algorithm", ["sha512", "blake2b"])
+def test_recall_of_what_was_never_registered_holds_in_another_seal(
+    keras: Any,
+    models: Path,
+    publisher: Publisher,
+    fleet: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+    algorithm: str,
+) -> None:
+    """The recall knows it by one digest."""
+    path = publisher.save(models / "model.keras")
+    fleet.recall(registration_of(path).root)
+    kih.unseal(path)
+    monkeypatch.setenv("KERAS_INTEGRITY_ALGORITHM", algorithm)
+    kih.seal(path)
+    fleet.demand(require="sealed")
+    attacks.refused(kih.RecalledModelError, path, "poisoned")
+
+
 def test_recall_of_a_key_is_one_of_all_that_it_signed(
     keras: Any, models: Path, publisher: Publisher, fleet: Fleet
 ) -> None:

@@ -108,6 +108,12 @@ def desk(tmp_path: Path, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path, cast)
 
 
+def test_a_log_is_not_called_by_a_url_with_its_scheme(desk: Desk) -> None:
+    """Its name stays for ever, and other people's tools take it without."""
+    init = ("init", "--origin", f"https://{ORIGIN}", "--admin", "alice")
+    assert "without its scheme" in desk.run(*init, by=("alice",), code=1).output.replace("\n", " ")
+
+
 def test_from_a_new_registry_to_a_recalled_model_and_back(desk: Desk) -> None:
     """One person, who has one key."""
     init = ("init", "--origin", ORIGIN, "--admin", "alice")

@@ -154,13 +154,16 @@ def _keep(asked: Asked, verdict: Verdict, given: Given, seen: Seen) -> None:
     within a minute: an answer is then taken for that much older than it is."""
     known = _known.get(asked)
     is_kept = known is not None and known.given.answers == given.answers
-    if known is not None and is_kept and given.at - known.given.at < REUSED:
+    if known is not None and is_kept and timedelta() <= given.at - known.given.at < REUSED:
         return
     _note(asked, _Known(given, verdict))
     memory.keep(asked, given)
     memory.forget_silence(asked)
-    if verdict.note != seen.note or verdict.as_of - seen.at > REUSED:
-        memory.keep_seen(asked, Seen(verdict.note, max(verdict.as_of, seen.at)))
+    # Whoever saw the present knows that a clock which was ahead has been put right. An answer with
+    # a freshness may be an old one.
+    latest = verdict.as_of if verdict.good_until is None else max(verdict.as_of, seen.at)
+    if verdict.note != seen.note or not timedelta() <= latest - seen.at <= REUSED:
+        memory.keep_seen(asked, Seen(verdict.note, latest))
 
 
 def _fallen_back(asked: Asked, now: datetime, max_age: timedelta) -> Verdict | None:

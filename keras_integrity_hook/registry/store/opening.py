@@ -11,7 +11,6 @@ import urllib.parse
 from typing import Any
 
 from keras_integrity_hook.errors import RegistryError
-from keras_integrity_hook.registry.store.store import Store
 
 try:
     import sqlalchemy as sa
@@ -20,6 +19,7 @@ try:
 
     from keras_integrity_hook.registry.store import database, migrating
     from keras_integrity_hook.registry.store.database import Database
+    from keras_integrity_hook.registry.store.store import Store
 except ImportError as missing:
     raise RegistryError(
         f"a registry in a database needs {missing.name}, which is not installed",

@@ -186,6 +186,21 @@ def test_dead_registry_costs_its_time_out_once_a_minute(
         connection.close()
 
 
+@pytest.mark.parametrize("is_another_process", [False, True])
+def test_clock_that_was_ahead_once_is_not_held_against_a_machine_for_ever(
+    fleet: Fleet, at: Callable[[timedelta], None], is_another_process: bool
+) -> None:
+    at(timedelta(days=3650))
+    ask(fleet)
+    at(timedelta())
+    if is_another_process:
+        forget_what_was_said()
+    ask(fleet)
+    databases.close()
+    os.rename(fleet.url.removeprefix("sqlite:///"), f"{fleet.url.removeprefix('sqlite:///')}.gone")
+    assert ask(fleet).registrations
+
+
 def test_server_that_always_says_a_little_more_keeps_no_thread(fleet: Fleet) -> None:
     """Asked once a minute, it would else have one more each time."""
     end = threading.Event()

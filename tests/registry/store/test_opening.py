@@ -180,3 +180,20 @@ def test_a_reader_who_may_not_write_reads(cast: Cast, public_folder: Path) -> No
         )
         assert (state, done.stdout, done.stderr) == (state, "2\n", "")
         kept.store.close()
+
+
+def test_without_the_extra_it_is_said_what_to_install(tmp_path: Path) -> None:
+    """In a process that has no SQLAlchemy, as after an installation without extras."""
+    code = f"""
+import sys
+sys.modules["sqlalchemy"] = None
+from keras_integrity_hook.errors import RegistryError
+from keras_integrity_hook.registry.store import open_store
+try:
+    open_store("sqlite:///{tmp_path}/registry.db", create=True)
+except RegistryError as error:
+    print(error.cause, error.remedy())
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "needs sqlalchemy" in run.stdout
+    assert "pip install 'keras-integrity-hook[registry]'" in run.stdout
