@@ -17,12 +17,12 @@ from keras_integrity_hook.files import atomic, owned, permissions
 
 def cache_directory() -> str:
     """For what can be had again (XDG Base Directory Specification 0.8)."""
-    return _directory("XDG_CACHE_HOME", "~/.cache")
+    return os.path.join(owned.user_directory("XDG_CACHE_HOME", "~/.cache"), "keras-integrity")
 
 
 def state_directory() -> str:
     """For what cannot; likewise."""
-    return _directory("XDG_STATE_HOME", "~/.local/state")
+    return os.path.join(owned.user_directory("XDG_STATE_HOME", "~/.local/state"), "keras-integrity")
 
 
 def read(path: str, limit: int) -> bytes | None:
@@ -51,13 +51,6 @@ def write(path: str, data: bytes, *, at_most: int) -> bool:
             private.put_in_place()
         return True
     return False
-
-
-def _directory(variable: str, default: str) -> str:
-    home = os.environ.get(variable, "")
-    if not os.path.isabs(home):
-        home = os.path.expanduser(default)
-    return os.path.join(home, "keras-integrity")
 
 
 def _make_room(folder: str, at_most: int) -> None:

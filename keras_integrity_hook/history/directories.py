@@ -16,16 +16,14 @@ import stat
 
 from keras_integrity_hook import notices
 from keras_integrity_hook.errors import InsecurePermissionsError, SiteError
-from keras_integrity_hook.files import permissions
+from keras_integrity_hook.files import owned, permissions
 
 MACHINE = "/var/lib/keras-integrity/history"
 
 
 def of_user() -> str:
     """The directory of this user's own memory."""
-    home = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(home):
-        home = os.path.expanduser("~/.local/state")
+    home = owned.user_directory("XDG_STATE_HOME", "~/.local/state")
     return os.path.join(home, "keras-integrity", "history")
 
 

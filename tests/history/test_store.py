@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import kept, owned, portable
 from keras_integrity_hook.history import directories, seen, store
 from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.history.seen import FILE, Entry, Seen
@@ -238,3 +238,24 @@ class TestTrouble:
         put(tmp_path / "model.keras")
         memory = Memory(str(tmp_path / "model.keras"), None)
         assert memory.entry == entry_for(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("home", [None, "relative"])
+def test_a_process_without_a_home_makes_none_where_it_works(
+    home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user by a number alone, as in containers: no folder "~" is made, and none is believed."""
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # as where nobody has this number
+    monkeypatch.chdir(tmp_path)
+    directory = directories.of_user()
+    store.write(directory, Entry("/m", {FILE: ONE}))
+    assert store.read(directory, "/m") is None
+    assert list(store.entries(directory)) == []
+    assert not kept.write(os.path.join(kept.state_directory(), "x"), b"x", at_most=9)
+    assert os.path.isabs(owned.user_file("trust.toml"))
+    assert owned.read_own(owned.user_file("trust.toml"), 9, named=False) is None
+    assert os.listdir(tmp_path) == []
