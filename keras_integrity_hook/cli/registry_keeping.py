@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -85,7 +85,7 @@ def export(
     from keras_integrity_hook.registry import export as exporting
     from keras_integrity_hook.signing import signers
 
-    lasting, now = _length(valid_for), datetime.now(UTC)
+    lasting, now = places.length(valid_for, "--valid-for"), datetime.now(UTC)
     with places.failures("export", as_json=as_json), places.opened_store(url) as store:
         key = signers.find(places.service_key_of(places.url_of(url), service_key), prompt())
         with store.snapshot() as moment:
@@ -136,12 +136,3 @@ def _tell(report: Report, *, as_json: bool) -> None:
     if not report.faults:
         output.state("verified", plural(report.size, "event"))
     output.facts([(name.replace("_", " "), value) for name, value in facts.items()])
-
-
-def _length(text: str) -> timedelta:
-    from keras_integrity_hook.settings.value_types import Duration
-
-    try:
-        return Duration().from_toml(text, "")
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--valid-for") from None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -288,6 +288,16 @@ def _quoted(name: str) -> str:
     from urllib.parse import quote
 
     return quote(name, safe="")
+
+
+def length(text: str, option: str) -> timedelta:
+    """The length of time that an option says; raises BadParameter."""
+    from keras_integrity_hook.settings.value_types import Duration
+
+    try:
+        return Duration().from_toml(text, "")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument for each option
     """
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key belong together.")
-    lasting = _length(fresh_for)
+    lasting = places.length(fresh_for, "--fresh-for")
     with places.failures("serve", as_json=False):
         listening = _listening(host, port, unix, tls_cert, tls_key)
         options = _options(tokens, lasting, threads, is_tls=bool(tls_cert))
@@ -168,12 +168,3 @@ def _opened(url: str, threads: int, *, upgrade: bool) -> Store:
     from keras_integrity_hook.registry.store import open_store
 
     return open_store(url, upgrade=upgrade, connections=threads)
-
-
-def _length(text: str) -> timedelta:
-    from keras_integrity_hook.settings.value_types import Duration
-
-    try:
-        return Duration().from_toml(text, "")
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--fresh-for") from None

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import json
-
 from keras_integrity_hook.errors import ConfigurationError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import toml_file
 from keras_integrity_hook.settings.toml_file import Layer
-from keras_integrity_hook.signing import trust_file, trust_store
+from keras_integrity_hook.signing import newcomers, trust_file, trust_store
 
 SIGSTORE, TRUST, POLICY = "trusted_root.json", "trust.toml", "policy.toml"
 TARGETS = (SIGSTORE, TRUST, POLICY)
@@ -38,14 +36,5 @@ def check(name: str, data: bytes, path: str, layer: Layer = Layer.MACHINE) -> No
         found = trust_file.parse(data, path)
         for key in (*found.keys, *found.vetters):
             trust_store.checked(key)
-    else:
-        _check_trusted_root(data, path)
-
-
-def _check_trusted_root(data: bytes, path: str) -> None:
-    try:
-        is_root = "certificateAuthorities" in json.loads(data)
-    except (ValueError, TypeError, RecursionError):
-        is_root = False
-    if not is_root:
+    elif not newcomers.is_trusted_root(data):
         raise ConfigurationError("is no trusted root of sigstore's", path=path)

@@ -92,14 +92,18 @@ def _identity(path: str, data: bytes, told: Told) -> TrustedIdentity:
     if told.identity is None or told.issuer is None:
         cause = "sigstore vouches for everybody: --identity and --issuer say whom you mean"
         raise ConfigurationError(cause, path=path, remedy=_REMEDY)
-    try:
-        is_root = "certificateAuthorities" in json.loads(data)
-    except (ValueError, RecursionError):
-        is_root = False
-    if not is_root:
+    if not is_trusted_root(data):
         raise SigningError("not a trusted root of sigstore's", path=path, remedy=_REMEDY)
     who = (os.path.abspath(path), told.identity, told.issuer)
     return TrustedIdentity(told.name, *who, told.not_before, told.not_after, told.comment)
+
+
+def is_trusted_root(data: bytes) -> bool:
+    """Whether this is the ``trusted_root.json`` of an instance of sigstore."""
+    try:
+        return "certificateAuthorities" in json.loads(data)
+    except (ValueError, TypeError, RecursionError):  # TypeError: a number alone holds nothing
+        return False
 
 
 def _refuse(what: str, **given: object) -> None:
