@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedEventError, RegistryError
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import answers, forks, merkle, mirrors, notes, tiles, verdicts
 from keras_integrity_hook.registry.answers import EVERY, EVERY_KEY, Answer, Freshness
@@ -28,7 +28,7 @@ from keras_integrity_hook.signing.signers import SigningKey
 
 _DIGESTS = 16  # that one answer is about, on average
 _PAGE = 1000
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_CLOEXEC
 _REMEDY = "Check the directory, its permissions and free space; what was there before is as it was."
 
 
