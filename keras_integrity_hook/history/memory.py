@@ -18,7 +18,12 @@ from dataclasses import replace
 from keras_integrity_hook import audit, notices
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
-from keras_integrity_hook.errors import HistoryWarning, IntegrityError, UnsealedModelWarning
+from keras_integrity_hook.errors import (
+    HistoryWarning,
+    IntegrityError,
+    UnreadableFileError,
+    UnsealedModelWarning,
+)
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.history import directories, judging, seals, store
 from keras_integrity_hook.history.seal_places import (
@@ -53,10 +58,13 @@ class Memory:
             of_machine: the machine's policy has fixed ``history``.
 
         Raises:
-            UnreadableFileError: the path is changed all the time.
+            UnreadableFileError: the path is changed all the time, or no file can have that name.
         """
         self.directory = directories.in_force(of_machine=of_machine)
-        self.path = real_path(path if place is None else place.path)
+        try:
+            self.path = real_path(path if place is None else place.path)
+        except ValueError as error:  # a name that no file can have
+            raise UnreadableFileError(f"cannot be opened ({error})", path=path) from error
         self.contradicted: IntegrityError | None = None
         self.can_ask_again = False
         self.is_unsettled = False

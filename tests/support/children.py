@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import os
 import pickle
@@ -21,6 +22,8 @@ def as_user(uid: int, work: Callable[[], None], *, groups: Sequence[int] = ()) -
     """Do ``work`` as the user and group ``uid``; what it raises is raised here."""
 
     def become() -> None:
+        # Where Python itself lies in root's home, nobody else can import a codec any more.
+        codecs.lookup("utf-16-be")
         os.setgroups(list(groups))
         os.setgid(uid)
         os.setuid(uid)
