@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import machine
+from tests.support.children import let_others_in
 from tests.support.models import write_model
 
 POLICY = 'history = "enforce"\nlock = ["history"]\n'
@@ -78,8 +79,7 @@ def as_root(tmp_path: Path) -> Callable[..., str]:
     shared = tmp_path / "shared"
     shared.mkdir()
     model = write_model(shared, "model.keras")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    let_others_in(tmp_path)
     shared.chmod(0o777)
     model.chmod(0o666)
     home = str(Path(__file__).parents[2])

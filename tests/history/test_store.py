@@ -20,7 +20,7 @@ from keras_integrity_hook.history import directories, seen, store
 from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.history.seen import FILE, Entry, Seen
 from keras_integrity_hook.limits import LIMITS
-from tests.support.children import as_user
+from tests.support.children import as_user, let_others_in
 from tests.support.models import CONTAINERS, write_model
 
 ONE = Seen(seal="5e", at="2026-11-28T12:00:00Z")
@@ -222,8 +222,7 @@ class TestTrouble:
         if os.geteuid() != 0:
             pytest.skip("needs root")
         model = write_model(tmp_path, "model.keras")
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
+        let_others_in(tmp_path)
         tmp_path.chmod(0o777)
         model.chmod(0o666)
         os.environ["XDG_STATE_HOME"] = "/nonexistent"

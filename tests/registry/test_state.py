@@ -439,10 +439,13 @@ def test_a_replay_says_what_one_event_after_the_other_says(log: Log) -> None:
 
 def test_every_rule_is_documented() -> None:
     """Scripts tell refusals apart by these words."""
-    package, page = Path(registry.__file__).parent, Path("docs/json-output.md")
+    package = Path(registry.__file__).parent
+    page = Path(__file__).parents[2] / "docs" / "json-output.md"
     sources = "".join(file.read_text() for file in package.rglob("*.py"))
     rules = set(re.findall(r'rule="([a-z-]+)"', sources))
     rules |= set(re.findall(r'_refuse\(\s*"([a-z-]+)"', sources))
-    text = (package.parent.parent / page).read_text()
     assert len(rules) > 20
+    if not page.exists():
+        pytest.skip("the docs are not beside the tests")
+    text = page.read_text()
     assert {rule for rule in rules if f"`{rule}`" not in text} == set()
