@@ -11,7 +11,7 @@ from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_
 from keras_integrity_hook.cli.report_files import ReportFiles, junit_option, sarif_option
 from keras_integrity_hook.errors import DangerousModelError
 from keras_integrity_hook.inspection import judging
-from keras_integrity_hook.inspection.findings import Finding, Verdict
+from keras_integrity_hook.inspection.findings import Finding, Verdict, worst_first
 from keras_integrity_hook.report import InspectionInfo, Report
 from keras_integrity_hook.settings import Inspecting
 from keras_integrity_hook.texts import plural
@@ -80,7 +80,7 @@ def _result(path: str, report: Report, *, strict: bool) -> Result:
     strict = strict or settings.at(path).inspection is Inspecting.STRICT
     stops = (Verdict.REFUSE, Verdict.REVIEW) if strict else (Verdict.REFUSE,)
     bad = tuple(one for one in findings if one.verdict in stops)
-    told = " ".join(f"{_sentence(one)}." for one in _worst_first(findings))
+    told = " ".join(f"{_sentence(one)}." for one in worst_first(findings))
     if not bad:
         return Result(path, state, report, note=told)
     cause = judging.refusal(bad, path).cause
@@ -105,17 +105,12 @@ def _show(result: Result) -> None:
 
 def show_findings(inspection: InspectionInfo) -> None:
     """Print each finding, the worst first, or how many more there are."""
-    findings = _worst_first(inspection.findings)
+    findings = worst_first(inspection.findings)
     for one in findings[:_SHOWN]:
         mark = "" if one.verdict is inspection.verdict else f"{one.verdict}: "
         output.detail(f"{mark}{_sentence(one)}.", indent=2)
     if len(findings) > _SHOWN:
         output.detail(f"and {plural(len(findings) - _SHOWN, 'more finding')} (--json lists all)")
-
-
-def _worst_first(findings: tuple[Finding, ...]) -> list[Finding]:
-    order = list(Verdict)
-    return sorted(findings, key=lambda one: order.index(one.verdict), reverse=True)
 
 
 def _sentence(finding: Finding) -> str:

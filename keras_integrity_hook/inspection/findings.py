@@ -57,3 +57,8 @@ class Finding(NamedTuple):
 def worst(findings: Iterable[Finding]) -> Verdict:
     """The verdict over all of ``findings``; fine where there is none."""
     return max((one.verdict for one in findings), key=_SEVERITY.__getitem__, default=Verdict.FINE)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """``findings`` by their verdicts, those of one verdict in the order they have."""
+    return sorted(findings, key=lambda one: _SEVERITY[one.verdict], reverse=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_integrity_hook.containers import hdf5, keras_zip
 from keras_integrity_hook.containers.model_file import ModelFile
-from keras_integrity_hook.errors import DamagedFileError, IntegrityError, LimitExceededError
+from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.inspection.kept_reads import KeptReads
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content
@@ -186,8 +186,6 @@ def opened(content: Content) -> Iterator[ZipFile]:
     try:
         with ZipFile(io.BufferedReader(_Stream(content), 1 << 12)) as archive:
             yield archive
-    except IntegrityError:
-        raise
     except unreadable as error:
         raise DamagedFileError(f"the archive cannot be read ({error})") from error
 
