@@ -67,6 +67,9 @@ json_option = click.option(
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Print nothing; the exit status tells."
 )
+only_refused_option = click.option(
+    "--only-refused", is_flag=True, help="List only what was refused, and the totals."
+)
 
 
 class Listing(Enum):

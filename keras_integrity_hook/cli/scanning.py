@@ -7,7 +7,13 @@ import click
 
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.cli import files, output
-from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_option
+from keras_integrity_hook.cli.output import (
+    Listing,
+    Result,
+    json_option,
+    only_refused_option,
+    quiet_option,
+)
 from keras_integrity_hook.cli.report_files import ReportFiles, junit_option, sarif_option
 from keras_integrity_hook.errors import DangerousModelError
 from keras_integrity_hook.inspection import judging
@@ -40,7 +46,7 @@ _REVIEW = (
 @click.option(
     "--strict", is_flag=True, help="Refuse also what somebody should look at before it is loaded."
 )
-@click.option("--only-refused", is_flag=True, help="List only what was refused, and the totals.")
+@only_refused_option
 @quiet_option
 @junit_option
 @sarif_option

@@ -12,7 +12,13 @@ import click
 
 from keras_integrity_hook import api
 from keras_integrity_hook.cli import files
-from keras_integrity_hook.cli.output import Listing, Result, json_option, quiet_option
+from keras_integrity_hook.cli.output import (
+    Listing,
+    Result,
+    json_option,
+    only_refused_option,
+    quiet_option,
+)
 from keras_integrity_hook.cli.report_files import ReportFiles, junit_option, sarif_option
 from keras_integrity_hook.errors import OverrideWarning
 
@@ -31,7 +37,7 @@ else:  # for those who look annotations up at run time
     help="Let the content of this digest pass, whatever is wrong with it; needs --reason.",
 )
 @click.option("--reason", metavar="TEXT", help="Why it is to pass; it is recorded.")
-@click.option("--only-refused", is_flag=True, help="List only what was refused, and the totals.")
+@only_refused_option
 @quiet_option
 @junit_option
 @sarif_option
