@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import DamagedFileError as DamagedFileError
     from keras_integrity_hook.errors import DamagedRange as DamagedRange
     from keras_integrity_hook.errors import DangerousModelError as DangerousModelError
+    from keras_integrity_hook.errors import EventRefusedError as EventRefusedError
     from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
     from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
+    from keras_integrity_hook.errors import HistoryWarning as HistoryWarning
     from keras_integrity_hook.errors import InputContractError as InputContractError
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
     from keras_integrity_hook.errors import InsecurePermissionsError as InsecurePermissionsError
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import IntegrityWarning as IntegrityWarning
     from keras_integrity_hook.errors import LimitExceededError as LimitExceededError
     from keras_integrity_hook.errors import MalformedBundleError as MalformedBundleError
+    from keras_integrity_hook.errors import MalformedEventError as MalformedEventError
     from keras_integrity_hook.errors import MalformedSealError as MalformedSealError
     from keras_integrity_hook.errors import NotActiveError as NotActiveError
     from keras_integrity_hook.errors import NotAModelError as NotAModelError
@@ -48,6 +51,10 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import NotVettedError as NotVettedError
     from keras_integrity_hook.errors import OverrideRefusedError as OverrideRefusedError
     from keras_integrity_hook.errors import OverrideWarning as OverrideWarning
+    from keras_integrity_hook.errors import RecalledModelError as RecalledModelError
+    from keras_integrity_hook.errors import RegistryError as RegistryError
+    from keras_integrity_hook.errors import RegistryForkError as RegistryForkError
+    from keras_integrity_hook.errors import RegistryUnavailableError as RegistryUnavailableError
     from keras_integrity_hook.errors import RevokedModelError as RevokedModelError
     from keras_integrity_hook.errors import RollbackError as RollbackError
     from keras_integrity_hook.errors import SandboxedModelError as SandboxedModelError
@@ -55,15 +62,20 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import SandboxUnavailableError as SandboxUnavailableError
     from keras_integrity_hook.errors import SandboxViolationError as SandboxViolationError
     from keras_integrity_hook.errors import SealWriteError as SealWriteError
+    from keras_integrity_hook.errors import SignerChangedError as SignerChangedError
     from keras_integrity_hook.errors import SigningError as SigningError
     from keras_integrity_hook.errors import SiteError as SiteError
+    from keras_integrity_hook.errors import StrippedModelError as StrippedModelError
+    from keras_integrity_hook.errors import TrustUpdateError as TrustUpdateError
     from keras_integrity_hook.errors import UnreadableFileError as UnreadableFileError
+    from keras_integrity_hook.errors import UnregisteredModelError as UnregisteredModelError
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
     from keras_integrity_hook.errors import UnsealedModelWarning as UnsealedModelWarning
     from keras_integrity_hook.errors import UnsupportedKerasError as UnsupportedKerasError
     from keras_integrity_hook.errors import UnsupportedPlatformError as UnsupportedPlatformError
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
+    from keras_integrity_hook.errors import WrongClockError as WrongClockError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
     from keras_integrity_hook.inspection.checks import InspectedModel as InspectedModel
     from keras_integrity_hook.inspection.findings import Finding as Finding
@@ -102,9 +114,11 @@ _HOMES = {
         "DamagedFileError",
         "DamagedRange",
         "DangerousModelError",
+        "EventRefusedError",
         "ExpiredModelError",
         "ExternalReferenceError",
         "FallbackWarning",
+        "HistoryWarning",
         "InputContractError",
         "InsecureDownloadError",
         "InsecurePermissionsError",
@@ -112,6 +126,7 @@ _HOMES = {
         "IntegrityWarning",
         "LimitExceededError",
         "MalformedBundleError",
+        "MalformedEventError",
         "MalformedSealError",
         "NotAModelError",
         "NotActiveError",
@@ -119,6 +134,10 @@ _HOMES = {
         "NotVettedError",
         "OverrideRefusedError",
         "OverrideWarning",
+        "RecalledModelError",
+        "RegistryError",
+        "RegistryForkError",
+        "RegistryUnavailableError",
         "RevokedModelError",
         "RollbackError",
         "SandboxLimitError",
@@ -126,15 +145,20 @@ _HOMES = {
         "SandboxViolationError",
         "SandboxedModelError",
         "SealWriteError",
+        "SignerChangedError",
         "SigningError",
         "SiteError",
+        "StrippedModelError",
+        "TrustUpdateError",
         "UnreadableFileError",
+        "UnregisteredModelError",
         "UnsealedModelError",
         "UnsealedModelWarning",
         "UnsupportedKerasError",
         "UnsupportedPlatformError",
         "UnverifiedDownloadWarning",
         "WeakAlgorithmError",
+        "WrongClockError",
         "WrongModelError",
     ),
     "loading.override": ("override",),

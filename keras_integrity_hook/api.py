@@ -87,9 +87,14 @@ def verify(path: Location) -> Report:
 def _verified(name: str, place: Place | None) -> Report:
     """Check the file ``name``, or what it is as the set at ``place``."""
     try:
-        with settings.snapshot(), _opened_as(name, place) as model:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(settings.snapshot())
+            memory = admission.memory_of(name, place)
+            model = stack.enter_context(_opened_as(name, place))
             report = report_on(model)
-            admitted = admission.admit(model)
+            admitted = admission.admit(model, memory=memory)
+            if memory is not None and memory.contradicted is not None:
+                report = replaced(report, contradiction=memory.contradicted.cause)
             if isinstance(admitted.model, SealedModel):
                 digests.check_content(admitted.model)
             if admitted.model is model:  # not pinned by a signature beside it

@@ -56,6 +56,10 @@ class Limits(NamedTuple):
     summaries: int = 64  # verification summaries of one model
     verdict: int = 64 * KIB  # what is kept of one trial load
     verdicts: int = 2_000  # of trial loads that are kept
+    history_entry: int = 64 * KIB  # what is remembered of one path
+    history_entries: int = 39  # in each of 256 directories: some 10,000 in all
+    history_text: int = 255  # characters of a name, version or key id that is remembered
+    history_versions: int = 16  # of different names, that were seen at one path
     certificates: int = 16
     root_certificates: int = 1024
     inputs: int = 64 * KIB  # of an input contract, as the seal spells it
@@ -76,6 +80,9 @@ class Limits(NamedTuple):
     key_file: int = 64 * KIB
     trust_file: int = MIB
     trusted_keys: int = 4096
+    published: int = 512 * KIB  # one file of a publisher's TUF metadata
+    published_roots: int = 256  # that a machine may be behind
+    pull_seconds: int = 60  # for one file; a server may be slow, and not for ever
     content: int = 1 << 46  # 64 TiB
     # What a user may state in a seal, in characters or by number
     model_name: int = 255
@@ -103,6 +110,29 @@ class Limits(NamedTuple):
     sandbox_arrays: int = 4096  # of one question or answer
     sandbox_nesting: int = 16  # of lists and dicts of arrays
     array_header: int = 1024  # of one array
+    registry_event: int = 65_535  # with its signatures; what a bundle of entries has room for
+    registry_note: int = 256 * KIB  # a checkpoint or another note; 16 witnesses sign 5 kB each
+    registry_answer: int = 8 * MIB
+    registry_events: int = 2_000  # of one answer
+    registry_proof: int = 63  # hashes
+    registry_kept: int = 64  # answers in one of 256 directories of them
+    registry_spool: int = 10_000  # models that wait to be registered
+    registry_refused: int = 1_000  # of them that were refused, and are kept for people to look at
+    registry_bundle: int = 256 * (2 + 65_535)  # entries with their lengths
+    registry_faults: int = 100  # that are told of one log
+    # What a registry's service takes from strangers
+    request_head: int = 16 * KIB
+    request_target: int = 4096  # the path and what follows it
+    request_body: int = MIB
+    connections: int = 2_000
+    registry_posted: int = 100  # events of one request, which are stored together
+    registry_digests: int = 16  # of one question
+    registry_page: int = 200  # rows of a list
+    registry_name: int = 255  # characters of a model's, a stage's or an actor's
+    registry_version: int = 128  # characters
+    registry_stage: int = 1_000  # versions at a time
+    registry_same_content: int = 64  # versions
+    registry_recalls: int = 16  # of the same content or key, at a time
 
 
 LIMITS = Limits()

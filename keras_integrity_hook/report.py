@@ -128,6 +128,8 @@ class Report:
             there is no seal.
         parts: the variables and files of the model, in the order of its content; of ``inspect``.
         inspection: what loading it would do; of ``scan`` and ``inspect``, else None.
+        contradiction: what of it contradicts what this machine saw at its path before, a clause; of
+            ``verify``, else empty.
     """
 
     path: str
@@ -141,6 +143,7 @@ class Report:
     is_intact: bool | None = None
     parts: tuple[Part, ...] = ()
     inspection: InspectionInfo | None = None
+    contradiction: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""

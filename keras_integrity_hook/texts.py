@@ -20,6 +20,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """``ann``, ``ann and bob``, ``ann, bob and cid``; empty for none."""
+    *first, last = names or ("",)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def bytes_of(size: int) -> str:
     """Bytes in the unit that people would use; 1 kB is 1,000 bytes (SI)."""
     if size < 1000:

@@ -18,7 +18,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # The person's own settings are not the tests'. Here, because fixtures of a module or a session are
 # set up before those of a test, and Keras is imported in one of them.
 _nobodys = tempfile.TemporaryDirectory(prefix="keras-integrity-tests-")
-os.environ["XDG_CONFIG_HOME"] = _nobodys.name
+os.environ["XDG_CONFIG_HOME"] = os.environ["XDG_STATE_HOME"] = _nobodys.name
 for _name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
     del os.environ[_name]
 
@@ -33,10 +33,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's configuration directory of the test's own, empty, and no variable of ours."""
+    """A user's configuration directory of the test's own, empty, and no variable of ours; nor is
+    anything remembered."""
     for name in [name for name in os.environ if name.startswith("KERAS_INTEGRITY")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # Beside it: tests look at what is in their directory, and models leave a memory.
+    monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}-state")
     return tmp_path / "config" / "keras-integrity"
 
 
@@ -50,6 +53,15 @@ def keras() -> Any:
 
     keras_integrity_hook.assert_active()
     return module
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server of the session's own (``postgres.Server``)."""
+    from tests.support.postgres import running
+
+    with running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ import keras_integrity_hook
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(keras_integrity_hook.__path__, "keras_integrity_hook.")
-    if not module.name.endswith("__main__")
+    if not module.name.endswith(("__main__", ".migrations.env"))  # which alembic alone can run
 )
 
 

@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTED = {
     "alarm_plugin",
     "check_plugin",
+    "mlflow_registry.py",  # which tests/mlflow_registry runs, where MLflow is
     "policy_with_fallback.py",
     "require_signatures.py",
     "save_and_load.py",

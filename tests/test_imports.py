@@ -86,7 +86,8 @@ print(json.dumps(sorted(sys.modules)))
 def imported_by(code: str, *arguments: str, cwd: Path) -> set[str]:
     """The modules that are there after ``code`` in a fresh process without a policy."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("KERAS_INT")}
-    clean |= {"XDG_CONFIG_HOME": str(cwd / "config"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    clean |= {"XDG_CONFIG_HOME": str(cwd / "config"), "XDG_STATE_HOME": str(cwd / "state")}
+    clean |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code) + TELL, *arguments],
         cwd=cwd,
@@ -117,6 +118,7 @@ def test_load_and_save_without_policy_and_keys_import_what_keras_does_and_no_mor
     assert f"{PACKAGE}.loading.pipeline" in added
     assert tops(added) - sys.stdlib_module_names <= {PACKAGE, "wrapt"}
     assert not {"tomllib", "difflib"} & added
+    assert not {name for name in added if name.startswith(f"{PACKAGE}.registry")}
     assert not OWN & added
 
 
@@ -129,6 +131,7 @@ def test_seals_of_files_need_no_keys_and_no_policy_modules(tmp_path: Path, use: 
     modules = imported_by(code, str(path), cwd=tmp_path)
     assert not OTHERS & tops(modules)
     assert not OWN & modules
+    assert not {name for name in modules if name.startswith(f"{PACKAGE}.registry")}
     assert not {"subprocess", "asyncio", "keras", "h5py", "numpy", "wrapt"} & tops(modules)
 
 

@@ -24,7 +24,12 @@ GUESTS = {
     "verification": {"h5py"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
     "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
-    "policy": {"packaging"},
+    "versions": {"packaging"},
+    "distribution": {"securesystemslib", "tuf"},
+    "registry": {
+        *("alembic", "anyio", "cryptography", "fastapi", "h11", "jinja2"),
+        *("prometheus_client", "psycopg", "pydantic", "sqlalchemy", "starlette", "uvicorn"),
+    },
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},
     "mlflow_registry": {"mlflow"},

@@ -30,7 +30,7 @@ def record(event: str, path: str | None = None, *, outcome: str, **facts: object
     Args:
         event: ``save``, ``load``, ``inspection``, ``refusal``, ``override``, ``fallback``,
             ``opt-out``, ``late-activation``, ``download``, ``inputs``, ``seal``, ``unseal``,
-            ``reseal`` or ``sign``.
+            ``reseal``, ``sign``, ``trust`` or ``history``.
         path: the file concerned as the user named it; a URL without its secrets.
         outcome: ``ok``, ``refused``, ``warned``, ``overridden``, ``unsealed``, ``failed``, ``off``
             or a verdict of an inspection; docs/audit.md says what each means.

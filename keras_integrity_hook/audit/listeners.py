@@ -49,6 +49,7 @@ _TEXTS = {
         logging.WARNING, "backup: trying the one before, because of: %s", ("why",)
     ),
     ("download", "warned"): _Text(logging.WARNING, "downloaded in spite of: %s", ("why",)),
+    ("history", "forgotten"): _Text(logging.WARNING, "%s: its history is forgotten", ("path",)),
     ("inputs", "refused"): _Text(logging.WARNING, "%s was not run: %s", ("path", "why")),
     ("inputs", "warned"): _Text(logging.WARNING, "%s was run in spite of: %s", ("path", "why")),
     ("opt-out", "off"): _Text(logging.INFO, "off, models are not checked: %s", ("why",)),

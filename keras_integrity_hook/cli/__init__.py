@@ -34,11 +34,13 @@ _COMMANDS = {
     "reseal": "reseal",
     "status": "doctor",
     "doctor": "doctor",
+    "history": "history",
     "policy": "policy",
     "site": "site",
     "demo": "demo",
     "bundle": "bundle",
     "contract": "contract",
+    "registry": "registry",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended

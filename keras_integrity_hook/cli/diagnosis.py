@@ -58,6 +58,7 @@ def diagnose(facts: dict[str, Any]) -> Iterator[Finding]:
     yield from _diagnose_keras(facts)
     yield from _diagnose_policy(facts)
     yield from _diagnose_sitecustomize(facts)
+    yield from _diagnose_pulled_trust()
     if facts.get("exit_status"):
         last = (facts.get("stderr") or ["no message"])[-1]
         yield problem(f"The interpreter ended with status {facts['exit_status']}: {last}")
@@ -174,3 +175,24 @@ def _diagnose_sitecustomize(facts: dict[str, Any]) -> Iterator[Finding]:
             f"{here['path']} hides {clean['path']} here, which would arm the hook: PYTHONPATH or "
             "the user's own site directory comes first.",
         )
+
+
+def _diagnose_pulled_trust() -> Iterator[Finding]:
+    """Whether those from whom trust files are pulled are still heard."""
+    from datetime import UTC, datetime
+
+    from keras_integrity_hook.distribution import subscriptions
+
+    try:
+        found = subscriptions.present()
+    except IntegrityError as error:
+        yield problem(f"Trust files cannot be pulled: {error.in_one_line()}")
+        return
+    for one in found:
+        if one.current_until is not None and one.is_behind(datetime.now(UTC)):
+            machine = " --machine" if one.place.is_machine else ""
+            yield note(
+                f"Since {one.current_until:%Y-%m-%d} nothing has come from {one.url}, which is "
+                f"pulled from: a recall may be missing. 'keras-integrity trust pull{machine}' "
+                "says why.",
+            )

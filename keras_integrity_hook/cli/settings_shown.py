@@ -13,7 +13,8 @@ def rows(in_force: Settings) -> list[tuple[str, str]]:
     """What is in force, as names and values for people; what is not set is left out."""
     shown = ["mode", "unsealed", "require"]
     shown += ["signers", "threshold"] if in_force.needs_signatures else []
-    shown += [name for name in ("key", "audit_log") if getattr(in_force, name) is not None]
+    named = ("registry", "stages", "key", "audit_log")
+    shown += [name for name in named if getattr(in_force, name)]
     shown += ["audit_required"] if in_force.audit_required else []
     found = [(_title(name), _spoken(in_force, name)) for name in shown]
     found += [("policy file", path) for path in in_force.files or ("none",)]
@@ -23,7 +24,7 @@ def rows(in_force: Settings) -> list[tuple[str, str]]:
 def facts(in_force: Settings) -> dict[str, Any]:
     """The same for machines."""
     names = ["mode", "unsealed", "require", "signers", "threshold", "permissions"]
-    names += ["key", "audit_log", "audit_required"]
+    names += ["registry", "registry_id", "stages", "key", "audit_log", "audit_required"]
     return {
         "settings": {
             name: {

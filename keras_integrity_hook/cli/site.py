@@ -17,6 +17,7 @@ from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.history import directories
 
 _force = click.option(
     "--force",
@@ -74,9 +75,15 @@ def install(  # noqa: PLR0913, PLR0917 - one argument for each option
             machine_policy.write(text)
         if plan is not None:
             plan.carry_out()
+        made = _machine_is_to_remember() and directories.make_machines()
         path = plan.path if plan is not None else None
         changed = plan is not None and plan.text is not None
-        return {"sitecustomize": path, "changed": changed, "policy_written": pending}
+        return {
+            "sitecustomize": path,
+            "changed": changed,
+            "policy_written": pending,
+            "history_made": made,
+        }
 
     def say(done: dict[str, Any]) -> None:
         if not policy_only:
@@ -84,8 +91,15 @@ def install(  # noqa: PLR0913, PLR0917 - one argument for each option
             click.echo(f"{printable(done['sitecustomize'])} {verb} the hook.")
         if text := _about_written_policy(done["policy_written"], asked=lock or policy is not None):
             click.echo(text)
+        if done["history_made"]:
+            click.echo(f"What everybody loads and saves is remembered in {directories.MACHINE}.")
 
     _run("site install", act, say, as_json=as_json)
+
+
+def _machine_is_to_remember() -> bool:
+    """Whether the machine's policy has fixed ``history``, and this user can make its directory."""
+    return os.geteuid() == 0 and "history" in machine_policy.examine().locked
 
 
 @site.command()

@@ -24,6 +24,7 @@ from keras_integrity_hook.signing.trust_store import TrustStore
 from keras_integrity_hook.texts import for_shell, plural
 
 _SOON = timedelta(days=30)
+_NO_CONTENT = "0" * 64  # a digest that a registry is asked about to see whether it answers
 
 
 class _Table(NamedTuple):
@@ -81,6 +82,7 @@ def _of_table(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     yield from _signers(table, locked)
     yield from _vetters(table, locked)
     yield from _sandbox(table)
+    yield from _registry(table)
 
 
 def _audit_log(table: _Table) -> Iterator[Finding]:
@@ -160,7 +162,7 @@ def _is_importable(module: str) -> bool:
 
 def _signers(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     """Whether those who have to sign are trusted here, and enough of them still count."""
-    if table.value("require") not in (Require.SIGNED, Require.SIGNED_AND_VETTED):
+    if not table.value("require").names(Require.SIGNED):
         return
     by_machine = seal_signers.only_machine_counts(locked)
     try:
@@ -182,7 +184,7 @@ def _signers(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
 
 def _vetters(table: _Table, locked: Collection[str]) -> Iterator[Finding]:
     """Whether there is anybody here whose word it can be that a model passed."""
-    if table.value("require") not in (Require.VETTED, Require.SIGNED_AND_VETTED):
+    if not table.value("require").names(Require.VETTED):
         return
     by_machine = seal_signers.only_machine_counts(locked)
     try:
@@ -214,6 +216,29 @@ def _sandbox(table: _Table) -> Iterator[Finding]:
             f"{table.named('sandbox')}: no sandbox is to be had here: {'; '.join(missing)}. Models "
             "that have to be tried in one are not loaded."
         )
+
+
+def _registry(table: _Table) -> Iterator[Finding]:
+    """Whether there is a registry to ask, and it is the one that is meant."""
+    url, registry_id = table.value("registry"), table.value("registry_id")
+    is_needed = table.value("require").names(Require.REGISTERED)
+    cost = "no model is loaded" if is_needed else "nobody says what was recalled"
+    if url is None:
+        if is_needed:
+            yield problem(f"{table.named('require')}, and no registry is named: {cost}.")
+        return
+    if registry_id is None:
+        yield problem(
+            f"{table.named('registry')}, and there is no registry_id: no model is loaded."
+        )
+        return
+    from keras_integrity_hook.registry import client
+
+    times = (timedelta(minutes=1), table.value("registry_timeout"))
+    try:
+        client.ask(url, (_NO_CONTENT,), registry_id=registry_id, max_age=times[0], timeout=times[1])
+    except IntegrityError as error:
+        yield problem(f"{table.named('registry')}: {error.cause}: {cost}. {error.remedy()}")
 
 
 def _cannot_be_told(error: IntegrityError) -> Finding:

@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from keras_integrity_hook.cli import output
+from keras_integrity_hook.cli.distribution import (
+    publish,
+    pull,
+    show_subscriptions,
+    spelled_subscriptions,
+)
 from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import (
@@ -23,17 +28,23 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.fleet import recall
 from keras_integrity_hook.saving.provenance import checked_line, checked_reason
-from keras_integrity_hook.sealing.tree import ALGORITHMS
-from keras_integrity_hook.signing import keys, signers
+from keras_integrity_hook.sealing.tree import ALGORITHMS, HEX
+from keras_integrity_hook.signing import keys, newcomers
 from keras_integrity_hook.signing import trust_edit as edit
 from keras_integrity_hook.signing import trust_store as store
 from keras_integrity_hook.signing.trust_file import (
     Trusted,
     TrustedKey,
+    TrustedRoot,
     last_moment,
     moment,
     state_at,
 )
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.distribution.subscriptions import Subscription
+else:  # for those who look annotations up at run time
+    Subscription = object
 
 _Row = tuple[Trusted, str]
 
@@ -41,7 +52,7 @@ _LIST = "'keras-integrity trust list' shows what is trusted."
 _ROOT_REMEDY = (
     "Copy it from 'keras-integrity inspect' or from a report; it has 64 or 128 hex digits."
 )
-_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
+_SHOWN = ("keyid", "scheme", "identity", "issuer", "trusted_root")
 
 
 def _file_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -62,6 +73,12 @@ def trust() -> None:
 @click.argument("public")
 @click.option("--scheme", type=click.Choice(keys.SCHEMES), help="For keys that have several.")
 @click.option(
+    "--identity",
+    metavar="TEXT",
+    help="Of those whom certificates or sigstore vouch for, only this one.",
+)
+@click.option("--issuer", metavar="URL", help="Who has to have told sigstore the identity.")
+@click.option(
     "--not-before",
     metavar="DATE",
     help="Signatures count from then on (a day: from its 00:00 UTC).",
@@ -81,6 +98,8 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
     name: str,
     public: str,
     scheme: str | None,
+    identity: str | None,
+    issuer: str | None,
     not_before: str | None,
     not_after: str | None,
     comment: str,
@@ -89,47 +108,62 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each option
     machine: bool,
     as_json: bool,
 ) -> None:
-    """Trust a key, by a name of your choice.
+    """Trust a key, certificates, or an identity of sigstore's, by a name of your choice.
 
     PUBLIC is a public key's file (PEM), or the signer URI of a key in hardware or in a cloud,
-    which is asked for its public half. Get the key, or its id, in a way that nobody could have
-    interfered with.
+    which is asked for its public half; or a file of root certificates (PEM); or, with --identity
+    and --issuer, the trusted_root.json of an instance of sigstore. Get it, or the key id, in a way
+    that nobody could have interfered with.
     """
     with _failures("trust add", as_json):
         path = _path(file, machine)
-        is_uri = signers.scheme_of(public) not in ("file", "env")
-        comment = comment and checked_line("comment", comment)
-        key = _asked(public) if is_uri else keys.read_public(public, scheme)
-        trusted = TrustedKey(
+        told = newcomers.Told(
             checked_line("name", name),
-            key.keyid,
-            key.scheme,
-            key.pem,
+            scheme,
+            identity and checked_line("identity", identity),
+            issuer and checked_line("issuer", issuer),
             _date("--not-before", not_before, moment),
             _date("--not-after", not_after, last_moment),
-            comment,
-            public if is_uri else None,
+            comment and checked_line("comment", comment),
+            vetter,
         )
+        trusted = newcomers.read(public, told)
         _refuse_taken(trusted, path)
-        edit.add_key(path, trusted, vetter=vetter)
+        _add(trusted, path, vetter=vetter)
     if as_json:
         spelled = _spelled(trusted._replace(source=path))
-        output.emit("trust add", ok=True, file=path, key=spelled, vetter=vetter)
+        field = "key" if isinstance(trusted, TrustedKey) else "other"
+        output.emit("trust add", ok=True, file=path, **{field: spelled}, vetter=vetter)
         return
     output.state("trusted", name)
-    told = [("key id", key.keyid), ("scheme", key.scheme), ("in", path)]
-    output.facts([*told, ("counts", "as a vetter")] if vetter else told)
+    facts = [(_called(f), v) for f, v in _spelled(trusted).items() if v and f in _SHOWN]
+    output.facts([*facts, ("in", path), *([("counts", "as a vetter")] if vetter else [])])
+
+
+def _subscriptions() -> list[Subscription]:
+    from keras_integrity_hook.distribution import subscriptions
+
+    return subscriptions.present()
+
+
+def _add(trusted: Trusted, path: str, *, vetter: bool) -> None:
+    if isinstance(trusted, TrustedKey):
+        edit.add_key(path, trusted, vetter=vetter)
+    elif isinstance(trusted, TrustedRoot):
+        edit.add_certificates(path, trusted)
+    else:
+        edit.add_identity(path, trusted)
 
 
 @trust.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Show who is trusted, and what is revoked.
+    """Show who is trusted, what is revoked, and from whom that is pulled.
 
     The trust files of the machine, the user and the project are taken together.
     """
     with _failures("trust list", as_json):
-        found = store.store()
+        found, pulled = store.store(), _subscriptions()
         rows: list[_Row] = [(key, _state(found, key)) for key in found.keys]
         others: list[_Row] = [(root, _period(root)) for root in found.certificates]
         others += [(identity, _period(identity)) for identity in found.identities]
@@ -144,6 +178,7 @@ def list_(as_json: bool) -> None:
             vetters=[{**_spelled(one), "state": state} for one, state in vetters],
             revoked_keys=[_spelled(one) for one in found.revoked_keys.values()],
             revoked_models=[_spelled(one) for one in found.revoked_models.values()],
+            pulled=spelled_subscriptions(pulled),
         )
         return
     for one, state in (*rows, *others, *vetters):
@@ -159,6 +194,7 @@ def list_(as_json: bool) -> None:
         told = [("kind", kind), ("reason", gone.reason or "none given")]
         told += [(name, spelled[name]) for name in ("since", "source") if spelled[name]]
         output.facts(told)
+    show_subscriptions(pulled)
     if not (rows or others or vetters or recalled):
         click.echo("No key is trusted; 'keras-integrity trust add NAME PUBLIC' adds one.")
 
@@ -168,18 +204,24 @@ def list_(as_json: bool) -> None:
 @_file_options
 @json_option
 def remove(name: str, file: str | None, machine: bool, as_json: bool) -> None:
-    """Trust the key with this name or key id no longer.
+    """Trust no longer what has this name, or the key with this id.
 
     A key that was stolen is better revoked: that holds in whatever file it is trusted.
     """
     with _failures("trust remove", as_json):
         path = _path(file, machine)
-        removed = edit.remove_key(path, name)
+        removed = edit.remove(path, name)
     if as_json:
-        output.emit("trust remove", ok=True, file=path, key=_spelled(removed))
+        field = "key" if isinstance(removed, TrustedKey) else "other"
+        output.emit("trust remove", ok=True, file=path, **{field: _spelled(removed)})
         return
     output.state("removed", removed.name)
-    output.facts([("key id", removed.keyid), ("from", path)])
+    told = [("key id", removed.keyid)] if isinstance(removed, TrustedKey) else []
+    output.facts([*told, ("from", path)])
+
+
+trust.add_command(pull)
+trust.add_command(publish)
 
 
 @click.group(cls=Group)
@@ -200,7 +242,7 @@ def revoke_key(key: str, reason: str, file: str | None, machine: bool, as_json: 
     with _failures("revoke key", as_json):
         path = _path(file, machine)
         checked_reason(reason)
-        keyid = key if _DIGEST.fullmatch(key) else _key_named(key, path)
+        keyid = key if HEX.fullmatch(key) else _key_named(key, path)
         fresh = edit.revoke_key(path, keyid, reason)
     _report_revoked("revoke key", [keyid], path, fresh=fresh, as_json=as_json)
 
@@ -245,7 +287,7 @@ def revoke_model(  # noqa: PLR0913, PLR0917 - one argument for each option
 def _roots_to_recall(model: str | None, root: str | None, *, content: bool) -> list[str]:
     stated = root or model or ""
     algorithm, _, digits = stated.rpartition(":")  # as reports show a root
-    is_root = algorithm in ("", *ALGORITHMS) and _DIGEST.fullmatch(digits)
+    is_root = algorithm in ("", *ALGORITHMS) and HEX.fullmatch(digits)
     if root is not None and not is_root:
         raise ConfigurationError(f"'{printable(root)}' is no root digest", remedy=_ROOT_REMEDY)
     if content:
@@ -286,19 +328,15 @@ def _path(file: str | None, machine: bool) -> str:
     return store.MACHINE if machine else os.path.abspath(file) if file else store.user_file()
 
 
-def _refuse_taken(key: TrustedKey, path: str) -> None:
+def _refuse_taken(one: Trusted, path: str) -> None:
     """Not written, a name that stands for another in another file: nothing could be loaded then."""
     known = store.store(making=path)
     everybody: list[Trusted] = [*known.keys, *known.vetters]
     everybody += [*known.certificates, *known.identities]
     for other in everybody:
-        if other.name == key.name and getattr(other, "keyid", None) != key.keyid:
-            cause = f"there is one named '{key.name}' already"
+        if other.name == one.name and store.who(other) != store.who(one):
+            cause = f"there is one named '{one.name}' already"
             raise SigningError(cause, path=other.source, remedy=_LIST)
-
-
-def _asked(uri: str) -> keys.PublicKey:
-    return signers.find(uri).public
 
 
 def _date(option: str, text: str | None, understood: Callable[[date], datetime]) -> datetime | None:

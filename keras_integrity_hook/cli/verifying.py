@@ -20,12 +20,17 @@ from keras_integrity_hook.cli.output import (
     quiet_option,
 )
 from keras_integrity_hook.cli.report_files import ReportFiles, junit_option, sarif_option
-from keras_integrity_hook.errors import OverrideWarning
+from keras_integrity_hook.errors import HistoryWarning, OverrideWarning
 
 if TYPE_CHECKING:
     from keras_integrity_hook.report import Report
 else:  # for those who look annotations up at run time
     Report = object
+
+
+_CONTRADICTED = (
+    "Find out why. If it is meant to be so, say that with 'keras-integrity history forget PATH'."
+)
 
 
 @click.command()
@@ -61,7 +66,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument for each option
     reports = ReportFiles("verify", junit, sarif, as_json)
 
     def check(path: str) -> Result:
-        with _overriding(root, reason):
+        with _told_in_result(), _overriding(root, reason):
             return _result(path, api.verify(path), reason, paths)
 
     reports.check()
@@ -78,6 +83,9 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument for each option
 def _result(path: str, report: Report, reason: str | None, named: tuple[str, ...]) -> Result:
     if report.state == "overridden":
         return Result(path, report.state, report, note=f"By override: {reason}")
+    if report.contradiction:
+        note = f"This contradicts what was seen before: {report.contradiction}."
+        return Result(path, report.state, report, note=note, advice=_CONTRADICTED)
     if report.signers:  # a detached signature needs no seal
         note = f"Signed by {', '.join(report.signers)}."
         return Result(path, report.state, report, note=note)
@@ -85,6 +93,14 @@ def _result(path: str, report: Report, reason: str | None, named: tuple[str, ...
     # What 'seal' would pass over is not recommended to be sealed.
     note = files.reason_passed_over(path, named) if advice else ""
     return Result(path, report.state, report, note=note, advice="" if note else advice)
+
+
+@contextmanager
+def _told_in_result() -> Iterator[None]:
+    """Leave out the warning of what the result says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HistoryWarning)
+        yield
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def _root(trusted: TrustedIdentity) -> Any:
 
     path = trusted.trusted_root
     # A machine's word must not rest on a file that somebody else may write.
-    by_machine = trusted.source == trust_store.MACHINE
+    by_machine = trust_store.is_machines(trusted.source)
     data = (
         root_owned.read_root_owned(path, LIMITS.bundle)
         if by_machine

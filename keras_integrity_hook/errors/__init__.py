@@ -30,6 +30,7 @@ from keras_integrity_hook.errors.content import SandboxedModelError as Sandboxed
 from keras_integrity_hook.errors.content import SandboxLimitError as SandboxLimitError
 from keras_integrity_hook.errors.content import SandboxUnavailableError as SandboxUnavailableError
 from keras_integrity_hook.errors.content import SandboxViolationError as SandboxViolationError
+from keras_integrity_hook.errors.distribution import TrustUpdateError as TrustUpdateError
 from keras_integrity_hook.errors.integrity import AlreadySealedError as AlreadySealedError
 from keras_integrity_hook.errors.integrity import ChecksumMismatchError as ChecksumMismatchError
 from keras_integrity_hook.errors.integrity import DamagedFileError as DamagedFileError
@@ -39,6 +40,16 @@ from keras_integrity_hook.errors.integrity import MalformedSealError as Malforme
 from keras_integrity_hook.errors.integrity import NotAModelError as NotAModelError
 from keras_integrity_hook.errors.integrity import SealWriteError as SealWriteError
 from keras_integrity_hook.errors.integrity import UnsealedModelError as UnsealedModelError
+from keras_integrity_hook.errors.memory import EventRefusedError as EventRefusedError
+from keras_integrity_hook.errors.memory import MalformedEventError as MalformedEventError
+from keras_integrity_hook.errors.memory import RecalledModelError as RecalledModelError
+from keras_integrity_hook.errors.memory import RegistryError as RegistryError
+from keras_integrity_hook.errors.memory import RegistryForkError as RegistryForkError
+from keras_integrity_hook.errors.memory import RegistryUnavailableError as RegistryUnavailableError
+from keras_integrity_hook.errors.memory import SignerChangedError as SignerChangedError
+from keras_integrity_hook.errors.memory import StrippedModelError as StrippedModelError
+from keras_integrity_hook.errors.memory import UnregisteredModelError as UnregisteredModelError
+from keras_integrity_hook.errors.memory import WrongClockError as WrongClockError
 from keras_integrity_hook.errors.policy import ExpiredModelError as ExpiredModelError
 from keras_integrity_hook.errors.policy import InsecureDownloadError as InsecureDownloadError
 from keras_integrity_hook.errors.policy import InsecurePermissionsError as InsecurePermissionsError
@@ -51,6 +62,7 @@ from keras_integrity_hook.errors.policy import SigningError as SigningError
 from keras_integrity_hook.errors.policy import WeakAlgorithmError as WeakAlgorithmError
 from keras_integrity_hook.errors.policy import WrongModelError as WrongModelError
 from keras_integrity_hook.errors.warnings import FallbackWarning as FallbackWarning
+from keras_integrity_hook.errors.warnings import HistoryWarning as HistoryWarning
 from keras_integrity_hook.errors.warnings import IntegrityWarning as IntegrityWarning
 from keras_integrity_hook.errors.warnings import OverrideWarning as OverrideWarning
 from keras_integrity_hook.errors.warnings import UnsealedModelWarning as UnsealedModelWarning

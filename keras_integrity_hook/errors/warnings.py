@@ -22,6 +22,10 @@ class UnsealedModelWarning(IntegrityWarning):
     """A model without a seal was loaded; shown once per path."""
 
 
+class HistoryWarning(IntegrityWarning):
+    """A model contradicts what this machine remembers of its path; shown once per path."""
+
+
 class OverrideWarning(IntegrityWarning):
     """A model was loaded that would have been refused, because somebody said so by its digest."""
 

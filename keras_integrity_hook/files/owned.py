@@ -16,11 +16,21 @@ from keras_integrity_hook.files import exhaustion, permissions, reading
 
 
 def user_file(name: str) -> str:
-    """Where a file of the user's configuration lies (XDG Base Directory Specification 0.8)."""
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(home):
-        home = os.path.expanduser("~/.config")
-    return os.path.join(home, "keras-integrity", name)
+    """Where a file of the user's configuration lies."""
+    return os.path.join(user_directory("XDG_CONFIG_HOME", "~/.config"), "keras-integrity", name)
+
+
+def user_directory(variable: str, default: str) -> str:
+    """A directory of the user's (XDG Base Directory Specification 0.8).
+
+    A process that has no home (a container under some number, ``DynamicUser`` of systemd) has no
+    such directory: it has the path of one in which nothing can be or be made. Else whoever fills
+    the directory that it works in would speak as the user, from a folder called ``~``.
+    """
+    for directory in (os.environ.get(variable, ""), os.path.expanduser(default)):
+        if os.path.isabs(directory):
+            return directory
+    return os.path.join(os.devnull, default)
 
 
 def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> bytes | None:

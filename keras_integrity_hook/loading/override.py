@@ -28,14 +28,16 @@ from keras_integrity_hook.errors import (
     NotSignedError,
     OverrideRefusedError,
     OverrideWarning,
+    RegistryUnavailableError,
     RevokedModelError,
     RollbackError,
+    UnregisteredModelError,
     UnsealedModelError,
     WeakAlgorithmError,
     WrongModelError,
     printable,
 )
-from keras_integrity_hook.policy import admission
+from keras_integrity_hook.policy import admission, registration
 from keras_integrity_hook.saving import provenance
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.verification import pinning
@@ -48,7 +50,9 @@ _OVERRIDABLE = (
     InsecurePermissionsError,
     MalformedBundleError,
     NotSignedError,
+    RegistryUnavailableError,
     RollbackError,
+    UnregisteredModelError,
     UnsealedModelError,
     WeakAlgorithmError,
     WrongModelError,
@@ -166,7 +170,10 @@ def _refuse(
     """Refuse what no person may override here, for the record too."""
     try:
         _refuse_recalled(model)
-        if not all(demands.allow_override for demands in admission.demands_on(model, *named)):
+        in_force = admission.demands_on(model, *named)
+        for demands in in_force:
+            registration.refuse_recalled(model, demands)
+        if not all(demands.allow_override for demands in in_force):
             cause = f"the policy allows no override, so the refusal stands ({error.cause})"
             raise OverrideRefusedError(cause, path=model.path) from error
     except (OverrideRefusedError, RevokedModelError) as refused:

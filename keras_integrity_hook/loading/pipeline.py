@@ -35,6 +35,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
+from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
 from keras_integrity_hook.loading.forms import (
     Closable,
@@ -56,6 +57,7 @@ __all__ = ["open_verified", "refuse_broken", "surfacing_failures", "verified_set
 _Checked = TypeVar("_Checked", bound=Closable)
 _Unchecked = TypeVar("_Unchecked")
 _ATTEMPTS = 4  # to check a set that is saved anew meanwhile
+_LOOKS = 20  # at a model and what is remembered of it, while others save there
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +153,37 @@ def _handed_over(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked
     for _ in range(_ATTEMPTS - 1):
         before = _seal_identity(located)
         try:
-            return _attempted(located, form)
+            return _settled(located, form)
         except ChecksumMismatchError:
             if _seal_identity(located) == before:
                 raise
-    return _attempted(located, form)
+    return _settled(located, form)
 
 
-def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+def _settled(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
+    """The same; again while others save there so fast that nobody could tell what is remembered."""
+    for _ in range(_LOOKS - 1):
+        with contextlib.suppress(_UnsettledError):
+            return _attempted(located, form)
+    return _attempted(located, form, is_last=True)
+
+
+class _UnsettledError(Exception):
+    """The model was saved anew while it was held against what is remembered of it."""
+
+
+def _attempted(
+    located: Located, form: Form[_Checked, _Unchecked], *, is_last: bool = False
+) -> _Checked | _Unchecked:
+    memory = admission.memory_of(located.path, located.place, *located.named)
+    if memory is not None:
+        memory.can_ask_again = not is_last
     with contextlib.ExitStack() as undo:
         opened = Opened(located, form.open(located))  # 2, 3
         undo.callback(opened.model.close)
-        admitted = _admit(opened)  # 4
+        admitted = _admit(opened, memory)  # 4
+        if memory is not None and memory.is_unsettled:
+            raise _UnsettledError
         is_tried = tried.is_asked_for(admitted, *located.named)
         if is_tried:
             admitted = tried.pinned(admitted)
@@ -176,6 +197,8 @@ def _attempted(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked |
             undo.callback(handed.close)
             contracted.note(admitted.model, *located.named)
             _record(admitted, admitted.model)
+            if memory is not None:
+                memory.keep(opened.model)
         else:
             unsealed = inspected.inspect_unsealed(admitted.model, *located.named)
             audit.record("load", located.path, outcome="unsealed")
@@ -191,10 +214,10 @@ def _finish_interrupted_save(located: Located) -> None:
         commit.finish_interrupted(located.place)
 
 
-def _admit(opened: Opened) -> Admitted:
+def _admit(opened: Opened, memory: Memory | None) -> Admitted:
     """(4) Is it what the policy demands?"""
-    admitted = admission.admit(opened.model, *opened.located.named)
-    admission.warn_if_unsealed(admitted.model)
+    admitted = admission.admit(opened.model, *opened.located.named, memory=memory)
+    admission.warn_if_unsealed(opened.model, admitted)
     return admitted
 
 

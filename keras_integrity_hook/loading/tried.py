@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from keras_integrity_hook import audit
 from keras_integrity_hook._version import __version__
-from keras_integrity_hook.containers import file_set, kinds
+from keras_integrity_hook.containers import kinds
 from keras_integrity_hook.containers.model_file import SealedModel
-from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import IntegrityError, SandboxUnavailableError
 from keras_integrity_hook.loading import caller, verdicts
 from keras_integrity_hook.loading.caller import Caller
@@ -54,12 +52,7 @@ def pinned(admitted: Admitted) -> Admitted:
     model = admitted.model
     if isinstance(model, SealedModel):
         return admitted
-    with errors_of(model.path):
-        if model.files is not None:
-            file_set.take_hold(model.files)
-            model = replace(model, content=model.files.content)
-        sealed = model.with_seal(pinning.computed_seal(model))
-    return admitted._replace(model=sealed, is_only_tried=True)
+    return admitted._replace(model=pinning.pinned(model), otherwise="tried in a sandbox")
 
 
 def require(verified: Verified) -> None:

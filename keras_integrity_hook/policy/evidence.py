@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from keras_integrity_hook.containers.model_file import ModelFile, Seal
-from keras_integrity_hook.errors import NotSignedError, UnsealedModelError, printable
-from keras_integrity_hook.policy import checks
-from keras_integrity_hook.policy.checks import Evidence, Verdict
-from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    NotSignedError,
+    UnsealedModelError,
+    printable,
+)
+from keras_integrity_hook.history.memory import Memory
+from keras_integrity_hook.policy import checks, registration
+from keras_integrity_hook.policy.checks import Evidence, Verdict, nothing_remembered
 from keras_integrity_hook.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
     from keras_integrity_hook.signing.seal_signers import Signer
 else:  # for those who look annotations up at run time
     Attestation = Signer = object
+
+
+Remembered = Callable[[], IntegrityError | None]
 
 
 def signers_of(seal: Seal, demands: Settings) -> tuple[Signer, ...]:
@@ -48,23 +57,40 @@ def _verdicts_on(seal: Seal, demands: Settings) -> Sequence[Verdict]:
     )
 
 
-def evidence(seal: Seal, demands: Settings) -> Evidence:
-    """What the checks of a policy need to know of ``seal``."""
+def evidence(
+    model: SealedModel, demands: Settings, history: Remembered = nothing_remembered
+) -> Evidence:
+    """What the checks of a policy need to know of the seal of ``model``.
+
+    Args:
+        history: tells what of it contradicts what was remembered of its path.
+    """
+    seal = model.seal
     return Evidence(
         statement=seal.statement,
         now=datetime.now(UTC),
         signers=lambda: signers_of(seal, demands),
         revocation=lambda: _recalled((seal.statement.root,)),
         verdicts=lambda: _verdicts_on(seal, demands),
+        history=history,
+        registry=functools.cache(  # several checks ask
+            lambda: registration.verdict((seal.statement.root,), _keys_on(seal), demands)
+        ),
+        root_under=functools.cache(lambda algorithm: registration.root_under(model, algorithm)),
     )
 
 
-def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str, ...]]:
+def required(
+    model: ModelFile, demands: Settings, memory: Memory | None = None
+) -> tuple[ModelFile, tuple[str, ...]]:
     """``model``, which a policy wants to be signed, and the names of those who signed it.
 
     The seal's own signatures are looked at first; where they are too few, a detached one beside the
     model, by itself. Then what is returned is the bytes that were signed, under a seal that pins
     them.
+
+    Args:
+        memory: what is remembered of the path, where that counts.
 
     Raises:
         NotSignedError: too few of those that count have signed.
@@ -76,8 +102,8 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
     """
     signers = () if model.seal is None else signers_of(model.seal, demands)
     enough = checks.SignedBy(demands.signers, demands.threshold)
-    if model.seal is not None and enough.is_met_by(signers):
-        _verify(demands, model.seal.statement, signers)
+    if isinstance(model, SealedModel) and enough.is_met_by(signers):
+        _verify_seal(model, demands, signers, history_of(memory, model))
         return model, _names(signers)
     from keras_integrity_hook import detached
 
@@ -85,17 +111,27 @@ def required(model: ModelFile, demands: Settings) -> tuple[ModelFile, tuple[str,
         model, at=datetime.now(UTC), machine_only=only_machine_counts(demands)
     )
     if attestation is None:
-        if model.seal is None:
+        if not isinstance(model, SealedModel):
             cause = "the model has no seal and a signed one is required"
             raise UnsealedModelError(cause, path=model.path)
-        # Raises: too few have signed.
-        _verify(demands, model.seal.statement, signers, in_seal=model.seal)
+        _verify_seal(model, demands, signers)  # raises: too few have signed
         return model, ()
     _refuse_unvouched(model, attestation, demands)
     # Not added to those in the seal: each was read at a moment of its own, and between the two a
     # file may change.
     statement = (attestation.seal if model.seal is None else model.seal).statement
-    _verify(demands, statement, attestation.signers, (statement.root, *attestation.roots))
+    roots = (statement.root, *attestation.roots)
+    keys = (*_keys_on(model.seal), *(signer.keyid for signer in attestation.signers))
+    found = Evidence(
+        statement,
+        datetime.now(UTC),
+        lambda: attestation.signers,
+        lambda: _recalled(roots),
+        history=history_of(memory, model, beside=True),
+        registry=functools.cache(lambda: registration.verdict(roots, keys, demands)),
+        root_under=functools.cache(lambda algorithm: registration.root_under(model, algorithm)),
+    )
+    checks.from_settings(demands).verify(found)
     return model.with_seal(attestation.seal, attestation.content), _names(attestation.signers)
 
 
@@ -112,29 +148,26 @@ def _refuse_unvouched(model: ModelFile, attestation: Attestation, demands: Setti
     raise NotSignedError(cause, path=model.path, needed=demands.threshold)
 
 
-def _verify(
-    demands: Settings,
-    statement: Statement,
-    signers: tuple[Signer, ...],
-    roots: tuple[str, ...] = (),
-    *,
-    in_seal: Seal | None = None,
-) -> None:
-    """Hold what is known against ``demands``.
+def _keys_on(seal: Seal | None) -> tuple[str, ...]:
+    return () if seal is None else registration.keys_on(seal.envelope)
 
-    Args:
-        roots: all that it may be recalled by.
-        in_seal: the seal that ``signers`` have signed, where it is that.
-    """
-    roots = roots or (statement.root,)
-    found = Evidence(
-        statement,
-        datetime.now(UTC),
-        lambda: signers,
-        lambda: _recalled(roots),
-        lambda: () if in_seal is None else _verdicts_on(in_seal, demands),
-    )
+
+def _verify_seal(
+    model: SealedModel,
+    demands: Settings,
+    signers: tuple[Signer, ...],
+    history: Remembered = nothing_remembered,
+) -> None:
+    """Hold the seal of ``model``, which ``signers`` have signed, against ``demands``."""
+    found = evidence(model, demands, history)._replace(signers=lambda: signers)
     checks.from_settings(demands).verify(found)
+
+
+def history_of(memory: Memory | None, model: ModelFile, *, beside: bool = False) -> Remembered:
+    """What is asked of ``memory``; nothing about a seal where ``model`` has none."""
+    if memory is None or model.seal is None:
+        return nothing_remembered
+    return lambda: memory.contradiction(model, beside=beside)
 
 
 def _names(signers: Iterable[Signer]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ def required(model: ModelFile, demands: Settings) -> Vetted:
         NotVettedError: no trusted vetter says that this content passed.
         RevokedModelError, WeakAlgorithmError: what is pinned was recalled, or is by a digest that
             the policy does not allow.
+        And whatever the registry refuses, see :class:`checks.Registered`.
         MalformedBundleError, UnreadableFileError, LimitExceededError, ConfigurationError,
         InsecurePermissionsError: see :func:`vetted.required`.
     """
@@ -33,7 +34,8 @@ def required(model: ModelFile, demands: Settings) -> Vetted:
         model, at=datetime.now(UTC), machine_only=evidence.only_machine_counts(demands)
     )
     if model.seal is None:
-        seen = evidence.evidence(found.model.seal, demands)
-        for check in (checks.NotRevoked(), checks.AlgorithmAmong(demands.allowed_algorithms)):
-            check.verify(seen)
+        seen = evidence.evidence(found.model, demands)
+        by_algorithm = checks.AlgorithmAmong(demands.allowed_algorithms)
+        checks.AllOf((checks.NotRevoked(), by_algorithm)).verify(seen)
+        checks.AllOf(checks.of_registry(demands)).verify(seen)
     return found

@@ -36,16 +36,20 @@ def verified(path: str) -> ModelFiles:
 
 def _verified(path: str) -> ModelFiles:
     place = recognition.recognise(path)
+    memory = admission.memory_of(path, place)
     with contextlib.ExitStack() as undo:
         model = settled.open_settled(path) if place is None else open_set(path, place, hold=True)
         undo.callback(model.close)
-        admitted = admission.admit(model).model
-        admission.warn_if_unsealed(admitted)
+        found = admission.admit(model, memory=memory)
+        admission.warn_if_unsealed(model, found)
+        admitted = found.model
         files = model_bytes.copied(admitted)
         if isinstance(admitted, SealedModel):
             contracted.note(admitted)
             facts = audit.seal_facts(admitted.seal.statement)
             audit.record("load", path, outcome="ok", **facts)
+            if memory is not None:
+                memory.keep(model)
         else:
             audit.record("load", path, outcome="unsealed")
         return files

@@ -13,11 +13,12 @@ import os
 import stat
 from typing import Any
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.opening import open_alone
 from keras_integrity_hook.errors import AuditError, IntegrityError
+from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import authorship, autosign, in_progress
 from keras_integrity_hook.saving import pipeline as save
 
@@ -64,3 +65,4 @@ def _seal(path: str, closed: os.stat_result) -> None:
     except IntegrityError as error:
         # The user's values matter more than their seal; loads will say that there is none.
         audit.record("save", path, outcome="unsealed", error=error)
+        moves.left_unsealed(path, settings.for_save(path))

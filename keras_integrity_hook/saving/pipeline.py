@@ -8,6 +8,7 @@
 4. **Sealed.** The bytes are digested and the seal is put in or beside them.
 5. **Recorded.** The audit log tells of it; where it must and cannot, nothing is replaced.
 6. **In place.** The new takes the place of the old in one step, or in place where it must be.
+7. **Registered**, where the settings want that: later, in the background.
 
 Single files, sets of files and directories differ in how they reserve, seal and put in place (see
 ``reserved_file``, ``reserved_files``, ``reserved_directory``), and nowhere else.
@@ -25,14 +26,17 @@ from typing import TypeVar
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import (
     autosign,
     in_progress,
+    registering,
     reserved_directory,
     reserved_file,
     reserved_files,
     seal_set,
 )
+from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import (
     InPlace,
     Outcome,
@@ -42,7 +46,6 @@ from keras_integrity_hook.saving.steps import (
     Sealed,
     Written,
 )
-from keras_integrity_hook.sealing.statement import Statement
 
 _Result = TypeVar("_Result")
 _Write = Callable[[str], _Result]
@@ -163,9 +166,21 @@ def _recorded(requested: Requested, sealed: Sealed[_Result]) -> Recorded[_Result
 
 
 def _in_place(requested: Requested, recorded: Recorded[_Result]) -> InPlace[_Result]:
-    written = recorded.sealed.written
-    written.reserved.put_in_place(requested)
+    written, outcome = recorded.sealed.written, recorded.sealed.outcome
+    put, private = _put(outcome), written.reserved.private
+    with moves.moved_along(requested.path, put, requested.demands, private=private) as move:
+        written.reserved.put_in_place(requested)
+        move.is_sealed = not written.reserved.is_seal_lost
+    if move.is_sealed:
+        registering.after_save(requested.path, outcome, requested.demands)  # (7)
     return InPlace(written.result)
+
+
+def _put(outcome: Outcome) -> moves.Put | None:
+    """What the history is to remember."""
+    if not isinstance(outcome, NewSeal):
+        return None
+    return moves.made(outcome.statement, outcome.signed)
 
 
 def record(path: str, outcome: Outcome) -> None:
@@ -175,8 +190,8 @@ def record(path: str, outcome: Outcome) -> None:
         AuditError: it must be told and cannot be.
         OSError: there is no seal only because this process has no descriptor left (``EMFILE``).
     """
-    if isinstance(outcome, Statement):
-        audit.record("save", path, outcome="ok", **audit.seal_facts(outcome))
+    if isinstance(outcome, NewSeal):
+        audit.record("save", path, outcome="ok", **audit.seal_facts(outcome.statement))
     elif isinstance(outcome, IntegrityError):
         cause = outcome.__cause__
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED:
@@ -235,4 +250,9 @@ def seal_written(place: Place, path: str) -> None:
         SigningError: it has to be signed and could not be.
         OSError: the disk is full, ... AuditError: see :func:`audit.record`.
     """
-    record(path, seal_set.sealed(place, path))
+    outcome = seal_set.sealed(place, path)
+    record(path, outcome)
+    demands = settings.for_save(path)
+    with moves.moved_along(place.path, _put(outcome), demands):
+        pass
+    registering.after_save(path, outcome, demands)

@@ -31,6 +31,11 @@ class ReservedDirectory(Reserved):
         self.pinned = os.path.join(made.pinned_folder, made.name)
         self._is_old = replaced_in(Place(kind, made.target.path, ""))
 
+    @property
+    def private(self) -> str:
+        """Where the seal lies before it is put in place."""
+        return os.path.join(self.pinned, self.kind.seal)
+
     def is_replaced(self, name: str) -> bool:
         """Whether a file of the old directory belongs to the model that goes."""
         return self._is_old(name)

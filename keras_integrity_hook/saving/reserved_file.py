@@ -47,6 +47,11 @@ class ReservedFile(Reserved):
         self.where = str(made.path)
         self.user_block = user_block
 
+    @property
+    def private(self) -> str | None:
+        """Where the file lies before it is put in place; None where it is copied."""
+        return str(self.made.path) if self.in_place is None else None
+
     def seal(self, requested: Requested) -> Outcome:
         """Seal it in itself, or beside itself where the settings want that."""
         self.made.take_final_name()
@@ -79,7 +84,8 @@ class ReservedFile(Reserved):
         if self.in_place is None:
             sidecars.put_in_place(self.made, ignoring=self.ignoring)
         else:
-            sidecars.overwrite(self.made, requested.path, reason=self.in_place)
+            is_whole = sidecars.overwrite(self.made, requested.path, reason=self.in_place)
+            self.is_seal_lost = not is_whole
 
 
 def is_ours_to_write(path: str) -> bool:

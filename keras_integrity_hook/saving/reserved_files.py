@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
@@ -24,9 +25,19 @@ class ReservedFiles(Reserved):
         self.kind = kind
         self.where = str(made.path)
 
+    @property
+    def private(self) -> str:
+        """Where the seal lies before it is put in place."""
+        place = self._written
+        return os.path.join(place.directory, place.seal)
+
+    @property
+    def _written(self) -> Place:
+        return Place(self.kind, self.made.pinned_folder, self.made.name)
+
     def seal(self, requested: Requested) -> Outcome:
         """Seal all files that are there."""
-        place = Place(self.kind, self.made.pinned_folder, self.made.name)
+        place = self._written
         return _of_no_known_kind(place) or seal_set.sealed(place, requested.path)
 
     def put_in_place(self, requested: Requested) -> None:

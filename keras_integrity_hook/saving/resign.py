@@ -13,6 +13,7 @@ from keras_integrity_hook.errors import (
     SealWriteError,
     printable,
 )
+from keras_integrity_hook.history import moves
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.saving import rewrite, seal_writer, sidecars
 from keras_integrity_hook.sealing import block, envelope
@@ -49,7 +50,9 @@ def add_signature(model: SealedModel, reference: str, ask: Ask | None = None) ->
     keyid = signed.signatures[-1].keyid
     facts = audit.seal_facts(model.seal.statement)
     audit.record("sign", model.path, outcome="ok", keyid=keyid, **facts)
-    put_envelope(model, wrapped)
+    put = moves.Put(model.seal.statement, signed, (keyid,))
+    with rewrite.moved_along(model, put):
+        put_envelope(model, wrapped)
     return True
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.model_file import SealedModel
-from keras_integrity_hook.saving import autosign, resign
+from keras_integrity_hook.history import moves
+from keras_integrity_hook.saving import autosign, resign, rewrite
 from keras_integrity_hook.saving.provenance import RESEAL
 from keras_integrity_hook.sealing import canonical, envelope, statement
 from keras_integrity_hook.sealing.envelope import Envelope
@@ -37,10 +38,11 @@ def set_inputs(model: SealedModel, inputs: Any) -> None:
     demands = settings.for_save(model.path)
     payload = _restated(model.seal.envelope.payload, inputs)
     said = statement.decode(payload)
-    wrapped = envelope.encode(Envelope(payload, autosign.signatures(payload, model.path, demands)))
+    signed = Envelope(payload, autosign.signatures(payload, model.path, demands))
     why = {key: said.provenance[key] for key in RESEAL}
     audit.record("reseal", model.path, outcome="ok", **audit.seal_facts(said), **why)
-    resign.put_envelope(model, wrapped)
+    with rewrite.moved_along(model, moves.made(said, signed)):
+        resign.put_envelope(model, envelope.encode(signed))
 
 
 def _restated(payload: bytes, inputs: Any) -> bytes:

@@ -7,16 +7,18 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import provenance, seal_writer, sidecars
-from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.settings import Store
 
 
@@ -34,19 +36,24 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
         AuditError, SigningError, LimitExceededError: likewise.
     """
 
-    def record(statement: Statement) -> None:
-        facts = statement.provenance
+    move = contextlib.ExitStack()
+
+    def record(seal: NewSeal) -> None:
+        stated = seal.statement
+        facts = stated.provenance
         why = {key: facts[key] for key in provenance.RESEAL if key in facts}
-        audit.record(event, model.path, outcome="ok", **audit.seal_facts(statement), **why)
+        audit.record(event, model.path, outcome="ok", **audit.seal_facts(stated), **why)
+        put = moves.made(stated, seal.signed)
+        move.enter_context(moved_along(model, put))
 
     name = os.path.basename(os.path.abspath(model.path))
-    with written(model.path, event):
+    with written(model.path, event), move:
         if model.files is not None:
             with OpenSet(model.files.place, os.dup(model.files.directory)) as files:
                 seal = seal_writer.seal_of_set(
                     files, subject=name, algorithm=algorithm, path=model.path
                 )
-                record(seal.statement)
+                record(seal)
                 seal_writer.put_beside(files.directory, files.place, seal.block)
         elif store is Store.SIDECAR:
             sidecars.put_seal_beside(model, algorithm, record=record)
@@ -68,7 +75,7 @@ def take_out(model: SealedModel) -> None:
         SealWriteError, AuditError: all is as it was.
     """
     facts = audit.seal_facts(model.seal.statement)
-    with written(model.path, "unseal"):
+    with written(model.path, "unseal"), moved_along(model, None):
         if model.files is not None:
             audit.record("unseal", model.path, outcome="ok", **facts)
             seal_writer.remove_beside(model.files.directory, model.files.place)
@@ -78,6 +85,16 @@ def take_out(model: SealedModel) -> None:
         else:
             with replaced(model, 0):
                 audit.record("unseal", model.path, outcome="ok", **facts)
+
+
+def moved_along(model: ModelFile, put: moves.Put | None) -> AbstractContextManager[object]:
+    """As :func:`moves.moved_along`, for a command: a person's word, under every name of a model."""
+    path = model.path if model.files is None else model.files.place.path
+    try:
+        demands = settings.at(model.path)
+    except IntegrityError:  # whoever it concerns is told: to take a seal out needs no settings
+        demands = settings.of_machine(model.path)
+    return moves.moved_along(path, put, demands)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from keras_integrity_hook.saving.steps import Outcome
 
 
 def sealed(place: Place, path: str) -> Outcome:
-    """Seal the set at ``place``; what its seal says, or the error for which it has none.
+    """Seal the set at ``place``; its seal, or the error for which it has none.
 
     Args:
         path: what the user calls it, or will.

@@ -22,7 +22,7 @@ from keras_integrity_hook.saving import authorship, autosign, statement
 from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.sealing import block, tree
 from keras_integrity_hook.sealing.content import FileContent
-from keras_integrity_hook.sealing.statement import Region, Statement
+from keras_integrity_hook.sealing.statement import Region
 
 _ENVELOPE_BASE = 2 * 1024  # a statement without regions, in its envelope, with room for a signature
 _REGION_BASE = 64  # brackets, offsets and CRC of one region
@@ -30,7 +30,7 @@ _REGION_BASE = 64  # brackets, offsets and CRC of one region
 
 def seal_in_place(
     fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
-) -> Statement:
+) -> NewSeal:
     """Seal the unsealed model behind ``fd`` (open for reading and writing, nobody else's yet).
 
     Args:
@@ -47,7 +47,7 @@ def seal_in_place(
     name = PurePath(subject).name
     seal = statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
     put_block(fd, layout, seal.envelope, seal.table)
-    return seal.statement
+    return seal
 
 
 def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
@@ -69,7 +69,7 @@ def sidecar_for(
     return statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
 
 
-def seal_set(files: OpenSet, *, subject: str, path: str | None = None) -> Statement:
+def seal_set(files: OpenSet, *, subject: str, path: str | None = None) -> NewSeal:
     """Seal a set that was saved, where it is; an older seal is replaced.
 
     It is signed where the settings want that, unless somebody else could have written it.
@@ -86,7 +86,7 @@ def seal_set(files: OpenSet, *, subject: str, path: str | None = None) -> Statem
     with autosign.only_own_work(lambda: authorship.others_could_write_set(files)):
         seal = seal_of_set(files, subject=subject, path=path)
     put_beside(files.directory, files.place, seal.block)
-    return seal.statement
+    return seal
 
 
 def seal_of_set(

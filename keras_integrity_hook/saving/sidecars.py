@@ -26,8 +26,8 @@ from keras_integrity_hook.files import atomic
 from keras_integrity_hook.files.atomic import PrivateFile, Target
 from keras_integrity_hook.files.target import entry
 from keras_integrity_hook.saving import commit, settled
+from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import Outcome
-from keras_integrity_hook.sealing.statement import Statement
 
 # --- Saves ---------------------------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ def seal_beside(made: PrivateFile, path: str) -> Outcome:
         path: what the user calls the target; settings may differ from path to path.
 
     Returns:
-        What the seal says, or the error for which there is none.
+        The seal, or the error for which there is none.
 
     Raises:
         SigningError: it has to be signed and could not be.
@@ -52,7 +52,7 @@ def seal_beside(made: PrivateFile, path: str) -> Outcome:
         _refuse_taken(made.target)
         seal = seal_writer.sidecar_for(fd, subject=made.target.name, path=path)
         _write_seal(_seal_of(made), seal.block, like=made.target.old or os.fstat(fd))
-        return seal.statement
+        return seal
     except (AuditError, SigningError):
         raise
     except IntegrityError as error:
@@ -92,19 +92,22 @@ def put_in_place(
         )
 
 
-def overwrite(made: PrivateFile, path: str, *, reason: str) -> None:
+def overwrite(made: PrivateFile, path: str, *, reason: str) -> bool:
     """Write model and seal over those at the target, whose directory cannot be written.
 
     Args:
         path: what the user calls the target.
         reason: why they are not replaced, for the warning; "" for none.
 
+    Returns:
+        False where there is a seal beside it that could not be put there.
+
     Raises:
         PermissionError: the seal that is there cannot be written; nothing was.
     """
     made.take_final_name()
     seal = _seal_of(made)
-    has_seal = _is_written(seal)
+    was_made = has_seal = _is_written(seal)
     if has_seal and seal.target.old is None and not _may_be_put(seal.target):
         has_seal = False
         why = "no seal can be put into its directory"
@@ -120,6 +123,7 @@ def overwrite(made: PrivateFile, path: str, *, reason: str) -> None:
     elif is_stale and _may_be_put(seal.target):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(seal.name, dir_fd=seal.target.directory)
+    return has_seal or not was_made
 
 
 def _may_be_put(target: Target) -> bool:
@@ -137,13 +141,11 @@ def _is_written(made: PrivateFile) -> bool:
 # --- Models that are there already ---------------------------------------------------------------
 
 
-def put_seal_beside(
-    model: ModelFile, algorithm: str, *, record: Callable[[Statement], None]
-) -> None:
+def put_seal_beside(model: ModelFile, algorithm: str, *, record: Callable[[NewSeal], None]) -> None:
     """Put a seal beside the file ``model``, which is not touched; an older one there goes.
 
     Args:
-        record: called with what the seal says before it is put there; what it raises keeps the
+        record: called with the seal before it is put there; what it raises keeps the
             older one.
 
     Raises:
@@ -160,7 +162,7 @@ def put_seal_beside(
         seal = seal_writer.sidecar_for(
             model.fd, subject=target.name, algorithm=algorithm, path=model.path
         )
-        record(seal.statement)
+        record(seal)
         if old is not None:
             _replace(old, seal.block)
         else:

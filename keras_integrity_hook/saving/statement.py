@@ -23,13 +23,18 @@ class NewSeal(NamedTuple):
 
     Attributes:
         statement: what it says.
-        envelope: the statement with its signatures, encoded.
+        signed: the statement, encoded, with its signatures.
         table: the digests of the chunks, one after the other.
     """
 
     statement: Statement
-    envelope: bytes
+    signed: Envelope
     table: bytes
+
+    @property
+    def envelope(self) -> bytes:
+        """The statement with its signatures, encoded."""
+        return envelope.encode(self.signed)
 
     @property
     def block(self) -> bytes:
@@ -78,7 +83,7 @@ def seal_of(
     )
     payload = statement.encode(made)
     signed = Envelope(payload, autosign.signatures(payload, path, demands))
-    return NewSeal(made, envelope.encode(signed), table)
+    return NewSeal(made, signed, table)
 
 
 def source_date() -> datetime | None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from keras_integrity_hook.errors import IntegrityError
-from keras_integrity_hook.sealing.statement import Statement
+from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.settings import Settings
 
 _Result = TypeVar("_Result")
 
-Outcome = Statement | IntegrityError | str
-"""What the seal says; or why there is none, an error or a short text: the user's model matters more
+Outcome = NewSeal | IntegrityError | str
+"""The seal; or why there is none, an error or a short text: the user's model matters more
 than its seal, and loads will say that it has none."""
 
 
@@ -37,10 +37,18 @@ class Reserved(ABC):
     Attributes:
         where: the path that Keras is given in place of the user's.
         user_block: bytes to reserve in an HDF5 file.
+        is_seal_lost: it was put in place, and its seal could not be.
     """
 
     where: str
     user_block: int = 0
+    is_seal_lost: bool = False
+
+    @property
+    def private(self) -> str | None:
+        """Where the sealed file, or the seal of a set, lies before it is put in place; None where
+        nothing is moved."""
+        return None
 
     @abstractmethod
     def seal(self, requested: Requested) -> Outcome:

@@ -27,32 +27,32 @@ class Envelope(NamedTuple):
     signatures: tuple[Signature, ...] = ()
 
 
-def encode(envelope: Envelope) -> bytes:
+def encode(envelope: Envelope, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """The envelope as canonical JSON bytes."""
     return canonical.encode(
         {
             "payload": base64.b64encode(envelope.payload).decode("ascii"),
-            "payloadType": PAYLOAD_TYPE,
+            "payloadType": payload_type,
             "signatures": [one._asdict() for one in envelope.signatures],
         }
     )
 
 
-def pae(payload: bytes) -> bytes:
+def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """What a signature of the envelope is over: DSSE's pre-authentication encoding.
 
     It binds the payload's type, so that a signature made for something else does not count here.
     """
-    kind = PAYLOAD_TYPE.encode("ascii")
+    kind = payload_type.encode("ascii")
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def decode(data: bytes) -> Envelope:
+def decode(data: bytes, payload_type: str = PAYLOAD_TYPE) -> Envelope:
     """The envelope that ``data`` spells. Raises MalformedSealError, LimitExceededError."""
     value = canonical.decode(data)
     if not isinstance(value, dict) or set(value) != {"payload", "payloadType", "signatures"}:
         raise MalformedSealError("the seal's envelope is not a DSSE envelope")
-    if value["payloadType"] != PAYLOAD_TYPE:
+    if value["payloadType"] != payload_type:
         raise MalformedSealError("the seal's envelope carries an unknown payload type")
     return Envelope(
         _decode_base64(value["payload"]), tuple(_signature(one) for one in _list(value))

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedSealError
@@ -15,6 +17,8 @@ from keras_integrity_hook.sealing import canonical, text, tree
 _TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:keras-integrity-hook:seal:v1"
 _DIGEST = "keras-integrity-v1"
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+_SPELLED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 FILES = ("keras-zip", "hdf5")
 SETS = (
     "keras-directory",
@@ -207,9 +211,30 @@ def decode(data: bytes) -> Statement:
     return statement
 
 
+def files_digest(members: Sequence[Member]) -> str:
+    """What stands for the names and sizes of a set's files, which its root does not bind.
+
+    Returns:
+        SHA-256 of the canonical JSON of ``[[name, size], …]``, hex; empty for no files.
+    """
+    if not members:
+        return ""
+    return hashlib.sha256(canonical.encode([list(member) for member in members])).hexdigest()
+
+
 def spelled(moment: datetime) -> str:
     """A moment (UTC) as a statement's ``created`` and ``expires`` spell it, to the second."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.strftime(_MOMENT)
+
+
+def moment(text: str) -> datetime:
+    """The moment (UTC) that :func:`spelled` spells so; raises ValueError where it spells none so.
+
+    One spelling each: they are compared as texts, too.
+    """
+    if not _SPELLED.fullmatch(text):  # strptime takes "2027-1- 9T1:2:3Z" as well
+        raise ValueError("is not a moment as in 2027-01-31T12:00:00Z")
+    return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
 
 
 def _consistent(statement: Statement) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,8 @@ from keras_integrity_hook.sealing.content import Content
 
 ALGORITHMS = {"sha256": 32, "sha512": 64, "blake2b": 64, "blake3": 32}
 _PIECE = MIB
+HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
+"""How a digest is spelt: a root under any of them, or the id of a key."""
 
 
 def chunk_size_for(size: int) -> int:

@@ -12,6 +12,7 @@ from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.settings import layers
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    History,
     Inputs,
     Inspecting,
     Mode,
@@ -29,6 +30,7 @@ __all__ = [
     "MODE_VARIABLE",
     "UNSEALED_VARIABLE",
     "Downloads",
+    "History",
     "Inputs",
     "Inspecting",
     "Mode",

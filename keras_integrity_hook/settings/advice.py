@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from keras_integrity_hook.settings import shadowing
 from keras_integrity_hook.settings.choices import Mode, OnFailure, Require
@@ -54,13 +54,25 @@ def _on_table(where: str, entries: Mapping[str, Entry], policy: PolicyFile) -> I
     if value("mode") is Mode.OFF:
         yield f'{where}, mode = "off" leaves every model unchecked.'
     counts = value("signers") or value("threshold")
-    if counts and value("require") not in (Require.SIGNED, Require.SIGNED_AND_VETTED):
+    require = value("require")
+    demand = require if isinstance(require, Require) else Require.NOTHING
+    if counts and not demand.names(Require.SIGNED):
         yield f'{where}, signers and threshold mean nothing without require = "signed".'
     signers, threshold = value("signers"), value("threshold")
     named = len(set(signers)) if isinstance(signers, tuple) else 0
     if named and isinstance(threshold, int) and named < threshold:
         yield f"{where}, {threshold} signatures of {named} signers cannot be had."
+    yield from _on_registry(where, value, demand)
     if value("on_failure") is OnFailure.FALLBACK and not value("fallback"):
         yield f'{where}, on_failure = "fallback" needs a fallback.'
     if value("on_failure") is OnFailure.CALL and not value("call"):
         yield f'{where}, on_failure = "call" needs a call.'
+
+
+def _on_registry(where: str, value: Callable[[str], object], demand: Require) -> Iterator[str]:
+    if value("stages") and not demand.names(Require.REGISTERED):
+        yield f'{where}, stages mean nothing without require = "registered".'
+    if value("register_on_save") and not value("registry"):
+        yield f"{where}, register_on_save needs a registry."
+    if value("register_on_save") and not value("key"):
+        yield f"{where}, register_on_save needs a key, which signs that it is registered."

@@ -29,7 +29,16 @@ class Require(StrEnum):
     SIGNED = "signed"
     VETTED = "vetted"
     """A trusted vetter says that it was tried in a sandbox; it needs no seal then."""
+    REGISTERED = "registered"
+    """A registry knows the content; it needs no seal then either."""
     SIGNED_AND_VETTED = "signed+vetted"
+    SIGNED_AND_REGISTERED = "signed+registered"
+    VETTED_AND_REGISTERED = "vetted+registered"
+    ALL_THREE = "signed+vetted+registered"
+
+    def names(self, demand: Require) -> bool:
+        """Whether this is ``demand``, or is made of it and others."""
+        return demand.value in self.value.split("+")
 
 
 class Sandbox(StrEnum):
@@ -84,3 +93,11 @@ class Inspecting(StrEnum):
     OFF = "off"
     REFUSE = "refuse"
     STRICT = "strict"
+
+
+class History(StrEnum):
+    """What happens to a model that contradicts what this machine remembers of its path."""
+
+    OFF = "off"
+    WARN = "warn"
+    ENFORCE = "enforce"

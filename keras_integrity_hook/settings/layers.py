@@ -39,7 +39,11 @@ lock = ["unsealed"]
 _OURS = MODE_VARIABLE.encode()
 # Variables of this prefix that are no settings.
 _OTHERS = tuple(
-    PREFIX + name for name in ("POLICY", "TRUST", "KEY_PASSPHRASE", "KEY_PASSPHRASE_FILE")
+    PREFIX + name
+    for name in (
+        *("POLICY", "TRUST", "KEY_PASSPHRASE", "KEY_PASSPHRASE_FILE"),
+        *("REGISTRY_TOKEN", "REGISTRY_TOKEN_FILE"),
+    )
 )
 
 

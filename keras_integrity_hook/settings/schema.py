@@ -12,6 +12,7 @@ from keras_integrity_hook.sealing.tree import ALGORITHMS
 from keras_integrity_hook.settings import choices, value_types
 from keras_integrity_hook.settings.choices import (
     Downloads,
+    History,
     Inputs,
     Inspecting,
     Mode,
@@ -23,10 +24,6 @@ from keras_integrity_hook.settings.choices import (
     Unsealed,
 )
 
-_REGISTERED = (
-    '"registered" needs a central registry, which this version does not have; use "sealed", '
-    '"signed" or "vetted"'
-)
 INPUTS_AT = ("predict", "evaluate", "call")
 _INPUTS_AT = ", ".join(f'"{name}"' for name in INPUTS_AT)
 _AN_ALGORITHM = "one of " + ", ".join(f'"{name}"' for name in ALGORITHMS)
@@ -56,9 +53,8 @@ KEYS: Mapping[str, Key] = {
     "audit_required": Key(value_types.Flag(), False, _PROCESS),
     "downloads": Key(value_types.Choice(Downloads), Downloads.ENCRYPTED, _PROCESS),
     "unsealed": Key(value_types.Choice(Unsealed), Unsealed.WARN, _LOADS),
-    "require": Key(
-        value_types.Choice(Require, {"registered": _REGISTERED}), Require.NOTHING, _LOADS
-    ),
+    "require": Key(value_types.Choice(Require), Require.NOTHING, _LOADS),
+    "history": Key(value_types.Choice(History), History.WARN, _LOADS),
     "sandbox": Key(value_types.Choice(Sandbox), Sandbox.OFF, _LOADS),
     "signers": Key(value_types.Names("a list of names or key ids of trusted keys"), (), _LOADS),
     "threshold": Key(value_types.Count(), 1, _LOADS),
@@ -84,6 +80,11 @@ KEYS: Mapping[str, Key] = {
     "inspection": Key(value_types.Choice(Inspecting), Inspecting.REFUSE, _LOADS),
     "inspection_rules": Key(value_types.Verdicts(), (), _LOADS),
     "allowed_objects": Key(value_types.Names('a list of names such as "my_pkg>*"'), (), _LOADS),
+    "registry": Key(value_types.RegistryURL(), None, _LOADS),
+    "registry_id": Key(value_types.Digest(), None, _LOADS),
+    "stages": Key(value_types.Names("a list of names of stages"), (), _LOADS),
+    "registry_max_age": Key(value_types.Duration(), timedelta(hours=1), _LOADS),
+    "registry_timeout": Key(value_types.Duration(), timedelta(seconds=3), _LOADS),
     "algorithm": Key(value_types.Text(_AN_ALGORITHM, lambda t: t in ALGORITHMS), "sha256", _SAVES),
     "store": Key(value_types.Choice(Store), Store.EMBEDDED, _SAVES),
     "key": Key(value_types.KeyReference(), None, _SAVES),
@@ -92,6 +93,7 @@ KEYS: Mapping[str, Key] = {
     "provenance": Key(
         value_types.Names('a list of "user", "host", "git"', ("user", "host", "git")), (), _SAVES
     ),
+    "register_on_save": Key(value_types.Flag(), False, _SAVES),
 }
 """A setting is read here and nowhere else: files, variables, ``policy show`` and docs follow."""
 
@@ -109,6 +111,12 @@ class Settings(NamedTuple):
         inputs_at: where inputs are held against a model's input contract.
         inspection_rules: rules with the verdict that they have here: ``"custom-object=refuse"``.
         allowed_objects: names of custom objects that are fine, with ``*`` for any rest.
+        registry: where the registry is that is asked about what is loaded.
+        registry_id: which one that has to be: the SHA-256 of its first event, hex.
+        stages: a registered model counts if it is in one of them; none named: in any, or in none.
+        registry_max_age: how old an answer may be when the registry cannot be reached.
+        registry_timeout: how long one question may take.
+        register_on_save: what is saved is registered, with the key that signs it.
         key: signs what is saved: a path, ``env:NAME`` or the URI of a key kept elsewhere.
         locked: the settings that the machine's policy has fixed.
         origins: where each value comes from, in words.
@@ -121,6 +129,7 @@ class Settings(NamedTuple):
     downloads: Downloads
     unsealed: Unsealed
     require: Require
+    history: History
     sandbox: Sandbox
     signers: tuple[str, ...]
     threshold: int
@@ -138,12 +147,18 @@ class Settings(NamedTuple):
     inspection: Inspecting
     inspection_rules: tuple[str, ...]
     allowed_objects: tuple[str, ...]
+    registry: str | None
+    registry_id: str | None
+    stages: tuple[str, ...]
+    registry_max_age: timedelta
+    registry_timeout: timedelta
     algorithm: str
     store: Store
     key: str | None
     model_version: str | None
     valid_for: timedelta | None
     provenance: tuple[str, ...]
+    register_on_save: bool
     locked: frozenset[str] = frozenset()
     origins: Mapping[str, str] = {}
     files: tuple[str, ...] = ()
@@ -151,18 +166,24 @@ class Settings(NamedTuple):
     @property
     def needs_signatures(self) -> bool:
         """Whether a model must be signed by somebody who is trusted."""
-        return self.require in (Require.SIGNED, Require.SIGNED_AND_VETTED)
+        return self.require.names(Require.SIGNED)
 
     @property
     def needs_vetting(self) -> bool:
         """Whether a vetter who is trusted must have said that the model passed."""
-        return self.require in (Require.VETTED, Require.SIGNED_AND_VETTED)
+        return self.require.names(Require.VETTED)
 
     @property
-    def takes_vetted_without_seal(self) -> bool:
-        """Whether what the vetter saw may be loaded though it has no seal."""
-        is_enough = self.require is Require.VETTED and self.unsealed is not Unsealed.REJECT
-        return is_enough and not self.asks_of_seal
+    def needs_registration(self) -> bool:
+        """Whether the registry must know the model, at one of the stages if any are named."""
+        return self.require.names(Require.REGISTERED)
+
+    @property
+    def takes_content_without_seal(self) -> bool:
+        """Whether what the vetter saw, or what is registered, may be loaded without a seal."""
+        is_of_content = self.needs_vetting or self.needs_registration
+        is_enough = is_of_content and not self.needs_signatures
+        return is_enough and self.unsealed is not Unsealed.REJECT and not self.asks_of_seal
 
     @property
     def asks_of_seal(self) -> bool:

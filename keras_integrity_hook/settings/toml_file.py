@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import patterns
-from keras_integrity_hook.settings.choices import Mode
+from keras_integrity_hook.settings.choices import Mode, Require
 from keras_integrity_hook.settings.schema import KEYS, Scope
 from keras_integrity_hook.settings.value_types import PathOrURI
 
 _ALL = "all"
 _GROUPS = {scope.value: scope for scope in (Scope.LOADS, Scope.SAVES)}
+_REGISTRY = frozenset(("registry", "registry_id", "stages", "registry_max_age"))
 _MACHINE_ONLY = ("lock", "allow_opt_out")
 _TABLE = re.compile(r"\s*\[")
 _RULE = re.compile(r"\s*\[\[\s*[\"']?rules[\"']?\s*\]\]")
@@ -96,12 +97,9 @@ class _Reader:
         entries = self._entries(value, None)
         if "mode" in locked and entries.get("mode", Entry(None, "")).value is Mode.OFF:
             raise self._error("mode", None, 'mode is locked, and to lock "off" protects nobody')
-        return PolicyFile(
-            self._path,
-            entries,
-            tuple(self._rule(rule, index) for index, rule in enumerate(rules)),
-            locked,
-        )
+        read = tuple(self._rule(rule, index) for index, rule in enumerate(rules))
+        tables = (entries, *(rule.entries for rule in read))
+        return PolicyFile(self._path, entries, read, _with_registry(locked, tables))
 
     def _locked(self, lock: Any, allow_opt_out: Any) -> frozenset[str]:
         if not isinstance(allow_opt_out, bool):
@@ -220,6 +218,16 @@ class _Reader:
         if index >= len(self._headings):
             return 1, 1  # written in one line, as [{…}, {…}]
         return self._headings[index], [*self._headings, len(self._lines) + 1][index + 1]
+
+
+def _with_registry(locked: frozenset[str], tables: Iterable[Mapping[str, Entry]]) -> frozenset[str]:
+    """What is locked: with the demand that models be registered, where, or a user would name a
+    registry of his own."""
+    if "require" not in locked:
+        return locked
+    demands = (table["require"].value for table in tables if "require" in table)
+    is_asked = any(demand.names(Require.REGISTERED) for demand in demands)
+    return locked | _REGISTRY if is_asked else locked
 
 
 def loads(data: bytes, path: str) -> tuple[str, dict[str, Any]]:

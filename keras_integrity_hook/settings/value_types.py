@@ -90,7 +90,7 @@ class Count(Type):
 class Text(Type):
     """A text that is not empty, and that ``fits`` accepts."""
 
-    def __init__(self, allowed: str = "a text", fits: Callable[[str], bool] = bool) -> None:
+    def __init__(self, allowed: str = "a text", fits: Callable[[str], object] = bool) -> None:
         self.allowed = allowed
         self._fits = fits
 
@@ -127,6 +127,42 @@ class KeyReference(PathOrURI):
         if isinstance(value, str) and ("PRIVATE KEY" in value or not value.isprintable()):
             raise ValueError(f"allowed is {self.allowed}")
         return super().from_toml(value, base)
+
+
+class RegistryURL(Type):
+    """Where a registry is; the path of a SQLite database may be relative, as others. Without a
+    password: a policy is a file that many people read, and what is in force is shown."""
+
+    allowed = (
+        "sqlite:///PATH, postgresql+psycopg://HOST/DATABASE, https://HOST/PATH, or file:///PATH of "
+        "a mirror; http:// on this machine alone; and no password in it (PostgreSQL's is read from "
+        "~/.pgpass)"
+    )
+    may_be_shown = False
+    _sqlite = "sqlite:///"
+    _secret = re.compile(r"//[^/]*:[^/]*@|[?&]password=", re.IGNORECASE)
+    _forms = (
+        re.compile(r"https://[^/?#@]+(?:/[^?#]*)?"),
+        re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?(?:/[^?#]*)?"),
+        re.compile(r"postgresql\+psycopg://[^#]+"),
+        re.compile(r"file:///[^?#]+"),
+    )
+
+    def from_toml(self, value: Any, base: str) -> str:
+        if not isinstance(value, str) or not value.isprintable() or self._secret.search(value):
+            raise ValueError(f"allowed is {self.allowed}")
+        if value.startswith(self._sqlite) and value != self._sqlite:
+            return self._sqlite + os.path.join(base, value.removeprefix(self._sqlite))
+        if not any(form.fullmatch(value) for form in self._forms):
+            raise ValueError(f"allowed is {self.allowed}")
+        return value
+
+
+class Digest(Text):
+    """A SHA-256."""
+
+    def __init__(self) -> None:
+        super().__init__("64 hex digits", re.compile(r"[0-9a-f]{64}").fullmatch)
 
 
 class Names(Type):

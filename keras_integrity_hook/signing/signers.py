@@ -45,29 +45,46 @@ class SigningKey(NamedTuple):
     sign: Callable[[bytes], bytes]
 
 
-def sign(payload: bytes, reference: str, *, ask: Ask | None = None) -> Signature:
+def sign(
+    payload: bytes,
+    reference: str,
+    *,
+    ask: Ask | None = None,
+    payload_type: str = envelope.PAYLOAD_TYPE,
+) -> Signature:
     """The signature over the DSSE encoding of ``payload`` by the key that ``reference`` names.
 
     Args:
-        payload: an encoded statement.
+        payload: an encoded statement, or whatever else ``payload_type`` says.
         ask: asks a person for a passphrase or PIN that the environment does not give.
 
     Raises:
         SigningError: there is no such key, it may not be used, or it did not sign.
     """
     secrets = Secrets(ask)
-    return sign_with(find(reference, secrets), payload, reference, secrets)
+    return sign_with(find(reference, secrets), payload, reference, secrets, payload_type)
 
 
-def sign_with(key: SigningKey, payload: bytes, reference: str, secrets: Secrets) -> Signature:
+def sign_with(
+    key: SigningKey,
+    payload: bytes,
+    reference: str,
+    secrets: Secrets,
+    payload_type: str = envelope.PAYLOAD_TYPE,
+) -> Signature:
     """As :func:`sign`, with a key that was found already."""
-    data = envelope.pae(payload)
+    raw = raw_signature(key, envelope.pae(payload, payload_type), reference, secrets)
+    return Signature(key.public.keyid, base64.b64encode(raw).decode("ascii"))
+
+
+def raw_signature(key: SigningKey, data: bytes, reference: str, secrets: Secrets) -> bytes:
+    """The bare signature over ``data``, for a format that is not ours; raises as :func:`sign`."""
     with _as_signing_errors(reference, secrets):
         raw = key.sign(data)
     # Catches a public key of another private key, and a computation gone wrong, before it is kept.
     if not keys.is_valid(key.public, raw, data):
         raise SigningError("the signature does not fit the signer's public key", path=reference)
-    return Signature(key.public.keyid, base64.b64encode(raw).decode("ascii"))
+    return raw
 
 
 def find(reference: str, ask: Ask | None = None) -> SigningKey:

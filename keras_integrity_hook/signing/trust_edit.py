@@ -7,16 +7,54 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from keras_integrity_hook.errors import ConfigurationError, SigningError, printable
+from keras_integrity_hook import audit, notices
+from keras_integrity_hook.errors import AuditError, ConfigurationError, SigningError, printable
 from keras_integrity_hook.files import portable, root_owned
 from keras_integrity_hook.files.atomic import Target, open_target, private_file
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.signing import trust_file, trust_store
-from keras_integrity_hook.signing.trust_file import TrustedKey, TrustFile
+from keras_integrity_hook.signing.trust_file import (
+    Trusted,
+    TrustedIdentity,
+    TrustedKey,
+    TrustedRoot,
+    TrustFile,
+)
+
+
+@dataclass
+class _Change:
+    """What a change of a trust file does, for the record.
+
+    Attributes:
+        what: ``added``, ``removed`` or ``revoked``.
+        kind: ``key``, ``vetter``, ``certificates``, ``identity`` or ``model``.
+    """
+
+    what: str
+    kind: str
+    facts: dict[str, object]
+
+    def record(self, path: str, outcome: str, **more: object) -> None:
+        """Record it. Raises AuditError where that has to be and cannot; for trust that is taken
+        away that is a warning: a log that somebody fills up must not keep a stolen key good."""
+        facts = {name: value for name, value in self.facts.items() if value}
+        try:
+            audit.record(
+                "trust", path, outcome=outcome, change=self.what, kind=self.kind, **facts, **more
+            )
+        except AuditError as error:
+            if self.what == "added":
+                raise
+            notices.trouble(str(error))
+
+
+_KINDS = {TrustedKey: "key", TrustedRoot: "certificates", TrustedIdentity: "identity"}
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -33,50 +71,99 @@ def add_key(path: str, key: TrustedKey, *, vetter: bool = False) -> None:
     Raises:
         SigningError: the name or key is there already, or the file cannot be written.
         ConfigurationError, InsecurePermissionsError: the file that is there has a mistake.
+        AuditError: the change has to be recorded and cannot be; nothing was changed.
     """
-    with _edited(path) as (document, found):
-        table, others = ("vetters", "keys") if vetter else ("keys", "vetters")
+    table, others = ("vetters", "keys") if vetter else ("keys", "vetters")
+    change = _Change("added", "vetter" if vetter else "key", {"name": key.name, "keyid": key.keyid})
+    with _edited(path, change) as (document, found):
         alike: tuple[TrustedKey, ...] = getattr(found, table)
         # One key may have both rights, by one name or by two.
         named = {one.name for one in getattr(found, others) if one.keyid != key.keyid}
-        named |= {one.name for one in alike}
-        named |= {one.name for one in found.certificates} | {one.name for one in found.identities}
-        if key.name in named:
-            raise _refused(f"there is one named '{key.name}' already", path)
+        for entries in (alike, found.certificates, found.identities):
+            named |= {one.name for one in entries}
+        _refuse_taken(key.name, named, path)
         for known in alike:
             if known.keyid == key.keyid:
                 raise _refused(f"this key is trusted already, as '{known.name}'", path)
-        fields = key._asdict()
-        del fields["source"]
-        _append(document, table, {name: value for name, value in fields.items() if value})
+        _append(document, table, _fields(key))
 
 
-def remove_key(path: str, name: str) -> TrustedKey:
-    """Trust the key with this name or key id no longer, neither to sign nor to vet; raises as
-    :func:`add_key`.
+def add_certificates(path: str, root: TrustedRoot) -> None:
+    """Trust those whom the certificates of ``root`` vouch for; raises as :func:`add_key`."""
+    change = _Change("added", "certificates", {"name": root.name, "identity": root.identity})
+    with _edited(path, change) as (document, found):
+        _refuse_taken(root.name, _names(found), path)
+        _append(document, "certificates", _fields(root))
+
+
+def add_identity(path: str, identity: TrustedIdentity) -> None:
+    """Trust somebody whom an instance of sigstore knows; raises as :func:`add_key`."""
+    change = _Change(
+        "added",
+        "identity",
+        {"name": identity.name, "identity": identity.identity, "issuer": identity.issuer},
+    )
+    with _edited(path, change) as (document, found):
+        _refuse_taken(identity.name, _names(found), path)
+        _append(document, "sigstore", _fields(identity))
+
+
+def remove(path: str, name: str) -> Trusted:
+    """Trust no longer what has this name, or the key with this id, neither to sign nor to vet;
+    raises as :func:`add_key`.
 
     Returns:
-        The key that was removed.
+        What was removed; the key, where it was trusted in both ways.
     """
-    with _edited(path) as (document, found):
+    change = _Change("removed", "", {})
+    with _edited(path, change) as (document, found):
         removed = [
-            _without(document, table, keys, name)
-            for table, keys in (("keys", found.keys), ("vetters", found.vetters))
-            if any(name in (key.name, key.keyid) for key in keys)
+            _without(document, table, entries, name)
+            for table, entries in _tables(found).items()
+            if any(_is_called(one, name) for one in entries)
         ]
         if not removed:
-            raise _refused(f"no key is named '{printable(name)}'", path)
+            raise _refused(f"nobody who is trusted is named '{printable(name)}'", path)
+        change.kind = _KINDS[type(removed[0])]
+        change.facts = {"name": removed[0].name, "keyid": getattr(removed[0], "keyid", None)}
         return removed[0]
 
 
+def _names(found: TrustFile) -> set[str]:
+    return {one.name for entries in _tables(found).values() for one in entries}
+
+
+def _refuse_taken(name: str, taken: set[str], path: str) -> None:
+    if name in taken:
+        raise _refused(f"there is one named '{name}' already", path)
+
+
+def _fields(entry: Trusted) -> dict[str, Any]:
+    """What a trust file has to say of ``entry``: all but what is not set."""
+    return {name: value for name, value in entry._asdict().items() if value and name != "source"}
+
+
+def _tables(found: TrustFile) -> dict[str, tuple[Trusted, ...]]:
+    return {
+        "keys": found.keys,
+        "vetters": found.vetters,
+        "certificates": found.certificates,
+        "sigstore": found.identities,
+    }
+
+
+def _is_called(one: Trusted, name: str) -> bool:
+    return name in (one.name, getattr(one, "keyid", None))
+
+
 def _without(
-    document: TOMLDocument, table: str, keys: tuple[TrustedKey, ...], name: str
-) -> TrustedKey:
-    """Take the first of ``keys``, those of ``table``, that has this name or id out of it."""
-    at, removed = next((i, key) for i, key in enumerate(keys) if name in (key.name, key.keyid))
-    entries: Any = document[table]
-    del entries[at]
-    if not entries:
+    document: TOMLDocument, table: str, entries: tuple[Trusted, ...], name: str
+) -> Trusted:
+    """Take the first of ``entries``, those of ``table``, that has this name or id out of it."""
+    at, removed = next((i, one) for i, one in enumerate(entries) if _is_called(one, name))
+    listed: Any = document[table]
+    del listed[at]
+    if not listed:
         del document[table]
     return removed
 
@@ -96,7 +183,9 @@ def revoke_model(path: str, root: str, reason: str) -> bool:
 
 
 def _revoke(path: str, table: str, field: str, target: str, reason: str) -> bool:
-    with _edited(path) as (document, found):
+    kind = "key" if field == "keyid" else "model"
+    change = _Change("revoked", kind, {field: target, "reason": reason})
+    with _edited(path, change) as (document, found):
         if any(one.target == target for one in getattr(found, table)):
             return False
         now = datetime.now(UTC).replace(microsecond=0)
@@ -119,8 +208,11 @@ def _append(document: TOMLDocument, table: str, fields: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _edited(path: str) -> Iterator[tuple[TOMLDocument, TrustFile]]:
-    """The file's document, to be changed, and what it says; written afterwards if it changed."""
+def _edited(path: str, change: _Change) -> Iterator[tuple[TOMLDocument, TrustFile]]:
+    """The file's document, to be changed, and what it says; written afterwards if it changed.
+
+    The change is recorded before it happens: an audit log may name one too many, never one too few.
+    """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -138,7 +230,13 @@ def _edited(path: str) -> Iterator[tuple[TOMLDocument, TrustFile]]:
             _check(after, path)
             if _read(path) != before:  # by an editor, which takes no lock
                 raise _refused("the trust file was changed meanwhile; try again", path)
-            _replace(target, after)
+            target.refuse_unwritable()
+            change.record(path, "ok")
+            try:
+                _replace(target, after)
+            except OSError as error:
+                change.record(path, "failed", error=error)
+                raise
 
 
 def _check(after: bytes, path: str) -> None:
@@ -185,7 +283,6 @@ def _make_directory(path: str) -> None:
 def _replace(target: Target, data: bytes) -> None:
     """Put ``data`` in the file's place, if it is the one that was read. A new file is readable by
     all, whatever the umask: it holds no secret, and the machine's has to be."""
-    target.refuse_unwritable()
     with private_file(target) as made:
         made.take_final_name()
         with open(made.create(), "wb") as file:

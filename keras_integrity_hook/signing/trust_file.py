@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.settings import toml_file
 from keras_integrity_hook.settings.toml_file import nearest
 from keras_integrity_hook.signing.keys import SCHEMES
-
-_HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
 class TrustedKey(NamedTuple):
@@ -222,7 +221,7 @@ def _text(place: _Place, key: str, value: Any) -> str:
 def _name(place: _Place, key: str, value: Any) -> str:
     if not _text(place, key, value).strip() or not value.isprintable():
         raise place.wrong(key, f"'{key}' is empty or not printable")
-    if _HEX.fullmatch(value):  # a policy that names a key by its id must not mean another one
+    if tree.HEX.fullmatch(value):  # a policy that names a key by its id must not mean another one
         raise place.wrong(key, f"'{key}' looks like a key id")
     return str(value)
 
@@ -234,7 +233,7 @@ def _absolute(place: _Place, key: str, value: Any) -> str:
 
 
 def _digest(place: _Place, key: str, value: Any) -> str:
-    if not _HEX.fullmatch(_text(place, key, value)):
+    if not tree.HEX.fullmatch(_text(place, key, value)):
         raise place.wrong(key, f"'{key}' is not a digest of 64 or 128 lower-case hex digits")
     return str(value)
 

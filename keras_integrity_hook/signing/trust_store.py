@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whom this process trusts: the trust files of the machine, of the user and of the project.
 
-All are read; keys are added up and so are revocations. Where only the machine's word counts, its
+Machine and user each have two, one that is edited there and one that is pulled from a publisher
+(``keras-integrity trust pull``): what is revoked here stays so, whatever a publisher says. All are
+read; keys are added up and so are revocations. Where only the machine's word counts, its
 keys alone are taken, and still everybody's revocations: distrust is never taken away.
 
 Every load asks whether the model was recalled; where there are no trust files, nothing of what
@@ -31,6 +33,8 @@ else:  # for those who look annotations up at run time
     PublicKey = TrustFile = Revocation = TrustedKey = TrustedRoot = TrustedIdentity = object
 
 MACHINE = f"{root_owned.DIRECTORY}/trust.toml"
+PUBLISHED = "published/trust.toml"
+MACHINE_PUBLISHED = f"{root_owned.DIRECTORY}/{PUBLISHED}"
 VARIABLE = "KERAS_INTEGRITY_TRUST"
 _Identity = tuple[int, ...]
 
@@ -84,9 +88,20 @@ def user_file() -> str:
     return owned.user_file("trust.toml")
 
 
+def published_file() -> str:
+    """The path of what the user pulled from a publisher."""
+    return owned.user_file(PUBLISHED)
+
+
+def is_machines(path: str) -> bool:
+    """Whether ``path`` is that of a trust file of the machine, which only root can have written."""
+    return path in (MACHINE, MACHINE_PUBLISHED)
+
+
 def present() -> tuple[str, ...]:
     """The paths of the trust files that are there, the machine's first."""
-    candidates = (MACHINE, user_file(), os.environ.get(VARIABLE, ""))
+    project = os.environ.get(VARIABLE, "")
+    candidates = (MACHINE, MACHINE_PUBLISHED, user_file(), published_file(), project)
     return tuple(path for path in candidates if path and os.path.lexists(path))
 
 
@@ -101,13 +116,13 @@ def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
         ConfigurationError: a file has a mistake, two keys one name, or the project's is missing.
         InsecurePermissionsError: others may write one of the files.
     """
-    by_machine = _machine()
-    others = [_owned(user_file())]
+    by_machine = [_machine(MACHINE), _machine(MACHINE_PUBLISHED)]
+    others = [_owned(user_file()), _owned(published_file())]
     project = os.environ.get(VARIABLE, "")
     if project:
         others.append(_owned(project, required=os.path.abspath(project) != making))
-    everybody = [file for file in (by_machine, *others) if file is not None]
-    counted = [file for file in (by_machine,) if file is not None] if machine_only else everybody
+    everybody = [file for file in (*by_machine, *others) if file is not None]
+    counted = [file for file in by_machine if file is not None] if machine_only else everybody
     found = tuple(key for file in counted for key in file.keys)
     roots = tuple(root for file in counted for root in file.certificates)
     identities = tuple(one for file in counted for one in file.identities)
@@ -121,6 +136,29 @@ def store(*, machine_only: bool = False, making: str = "") -> TrustStore:
         identities,
         vetters,
     )
+
+
+def check_with(path: str, file: TrustFile) -> None:
+    """Refuse ``file`` as the content of the trust file at ``path``, if nothing could be loaded with
+    it beside the others.
+
+    Raises:
+        ConfigurationError: it gives somebody's name to somebody else; or another file has a
+            mistake.
+    """
+    others = [_machine(one) for one in (MACHINE, MACHINE_PUBLISHED) if one != path]
+    others += [_owned(one) for one in (user_file(), published_file()) if one != path]
+    project = os.environ.get(VARIABLE, "")
+    if project and os.path.abspath(project) != path:
+        others.append(_owned(project))
+    together = [one for one in (file, *others) if one is not None]
+    _refuse_shared_names(tuple(who for one in together for who in _trusted_by(one)))
+
+
+def _trusted_by(
+    file: TrustFile,
+) -> tuple[TrustedKey | TrustedRoot | TrustedIdentity, ...]:
+    return (*file.keys, *file.certificates, *file.identities, *file.vetters)
 
 
 def revocation(root: str) -> Revocation | None:
@@ -154,14 +192,14 @@ def checked(key: TrustedKey) -> PublicKey:
     return public
 
 
-def _machine() -> TrustFile | None:
-    identity = _identity(MACHINE)
-    known = _parsed.get(MACHINE)
+def _machine(path: str) -> TrustFile | None:
+    identity = _identity(path)
+    known = _parsed.get(path)
     if known is not None and known[0] == identity:
         return known[1]
     # Asked even if stat finds nothing: a directory that only looks empty is for it to judge.
-    data = root_owned.read_root_owned(MACHINE, LIMITS.trust_file)
-    return _remember(MACHINE, identity, data)
+    data = root_owned.read_root_owned(path, LIMITS.trust_file)
+    return _remember(path, identity, data)
 
 
 def _owned(path: str, *, required: bool = False) -> TrustFile | None:
@@ -193,14 +231,15 @@ def _refuse_shared_names(
     named: dict[str, TrustedKey | TrustedRoot | TrustedIdentity] = {}
     for one in found:
         other = named.setdefault(one.name, one)
-        if _who(other) != _who(one):
+        if who(other) != who(one):
             raise ConfigurationError(
                 f"two of those trusted are named '{one.name}' (the other is in {other.source})",
                 path=one.source,
             )
 
 
-def _who(one: TrustedKey | TrustedRoot | TrustedIdentity) -> tuple[str | None, ...]:
+def who(one: TrustedKey | TrustedRoot | TrustedIdentity) -> tuple[str | None, ...]:
+    """What of an entry decides whose signatures count by it; its name and its period do not."""
     from keras_integrity_hook.signing.trust_file import TrustedKey, TrustedRoot
 
     if isinstance(one, TrustedKey):

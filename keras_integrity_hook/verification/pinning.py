@@ -7,6 +7,8 @@ nothing can change between the moment a digest was compared and the moment the b
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel, set_of_files
@@ -53,6 +55,21 @@ def seal_of(model: ModelFile, content: Content, table: bytes, algorithm: str) ->
         files=() if model.files is None else model.files.members,
     )
     return Seal(computed, Envelope(statement.encode(computed)), table, offset=0, size=0)
+
+
+def pinned(model: ModelFile, algorithm: str = "sha256") -> SealedModel:
+    """``model`` under a seal that pins its content as it is now; the files of a set are held from
+    now on.
+
+    Raises:
+        DamagedFileError: it became shorter, or a file was taken away, while it was read.
+        UnreadableFileError: it cannot be read.
+    """
+    with errors_of(model.path):
+        if model.files is not None:
+            file_set.take_hold(model.files)
+            model = replace(model, content=model.files.content)
+        return model.with_seal(computed_seal(model, algorithm))
 
 
 def open_as_it_is(

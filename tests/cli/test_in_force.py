@@ -21,6 +21,7 @@ from keras_integrity_hook.audit import destination, log_file
 from keras_integrity_hook.cli import main
 from keras_integrity_hook.cli.diagnosis import Verdict, diagnose, verdict
 from keras_integrity_hook.isolation import availability
+from tests.support.fleets import Fleet
 from tests.support.processes import ARM, cli, document, environment
 from tests.support.signers import let_trust, make_key
 
@@ -33,6 +34,13 @@ def found(*arguments: str) -> list[str]:
     """The texts of what ``status --json`` finds fault with."""
     told = json.loads(run("status", "--json", *arguments).output)
     return [one["text"] for one in told["findings"] if one["fatal"]]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    pytest.importorskip("sqlalchemy", reason="a registry needs sqlalchemy")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return Fleet(tmp_path / "fleet")
 
 
 @pytest.fixture
@@ -183,6 +191,33 @@ class TestSigners:
         [one] = json.loads(done.output)["findings"]
         assert one["level"] == "note"
         assert "of alice count until" in one["text"]
+
+
+class TestRegistry:
+    def test_one_that_answers_is_no_finding(self, policy: Any, fleet: Fleet) -> None:
+        policy(fleet.policy.read_text())
+        assert found() == []
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            ({"registry": ""}, "and no registry is named: no model is loaded"),
+            ({"registry_id": ""}, "there is no registry_id"),
+            ({"registry_id": "00" * 32}, "this is another registry"),
+            ({"registry": "http://127.0.0.1:{port}"}, "cannot be reached"),
+        ],
+    )
+    def test_one_that_cannot_be_asked_is_a_problem(
+        self, policy: Any, fleet: Fleet, changed: dict[str, str], said: str
+    ) -> None:
+        values = {"registry": fleet.url, "registry_id": fleet.id, **changed}
+        lines = [f'{name} = "{value}"' for name, value in values.items() if value]
+        text = "\n".join([*lines, 'require = "registered"'])
+        with socket.socket() as held:  # nobody listens there, and nobody else can
+            held.bind(("127.0.0.1", 0))
+            policy(text.replace("{port}", str(held.getsockname()[1])))
+            [told] = found()
+        assert said in told
 
 
 class TestVetters:

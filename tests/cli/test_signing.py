@@ -85,7 +85,7 @@ def test_from_a_new_key_to_a_trusted_model_and_back(tmp_path: Path, sealed: Path
     assert "laptop lost" in cli("trust", "list").stdout
     assert "It was so already" in cli("revoke", "key", "alice", "--reason", "again").stdout
     cli("trust", "remove", "alice")
-    assert "no key is named" in cli("trust", "remove", "alice", code=1).stderr
+    assert "nobody who is trusted is named" in cli("trust", "remove", "alice", code=1).stderr
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])

@@ -17,6 +17,7 @@ with atheris.instrument_imports(include=["keras_integrity_hook"]):
     import keras_integrity_hook.contracts.sealed
     import keras_integrity_hook.detached.vsa
     import keras_integrity_hook.inspection.inspecting
+    import keras_integrity_hook.registry.mirrors
     import keras_integrity_hook.saving.seal_writer  # noqa: F401 - imports all the parsers
     from keras_integrity_hook.errors import IntegrityError
 

@@ -35,6 +35,7 @@ from keras_integrity_hook.inspection import (
 )
 from keras_integrity_hook.inspection.findings import Finding
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.registry import answers, notes, signed, tiles
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.sealing import block, envelope, statement, tree
 from keras_integrity_hook.sealing.content import FileContent
@@ -42,6 +43,7 @@ from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from keras_integrity_hook.sealing.statement import Region, Statement
 from keras_integrity_hook.settings import toml_file
 from keras_integrity_hook.signing import trust_file
+from tests.fuzz import registries
 from tests.support import graphs
 
 
@@ -248,6 +250,12 @@ PARSERS = {
     "block": Parser(_seal, lambda: [block.encode(_envelope(), bytes(96), 16)]),
     "statement": Parser(statement.decode, lambda: [_statement()]),
     "envelope": Parser(envelope.decode, lambda: [_envelope()]),
+    "event of a registry": Parser(signed.decode, lambda: list(map(registries.event, range(3)))),
+    "answer of a registry": Parser(answers.decode, lambda: [registries.answer()]),
+    "checkpoint": Parser(notes.unverified_checkpoint, lambda: [registries.note()]),
+    "bundle of entries": Parser(
+        lambda data: tiles.decode_bundle(data, 2), lambda: [registries.bundle()]
+    ),
     "index of shards": Parser(
         member_names.shards_in, lambda: [b'{"weight_map": {"a": ["m_00000.weights.h5"], "b": "c"}}']
     ),

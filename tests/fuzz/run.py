@@ -16,7 +16,9 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent.parent
-TARGETS = ("fuzz_block", "fuzz_zip", "fuzz_hdf5", "fuzz_statement", "fuzz_slow")
+TARGETS = (
+    *("fuzz_block", "fuzz_zip", "fuzz_hdf5", "fuzz_statement", "fuzz_registry", "fuzz_slow"),
+)
 
 # No input needs more: the limits of the parsers are what is under test.
 TIMEOUT_SECONDS = 10

@@ -14,8 +14,11 @@ import pytest
 
 from keras_integrity_hook import (
     ChecksumMismatchError,
+    HistoryWarning,
+    StrippedModelError,
     UnsealedModelError,
     UnsealedModelWarning,
+    unseal,
     verify,
 )
 from keras_integrity_hook.limits import LIMITS
@@ -214,7 +217,7 @@ def test_reader_keeps_the_bytes_that_were_checked(tf: Any, tmp_path: Path, priva
 def test_unsealed_checkpoint_warns_once_or_is_refused(
     tf: Any, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path(f"{saved}.seal").unlink()
+    unseal(saved)
     checkpoint = tf.train.Checkpoint(v=tf.Variable(tf.zeros([64])))
     with pytest.warns(UnsealedModelWarning) as caught:
         checkpoint.restore(str(saved)).expect_partial()
@@ -242,6 +245,23 @@ def test_version_1_file_is_unsealed_not_a_way_around(
     for prefix in (path, f"{path[:-1]}?"):
         with pytest.raises(UnsealedModelError):
             tf.train.list_variables(prefix)
+
+
+def test_version_1_file_in_the_place_of_a_sealed_checkpoint_is_told(
+    tf: Any, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in saved.parent.glob(f"{saved.name}.*"):
+        file.unlink()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.get_variable("v", (3,))
+        session.run(tf.compat.v1.global_variables_initializer())
+        saver = tf.compat.v1.train.Saver(write_version=tf.compat.v1.train.SaverDef.V1)
+        saver.save(session, str(saved))
+    with pytest.warns(HistoryWarning, match="it has no seal"):
+        tf.train.list_variables(str(saved))
+    monkeypatch.setenv("KERAS_INTEGRITY_HISTORY", "enforce")
+    with pytest.raises(StrippedModelError):
+        tf.train.list_variables(str(saved))
 
 
 def test_rotation_leaves_no_litter(tf: Any, tmp_path: Path) -> None:

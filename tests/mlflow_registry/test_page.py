@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What MLflow's own page shows of a guarded registry, in a real browser.
-
-Chromium and its driver are Debian's ``chromium`` and ``chromium-driver``.
-"""
+"""What MLflow's own page shows of a guarded registry, in a real browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,33 +10,20 @@ from typing import Any
 import pytest
 
 import keras_integrity_hook as kih
+from tests.support import browsers
 from tests.support.mlflow_server import register, served
 from tests.support.models import write_model
 from tests.support.signers import let_trust, make_key
 
 pytest.importorskip("mlflow", reason="MLflow is not installed")
 pytest.importorskip("selenium", reason="Selenium is not installed")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium is not installed")
+pytestmark = pytest.mark.skipif(not browsers.is_there(), reason="Chromium is not installed")
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "window-size=1400,1000",
-    ):
-        options.add_argument(f"--{argument}")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    page = webdriver.Chrome(options, webdriver.ChromeService(executable_path=DRIVER))
-    yield page
-    page.quit()
+    with browsers.opened(tmp_path / "profile") as page:
+        yield page
 
 
 def text_with(page: Any, *words: str) -> str:
@@ -56,7 +38,7 @@ def text_with(page: Any, *words: str) -> str:
         return all(word in body() for word in words)
 
     WebDriverWait(page, 90, ignored_exceptions=_stale()).until(there, message=body())
-    keep(page)
+    browsers.keep(page)
     return body()
 
 
@@ -64,14 +46,6 @@ def _stale() -> list[type[Exception]]:
     from selenium.common.exceptions import StaleElementReferenceException
 
     return [StaleElementReferenceException]
-
-
-def keep(page: Any) -> None:
-    """A picture of the page for whoever wants to look at it."""
-    folder = os.environ.get("SCREENSHOTS")
-    if folder:
-        number = len(list(Path(folder).glob("*.png")))
-        page.save_screenshot(f"{folder}/{number}.png")
 
 
 @pytest.fixture

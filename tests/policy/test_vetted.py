@@ -138,7 +138,7 @@ def test_word_of_a_vetter_who_counts_no_more(
     if gone == "revoked":
         trust_edit.revoke_key(trust_store.user_file(), old.public.keyid, "stolen")
     elif gone == "removed":
-        trust_edit.remove_key(trust_store.user_file(), "old")
+        trust_edit.remove(trust_store.user_file(), "old")
     attacks.refused(kih.NotVettedError, path, "nobody trusted signed")
 
 

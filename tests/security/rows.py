@@ -27,6 +27,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_stripped_signature_is_refused",
         "test_stripped_seal_is_refused",
         "test_stripped_file_beside_a_model_is_missed",
+        "test_a_stripped_model_is_told",
     ),
     "Downgrade": (
         "test_downgraded_algorithm_is_refused",
@@ -56,11 +57,44 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_version_raised_under_its_signature_is_refused",
         "test_frozen_model_past_its_expiry_is_refused",
         "test_frozen_model_older_than_the_policy_allows_is_refused",
+        "test_an_older_version_is_told",
+        "test_older_version_than_the_highest_ever_promoted_is_a_rollback",
+        "test_older_version_put_in_the_place_of_the_newest_is_refused",
     ),
     "A stolen key": (
         "test_stolen_key_that_was_revoked_signs_nothing_more",
         "test_recalled_model_is_refused_in_whatever_seal",
         "test_recalled_model_is_refused_although_a_detached_signature_of_it_is_left",
+        "test_recalled_content_comes_back_in_no_other_seal",
+        "test_recall_of_a_key_is_one_of_all_that_it_signed",
+    ),
+    "Events of a registry": (
+        "test_a_replayed_event_is_refused",
+        "test_event_that_is_handed_in_again_changes_nothing",
+        "test_registry_of_the_same_people_is_another_one",
+        "test_roles_that_cannot_be_met_or_count_one_key_twice_are_refused",
+        "test_new_roles_need_those_who_administer_now",
+    ),
+    "A registry that edits": (
+        "test_database_that_was_put_back_is_refused_and_both_pasts_are_told",
+        "test_registry_that_forgets_is_a_fork",
+        "test_registry_that_tells_each_another_past_is_a_fork",
+        "test_freeze_hides_a_recall_only_until_the_freshness_ends",
+    ),
+    "A registry that does not answer": (
+        "test_registry_that_is_cut_off_serves_until_its_answers_are_too_old",
+        "test_answer_serves_through_an_outage_and_not_for_ever",
+        "test_dead_registry_costs_its_time_out_once_a_minute",
+    ),
+    "What is sent to a registry": (
+        "test_a_body_of_a_gigabyte_is_refused_and_not_read",
+        "test_ten_thousand_events_in_one_post_are_refused",
+        "test_sql_and_html_in_a_field_of_an_event_is_refused",
+        "test_text_of_strangers_is_shown_as_it_is",
+    ),
+    "The server that trust files": (
+        "test_a_key_for_timestamps_alone_decides_nothing",
+        "test_a_stolen_server_cannot_let_a_publisher_sign_its_files",
     ),
     "A malicious model by a valid author": (
         "test_one_trusted_signer_is_not_enough_where_two_must_sign",

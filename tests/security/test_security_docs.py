@@ -114,6 +114,7 @@ def commands() -> set[str]:
     text = "".join(page.read_text() for page in pages if page.exists())
     spans = re.findall(r"`(?:sudo )?(keras-integrity [^`]+)`", text)
     blocks = "".join(re.findall(r"^ *```(?:sh|console)\n(.*?)^ *```", text, re.M | re.S))
+    blocks = blocks.replace("\\\n", " ")  # lines that go on
     lines = re.findall(r"^ *(?:\$ )?(?:sudo )?(keras-integrity .+)$", blocks, re.M)
     return {found.partition(" #")[0].partition("|")[0] for found in (*spans, *lines)}
 

@@ -287,7 +287,12 @@ def test_private_key_in_place_of_its_path_is_refused_and_not_shown(
     [
         ('\nunseald = "warn"', 2, "did you mean 'unsealed'"),
         ('require = "singed"', 1, "did you mean 'signed'"),
-        ('require = "registered"', 1, "does not have"),
+        ('require = "registered+signed"', 1, '"signed+registered"'),
+        ('registry = "http://models.example.com"', 1, "on this machine alone"),
+        ('registry = "https://ann:secret@models.example.com"', 1, "no password"),
+        ('registry = "postgresql+psycopg://h/d?password=secret"', 1, "no password"),
+        ('registry_id = "ABC"', 1, "64 hex digits"),
+        ('registry_timeout = "0s"', 1, "a length of time"),
         ("# x\n\nthreshold = 0", 3, "1 to 64"),
         ("threshold = true", 1, "1 to 64"),
         ('valid_for = "99999w"', 1, "100 years"),
@@ -314,6 +319,7 @@ def test_private_key_in_place_of_its_path_is_refused_and_not_shown(
 def test_mistake_is_refused_with_its_line(text: str, line: int, hint: str) -> None:
     with pytest.raises(kih.ConfigurationError) as caught:
         parse(text)
+    assert "secret" not in caught.value.cause
     assert f"line {line}: " in caught.value.cause
     assert hint in caught.value.cause
     assert caught.value.path == "/somewhere/policy.toml"
@@ -508,12 +514,35 @@ def test_home_in_the_machines_policy_is_no_variable(tmp_path: Path) -> None:
         ('on_failure = "fallback"', "needs a fallback"),
         ('on_failure = "call"', "needs a call"),
         ('mode = "off"', "unchecked"),
+        ("register_on_save = true", "needs a registry"),
+        ('stages = ["production"]', "stages mean nothing"),
+        ("register_on_save = true", "needs a key"),
         ('[[rules]]\npath = "/a"\n[[rules]]\npath = "/a"', "never used"),
         ('allow_opt_out = false\nlock = ["unsealed"]', "override"),
     ],
 )
 def test_advice(text: str, expected: str) -> None:
     assert any(expected in note for note in advice.on(parse(text)))
+
+
+def test_registry_is_locked_with_the_demand_that_models_be_registered() -> None:
+    demand = 'lock = ["require"]\n[[rules]]\npath = "/a"\nrequire = "{}"'
+    assert {"registry", "registry_id", "stages"} <= parse(demand.format("signed+registered")).locked
+    assert parse(demand.format("signed")).locked == {"require"}
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("sqlite:///r.db", "sqlite:////somewhere/r.db"),
+        ("sqlite:////srv/r.db", "sqlite:////srv/r.db"),
+        ("postgresql+psycopg://m@/r?host=/run/db", "postgresql+psycopg://m@/r?host=/run/db"),
+        ("http://127.0.0.1:8080/r", "http://127.0.0.1:8080/r"),
+        ("file:///srv/mirror", "file:///srv/mirror"),
+    ],
+)
+def test_where_a_registry_is(url: str, found: str) -> None:
+    assert parse(f'registry = "{url}"').entries["registry"].value == found
 
 
 def test_no_advice_on_a_policy_that_is_sound() -> None:

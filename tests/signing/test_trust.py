@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -12,13 +13,16 @@ from pathlib import Path
 import pytest
 
 from keras_integrity_hook.errors import (
+    AuditError,
     ConfigurationError,
     InsecurePermissionsError,
+    IntegrityWarning,
     SigningError,
 )
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.signing import trust_edit, trust_file, trust_store
 from keras_integrity_hook.signing.keys import PublicKey
+from keras_integrity_hook.signing.trust_file import TrustedIdentity, TrustedKey, TrustedRoot
 from tests.support import machine
 from tests.support.signers import let_trust, make_key, trusted
 
@@ -224,10 +228,12 @@ def test_a_change_keeps_comments_and_the_rest(user_file: Path, key: PublicKey) -
     text = user_file.read_text()
     assert text.startswith(KEY)
     assert user_file.stat().st_mode & 0o777 == 0o600
-    assert trust_edit.remove_key(str(user_file), "release").keyid == ID
+    removed = trust_edit.remove(str(user_file), "release")
+    assert isinstance(removed, TrustedKey)
+    assert removed.keyid == ID
     assert "# the release team" in user_file.read_text()
     assert [one.name for one in trust_store.store().keys] == ["alice"]
-    assert trust_edit.remove_key(str(user_file), key.keyid).name == "alice"
+    assert trust_edit.remove(str(user_file), key.keyid).name == "alice"
     assert trust_store.store().keys == ()
     let_trust("alice", key)
     assert [one.name for one in trust_store.store().keys] == ["alice"]
@@ -239,8 +245,8 @@ def test_names_and_keys_are_not_added_twice(key: PublicKey, tmp_path: Path) -> N
         let_trust("bob", key)
     with pytest.raises(SigningError, match="named 'alice' already"):
         let_trust("alice", make_key(tmp_path / "other"))
-    with pytest.raises(SigningError, match="no key is named 'bob'"):
-        trust_edit.remove_key(trust_store.user_file(), "bob")
+    with pytest.raises(SigningError, match="nobody who is trusted is named 'bob'"):
+        trust_edit.remove(trust_store.user_file(), "bob")
 
 
 def test_what_would_not_be_read_again_is_not_written(user_file: Path, key: PublicKey) -> None:
@@ -303,7 +309,7 @@ def test_what_an_editor_writes_meanwhile_is_not_lost(
 
     monkeypatch.setattr(trust_edit, "_check", edited_meanwhile)
     with pytest.raises(SigningError, match="changed meanwhile"):
-        trust_edit.remove_key(str(user_file), "alice")
+        trust_edit.remove(str(user_file), "alice")
     assert list(trust_store.store().revoked_models) == [ID]
     assert [one.name for one in trust_store.store().keys] == ["alice"]
     assert os.listdir(user_file.parent) == ["trust.toml"]
@@ -315,7 +321,7 @@ def test_a_read_only_trust_file_is_not_replaced(user_file: Path, key: PublicKey)
     let_trust("alice", key)
     user_file.chmod(0o444)
     with pytest.raises(SigningError, match="cannot be changed"):
-        trust_edit.remove_key(str(user_file), "alice")
+        trust_edit.remove(str(user_file), "alice")
 
 
 def test_a_file_that_was_swapped_for_another_is_not_replaced(
@@ -333,7 +339,7 @@ def test_a_file_that_was_swapped_for_another_is_not_replaced(
 
     monkeypatch.setattr(trust_edit, "_read", swapped)
     with pytest.raises(SigningError, match="cannot be changed"):
-        trust_edit.remove_key(str(user_file), "alice")
+        trust_edit.remove(str(user_file), "alice")
     assert "alice" in user_file.read_text()
 
 
@@ -422,3 +428,76 @@ def test_the_bounds_of_a_validity_period_are_within_it() -> None:
     found = [trust_file.state_at(key, at) for at in asked]
     assert found == ["not yet valid", "valid", "valid", "expired"]
     assert [key.counts_at(at) for at in asked] == [False, True, True, False]
+
+
+# What is recorded
+
+
+def test_every_edit_of_a_trust_file_is_in_the_audit_log(
+    user_file: Path, key: PublicKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(log))
+    path = str(user_file)
+    let_trust("alice", key)
+    trust_edit.add_key(path, trusted("lab", key), vetter=True)
+    trust_edit.add_certificates(path, TrustedRoot("team", "PEM", "ann@example.com"))
+    trust_edit.add_identity(path, TrustedIdentity("flow", "/root.json", "flow", "https://i"))
+    trust_edit.remove(path, "flow")
+    trust_edit.revoke_key(path, key.keyid, "stolen")
+    trust_edit.revoke_key(path, key.keyid, "stolen")  # it was so already
+    trust_edit.revoke_model(path, ID, "backdoor")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {(event["event"], event["outcome"], event["path"]) for event in events} == {
+        ("trust", "ok", path)
+    }
+    facts = [event["facts"] for event in events]
+    assert [(one["change"], one["kind"]) for one in facts] == [
+        ("added", "key"),
+        ("added", "vetter"),
+        ("added", "certificates"),
+        ("added", "identity"),
+        ("removed", "identity"),
+        ("revoked", "key"),
+        ("revoked", "model"),
+    ]
+    assert facts[0] == {"change": "added", "kind": "key", "name": "alice", "keyid": key.keyid}
+    assert (facts[-1]["root"], facts[-1]["reason"]) == (ID, "backdoor")
+
+
+def test_an_edit_that_must_be_recorded_and_cannot_be_does_not_happen(
+    user_file: Path, key: PublicKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(tmp_path / "missing" / "audit.jsonl"))
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    with pytest.raises(AuditError, match="'trust' could not be recorded"):
+        let_trust("alice", key)
+    assert not user_file.exists()
+
+
+def test_a_log_that_cannot_be_written_keeps_no_trust_alive(
+    user_file: Path, key: PublicKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_trust("alice", key)
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(tmp_path / "missing" / "audit.jsonl"))
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    with pytest.warns(IntegrityWarning, match="'trust' could not be recorded"):
+        assert trust_edit.revoke_model(str(user_file), ID, "backdoor")
+    trust_edit.revoke_key(str(user_file), key.keyid, "stolen")
+    trust_edit.remove(str(user_file), "alice")
+    found = trust_store.store()
+    assert (found.keys, set(found.revoked_keys)) == ((), {key.keyid})
+    assert trust_store.revocation(ID) is not None
+
+
+def test_what_was_pulled_is_added_up_with_what_is_edited_here(
+    user_file: Path, key: PublicKey, tmp_path: Path
+) -> None:
+    pulled = user_file.parent / "published" / "trust.toml"
+    pulled.parent.mkdir()
+    trust_edit.add_key(str(pulled), trusted("fleet", key))
+    trust_edit.revoke_model(str(user_file), ID, "backdoor")
+    assert [one.name for one in trust_store.store().keys] == ["fleet"]
+    assert trust_store.revocation(ID) is not None
+    assert trust_store.present() == (str(user_file), str(pulled))
+    assert trust_store.store(machine_only=True).keys == ()

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import keras_integrity_hook as kih
 from keras_integrity_hook import cli
 from keras_integrity_hook.signing import trust_edit, trust_store
+from keras_integrity_hook.signing.trust_file import TrustedKey
 from tests.support.attacks import Publisher, put_seal, seal_of
 
 PAST = datetime(2026, 1, 31, tzinfo=UTC)
@@ -47,7 +48,8 @@ def only(path: Path) -> dict[str, Any]:
 def change_key(trusted: Path, **changes: Any) -> str:
     """Trust the key on other terms; its id."""
     path = str(trusted)
-    key = trust_edit.remove_key(path, "release")
+    key = trust_edit.remove(path, "release")
+    assert isinstance(key, TrustedKey)
     trust_edit.add_key(path, key._replace(**changes))
     return key.keyid
 
@@ -79,7 +81,7 @@ def test_a_revoked_key_is_named_with_the_reason(
     keyid = change_key(trusted)
     trust_edit.revoke_key(str(trusted), keyid, "laptop stolen")
     if not is_still_listed:
-        trust_edit.remove_key(str(trusted), "release")
+        trust_edit.remove(str(trusted), "release")
     error = refused(signed)
     assert "the key was revoked on 20" in error.cause
     assert "(laptop stolen)" in error.cause
@@ -90,7 +92,9 @@ def test_a_revoked_key_is_named_with_the_reason(
 
 
 def test_an_unknown_key_is_told_by_its_id(signed: Path, trusted: Path) -> None:
-    keyid = trust_edit.remove_key(str(trusted), "release").keyid
+    removed = trust_edit.remove(str(trusted), "release")
+    assert isinstance(removed, TrustedKey)
+    keyid = removed.keyid
     assert f"that of key {keyid[:12]} is by nobody who is trusted here" in refused(signed).cause
     assert only(signed)["state"] == "unknown"
 

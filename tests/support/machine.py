@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine with files of its administrator's in ``/etc``, for one command and nobody else."""
+"""A machine with files of its administrator's in ``/etc``, and a ``/var/lib`` of its own, for one
+command and nobody else."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-_BIND = 'set -e; mount --make-rprivate /; mount --bind "$0" /etc; exec "$@"'
+_BIND = """
+set -e
+mount --make-rprivate /
+mount --bind "$0" /etc
+mount --bind "$0-var-lib" /var/lib
+exec "$@"
+"""
 
 
 @functools.cache
@@ -36,6 +43,7 @@ def run(
     """Run ``command`` where ``etc`` is ``/etc``."""
     way = _unshare()
     assert way is not None
+    etc.with_name(f"{etc.name}-var-lib").mkdir(exist_ok=True)
     return subprocess.run(
         [*way, "sh", "-c", _BIND, str(etc), *command],
         env={**os.environ, **(environment or {})},

@@ -64,7 +64,7 @@ trap 'status=$?; { export -p; printf "cd %q\\n" "$PWD"; } > "$STATE"; exit $stat
 _PRIVATE = """
 set -e
 mount --make-rprivate /
-for name in etc srv var/log; do mount --bind "$0/$name" "/$name"; done
+for name in etc srv var/log var/lib; do mount --bind "$0/$name" "/$name"; done
 exec "$@"
 """
 
@@ -134,7 +134,7 @@ class Reader:
         (site / "lent.pth").write_text(f"{lent}\n")
 
     def _make_machine(self) -> None:
-        for name in ("etc", "srv", "var/log"):
+        for name in ("etc", "srv", "var/log", "var/lib"):
             (self.machine / name).mkdir(parents=True)
         if private_mounts():
             etc = self.machine / "etc"

@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from keras_integrity_hook import audit
+from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, TF_CHECKPOINT, Place
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.history import moves
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.loading import pipeline as load
@@ -166,6 +167,7 @@ def save(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     if hindrance:
         written = wrapped(*args, **kwargs)
         audit.record("save", path, outcome="unsealed", why=hindrance)
+        moves.left_unsealed(path, settings.for_save(path))
         return written
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # as the original does
 
@@ -206,7 +208,7 @@ def _admit_version_1(path: str) -> None:
     Raises:
         tensorflow.errors.NotFoundError: the original's; it is not called, it might find what has
             appeared meanwhile.
-        UnsealedModelError: a seal is required.
+        UnsealedModelError: a seal is required; or StrippedModelError, one was there before.
     """
     found = [path] if os.path.lexists(path) else glob.glob(path)
     if not found:
@@ -220,6 +222,7 @@ def _admit_version_1(path: str) -> None:
         )
     try:
         admission.refuse_unsealed(path)
+        admission.refuse_stripped(path)
     except IntegrityError as error:
         refusal.is_refused(error)
         raise

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small files that processes of a user leave for later ones, in a directory of the user's.
+
+Whoever could write there could say what he likes. So a file counts only where nobody but the user
+and root can change it or a directory on the way to it. What cannot be read or written is not kept,
+and stops nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files import atomic, owned, permissions
+
+
+def cache_directory() -> str:
+    """For what can be had again (XDG Base Directory Specification 0.8)."""
+    return os.path.join(owned.user_directory("XDG_CACHE_HOME", "~/.cache"), "keras-integrity")
+
+
+def state_directory() -> str:
+    """For what cannot; likewise."""
+    return os.path.join(owned.user_directory("XDG_STATE_HOME", "~/.local/state"), "keras-integrity")
+
+
+def read(path: str, limit: int) -> bytes | None:
+    """The bytes of the file at ``path``, at most ``limit``; None where they cannot be believed."""
+    try:
+        permissions.check_path(path)
+        return owned.read_own(path, limit, named=False, strict=True)
+    except (IntegrityError, OSError):
+        return None
+
+
+def write(path: str, data: bytes, *, at_most: int) -> bool:
+    """Put ``data`` at ``path``, whole; whether that was possible.
+
+    Args:
+        at_most: files in its directory; where there are more, the older half goes.
+    """
+    folder = os.path.dirname(path)
+    with contextlib.suppress(OSError, IntegrityError):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        permissions.check_path(folder)
+        _make_room(folder, at_most)
+        with atomic.open_target(path) as final, atomic.private_file(final) as private:
+            with os.fdopen(private.create(0o600), "wb") as file:
+                file.write(data)
+            private.put_in_place()
+        return True
+    return False
+
+
+def _make_room(folder: str, at_most: int) -> None:
+    with os.scandir(folder) as entries:
+        files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+    if len(files) < at_most:
+        return
+    files.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns)
+    for entry in files[: len(files) // 2]:
+        os.unlink(entry.path)

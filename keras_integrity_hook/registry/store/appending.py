@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How events get into the log: one transaction, in which nobody else appends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from keras_integrity_hook.errors import (
+    EventRefusedError,
+    LimitExceededError,
+    MalformedEventError,
+    RegistryError,
+    printable,
+)
+from keras_integrity_hook.registry import merkle, notes, state
+from keras_integrity_hook.registry import signed as signed_events
+from keras_integrity_hook.registry.merkle import Frontier, Node
+from keras_integrity_hook.registry.notes import Checkpoint
+from keras_integrity_hook.registry.records import Registry
+from keras_integrity_hook.registry.signed import SignedEvent
+from keras_integrity_hook.registry.store import log_tables, state_reading
+from keras_integrity_hook.registry.store.log_tables import Tip
+from keras_integrity_hook.registry.store.rows import Receipt
+from keras_integrity_hook.registry.store.schema import CHECKPOINTS
+from keras_integrity_hook.registry.store.state_reading import Head
+from keras_integrity_hook.registry.store.state_writing import Following
+from keras_integrity_hook.sealing.statement import spelled
+from keras_integrity_hook.signing.signers import SigningKey
+
+_AT_ONCE = 100  # events whose consequences are written at once
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class End(NamedTuple):
+    """What has to be known of a log to append to it.
+
+    Attributes:
+        note: its newest checkpoint; empty where the log is.
+    """
+
+    note: bytes = b""
+    frontier: Frontier = Frontier()
+    head: Head = Head()
+
+
+def append(
+    connection: Connection,
+    events: Sequence[SignedEvent],
+    key: SigningKey,
+    now: datetime,
+    known: End,
+) -> tuple[list[Receipt], End]:
+    """All of ``events``, or none of them, at the end of the log: their receipts, and the new end.
+
+    Args:
+        known: the end of the log when it was last seen, which may be of use.
+
+    Raises as :meth:`keras_integrity_hook.registry.store.store.Store.append`.
+    """
+    end = _end(connection, known)
+    places = log_tables.positions_of(connection, (one.id for one in events))
+    leaves = _leaves(connection, places)
+    new = _distinct(one for one in events if one.id not in places)
+    entries = [signed_events.encode(one) for one in new]
+    for position, (one, entry) in enumerate(zip(new, entries, strict=True), end.frontier.size):
+        places[one.id] = position
+        leaves[one.id] = merkle.leaf_hash(entry)
+    for start in range(0, len(new), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        end = _append(connection, list(zip(new[part], entries[part], strict=True)), end, key, now)
+    size, note = end.frontier.size, end.note
+    return [Receipt(places[one.id], leaves[one.id], size, note) for one in events], end
+
+
+def _append(
+    connection: Connection,
+    new: Sequence[tuple[SignedEvent, bytes]],
+    end: End,
+    key: SigningKey,
+    now: datetime,
+) -> End:
+    """The end of the log after events that are not in it yet, which are encoded so."""
+    known = state_reading.known(connection, [state.touched(one) for one, _ in new])
+    following = Following(end.head, known)
+    for position, (signed, _) in enumerate(new, start=end.frontier.size):
+        following.apply(position, signed)
+    registry = _founded(following.head.registry)
+    _refuse_other_keys(registry, key, now)
+    frontier, rows = log_tables.rows_after(end.frontier, [(one.id, entry) for one, entry in new])
+    checkpoint = Checkpoint(registry.origin, frontier.size, merkle.root_of(frontier))
+    note = notes.sign_checkpoint(checkpoint, key)
+    rows[CHECKPOINTS] = [{"size": frontier.size, "note": note.decode()}]
+    following.write(connection, rows)
+    return End(note, frontier, following.head)
+
+
+def _end(connection: Connection, known: End) -> End:
+    """The end of the log now, which is that of before where its checkpoint is."""
+    size, note = log_tables.tip(connection)
+    if note == known.note:
+        return known
+    head = state_reading.head(connection)
+    frontier = log_tables.frontier(connection, size)
+    _refuse_altered(Tip(size, note), frontier, head.registry)
+    return End(note, frontier, head)
+
+
+def _distinct(events: Iterable[SignedEvent]) -> list[SignedEvent]:
+    by_id: dict[str, SignedEvent] = {}
+    for one in events:
+        by_id.setdefault(one.id, one)
+    return list(by_id.values())
+
+
+def _leaves(connection: Connection, places: Mapping[str, int]) -> dict[str, bytes]:
+    """The leaf hashes of events that are in the log, by their ids."""
+    hashes = log_tables.read_nodes(connection, [Node(0, one) for one in places.values()])
+    return dict(zip(places, hashes, strict=True))
+
+
+def _founded(registry: Registry | None) -> Registry:
+    if registry is None:
+        raise RegistryError(
+            "the registry's state does not have what its log begins with",
+            remedy="'keras-integrity registry rebuild' makes the state anew from the log.",
+        )
+    return registry
+
+
+def _refuse_altered(tip: Tip, frontier: Frontier, registry: Registry | None) -> None:
+    """Nobody's key is put under a log that is not the one that a service's key is under already:
+    whoever can write to the database could have altered it.
+
+    Raises:
+        RegistryError: that is so.
+    """
+    if not tip.size:
+        return
+    registry = _founded(registry)
+    try:
+        # Whether the service's key has expired meanwhile is no matter.
+        signed = notes.verify_checkpoint(
+            tip.note, registry.roles.services, registry.origin, _ANY_TIME
+        )
+    except (MalformedEventError, LimitExceededError) as error:
+        raise RegistryError(f"the newest checkpoint is not the registry's: {error.cause}") from None
+    if signed != Checkpoint(registry.origin, tip.size, merkle.root_of(frontier)):
+        raise RegistryError("the log is not the one that its newest checkpoint was signed for")
+
+
+def _refuse_other_keys(registry: Registry, key: SigningKey, now: datetime) -> None:
+    for service in registry.roles.services:
+        if service.keyid == key.public.keyid:
+            if service.expires > spelled(now.astimezone(UTC)):
+                return
+            raise EventRefusedError(
+                f"the service key '{printable(service.name)}' expired on {service.expires}",
+                rule="service-key",
+                remedy="Let the administrators sign roles with a new one: 'keras-integrity "
+                "registry roles'.",
+            )
+    raise EventRefusedError(
+        "the key for checkpoints is none of the services in the registry's roles",
+        rule="service-key",
+    )
