@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import DamagedRange as DamagedRange
     from keras_integrity_hook.errors import DangerousModelError as DangerousModelError
     from keras_integrity_hook.errors import EventRefusedError as EventRefusedError
+    from keras_integrity_hook.errors import ExaminationTimeoutError as ExaminationTimeoutError
     from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
     from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
+    from keras_integrity_hook.errors import FleetResultsError as FleetResultsError
+    from keras_integrity_hook.errors import FleetWorkersError as FleetWorkersError
     from keras_integrity_hook.errors import HistoryWarning as HistoryWarning
     from keras_integrity_hook.errors import InputContractError as InputContractError
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnsupportedPlatformError as UnsupportedPlatformError
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
+    from keras_integrity_hook.errors import WorkerLostError as WorkerLostError
     from keras_integrity_hook.errors import WrongClockError as WrongClockError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
     from keras_integrity_hook.inspection.checks import InspectedModel as InspectedModel
@@ -120,9 +124,12 @@ _HOMES = {
         "DamagedRange",
         "DangerousModelError",
         "EventRefusedError",
+        "ExaminationTimeoutError",
         "ExpiredModelError",
         "ExternalReferenceError",
         "FallbackWarning",
+        "FleetResultsError",
+        "FleetWorkersError",
         "HistoryWarning",
         "InputContractError",
         "InsecureDownloadError",
@@ -168,6 +175,7 @@ _HOMES = {
         "UnsupportedPlatformError",
         "UnverifiedDownloadWarning",
         "WeakAlgorithmError",
+        "WorkerLostError",
         "WrongClockError",
         "WrongModelError",
     ),

@@ -31,6 +31,10 @@ from keras_integrity_hook.errors.content import SandboxLimitError as SandboxLimi
 from keras_integrity_hook.errors.content import SandboxUnavailableError as SandboxUnavailableError
 from keras_integrity_hook.errors.content import SandboxViolationError as SandboxViolationError
 from keras_integrity_hook.errors.distribution import TrustUpdateError as TrustUpdateError
+from keras_integrity_hook.errors.fleet import ExaminationTimeoutError as ExaminationTimeoutError
+from keras_integrity_hook.errors.fleet import FleetResultsError as FleetResultsError
+from keras_integrity_hook.errors.fleet import FleetWorkersError as FleetWorkersError
+from keras_integrity_hook.errors.fleet import WorkerLostError as WorkerLostError
 from keras_integrity_hook.errors.integrity import AlreadySealedError as AlreadySealedError
 from keras_integrity_hook.errors.integrity import ChecksumMismatchError as ChecksumMismatchError
 from keras_integrity_hook.errors.integrity import DamagedFileError as DamagedFileError
