@@ -29,6 +29,8 @@ from keras_integrity_hook.containers.kinds import (
     Kind,
     Place,
 )
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 _ORBAX_MARKS = (
@@ -155,7 +157,8 @@ class _LocalFolder:
 
     def head(self, name: str) -> bytes:
         try:
-            fd = os.open(os.path.join(self._path, name), os.O_RDONLY | os.O_NONBLOCK)
+            path = os.path.join(self._path, name)
+            fd = system.open(path, os.O_RDONLY | portable.O_NONBLOCK)
         except OSError:
             return b""
         try:
