@@ -44,6 +44,7 @@ class Limits(NamedTuple):
     policy_rules: int = 1_000
     toml_dots: int = 256  # of one line
     tree_entries: int = 10_000_000  # below a directory that is named to a command
+    tree_depth: int = 128  # directories below one in a store
     set_files: int = 20_000
     set_entries: int = 100_000
     set_depth: int = 32
