@@ -105,6 +105,11 @@ def override(*, root: str, reason: str) -> Iterator[None]:
         _active.reset(token)
 
 
+def is_active() -> bool:
+    """Whether somebody overrides refusals here."""
+    return bool(_active.get())
+
+
 def admitted(
     path: str,
     error: IntegrityError,
