@@ -28,6 +28,8 @@ from keras_integrity_hook.containers.kinds import (
     Kind,
     Place,
 )
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 _ORBAX_MARKS = (
@@ -132,7 +134,7 @@ def _has_orbax_values(path: str) -> bool:
 def _is_unsealed_preset(path: str) -> bool:
     # Its files are named as those of an unzipped Keras model are, so its metadata has to tell.
     try:
-        fd = os.open(os.path.join(path, "metadata.json"), os.O_RDONLY | os.O_NONBLOCK)
+        fd = system.open(os.path.join(path, "metadata.json"), os.O_RDONLY | portable.O_NONBLOCK)
     except OSError:
         return False
     try:

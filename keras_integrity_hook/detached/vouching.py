@@ -30,6 +30,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_file
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block, envelope, tree
@@ -152,7 +153,7 @@ def _naming(path: str, model: ModelFile) -> Iterator[None]:
 
 def _parts(model: ModelFile, signed: Manifest) -> list[Part]:
     if model.files is None:
-        content = FileContent(model.fd, 0, os.fstat(model.fd).st_size)
+        content = FileContent(model.fd, 0, system.fstat(model.fd).st_size)
         name = WHOLE if WHOLE in signed.files else os.path.basename(model.path)
         return [Part(name, content)]
     if model.seal is None:
@@ -177,7 +178,7 @@ def _missing(model: ModelFile, signed: Manifest) -> Iterator[str]:
 
 def _is_there(files: OpenSet, name: str) -> bool:
     try:
-        os.stat(name, dir_fd=files.directory, follow_symlinks=False)
+        system.stat(name, dir_fd=files.directory, follow_symlinks=False)
     except OSError:
         return False
     return True

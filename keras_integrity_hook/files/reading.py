@@ -13,6 +13,7 @@ import stat
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, UnreadableFileError
 from keras_integrity_hook.files import exhaustion, portable
+from keras_integrity_hook.files.portable import system
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
 FLAGS = os.O_RDONLY | portable.O_CLOEXEC | portable.O_NONBLOCK | portable.O_NOCTTY
@@ -32,7 +33,7 @@ def open_regular(path: str) -> int:
         UnreadableFileError: it is missing, cannot be opened, or is no regular file.
     """
     try:
-        fd = os.open(path, FLAGS)
+        fd = system.open(path, FLAGS)
     except (OSError, ValueError) as error:
         raise _unopened(path, error) from error
     return _refuse_irregular(path, fd)
@@ -88,9 +89,9 @@ def read_bounded(fd: int, path: str, limit: int) -> bytes:
 
 def read_exactly(fd: int, size: int, offset: int) -> bytes:
     """``size`` bytes at ``offset``. Raises DamagedFileError where the file ends before."""
-    data = os.pread(fd, size, offset) if offset >= 0 else b""
+    data = system.pread(fd, size, offset) if offset >= 0 else b""
     while 0 < len(data) < size:
-        more = os.pread(fd, size - len(data), offset + len(data))
+        more = system.pread(fd, size - len(data), offset + len(data))
         if not more:
             break
         data += more
@@ -100,7 +101,7 @@ def read_exactly(fd: int, size: int, offset: int) -> bytes:
 
 
 def _refuse_irregular(path: str, fd: int) -> int:
-    mode = os.fstat(fd).st_mode
+    mode = system.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return fd
     os.close(fd)

@@ -36,6 +36,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.files import location
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
 from keras_integrity_hook.loading.forms import (
@@ -274,7 +275,7 @@ def _seal_identity(located: Located) -> tuple[int, int] | None:
     if located.place is None:
         return None
     try:
-        status = os.stat(os.path.join(located.place.directory, located.place.seal))
+        status = system.stat(os.path.join(located.place.directory, located.place.seal))
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
