@@ -105,8 +105,8 @@ def override(*, root: str, reason: str) -> Iterator[None]:
         _active.reset(token)
 
 
-def is_active() -> bool:
-    """Whether somebody overrides refusals here."""
+def is_in_force() -> bool:
+    """Whether anything may be let through here although it would be refused."""
     return bool(_active.get())
 
 

@@ -32,7 +32,7 @@ def fetched(place: Place, *named: str) -> Iterator[Place]:
     asks_others = any(one.needs_signatures or one.needs_vetting for one in demands)
 
     def seal_seen(local: Place, names: frozenset[str]) -> None:
-        if not override.is_active() and not _is_about_content(place, names, demands):
+        if not override.is_in_force() and not _is_about_content(place, names, demands):
             _refuse_by_seal(path, local, names, demands, *named)
 
     with contextlib.ExitStack() as stack:

@@ -61,6 +61,7 @@ class _Put:
         heads = set_names.heads_of(place, names)
         self.last = [*({place.seal} & names - set(heads)), *reversed(heads)]
         self.rest = names - set(self.last)
+        self._numbers = {name: number for number, name in enumerate(sorted(names))}
 
     def put_new(self) -> None:
         """Where no model is, or one that lost its first file: no loader takes it for one until
@@ -128,8 +129,10 @@ class _Put:
         return urls.below(self._place.directory, name)
 
     def _staged(self, name: str) -> str:
-        at = self._url(name)
-        return urls.beside(at, f"{set_names.STAGED}{self._token}-{urls.split(at).name}")
+        # Numbers of one length: TensorFlow's ram:// takes what another name begins with for a
+        # directory, and writes nothing there.
+        passing = f"{set_names.STAGED}{self._token}-{self._numbers[name]:05}"
+        return urls.beside(self._url(name), passing)
 
     def _half_way(self, error: Exception) -> RemoteWriteError:
         staged = f"{set_names.STAGED}{self._token}-"
