@@ -150,7 +150,7 @@ def _verified_root(root: str, step: str) -> Iterator[str]:
 
 def _is_checkpoint(path: str) -> bool:
     if location.is_url(path):
-        return _is_checkpoint_at_url(path)
+        return is_checkpoint_at_url(path)
     try:
         from keras.src.saving.orbax_util import is_orbax_checkpoint
     except ImportError:  # this version of Keras only writes checkpoints
@@ -158,7 +158,7 @@ def _is_checkpoint(path: str) -> bool:
     return bool(is_orbax_checkpoint(path))
 
 
-def _is_checkpoint_at_url(url: str) -> bool:
+def is_checkpoint_at_url(url: str) -> bool:
     """Whether steps, or the files of one, lie behind a URL."""
     try:
         names = {entry.url.rpartition("/")[2] for entry in sources.listing(url)}

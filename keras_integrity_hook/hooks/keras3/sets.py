@@ -18,6 +18,7 @@ from keras_integrity_hook.hooks.decorators import (
     names_model,
 )
 from keras_integrity_hook.hooks.keras3 import guards
+from keras_integrity_hook.hooks.keras3.hub_names import called_as_on_hub
 from keras_integrity_hook.hooks.keras3.members import checked_with_its_set
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
@@ -36,7 +37,10 @@ def load_directory(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs)
     if not location.is_url(path) and not os.path.isdir(path):
         # Keras's own words. It is not asked: it might find one that has appeared meanwhile.
         raise ValueError(f"Path isn't a directory: {path}")
-    with load.verified_set(path, Place(KERAS_DIRECTORY, path, "")) as checked:
+    with (
+        called_as_on_hub(path) as name,
+        load.verified_set(name, Place(KERAS_DIRECTORY, path, "")) as checked,
+    ):
         where = path if checked is None else checked.path
         with load.surfacing_failures():
             model = calls.call_with(wrapped, args, kwargs, dirpath=where)
