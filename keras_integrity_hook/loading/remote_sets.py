@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from keras_integrity_hook import settings
@@ -32,8 +33,8 @@ def fetched(place: Place, *named: str) -> Iterator[Place]:
     asks_others = any(one.needs_signatures or one.needs_vetting for one in demands)
 
     def seal_seen(local: Place, names: frozenset[str]) -> None:
-        if not override.is_in_force() and not _is_about_content(place, names, demands):
-            _refuse_by_seal(path, local, names, demands, *named)
+        if not _is_about_content(place, names, demands):
+            refuse_by_seal(path, local, *named)
 
     with contextlib.ExitStack() as stack:
         try:
@@ -59,16 +60,20 @@ def _is_about_content(place: Place, names: frozenset[str], demands: tuple[Settin
     return bool(names & within) or (not place.stem and any(map(sources.exists, beside)))
 
 
-def _refuse_by_seal(
-    path: str, local: Place, names: frozenset[str], demands: tuple[Settings, ...], *named: str
-) -> None:
+def refuse_by_seal(path: str, local: Place, *named: str) -> None:
     """Refuse what the policy does not admit for its seal, or for want of one.
+
+    Args:
+        local: where nothing but the seal is, if there is one.
 
     Raises:
         IntegrityError: as :func:`admission.admit`.
     """
+    if override.is_in_force():
+        return
+    demands = settings.at_each_name(*dict.fromkeys((*named, path)))
     try:
-        if local.seal in names:
+        if os.path.lexists(os.path.join(local.directory, local.seal)):
             with open_set(path, local, hold=False) as model:
                 admission.admit(model, *named)
         elif any(one.needs_seal and not one.takes_content_without_seal for one in demands):
