@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -11,6 +10,7 @@ from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, single_file
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.content import FileContent
@@ -86,7 +86,7 @@ class SingleFile:
         """The bytes as they are, whole. Its readers know where HDF5 and ZIP begin."""
         path, given = located.path, located.fd
         fd = open_regular(path) if given is None else duplicated(path, given)
-        content = FileContent(fd, 0, os.fstat(fd).st_size)
+        content = FileContent(fd, 0, system.fstat(fd).st_size)
         return VerifiedFile.unchecked(single_file(path, fd, "unknown", content))
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedEventError, RegistryError
 from keras_integrity_hook.files import atomic, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import answers, forks, merkle, mirrors, notes, tiles, verdicts
 from keras_integrity_hook.registry.answers import EVERY, EVERY_KEY, Answer, Freshness
@@ -210,7 +211,7 @@ def _replace(path: str, data: bytes) -> None:
 def _write_new(path: str, data: bytes) -> None:
     """Write a file that nobody looks for yet."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(os.open(path, _NEW, 0o666), "wb") as file:
+    with open(system.open(path, _NEW, 0o666), "wb") as file:
         file.write(data)
 
 
