@@ -42,6 +42,7 @@ _COMMANDS = {
     "contract": "contract",
     "registry": "registry",
     "report": "reporting",
+    "admit": "admission",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended
