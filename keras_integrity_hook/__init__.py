@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import RegistryError as RegistryError
     from keras_integrity_hook.errors import RegistryForkError as RegistryForkError
     from keras_integrity_hook.errors import RegistryUnavailableError as RegistryUnavailableError
+    from keras_integrity_hook.errors import RemoteChangedError as RemoteChangedError
+    from keras_integrity_hook.errors import RemoteError as RemoteError
+    from keras_integrity_hook.errors import RemoteUnavailableError as RemoteUnavailableError
+    from keras_integrity_hook.errors import RemoteWriteError as RemoteWriteError
     from keras_integrity_hook.errors import RevokedModelError as RevokedModelError
     from keras_integrity_hook.errors import RollbackError as RollbackError
     from keras_integrity_hook.errors import SandboxedModelError as SandboxedModelError
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import SiteError as SiteError
     from keras_integrity_hook.errors import StrippedModelError as StrippedModelError
     from keras_integrity_hook.errors import TrustUpdateError as TrustUpdateError
+    from keras_integrity_hook.errors import UnknownSchemeError as UnknownSchemeError
     from keras_integrity_hook.errors import UnreadableFileError as UnreadableFileError
     from keras_integrity_hook.errors import UnregisteredModelError as UnregisteredModelError
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
@@ -145,6 +150,10 @@ _HOMES = {
         "RegistryError",
         "RegistryForkError",
         "RegistryUnavailableError",
+        "RemoteChangedError",
+        "RemoteError",
+        "RemoteUnavailableError",
+        "RemoteWriteError",
         "RevokedModelError",
         "RollbackError",
         "SandboxLimitError",
@@ -157,6 +166,7 @@ _HOMES = {
         "SiteError",
         "StrippedModelError",
         "TrustUpdateError",
+        "UnknownSchemeError",
         "UnreadableFileError",
         "UnregisteredModelError",
         "UnsealedModelError",
