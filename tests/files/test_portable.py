@@ -78,15 +78,6 @@ def test_every_module_can_be_imported(system: str, home: Path) -> None:
     assert done.stdout == "imported\n", done.stderr[-3000:]
 
 
-def test_system_without_leases_and_attributes_is_guarded(home: Path, tmp_path: Path) -> None:
-    done = run_like(LIKE_MACOS, _A_DAY, str(tmp_path))
-    assert done.stdout.splitlines()[-3:] == [
-        "refused ChecksumMismatchError",
-        "refused ChecksumMismatchError",
-        "sealed",
-    ], done.stderr[-3000:]
-
-
 @pytest.fixture
 def root_directory() -> Iterator[Path]:
     """A directory whose parents are root's and closed, as those of ``/`` are."""

@@ -227,9 +227,7 @@ class Brood:
 
     def close(self) -> None:
         """End the parent."""
-        assert self._parent.stdin is not None
-        self._parent.stdin.close()
-        self._parent.wait()
+        self._parent.communicate()
 
 
 def run_where_etc_is_a_link(
