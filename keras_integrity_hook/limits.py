@@ -124,6 +124,11 @@ class Limits(NamedTuple):
     registry_refused: int = 1_000  # of them that were refused, and are kept for people to look at
     registry_bundle: int = 256 * (2 + 65_535)  # entries with their lengths
     registry_faults: int = 100  # that are told of one log
+    # What a page about an audit shows, and what is counted for it
+    report_rows: int = 20  # models of one list
+    report_groups: int = 12  # lines of one tally
+    report_names: int = 5_000  # that are told apart while they are counted
+    report_runs: int = 100  # that lines over time are drawn through
     # What a registry's service takes from strangers
     request_head: int = 16 * KIB
     request_target: int = 4096  # the path and what follows it

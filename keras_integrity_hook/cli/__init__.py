@@ -41,6 +41,7 @@ _COMMANDS = {
     "bundle": "bundle",
     "contract": "contract",
     "registry": "registry",
+    "report": "reporting",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended

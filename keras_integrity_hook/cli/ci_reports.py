@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Report files for machines that show test reports (JUnit XML) and findings (SARIF).
+"""Report files: for machines that show test reports (JUnit XML) and findings (SARIF), and pages.
 
 JUnit XML has no standard; this is what Jenkins, GitLab and GitHub's actions read alike.
 """
@@ -19,7 +19,7 @@ from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.texts import with_path
 
-_BEGINS = {"junit": b"<?xml", "sarif": b"{"}
+_BEGINS = {"junit": b"<?xml", "sarif": b"{", "html": b"<!doctype html>"}
 _REMEDY = "Name another file for the report."
 
 
@@ -63,12 +63,16 @@ def _refuse_stored(form: str, path: str) -> None:
 
 
 def write(form: str, outcome: Outcome, path: str) -> None:
-    """Write the report whole or not at all; through a link of the user's own, and of nobody else.
+    """Write the report on ``outcome``, as :func:`put` does."""
+    put(junit(outcome) if form == "junit" else sarif.document(outcome), path, form=form)
+
+
+def put(text: str, path: str, *, form: str) -> None:
+    """Write a report whole or not at all; through a link of the user's own, and of nobody else.
 
     Raises:
         ConfigurationError: it cannot be written.
     """
-    text = junit(outcome) if form == "junit" else sarif.document(outcome)
     try:
         if _is_replaced(path):
             _replace(path, text.encode())

@@ -31,7 +31,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
-from keras_integrity_hook.files import exhaustion
+from keras_integrity_hook.files import exhaustion, local_copies
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.limits import LIMITS
@@ -58,7 +58,7 @@ def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelF
         MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
     """
     name = os.fsdecode(path)
-    place = recognise(name) if fd is None else None
+    place = recognise(local_copies.copy_of(name)) if fd is None else None
     if place is not None:
         return open_set(name, place, hold=False)
     model = open_alone(name, fd=fd)
@@ -130,7 +130,8 @@ def open_archive_around_seal(name: str) -> ModelFile:
 def is_in_place(model: ModelFile) -> bool:
     """Whether the path of the single file ``model`` still names the file that was opened."""
     try:
-        return os.path.samestat(system.stat(model.path), system.fstat(model.fd))
+        there = system.stat(local_copies.copy_of(model.path))
+        return os.path.samestat(there, system.fstat(model.fd))
     except OSError:
         return False
 
@@ -138,7 +139,7 @@ def is_in_place(model: ModelFile) -> bool:
 def look_at(name: str) -> None:
     """Raise what :func:`open_model` would, except about the seal of a single file: that is found
     and not decoded, which takes longest."""
-    place = recognise(name)
+    place = recognise(local_copies.copy_of(name))
     if place is not None:
         open_set(name, place, hold=False).close()
         return
@@ -187,8 +188,8 @@ def seal_beside(model: ModelFile) -> Seal | None:
         except IntegrityError as error:
             error.path = model.path
             error.default_remedy = (
-                f"The seal is the file {printable(path)}: restore it from a trusted copy together "
-                "with the model, or save the model again."
+                f"The seal is the file {printable(local_copies.name_of(path))}: restore it from a "
+                "trusted copy together with the model, or save the model again."
             )
             raise
     return None

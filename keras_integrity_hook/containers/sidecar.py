@@ -11,7 +11,7 @@ from typing import NamedTuple
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.layout import read_block
 from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
-from keras_integrity_hook.files import exhaustion, portable, reading
+from keras_integrity_hook.files import exhaustion, local_copies, portable, reading
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.sealing.block import Block
@@ -31,8 +31,10 @@ def places(path: str) -> list[str]:
     """Where the sidecar of the model at ``path`` may lie, in the order in which to look.
 
     Beside the file that is read, because saves write through symbolic links; and beside a link,
-    because in a cache of links to blobs the model and its seal are two links side by side.
+    because in a cache of links to blobs the model and its seal are two links side by side. That of
+    a URL is looked for beside its copy.
     """
+    path = local_copies.copy_of(path)
     beside = [path + SEAL_SUFFIX]
     return [real_path(path) + SEAL_SUFFIX, *beside] if os.path.islink(path) else beside
 

@@ -30,6 +30,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import local_copies
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_file
 from keras_integrity_hook.limits import LIMITS
@@ -120,7 +121,7 @@ def read(path: str) -> bytes | None:
 
 def places(path: str) -> tuple[str, str]:
     """Where the detached signature of the model at ``path`` may lie, the likelier first."""
-    path = os.path.normpath(path)
+    path = os.path.normpath(local_copies.copy_of(path))
     if os.path.isdir(path):
         return os.path.join(path, SIGNATURE_NAME), path + SUFFIX
     return path + SUFFIX, os.path.join(os.path.dirname(path), SIGNATURE_NAME)

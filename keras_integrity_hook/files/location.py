@@ -75,8 +75,8 @@ KERAS = Reader(takes_urls=True, files_first=True, copied=_MOUNTS)
 """``load_model`` of Keras 3: looks for a file, then copies what TensorFlow finds."""
 KERAS_AND_HUB = KERAS._replace(hubs=("hf://",))
 """The same since Keras 3.4, which knows a hub."""
-KERAS_WEIGHTS = Reader(copied=_MOUNTS)
-"""``load_weights`` of Keras 3: opens files."""
+KERAS_WEIGHTS = Reader(takes_urls=True, files_first=True, copied=_MOUNTS)
+"""``load_weights`` of Keras 3, of which some versions take URLs; ours are read for all of them."""
 TF_KERAS = Reader(takes_urls=True, copied=_MOUNTS)
 """``load_model`` and ``load_weights`` of tf_keras."""
 KERAS_HUB = Reader(hubs=("hf://", "kaggle://", "modelscope://"))

@@ -12,7 +12,7 @@ import os
 import stat
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, UnreadableFileError
-from keras_integrity_hook.files import exhaustion, portable
+from keras_integrity_hook.files import exhaustion, local_copies, portable
 from keras_integrity_hook.files.portable import system
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
@@ -27,13 +27,14 @@ _KINDS = (
 
 
 def open_regular(path: str) -> int:
-    """A read-only descriptor of the regular file at ``path``.
+    """A read-only descriptor of the regular file at ``path``; of its copy, if that is a URL which
+    has one here.
 
     Raises:
         UnreadableFileError: it is missing, cannot be opened, or is no regular file.
     """
     try:
-        fd = system.open(path, FLAGS)
+        fd = system.open(local_copies.copy_of(path), FLAGS)
     except (OSError, ValueError) as error:
         raise _unopened(path, error) from error
     return _refuse_irregular(path, fd)

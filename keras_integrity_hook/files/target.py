@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import location, portable
 from keras_integrity_hook.files.portable import system
 
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
@@ -161,13 +161,16 @@ def refuse_links_of_others(top: str) -> None:
 
 
 def real_path(path: str | os.PathLike[str]) -> str:
-    """``os.path.realpath``, also while somebody exchanges a link on the way for something else.
+    """``os.path.realpath``, also while somebody exchanges a link on the way for something else. A
+    URL leads nowhere here, and is itself.
 
     CPython looks whether there is a link and then reads it, and raises where it is none any more.
 
     Raises:
         UnreadableFileError: it never stays what it is for long enough.
     """
+    if isinstance(path, str) and location.is_url(path):
+        return path
     for _ in range(_LOOKS):
         try:
             return os.path.realpath(os.fspath(path))

@@ -125,7 +125,7 @@ def audit(  # noqa: PLR0913
     run = _resumed(directory, locations, options) if resume else None
     if run is None:
         digest = hashlib.sha256(options.policy.encode()).hexdigest() if options.policy else ""
-        run = results.new_run(options.verb, locations, policy=digest, hook=__version__)
+        run = results.new_run(str(options.verb), locations, policy=digest, hook=__version__)
     writer = Writer(directory, run)
     options = _for_run(options, run)
     found_by = (

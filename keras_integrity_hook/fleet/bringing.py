@@ -31,15 +31,15 @@ class Here:
 
     Attributes:
         path: where it lies now.
+        name: what it is called, and opened by: the path, or the URL of what is a copy here.
         places: the sets that it is; None among them stands for a single file.
-        named: what it is called where that is not its path: a URL, for rules and signatures.
         size: bytes that were read from a store for it, or that lie here.
         put_back: puts what was changed of it to where it came from.
     """
 
     path: str
+    name: str
     places: tuple[Place | None, ...]
-    named: tuple[str, ...] = ()
     size: int = 0
     put_back: Callable[[], None] = lambda: None
 
@@ -72,7 +72,7 @@ def _in_its_place(target: Target) -> Here:
     path = target.location
     is_directory = os.path.isdir(path)
     places = recognition.sets_in_directory(path) if is_directory else [recognition.recognise(path)]
-    return Here(path, tuple(places) or (None,), size=target.size)
+    return Here(path, path, tuple(places) or (None,), target.size)
 
 
 @contextlib.contextmanager
@@ -86,8 +86,8 @@ def _copy_of_file(target: Target, options: Options) -> Iterator[Here]:
         path = os.path.join(folder, urls.split(url).name)
         spool.fetch(source, path, watch=_deadline(options.seconds, url))
         size = source.size
-        for end in target.beside:
-            size += _fetch_beside(url + end, path + end)
+        for name in target.beside:
+            size += _fetch_beside(urls.beside(url, name), os.path.join(folder, name))
         with local_copies.standing_for(urls.shown(url), path):
             before = _state_of(folder)
 
@@ -95,7 +95,7 @@ def _copy_of_file(target: Target, options: Options) -> Iterator[Here]:
                 source.check_again()
                 _put_changed(folder, before, urls.beside(url, ""))
 
-            yield Here(path, (None,), (urls.shown(url),), size, put_back)
+            yield Here(path, urls.shown(url), (None,), size, put_back)
 
 
 def _fetch_beside(url: str, path: str) -> int:
@@ -129,7 +129,7 @@ def _copy_of_set(target: Target, kind: Kind) -> Iterator[Here]:
             _put_changed(place.directory, before, urls.below(directory, ""))
 
         with local_copies.standing_for(urls.shown(directory), place.directory):
-            yield Here(place.path, (place,), (urls.shown(url),), size, put_back)
+            yield Here(place.path, urls.shown(url), (place,), size, put_back)
 
 
 def _deadline(seconds: float, url: str) -> Callable[[bytes], None]:

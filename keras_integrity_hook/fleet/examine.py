@@ -74,19 +74,19 @@ def _scan(target: Target, options: Options, draft: Draft) -> None:
         for place in here.places:
             try:
                 with _opened(here, place) as model:
-                    _look_at(model, here, options, draft)
+                    _look_at(model, options, draft)
             except IntegrityError as error:
                 draft.refuse(error)  # a directory can be two models, and neither hides the other
 
 
-def _look_at(model: ModelFile, here: Here, options: Options, draft: Draft) -> None:
+def _look_at(model: ModelFile, options: Options, draft: Draft) -> None:
     draft.opened(model)
-    demands = admission.demands_on(model, *here.named)
+    demands = admission.demands_on(model)
     admitted = model
     refused = None
     try:
-        memory = None if here.named else admission.memory_of(model.path, _place_of(model))
-        allowed = admission.admit(model, *here.named, memory=memory)
+        memory = admission.memory_of(model.path, _place_of(model))
+        allowed = admission.admit(model, memory=memory)
         admitted = allowed.model
         draft.signed_by(allowed.signers)
         if allowed.is_registered:
@@ -143,8 +143,8 @@ def _ask_of_seal(model: SealedModel, demands: Settings, draft: Draft) -> None:
 
 def _opened(here: Here, place: Place | None) -> ModelFile:
     if place is None:
-        return api.opened(here.path)
-    return open_set(here.path, place, hold=False)
+        return api.opened(here.name)
+    return open_set(here.name, place, hold=False)
 
 
 def _place_of(model: ModelFile) -> Place | None:
@@ -179,7 +179,7 @@ def _changed(target: Target, options: Options, draft: Draft, act: Callable[[str]
         here.put_back()
         with _opened(here, here.places[0]) as model:
             draft.opened(model)
-            demands = admission.demands_on(model, *here.named)
+            demands = admission.demands_on(model)
             if isinstance(model, SealedModel):
                 _ask_of_seal(model, demands[0], draft)
 

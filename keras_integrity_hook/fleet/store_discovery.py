@@ -69,7 +69,8 @@ def models_below(url: str) -> Iterator[Target]:
 def _single(url: str) -> Target:
     try:
         with sources.open_source(url) as source:
-            beside = tuple(end for end in targets.BESIDE if sources.exists(url + end))
+            names = targets.beside(urls.split(url).name)
+            beside = tuple(one for one in names if sources.exists(urls.beside(url, one)))
             return Target(url, source.size, source.version, beside=beside)
     except FileNotFoundError:
         stem = _stem_at(url)
@@ -166,7 +167,7 @@ def _in_folder(step: _Step, listed: _Listed) -> Iterator[Target]:
             _belongs(sets, url) or any(place.owns(name) for place in stems)
         ):
             entry = listed.files[name]
-            beside = tuple(end for end in targets.BESIDE if name + end in listed.files)
+            beside = tuple(one for one in targets.beside(name) if one in listed.files)
             yield Target(url, entry.size, entry.version, beside=beside)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from keras_integrity_hook import notices
 from keras_integrity_hook.errors import IntegrityError, printable
-from keras_integrity_hook.files import owned, portable
+from keras_integrity_hook.files import location, owned, portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history import directories
 from keras_integrity_hook.history.seen import Entry, decode, encode
@@ -203,7 +203,11 @@ def _worth(file: tuple[str, float]) -> tuple[bool, float]:
         entry = _read(path)
     except (OSError, ValueError, IntegrityError):
         return False, changed
-    return entry is not None and os.path.lexists(entry.path), changed
+    return entry is not None and _is_there(entry.path), changed
+
+
+def _is_there(path: str) -> bool:
+    return location.is_url(path) or os.path.lexists(path)  # a store is not asked for that
 
 
 def _names(directory: str) -> list[str]:

@@ -35,6 +35,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
+from keras_integrity_hook.files import local_copies
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
@@ -86,7 +87,7 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
         part = single_file(handed.path, -1, hdf5.CONTAINER, handed.content)
         return in_progress.current().hand_out(VerifiedFile.unchecked(part))
     loading = in_progress.current()
-    located = Located(path, fd=fd, named=loading.sets_of(path))
+    located = Located(local_copies.name_of(path), fd=fd, named=loading.sets_of(path))
     return loading.hand_out(_load(located, SingleFile()))
 
 
@@ -234,7 +235,8 @@ def _absent(located: Located, error: IntegrityError) -> OSError | None:
     """
     path = located.path if located.place is None else located.place.directory
     cause = error.__cause__
-    if not isinstance(cause, FileNotFoundError | NotADirectoryError) or os.path.lexists(path):
+    is_there = os.path.lexists(local_copies.copy_of(path))
+    if not isinstance(cause, FileNotFoundError | NotADirectoryError) or is_there:
         return None
     return type(cause)(cause.errno, os.strerror(cause.errno or 0), located.path)
 
@@ -276,7 +278,7 @@ def refuse_broken(path: str) -> None:
         IntegrityError: as :func:`open_verified`, but nothing about the seal of a single file.
     """
     try:
-        look_at(path)
+        look_at(local_copies.name_of(path))
     except UnreadableFileError as error:
         if isinstance(error.__cause__, NotADirectoryError):
             return  # nothing is there, and Keras says so

@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from keras_integrity_hook.files import local_copies, portable, private_directory
+from keras_integrity_hook.files import local_copies, location, portable, private_directory
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.sources import Source
 
@@ -35,7 +35,7 @@ def private_folder() -> Iterator[str]:
     above = os.open(temporary, _FOLDER)
     try:
         with private_directory.fresh(above) as (_, name):
-            yield os.path.join(temporary, name)
+            yield location.of(os.path.join(temporary, name), location.KERAS).in_place
     finally:
         os.close(above)
 

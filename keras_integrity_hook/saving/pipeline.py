@@ -26,6 +26,7 @@ from typing import TypeVar
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files import location
 from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import (
     autosign,
@@ -59,7 +60,7 @@ def save_sealed(
     """Let ``write`` write a model, seal it, and put it at ``path``.
 
     Args:
-        path: the user's destination, a local path.
+        path: the user's destination, a local path or a URL of another file system.
         write: writes a whole model file at the path it is given, of the same base name. Called
             again, with another path, where the first has no room.
         user_block: bytes to reserve in an HDF5 file; 0 for other formats.
@@ -71,9 +72,14 @@ def save_sealed(
     Raises:
         PermissionError: whoever saves may not write the file that is there.
         SigningError: it has to be signed and could not be; the destination is as it was.
+        RemoteError: it could not be put at the URL.
         OSError, and whatever ``write`` raises: the destination is as it was, or the message says
             where the new model lies.
     """
+    if location.is_url(path):
+        return _save_remote(path, write, user_block)
+    if in_progress.writes(path):
+        return write(path)
     if not reserved_file.is_ours_to_write(path):
         return write(path)
     requested = Requested(path, settings.for_save(path))
@@ -81,6 +87,15 @@ def save_sealed(
         return write(path)  # the outer seal covers this file, which is to have none beside it
     places = reserved_file.reservations(requested, user_block, ignoring)
     return run(requested, places, write).result
+
+
+def _save_remote(url: str, write: _Write[_Result], user_block: int) -> _Result:
+    from keras_integrity_hook.remote import urls
+    from keras_integrity_hook.saving import reserved_remote
+
+    name = urls.shown(url)
+    requested = Requested(name, settings.for_save(name))
+    return run(requested, reserved_remote.reservations(url, requested, user_block), write).result
 
 
 def save_directory_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:

@@ -15,7 +15,7 @@ from typing import Any
 
 from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind, Location, Reader
-from keras_integrity_hook.hooks import calls, weights
+from keras_integrity_hook.hooks import calls, remote_files, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import (
     deserializes_nothing,
@@ -131,8 +131,8 @@ def _refuse_unverified_archive(archive: Any) -> None:
 
 @names_model
 def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``saving_lib.save_model``: only zipped local archives are single files."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    """``saving_lib.save_model``: only zipped archives are single files."""
+    path = remote_files.destination(wrapped, args, kwargs)
     zipped = calls.bind(wrapped, args, kwargs).get("zipped", True)
     if path is None or not zipped or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
@@ -144,7 +144,7 @@ def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 @names_model
 def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
-    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
+    path = remote_files.destination(wrapped, args, kwargs)
     bound = calls.bind(wrapped, args, kwargs)
     single = bound.get("max_shard_size") is None and bound["model"].built
     if path is None or not single or not path.endswith(".weights.h5"):
@@ -159,14 +159,14 @@ def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
 @names_model
 def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
-    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
+    path = remote_files.destination(wrapped, args, kwargs)
     bound = calls.bind(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     asks = not bound.get("overwrite", True) and os.path.isfile(path)
     if asks and not may_overwrite(wrapped, path):
         return None
-    if os.path.dirname(path):
+    if os.path.dirname(path) and not location.is_url(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
 
     def write(where: str) -> Any:
