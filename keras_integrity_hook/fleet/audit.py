@@ -44,8 +44,10 @@ else:  # for those who look annotations up at run time
 _BATCH = 16  # models of one task: a scheduler takes a millisecond for each
 _BATCH_SIZE = 64 * MIB
 _TASKS_EACH = 2  # that wait at a worker, so that it always has one
-_SECONDS_UNWRITTEN = 10.0
+_SECONDS_UNWRITTEN = 1.0, 10.0  # at the beginning, and at most
 _REFUSALS_COUNTED = 100  # codes; there are fewer
+_NOTABLE = (Outcome.REFUSED, Outcome.FAILED)
+_NOTABLE_HELD = 100
 
 
 @dataclass
@@ -60,7 +62,8 @@ class Progress:
         size: bytes that were read.
         begun: by the monotonic clock.
         outcomes: how many findings there are of each.
-        codes: how many refusals there are of each kind.
+        codes: how many models there are with a refusal of each code.
+        notable: the first of those that were refused or could not be examined.
     """
 
     found: int = 0
@@ -71,6 +74,12 @@ class Progress:
     begun: float = field(default_factory=time.monotonic)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
+    notable: list[Finding] = field(default_factory=list)
+
+    @property
+    def number_notable(self) -> int:
+        """How many were refused or could not be examined."""
+        return sum(self.outcomes[one] for one in _NOTABLE)
 
     @property
     def rate(self) -> float:
@@ -88,6 +97,8 @@ class Progress:
         self.examined += 1
         self.size += found.bytes_read
         self.outcomes[found.outcome] += 1
+        if found.outcome in _NOTABLE and len(self.notable) < _NOTABLE_HELD:
+            self.notable.append(found)
         for code in {refusal.code for refusal in found.refusals}:
             if code in self.codes or len(self.codes) < _REFUSALS_COUNTED:
                 self.codes[code] += 1
@@ -215,7 +226,7 @@ class _Examination:
         self._number = max(1, workers.number_of(client))
         self._sent: dict[Any, tuple[Target, ...]] = {}
         self._suspects: list[Target] = []
-        self._flushed = time.monotonic()
+        self._flushed, self._patience = time.monotonic(), _SECONDS_UNWRITTEN[0]
 
     def go_on(self) -> None:
         """Until nothing waits and nothing is on its way; what was written stays if it fails."""
@@ -253,9 +264,9 @@ class _Examination:
         return self._client.submit(examine_all, batch, self._options, pure=False)
 
     def _receive(self, future: Future[list[Finding]], answer: Any) -> None:
-        batch = self._sent.pop(future.key)
+        batch, is_done = self._sent.pop(future.key), future.status == "finished"
         future.release()
-        if future.status == "finished":
+        if is_done:
             self._take(answer)
         elif _is_lost(answer):
             self._suspects += batch  # one of them killed its worker
@@ -287,9 +298,10 @@ class _Examination:
         self._progress.found = self._waiting.found
         self._progress.is_complete = self._waiting.is_complete
         now = time.monotonic()
-        if now - self._flushed > _SECONDS_UNWRITTEN:
+        if now - self._flushed > self._patience:
             self._writer.flush()
             self._flushed = now
+            self._patience = min(1.5 * self._patience, _SECONDS_UNWRITTEN[1])
         self._watch(self._progress)
 
 

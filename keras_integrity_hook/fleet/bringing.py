@@ -115,7 +115,6 @@ def _fetch_beside(url: str, path: str) -> int:
 
 @contextlib.contextmanager
 def _copy_of_set(target: Target, kind: Kind) -> Iterator[Here]:
-    from keras_integrity_hook.files import local_copies
     from keras_integrity_hook.remote import set_fetching, urls
 
     url = target.location
@@ -128,8 +127,7 @@ def _copy_of_set(target: Target, kind: Kind) -> Iterator[Here]:
         def put_back() -> None:
             _put_changed(place.directory, before, urls.below(directory, ""))
 
-        with local_copies.standing_for(urls.shown(directory), place.directory):
-            yield Here(place.path, urls.shown(url), (place,), size, put_back)
+        yield Here(place.path, urls.shown(url), (place,), size, put_back)
 
 
 def _deadline(seconds: float, url: str) -> Callable[[bytes], None]:

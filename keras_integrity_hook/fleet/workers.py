@@ -59,6 +59,9 @@ def started(number: int) -> Iterator[Client]:
         "distributed.comm.timeouts.connect": f"{_SECONDS_TO_CONNECT}s",
         "distributed.scheduler.worker-saturation": 1.1,
         "distributed.worker.daemon": True,
+        # Nothing is served to browsers: there is no way to ask who they are.
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
     }
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(quiet))
@@ -71,7 +74,8 @@ def started(number: int) -> Iterator[Client]:
                 host="127.0.0.1",
                 protocol="tls://",
                 security=security,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,
             )
             stack.callback(_closed, cluster)
