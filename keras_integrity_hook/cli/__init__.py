@@ -43,6 +43,7 @@ _COMMANDS = {
     "registry": "registry",
     "fleet": "fleet",
     "report": "reporting",
+    "admit": "admission",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended

@@ -35,7 +35,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
-from keras_integrity_hook.files import local_copies
+from keras_integrity_hook.files import local_copies, location
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
@@ -102,7 +102,7 @@ def verified_set(
 
     Args:
         path: what the user named.
-        place: where the set lies.
+        place: where the set lies; one whose directory is a URL is fetched first.
         below: a name for the set's directory, where the loader is given the one above it.
         named: what the user named where that is another directory, which leads to ``path``.
 
@@ -110,6 +110,17 @@ def verified_set(
         IntegrityError: one of its kinds; at the end if a file was changed during the load.
         FileNotFoundError, NotADirectoryError: nothing is there.
     """
+    if location.is_url(place.directory):
+        from keras_integrity_hook.loading import remote_sets
+        from keras_integrity_hook.remote import urls
+
+        names = () if named is None else (named,)
+        with (
+            remote_sets.fetched(place, *names) as local,
+            verified_set(urls.shown(path), local, below=below, named=named) as checked,
+        ):
+            yield checked
+        return
     # An outer function of the same load has been here already.
     if place in in_progress.current().admitted:
         yield None

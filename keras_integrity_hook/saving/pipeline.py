@@ -104,13 +104,15 @@ def save_directory_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Res
     Files at ``path`` that are no part of the model before (a README) stay.
 
     Args:
-        path: the user's destination, a local path; what its seal lists of an older model goes.
+        path: the user's destination, a path or a URL; what its seal lists of an older model goes.
         kind: what is written, a whole directory.
         write: writes the model into the directory it is given, which does not exist yet.
 
     Raises:
         As :func:`save_sealed`.
     """
+    if location.is_url(path):
+        return _save_to_url(path, Place(kind, path, ""), write)
     if in_progress.covers(path) or not reserved_directory.may_become_directory(path):
         return write(path)
     requested = Requested(path, settings.for_save(path))
@@ -123,17 +125,29 @@ def save_files_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:
     The files are renamed into place one by one; a crash in between is made good by the next load.
 
     Args:
-        path: the user's destination: an index of shards, or a checkpoint's prefix.
+        path: the user's destination, a path or a URL: an index of shards, or a checkpoint's prefix.
         kind: what is written, not a whole directory.
         write: writes the files at the path it is given, of the same base name.
 
     Raises:
         As :func:`save_sealed`.
     """
+    if location.is_url(path):
+        folder, _, stem = path.rpartition("/")
+        return _save_to_url(path, Place(kind, folder, stem), write)
     if in_progress.covers(path) or not os.path.isdir(os.path.dirname(path) or "."):
         return write(path)
     requested = Requested(path, settings.for_save(path))
     return run(requested, reserved_files.reservations(path, kind), write).result
+
+
+def _save_to_url(path: str, place: Place, write: _Write[_Result]) -> _Result:
+    from keras_integrity_hook.remote import urls
+    from keras_integrity_hook.saving import reserved_remote_set
+
+    shown = urls.shown(path)
+    requested = Requested(shown, settings.for_save(shown))
+    return run(requested, reserved_remote_set.reservations(place), write).result
 
 
 def run(

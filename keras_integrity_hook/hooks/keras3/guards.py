@@ -22,7 +22,7 @@ from keras_integrity_hook.hooks.decorators import (
     heeds_safe_mode,
     names_model,
 )
-from keras_integrity_hook.hooks.keras3 import inline
+from keras_integrity_hook.hooks.keras3 import hub_names, inline
 from keras_integrity_hook.hooks.keras3.paths import kept_in_place, open_file, open_path
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import in_progress
@@ -55,19 +55,23 @@ def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     source = _archive_source(wrapped, args, kwargs)
     if source is None:
         return wrapped(*args, **kwargs)
+    if source.kind is Kind.HUB:
+        with hub_names.on_hub(source.text):
+            return wrapped(*args, **kwargs)
     with load.surfacing_failures():
         file = inline.handed(open_file(source), "file_utils")
         return calls.call_with(wrapped, args, kwargs, filepath=file)
 
 
 def _archive_source(wrapped: Function, args: Args, kwargs: Kwargs) -> Location | None:
-    """The archive to load, None for what is no local one. Only a hub's name means no file here."""
+    """The archive to load, or the model on a hub; None for what is neither. Only a hub's name means
+    no file here."""
     knows_hub = reader_of_models().hubs
     reader = location.PYTHON._replace(hubs=knows_hub)
     source = calls.source_argument(wrapped, args, kwargs, reader=reader)
     if source.kind is Kind.PATH and not source.path.endswith(".keras"):
         return None
-    return source if source.is_file else None
+    return source if source.is_file or source.kind is Kind.HUB else None
 
 
 @deserializes_nothing

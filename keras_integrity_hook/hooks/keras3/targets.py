@@ -14,6 +14,7 @@ from keras_integrity_hook.hooks import generation
 from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.inputs.attaching import with_contract, with_contract_of_weights
 from keras_integrity_hook.hooks.keras3 import backup, downloads, editor, guards, inline, orbax, sets
+from keras_integrity_hook.hooks.keras3.remote_sets import with_directories
 from keras_integrity_hook.hooks.remote_files import from_anywhere
 from keras_integrity_hook.hooks.table import Host, Target
 
@@ -31,7 +32,7 @@ TARGETS = (
     Target(
         _API,
         "load_model",
-        with_fallback(from_anywhere(guards.refuse_early), reader=location.KERAS),
+        with_fallback(from_anywhere(with_directories(guards.refuse_early)), reader=location.KERAS),
     ),
     Target(
         _API,

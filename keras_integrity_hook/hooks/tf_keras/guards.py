@@ -56,7 +56,7 @@ def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.load_weights``, and the method it was: HDF5 opened inline, a checkpoint, or a
     SavedModel's."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    path = calls.set_to_load(wrapped, args, kwargs)
     if path is None or path.endswith(_HDF5_SUFFIXES):
         return weights.all_or_nothing(wrapped, args, kwargs, model=instance)
     source = checkpoints.checkpoint_at(path) or checkpoints.saved_model_at(path)
@@ -88,7 +88,7 @@ def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
 @heeds_safe_mode
 def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
-    path = calls.path_to_load(wrapped, args, kwargs, "path")
+    path = calls.set_to_load(wrapped, args, kwargs, "path")
     if path is None or verified_directory.is_verified(path):
         return wrapped(*args, **kwargs)
     saved_model.refuse_missing(path)
@@ -103,7 +103,7 @@ def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
 @names_model
 def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.save.save``: TensorFlow's save, and then one file more."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.set_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     overwrite = calls.bind(wrapped, args, kwargs).get("overwrite", True)

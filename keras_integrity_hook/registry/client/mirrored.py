@@ -37,6 +37,10 @@ class Mirror(NamedTuple):
     url: str
 
     @property
+    def ends_in_time(self) -> bool:
+        return False  # whatever file system it is on
+
+    @property
     def needs_freshness(self) -> bool:
         return True
 
