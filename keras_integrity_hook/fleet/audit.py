@@ -27,7 +27,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     WorkerLostError,
 )
-from keras_integrity_hook.fleet import results, targets, workers
+from keras_integrity_hook.fleet import results, search, workers
 from keras_integrity_hook.fleet.drafts import Draft
 from keras_integrity_hook.fleet.findings import Finding, Outcome
 from keras_integrity_hook.fleet.options import Options, Verb
@@ -37,9 +37,9 @@ from keras_integrity_hook.fleet.waiting import Waiting
 from keras_integrity_hook.limits import MIB
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 else:  # for those who look annotations up at run time
-    Client = Future = object
+    Client = object
 
 _BATCH = 16  # models of one task: a scheduler takes a millisecond for each
 _BATCH_SIZE = 64 * MIB
@@ -154,8 +154,8 @@ def audit(  # noqa: PLR0913
         )
         progress.before = waiting.pass_over(keys)
         to_change = options.verb is not Verb.SCAN
-        search = targets.find(locations, to_change=to_change)
-        threading.Thread(target=waiting.fill, args=(search,), daemon=True).start()
+        found = search.find(locations, to_change=to_change)
+        threading.Thread(target=waiting.fill, args=(found,), daemon=True).start()
         _Examination(client, waiting, writer, options, progress, watch).go_on()
         if waiting.error is not None:
             raise waiting.error
@@ -260,10 +260,10 @@ class _Examination:
             self._sent[future.key] = batch
             answers.add(future)
 
-    def _submitted(self, batch: tuple[Target, ...]) -> Future[list[Finding]]:
+    def _submitted(self, batch: tuple[Target, ...]) -> Any:
         return self._client.submit(examine_all, batch, self._options, pure=False)
 
-    def _receive(self, future: Future[list[Finding]], answer: Any) -> None:
+    def _receive(self, future: Any, answer: Any) -> None:
         batch, is_done = self._sent.pop(future.key), future.status == "finished"
         future.release()
         if is_done:

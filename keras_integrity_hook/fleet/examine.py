@@ -21,7 +21,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.files import confinement
-from keras_integrity_hook.fleet import bringing, targets
+from keras_integrity_hook.fleet import bringing, search, targets
 from keras_integrity_hook.fleet.bringing import Here
 from keras_integrity_hook.fleet.drafts import Draft
 from keras_integrity_hook.fleet.findings import Finding
@@ -40,7 +40,7 @@ def examine(location: str, options: Options) -> Finding:
     """
     remote = targets.is_remote(location)
     if remote:
-        found = targets.find([location], to_change=False)
+        found = search.find([location], to_change=False)
         target = next(iter(found), Target(location))
     else:
         target = Target(location, *targets.stored_at(location))

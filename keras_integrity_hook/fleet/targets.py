@@ -12,8 +12,6 @@ from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import KINDS, SIGNATURE_NAME, Kind, Place
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError
 from keras_integrity_hook.files import location
-from keras_integrity_hook.fleet import discovery
-from keras_integrity_hook.fleet.discovery import Role
 from keras_integrity_hook.fleet.findings import unicode
 from keras_integrity_hook.limits import LIMITS
 
@@ -64,37 +62,6 @@ class Target:
 def is_remote(text: str) -> bool:
     """Whether a location that was named is a URL of another file system."""
     return location.of(text, location.TENSORFLOW).kind is location.Kind.REMOTE
-
-
-def find(locations: Iterable[str], *, to_change: bool) -> Iterator[Target]:
-    """The models at and below ``locations``; what cannot be searched is a target with an error.
-
-    Args:
-        to_change: as of :func:`discovery.model_files`.
-    """
-    for text in locations:
-        if is_remote(text):
-            from keras_integrity_hook.fleet import store_discovery
-
-            yield from store_discovery.models_below(text)
-        else:
-            local = location.of(text, location.TENSORFLOW)
-            yield from _local(local.path, to_change=to_change)
-
-
-def _local(path: str, *, to_change: bool) -> Iterator[Target]:
-    for found in discovery.model_files([path], to_change=to_change):
-        if found.error is not None:
-            yield Target(found.path, error=found.error)
-        elif found.role in _NOT_EXAMINED or (to_change and found.role is not Role.MODEL):
-            continue
-        else:
-            size, version = stored_at(found.path)
-            place = found.place if to_change else ""
-            yield Target(found.path, size, version, place=place)
-
-
-_NOT_EXAMINED = (Role.LINKED_DIRECTORY, Role.PASSED_OVER)
 
 
 def stored_at(path: str) -> tuple[int, str]:

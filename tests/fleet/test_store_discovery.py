@@ -16,13 +16,13 @@ from keras_integrity_hook.errors import (
     UnknownSchemeError,
     UnreadableFileError,
 )
-from keras_integrity_hook.fleet import targets
+from keras_integrity_hook.fleet import search, store_discovery, targets
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
 
 
 def found(*urls: str) -> list[Target]:
-    return list(targets.find(urls, to_change=False))
+    return list(search.find(urls, to_change=False))
 
 
 def names(listed: list[Target]) -> list[tuple[str, str]]:
@@ -190,8 +190,6 @@ def test_directories_that_branch_for_ever_end_at_a_number(
     odd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(targets, "LIMITS", LIMITS._replace(tree_entries=2_000))
-    from keras_integrity_hook.fleet import store_discovery
-
     monkeypatch.setattr(store_discovery, "LIMITS", LIMITS._replace(tree_entries=2_000))
     loop = _Loop(odd, 3)
     listed = found("odd://bucket")
@@ -230,7 +228,7 @@ def test_the_search_holds_no_more_of_many_directories_than_of_few(odd: Any) -> N
         odd.listings.update((path, listing_of(path)) for path in paths)
         tracemalloc.start()
         try:
-            count = sum(1 for _ in targets.find(["odd://bucket"], to_change=False))
+            count = sum(1 for _ in search.find(["odd://bucket"], to_change=False))
             assert count == 200 * directories
             return tracemalloc.get_traced_memory()[1]
         finally:
@@ -245,7 +243,7 @@ def test_an_object_of_a_hundred_thousand_is_not_held_longer_than_its_listing(odd
         {"name": f"bucket/{number}.keras", "size": 1, "type": "file", "ETag": "x"}
         for number in range(100_000)
     ]
-    assert sum(1 for _ in targets.find(["odd://bucket"], to_change=False)) == 100_000
+    assert sum(1 for _ in search.find(["odd://bucket"], to_change=False)) == 100_000
 
 
 def test_errors_in_a_search_are_damage_only_where_somebody_could_see_it(odd: Any) -> None:
