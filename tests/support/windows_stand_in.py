@@ -71,7 +71,7 @@ def install() -> None:
     os.rmdir = _rmdir  # type: ignore[assignment]
     os.symlink = _symlink  # type: ignore[assignment]
     shutil._use_fd_functions = False  # type: ignore[attr-defined] # it was asked for on Linux
-    builtins.open = io.open = _python_open  # type: ignore[assignment]
+    builtins.open = io.open = _python_open
     tempfile.TemporaryFile = _temporary_file  # type: ignore[assignment]
 
 
@@ -302,7 +302,7 @@ def _flags(access: int, how: int) -> int:
         4: os.O_CREAT,
         5: os.O_TRUNC,
     }
-    return ways[access & (_READ | _WRITE)] | made[how] | _real.O_CLOEXEC
+    return int(ways[access & (_READ | _WRITE)] | made[how] | _real.O_CLOEXEC)
 
 
 def _ReOpenFile(handle: Any, access: int, share: int, flags: int) -> Any:
