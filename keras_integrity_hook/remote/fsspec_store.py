@@ -122,11 +122,12 @@ class FsspecStore:
     def listing(self, url: str) -> Iterator[Entry]:
         path = self._path(url)
         for info in self._files.ls(path, detail=True):
-            name = str(info["name"]).rstrip("/").rpartition("/")[2]
-            at = urls.below(url, name)
+            there = str(info["name"])
+            name = there.rstrip("/").rpartition("/")[2]
             # Some stores keep an object in the place of a directory, and list it among its files.
-            if name and self._path(at) != path:
-                yield self._entry(at, info)
+            is_itself = there.strip("/") == path.strip("/")
+            if name and not is_itself:
+                yield self._entry(urls.below(url, name), info)
 
     def put(self, local: str, url: str) -> None:
         self._refuse_read_only(url)

@@ -17,7 +17,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from keras_integrity_hook.errors import LimitExceededError, RemoteChangedError
+from keras_integrity_hook.errors import (
+    LimitExceededError,
+    RemoteChangedError,
+    RemoteUnavailableError,
+)
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.store import Entry, Reader, Store
@@ -71,12 +75,16 @@ class Source:
                 meanwhile.
         """
         left = self.size
-        with speaking_of(self.url):
-            for data in self._store.stream(self.url, piece):
-                left -= len(data)
-                if left < 0:
-                    break
-                yield data
+        try:
+            with speaking_of(self.url):
+                for data in self._store.stream(self.url, piece):
+                    left -= len(data)
+                    if left < 0:
+                        break
+                    yield data
+        except (FileNotFoundError, RemoteUnavailableError):
+            self.check_again()  # some stores tell of a new one by an error of theirs
+            raise
         if left:
             raise self._changed()
         self.check_again()

@@ -132,6 +132,9 @@ def _our_errors(shown: str) -> Iterator[None]:
         cause = "every connection to the registry's database is in use"
         raise RegistryUnavailableError(cause, path=shown) from None
     except exc.DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            cause, remedy = "this file is no database of SQLite", "Look at the registry's URL."
+            raise RegistryError(cause, path=shown, remedy=remedy) from None
         cause = f"the registry's database refuses ({_first_line(error.orig)})"
         raise RegistryError(cause, path=shown) from None
     except (TypeError, ValueError, AttributeError, KeyError, exc.SQLAlchemyError) as error:
