@@ -15,6 +15,7 @@ import pytest
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.containers.kinds import KERAS_DIRECTORY, Place
+from keras_integrity_hook.detached import sign
 from keras_integrity_hook.errors import (
     DamagedFileError,
     RemoteChangedError,
@@ -275,10 +276,8 @@ def test_store_that_names_a_file_elsewhere_is_refused(
 def test_sidecar_of_a_directory_may_be_a_signature_beside_it(
     saved: tuple[Path, Path], store: Path, publisher: Any, signed_policy: Path
 ) -> None:
-    from keras_integrity_hook import detached
-
     put(saved[0], store)
-    detached.sign(store, publisher.key)
+    sign.sign(str(store), str(publisher.key))
     assert found(store, saved) == "old"
     signature = store / "model.sig"
     os.replace(signature, f"{store}.sig")
