@@ -88,15 +88,18 @@ class _Sources(NamedTuple):
 _latest: tuple[_Sources, Settings] | None = None
 
 
-def current() -> Layers:
+def current(project: tuple[bytes, str] | None = None) -> Layers:
     """What is configured now; files are read each time they are asked for, and parsed once.
+
+    Args:
+        project: bytes and name of what stands for the project's policy file, if that is given.
 
     Raises:
         ConfigurationError: a file or variable has a mistake.
         InsecurePermissionsError: somebody else could have written one of the files.
     """
     machine = _machine_file()
-    nearer = tuple(_project_and_user_files())
+    nearer = tuple(_project_and_user_files(project))
     return Layers(nearer if machine is None else (*nearer, machine), machine, _variables())
 
 
@@ -184,9 +187,11 @@ def _machine_file() -> PolicyFile | None:
     return _parsed(HIDDEN, f"{root_owned.POLICY} (hidden)", Layer.MACHINE)
 
 
-def _project_and_user_files() -> Iterator[PolicyFile]:
+def _project_and_user_files(given: tuple[bytes, str] | None) -> Iterator[PolicyFile]:
     project = os.environ.get(POLICY_VARIABLE, "")
-    if project:
+    if given is not None:
+        yield _parsed(*given, Layer.PROJECT)
+    elif project:
         path = os.path.abspath(project)
         data = owned.read_own(path, LIMITS.policy, named=True)
         if data is None:
