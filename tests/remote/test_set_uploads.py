@@ -185,7 +185,7 @@ def test_set_that_changes_while_it_is_fetched_is_refused(
 ) -> None:
     old, new = saved
     put(old, store)
-    opened = []
+    opened: list[str] = []
 
     def before(operation: str, path: str) -> None:
         if operation == "open" and path.endswith("config.json") and not opened:

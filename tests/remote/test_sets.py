@@ -15,7 +15,7 @@ import pytest
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.errors import RemoteChangedError
-from keras_integrity_hook.remote import sources
+from keras_integrity_hook.remote import sources, stores
 from tests.remote.conftest import Place
 from tests.support.buckets import Bucket
 
@@ -222,7 +222,7 @@ def test_without_a_seal_it_is_warned_of_or_refused_as_the_policy_wants(
 ) -> None:
     url = f"{place.url}/{surface.path}"
     surface.save(model, url)
-    sources.store_of(url).remove(f"{place.url}/{surface.seal}")
+    stores.store_of(url).remove(f"{place.url}/{surface.seal}")
     if surface.head != "b/training_metadata.json":  # its weights have a seal of their own
         with pytest.warns(kih.UnsealedModelWarning, match=place.url):
             surface.load(model, url)

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 SCHEME = "watched"
 
 
-class WatchedFileSystem(LocalFileSystem):  # type: ignore[misc]
+class WatchedFileSystem(LocalFileSystem):
     """``watched:///path`` is the local ``/path``.
 
     Attributes:
