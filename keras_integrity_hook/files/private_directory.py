@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import freeing, portable
 from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
@@ -37,6 +37,7 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
         OSError: the directory cannot be written, somebody interferes, no descriptor is left.
     """
     _sweep(directory)
+    freeing.settle()
     fd, name = _made(directory)
     owner = os.getpid()
     try:
@@ -45,7 +46,7 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
         # A forked child that ends here leaves the directory to its parent.
         if os.getpid() == owner and is_at(name, directory, fd) and is_marked(fd):
             _remove(fd, name, directory)
-        os.close(fd)
+        freeing.close(fd)
 
 
 def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
@@ -206,7 +207,8 @@ def empty(fd: int, *, keep: str | None = None) -> None:
         if status is None:
             continue
         if not stat.S_ISDIR(status.st_mode):
-            os.unlink(name, dir_fd=fd)
+            with freeing.later(name, fd):
+                os.unlink(name, dir_fd=fd)
             continue
         below = os.open(name, _OPEN, dir_fd=fd)
         try:

@@ -54,7 +54,12 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 
 
 def save_sealed(
-    path: str, write: _Write[_Result], *, user_block: int = 0, ignoring: int | None = None
+    path: str,
+    write: _Write[_Result],
+    *,
+    user_block: int = 0,
+    digested: bool = False,
+    ignoring: int | None = None,
 ) -> _Result:
     """Let ``write`` write a model, seal it, and put it at ``path``.
 
@@ -63,6 +68,7 @@ def save_sealed(
         write: writes a whole model file at the path it is given, of the same base name. Called
             again, with another path, where the first has no room.
         user_block: bytes to reserve in an HDF5 file; 0 for other formats.
+        digested: whether ``write`` may be given a file that has its content digested meanwhile.
         ignoring: a descriptor of the file that is there, which nobody will read from any more.
 
     Returns:
@@ -79,7 +85,7 @@ def save_sealed(
     requested = Requested(path, settings.for_save(path))
     if requested.demands.store is settings.Store.SIDECAR and in_progress.covers_beside(path):
         return write(path)  # the outer seal covers this file, which is to have none beside it
-    places = reserved_file.reservations(requested, user_block, ignoring)
+    places = reserved_file.reservations(requested, user_block, ignoring, digested=digested)
     return run(requested, places, write).result
 
 
@@ -151,7 +157,7 @@ def run(
 
 
 def _written(reserved: Reserved, write: _Write[_Result]) -> Written[_Result]:
-    with in_progress.writing(reserved.where, reserved.user_block):
+    with in_progress.writing(reserved.where, reserved.user_block, reserved.create):
         return Written(reserved, write(reserved.where))
 
 
