@@ -33,6 +33,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.files import atomic, confinement, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import (
@@ -412,10 +413,10 @@ def _keep_appended(content: Content, name: str) -> str:
         SealWriteError: there is a file of that name already, or it cannot be written.
     """
     path = real_path(name) + ".appended"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
     try:
         with atomic.open_target(path) as target:
-            fd = os.open(target.name, flags, 0o600, dir_fd=target.directory)
+            fd = system.open(target.name, flags, 0o600, dir_fd=target.directory)
         try:
             copy_content(content, fd)
         finally:

@@ -14,6 +14,7 @@ from itertools import islice
 
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 SCHEMA = 1
@@ -26,7 +27,7 @@ def build(
 ) -> dict[str, object]:
     """The event, with who and where this process is; arguments as for :func:`audit.record`."""
     now = datetime.now(UTC).isoformat(timespec="microseconds")
-    uid = os.geteuid()
+    uid = system.geteuid()
     return {
         "schema": SCHEMA,
         "time": now.replace("+00:00", "Z"),

@@ -13,20 +13,70 @@ import functools
 import operator
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook.errors import UnsupportedPlatformError
+from keras_integrity_hook.files.flags import (
+    O_BINARY,
+    O_CLOEXEC,
+    O_DIRECTORY,
+    O_NOCTTY,
+    O_NOFOLLOW,
+    O_NONBLOCK,
+    O_PATH,
+)
+
+__all__ = [
+    "DESCRIPTORS",
+    "O_BINARY",
+    "O_CLOEXEC",
+    "O_DIRECTORY",
+    "O_NOCTTY",
+    "O_NOFOLLOW",
+    "O_NONBLOCK",
+    "O_PATH",
+    "Leases",
+    "configuration_directory",
+    "cores",
+    "exchange",
+    "file_system",
+    "has_attributes",
+    "is_opted_out",
+    "lock",
+    "missing",
+    "require",
+    "reserve",
+    "seal_memory",
+    "system",
+]
 
 try:
     import fcntl
 except ImportError:
     fcntl = None  # type: ignore[assignment] # for type checkers it is always there
 
-O_CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
-O_DIRECTORY: int = getattr(os, "O_DIRECTORY", 0)
-O_NOCTTY: int = getattr(os, "O_NOCTTY", 0)
-O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
-O_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
-O_PATH: int = getattr(os, "O_PATH", os.O_RDONLY)  # for use with ``dir_fd`` alone
+_FLAGS = ("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK")
+_CALLS = ("fchmod", "fchown", "geteuid", "getuid", "pread", "preadv", "pwrite")
+_RELATIVE = ("access", "link", "mkdir", "open", "readlink", "rename", "rmdir", "stat", "symlink")
+
+
+def _has_every_call() -> bool:
+    """Whether ``os`` has all that this package calls of POSIX, and each call does all it is to."""
+    return (
+        all(hasattr(os, name) for name in (*_FLAGS, *_CALLS))
+        and all(getattr(os, name, None) in os.supports_dir_fd for name in (*_RELATIVE, "unlink"))
+        and {os.listdir, os.scandir} <= os.supports_fd
+        and os.link in os.supports_follow_symlinks
+        and os.access in os.supports_effective_ids
+    )
+
+
+# The calls of POSIX that this package makes: ``os`` itself, or what does the same by other means.
+# Whatever opens a file, goes by a directory's descriptor, or asks who owns a file, calls these.
+if TYPE_CHECKING or _has_every_call():
+    system = os
+else:
+    from keras_integrity_hook.files import substitutes as system
 
 DESCRIPTORS = "/proc/self/fd"
 """Where open descriptors have paths that lead to the very file, as on Linux. Elsewhere

@@ -15,7 +15,12 @@ import os
 import stat
 from collections.abc import Iterator
 
+<<<<<<< HEAD
 from keras_integrity_hook.files import freeing, portable
+=======
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
+>>>>>>> next
 from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
@@ -58,10 +63,14 @@ def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
     if not has_our_name(os.path.basename(os.fsdecode(path))):
         return False
     try:
-        fd = os.open(path, _OPEN, dir_fd=dir_fd)
+        fd = system.open(path, _OPEN, dir_fd=dir_fd)
     except PermissionError:
-        status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-        return status.st_uid != os.geteuid() and stat.S_ISDIR(status.st_mode) and _is_closed(status)
+        status = system.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        return (
+            status.st_uid != system.geteuid()
+            and stat.S_ISDIR(status.st_mode)
+            and _is_closed(status)
+        )
     except OSError:
         return False
     try:
@@ -82,7 +91,7 @@ def is_marker(name: str) -> bool:
 
 def is_marked(fd: int) -> bool:
     """Whether the open directory holds its marker, and nobody but its owner could put it there."""
-    at = os.fstat(fd)
+    at = system.fstat(fd)
     marker = entry(_marker_of(at), fd)
     return marker is not None and _is_closed(at) and marker.st_uid == at.st_uid
 
@@ -91,7 +100,7 @@ def unmark(fd: int) -> None:
     """Take the marker away: what is in the open directory is somebody's to find, never ours to
     remove."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_marker_of(os.fstat(fd)), dir_fd=fd)
+        system.unlink(_marker_of(system.fstat(fd)), dir_fd=fd)
 
 
 def _marker_of(at: os.stat_result) -> str:
@@ -106,28 +115,30 @@ def _made(directory: int) -> tuple[int, str]:
     for _ in range(_ATTEMPTS):
         name = PREFIX + os.urandom(8).hex()
         try:
-            os.mkdir(name, 0o700, dir_fd=directory)
+            system.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
             continue
-        fd = os.open(name, _OPEN, dir_fd=directory)
+        fd = system.open(name, _OPEN, dir_fd=directory)
         try:
             if _is_fresh(fd) and _locked(fd):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                os.close(os.open(_marker_of(os.fstat(fd)), flags, 0o600, dir_fd=fd))
+                flags = (
+                    os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
+                )
+                os.close(system.open(_marker_of(system.fstat(fd)), flags, 0o600, dir_fd=fd))
                 return fd, name
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
         with contextlib.suppress(OSError):  # it may be another's by now
-            os.rmdir(name, dir_fd=directory)
+            system.rmdir(name, dir_fd=directory)
     raise OSError(errno.EBUSY, "somebody interferes with new directories there", name)
 
 
 def _is_fresh(fd: int) -> bool:
     """Whether the open directory can be the one that we made a moment ago."""
-    at = os.fstat(fd)
-    return at.st_uid == os.geteuid() and _is_closed(at) and not os.listdir(fd)
+    at = system.fstat(fd)
+    return at.st_uid == system.geteuid() and _is_closed(at) and not system.listdir(fd)
 
 
 def _locked(fd: int) -> bool:
@@ -144,11 +155,13 @@ def _locked(fd: int) -> bool:
 def _sweep(directory: int) -> None:
     """Remove the directories of processes that are dead."""
     try:
-        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        fd = system.open(
+            ".", os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC, dir_fd=directory
+        )
     except PermissionError:
         return  # it may be written and not be read
     try:
-        with os.scandir(fd) as entries:
+        with system.scandir(fd) as entries:
             names = [found.name for found in entries if found.name.startswith(PREFIX)]
         for name in names:
             with contextlib.suppress(OSError):
@@ -158,9 +171,9 @@ def _sweep(directory: int) -> None:
 
 
 def _remove_if_dead(name: str, directory: int) -> None:
-    fd = os.open(name, _OPEN, dir_fd=directory)
+    fd = system.open(name, _OPEN, dir_fd=directory)
     try:
-        if os.fstat(fd).st_uid != os.geteuid():
+        if system.fstat(fd).st_uid != system.geteuid():
             return
         # The owner takes the lock before it sets the marker.
         portable.lock(fd)
@@ -172,11 +185,11 @@ def _remove_if_dead(name: str, directory: int) -> None:
 
 def _remove(fd: int, name: str, directory: int) -> None:
     """Remove the open directory; the marker goes last, or what is left would be nobody's."""
-    at = os.fstat(fd)
+    at = system.fstat(fd)
     with contextlib.suppress(OSError):
         empty(fd, keep=_marker_of(at))
         unmark(fd)
-        os.rmdir(name, dir_fd=directory)
+        system.rmdir(name, dir_fd=directory)
 
 
 def _mount_of(fd: int) -> int:
@@ -190,7 +203,7 @@ def _mount_of(fd: int) -> int:
             found = [line for line in file if line.startswith(b"mnt_id:")]
         return int(found[0].split()[1])
     except (OSError, IndexError, ValueError):
-        return os.fstat(fd).st_dev
+        return system.fstat(fd).st_dev
 
 
 def empty(fd: int, *, keep: str | None = None) -> None:
@@ -200,22 +213,26 @@ def empty(fd: int, *, keep: str | None = None) -> None:
     Raises:
         OSError: something of it cannot be removed, or is mounted.
     """
-    for name in os.listdir(fd):
+    for name in system.listdir(fd):
         if name == keep:
             continue
         status = entry(name, fd)
         if status is None:
             continue
         if not stat.S_ISDIR(status.st_mode):
+<<<<<<< HEAD
             with freeing.later(name, fd):
                 os.unlink(name, dir_fd=fd)
+=======
+            system.unlink(name, dir_fd=fd)
+>>>>>>> next
             continue
-        below = os.open(name, _OPEN, dir_fd=fd)
+        below = system.open(name, _OPEN, dir_fd=fd)
         try:
             if _mount_of(below) != _mount_of(fd):
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
-            os.fchmod(below, 0o700)  # a directory of the user's may be one that he may not write
+            system.fchmod(below, 0o700)  # one of the user's may be one that he may not write
             empty(below)
         finally:
             os.close(below)
-        os.rmdir(name, dir_fd=fd)
+        system.rmdir(name, dir_fd=fd)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
 from keras_integrity_hook.files import exhaustion, owned, portable
+from keras_integrity_hook.files.portable import system
 
 DIRECTORY = f"{portable.configuration_directory()}/keras-integrity"
 POLICY = f"{DIRECTORY}/policy.toml"
@@ -62,7 +63,7 @@ def look_for(path: str, limit: int) -> bytes | Missing:
         cause = f"cannot be opened ({error.strerror}){hint}"
         raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
-        status = os.fstat(fd)
+        status = system.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError("is not a regular file", path=path)
         if suspect is None:
@@ -104,7 +105,7 @@ def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
     try:
         fd, directories = _walk(steps, directories)
         try:
-            file = os.open(name, _FILE, dir_fd=fd)
+            file = system.open(name, _FILE, dir_fd=fd)
         finally:
             os.close(fd)
     except FileNotFoundError:
@@ -119,14 +120,14 @@ def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
 def _walk(steps: list[str], passed: _Directories | None = None) -> tuple[int, _Directories]:
     """A descriptor of the last directory, and what each was, which is added to ``passed``."""
     directories: _Directories = [] if passed is None else passed
-    fd = os.open("/", _STEP)
-    directories.append(("/", os.fstat(fd)))
+    fd = system.open("/", _STEP)
+    directories.append(("/", system.fstat(fd)))
     try:
         for step in steps:
-            below = os.open(step, _STEP, dir_fd=fd)
+            below = system.open(step, _STEP, dir_fd=fd)
             os.close(fd)
             fd = below
-            directories.append((os.path.join(directories[-1][0], step), os.fstat(fd)))
+            directories.append((os.path.join(directories[-1][0], step), system.fstat(fd)))
     except BaseException:
         os.close(fd)
         raise

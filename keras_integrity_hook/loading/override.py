@@ -105,6 +105,11 @@ def override(*, root: str, reason: str) -> Iterator[None]:
         _active.reset(token)
 
 
+def is_in_force() -> bool:
+    """Whether anything may be let through here although it would be refused."""
+    return bool(_active.get())
+
+
 def admitted(
     path: str,
     error: IntegrityError,

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.contracts import stated as stated_contract
 from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import statement
 from keras_integrity_hook.settings import Settings
@@ -191,8 +192,8 @@ def _user() -> str:
 
     # Not from the environment, which says whatever it was told to.
     with contextlib.suppress(KeyError):
-        return pwd.getpwuid(os.geteuid()).pw_name
-    return str(os.geteuid())
+        return pwd.getpwuid(system.geteuid()).pw_name
+    return str(system.geteuid())
 
 
 def _host() -> str:

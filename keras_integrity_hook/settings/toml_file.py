@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import patterns
 from keras_integrity_hook.settings.choices import Mode, Require
@@ -162,7 +163,7 @@ class _Reader:
         if self._layer is not Layer.MACHINE or value.partition("/")[0] != "~":
             return os.path.expanduser(value)
         try:
-            return pwd.getpwuid(os.getuid()).pw_dir.rstrip("/") + value[1:]
+            return pwd.getpwuid(system.getuid()).pw_dir.rstrip("/") + value[1:]
         except KeyError:
             cause = "~ stands for no directory: the user has no entry in the user database"
             raise self._error(name, index, cause) from None
