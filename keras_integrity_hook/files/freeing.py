@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 
 from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import MIB
 
 _LARGE = 8 * MIB  # below, a thread costs as much as it saves
@@ -57,11 +58,13 @@ def settle() -> None:
 
 def _held(name: str, directory: int) -> int | None:
     """A descriptor that keeps a large file alive; None where there is none to be kept."""
+    if not portable.O_PATH:
+        return None  # opened in any other way it might be in the way of whoever removes it
     try:
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        status = system.stat(name, dir_fd=directory, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode) or status.st_size < _LARGE or status.st_nlink > 1:
             return None
-        return os.open(name, _FLAGS, dir_fd=directory)
+        return system.open(name, _FLAGS, dir_fd=directory)
     except OSError:
         return None
 

@@ -15,12 +15,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-<<<<<<< HEAD
 from keras_integrity_hook.files import freeing, portable
-=======
-from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.portable import system
->>>>>>> next
 from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
@@ -220,12 +216,8 @@ def empty(fd: int, *, keep: str | None = None) -> None:
         if status is None:
             continue
         if not stat.S_ISDIR(status.st_mode):
-<<<<<<< HEAD
             with freeing.later(name, fd):
-                os.unlink(name, dir_fd=fd)
-=======
-            system.unlink(name, dir_fd=fd)
->>>>>>> next
+                system.unlink(name, dir_fd=fd)
             continue
         below = system.open(name, _OPEN, dir_fd=fd)
         try:

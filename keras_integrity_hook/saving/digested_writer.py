@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import Content, FileContent
@@ -77,7 +78,7 @@ class ChunkDigests:
         return {index: self._digests[index] for index in good if index < whole}
 
     def _is_of(self, content: FileContent) -> bool:
-        same_file = os.path.samestat(os.fstat(content.fd), os.fstat(self._fd))
+        same_file = os.path.samestat(system.fstat(content.fd), system.fstat(self._fd))
         return same_file and content.start == self._start
 
     def stop(self) -> None:
@@ -182,7 +183,7 @@ class DigestedWriter(io.RawIOBase):
         """Move the position; as :meth:`io.IOBase.seek`."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
         if base is None:
-            base = 0 if self._is_abandoned else os.fstat(self._fd).st_size
+            base = 0 if self._is_abandoned else system.fstat(self._fd).st_size
         if base + offset < 0:
             raise ValueError(f"negative seek position {base + offset}")
         self._position = base + offset
@@ -191,7 +192,7 @@ class DigestedWriter(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill ``buffer`` as far as the file goes; as :meth:`io.RawIOBase.readinto`."""
         view = memoryview(buffer).cast("B")
-        data = b"" if self._is_abandoned else os.pread(self._fd, len(view), self._position)
+        data = b"" if self._is_abandoned else system.pread(self._fd, len(view), self._position)
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -208,7 +209,7 @@ class DigestedWriter(io.RawIOBase):
             # Long writes are cut where chunks may end, so that none is found in two pieces.
             at = self._position + written
             piece = view[written : written + _PIECE]
-            done = os.pwrite(self._fd, piece, at)
+            done = system.pwrite(self._fd, piece, at)
             self.digests.written(at, at + done)
             written += done
         self._position += len(view)

@@ -60,18 +60,17 @@ def user_block_for(path: str) -> int:
     return current.user_block if current and current.path == path else 0
 
 
-<<<<<<< HEAD
 def created(path: str) -> RawIOBase | None:
     """The file to write in place of one that is opened at ``path``, which has its content digested
     meanwhile; None where ``path`` is to be opened."""
     current = _current.get()
     return current.create() if current and current.path == path else None
-=======
+
+
 def writes(path: str) -> bool:
     """Whether the file ``path`` is the one that an outer save has asked for, and will seal."""
     current = _current.get()
     return current is not None and current.path == path
->>>>>>> next
 
 
 def covers(path: str) -> bool:

@@ -83,7 +83,7 @@ def save_sealed(
             where the new model lies.
     """
     if location.is_url(path):
-        return _save_remote(path, write, user_block)
+        return _save_remote(path, write, user_block, digested=digested)
     if in_progress.writes(path):
         return write(path)
     if not reserved_file.is_ours_to_write(path):
@@ -95,13 +95,14 @@ def save_sealed(
     return run(requested, places, write).result
 
 
-def _save_remote(url: str, write: _Write[_Result], user_block: int) -> _Result:
+def _save_remote(url: str, write: _Write[_Result], user_block: int, *, digested: bool) -> _Result:
     from keras_integrity_hook.remote import urls
     from keras_integrity_hook.saving import reserved_remote
 
     name = urls.shown(url)
     requested = Requested(name, settings.for_save(name))
-    return run(requested, reserved_remote.reservations(url, requested, user_block), write).result
+    places = reserved_remote.reservations(url, requested, user_block, digested=digested)
+    return run(requested, places, write).result
 
 
 def save_directory_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:

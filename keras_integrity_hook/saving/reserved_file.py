@@ -79,12 +79,18 @@ class ReservedFile(Reserved):
         return self._writer
 
     def let_go(self) -> None:
-        """Close what :meth:`create` has opened."""
+        """Close what :meth:`create` has opened: some systems replace no file that is open."""
         if self._writer is not None:
             self._writer.abandon()
 
     def seal(self, requested: Requested) -> Outcome:
         """Seal it in itself, or beside itself where the settings want that."""
+        try:
+            return self._sealed(requested)
+        finally:
+            self.let_go()
+
+    def _sealed(self, requested: Requested) -> Outcome:
         self.made.take_final_name()
         self._settle_dates()
         known = self._writer.digests.known if self._writer and self._is_known else None
@@ -139,18 +145,28 @@ def reservations(
     """Where the file may be written: beside the destination, or else where there is room."""
     beside_it = requested.demands.store is Store.SIDECAR
     room = 0 if beside_it else user_block
-    # Through a file object HDF5 lays out a file otherwise, and what has its seal beside it is to be
-    # what Keras writes without us.
-    is_digested = digested and not (beside_it and user_block)
     with atomic.open_target(requested.path) as target:
         target.refuse_unwritable()
         reason = atomic.why_in_place(target, ignoring=ignoring)
-        algorithm = requested.demands.algorithm if is_digested else None
+        algorithm = algorithm_for(requested, user_block, digested=digested)
         reserving = _Reserving(target, room, algorithm)
         yield reserving.beside(reason, ignoring)
         if target.old is not None:
             for folder in _other_folders(target):
                 yield reserving.elsewhere(folder, "there is no room for a second copy")
+
+
+def algorithm_for(requested: Requested, user_block: int, *, digested: bool) -> str | None:
+    """By what the content is digested while it is written; None for not at all.
+
+    Args:
+        user_block: bytes that HDF5 is asked to reserve; 0 for other formats.
+        digested: whether whoever writes can be given a file object.
+    """
+    # Through one HDF5 lays out a file otherwise, and what has its seal beside it is to be the bytes
+    # that Keras writes without us.
+    is_for_path = user_block and requested.demands.store is Store.SIDECAR
+    return requested.demands.algorithm if digested and not is_for_path else None
 
 
 class _Reserving(NamedTuple):
