@@ -15,16 +15,13 @@ import os
 import threading
 from _queue import SimpleQueue
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import Content, FileContent
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
 
 _PIECE = 4 * MIB  # of a long write, after which what is written so far may be digested
 _THREADS_AT_MOST = 4  # they digest faster than one thread writes
@@ -189,7 +186,7 @@ class DigestedWriter(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Fill ``buffer`` as far as the file goes; as :meth:`io.RawIOBase.readinto`."""
         view = memoryview(buffer).cast("B")
         data = b"" if self._is_abandoned else system.pread(self._fd, len(view), self._position)
@@ -197,7 +194,7 @@ class DigestedWriter(io.RawIOBase):
         self._position += len(data)
         return len(data)
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, data: Any) -> int:
         """Write all of ``data`` at the position.
 
         Raises:
