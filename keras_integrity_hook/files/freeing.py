@@ -27,9 +27,13 @@ _at_work: list[threading.Thread] = []
 
 @contextlib.contextmanager
 def later(name: str, directory: int) -> Iterator[None]:
-    """Free what the file ``name`` has in the background, if it loses its last name in this block.
+    """Free what ``name`` has in the background, if it loses its last name in this block.
+
+    A directory has next to nothing to free, and is treated so while something else is being freed:
+    a file system that frees one thing at a time would let us wait for all.
 
     Args:
+        name: a file, or a directory.
         directory: descriptor of the directory that it is in.
     """
     fd = _held(name, directory)
@@ -40,15 +44,6 @@ def later(name: str, directory: int) -> Iterator[None]:
             _close_later(fd)
 
 
-def close(fd: int) -> None:
-    """Close a descriptor, after what is being freed now: of a removed directory there is something
-    to free as well, and a file system that frees one thing at a time would let us wait for all."""
-    if any(thread.is_alive() for thread in tuple(_at_work)):
-        _close_later(fd)
-    else:
-        os.close(fd)
-
-
 def settle() -> None:
     """Wait until all is freed: a disk may have room for what comes next only then."""
     while _at_work:
@@ -57,16 +52,25 @@ def settle() -> None:
 
 
 def _held(name: str, directory: int) -> int | None:
-    """A descriptor that keeps a large file alive; None where there is none to be kept."""
+    """A descriptor that keeps alive what is to be freed later; None where it may go at once."""
     if not portable.O_PATH:
         return None  # opened in any other way it might be in the way of whoever removes it
     try:
         status = system.stat(name, dir_fd=directory, follow_symlinks=False)
-        if not stat.S_ISREG(status.st_mode) or status.st_size < _LARGE or status.st_nlink > 1:
+        if not (_is_large(status) or _is_directory_in_a_queue(status)):
             return None
         return system.open(name, _FLAGS, dir_fd=directory)
     except OSError:
         return None
+
+
+def _is_large(status: os.stat_result) -> bool:
+    is_last_name = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    return is_last_name and status.st_size >= _LARGE
+
+
+def _is_directory_in_a_queue(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode) and any(thread.is_alive() for thread in tuple(_at_work))
 
 
 def _close_later(fd: int) -> None:
