@@ -50,7 +50,8 @@ def admit(source: str, target: str, allowed: tuple[str, ...], quiet: bool, as_js
         checked = admitting.admit(source, target, allowed=allowed)
     except IntegrityError as error:
         output.failed("admit", error, as_json=as_json)
-    results = tuple(map(_result, checked))
+    word = "admitted" if all(one.error is None for one in checked) else "passed"
+    results = tuple(_result(one, word) for one in checked)
     listing = Listing.of(quiet=quiet)
     said: set[str] = set()
     for result in results:
@@ -63,7 +64,7 @@ def admit(source: str, target: str, allowed: tuple[str, ...], quiet: bool, as_js
     finish(outcome, as_json=as_json, listing=listing)
 
 
-def _result(one: Checked) -> Result:
+def _result(one: Checked, word: str) -> Result:
     if one.error is not None:
         return Result.refused(one.path, one.error)
-    return Result(one.path, "admitted", one.report)
+    return Result(one.path, word, one.report)

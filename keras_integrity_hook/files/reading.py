@@ -12,7 +12,7 @@ import os
 import stat
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, UnreadableFileError
-from keras_integrity_hook.files import exhaustion, local_copies, portable
+from keras_integrity_hook.files import exhaustion, local_copies, location, portable
 from keras_integrity_hook.files.portable import system
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
@@ -111,6 +111,9 @@ def _refuse_irregular(path: str, fd: int) -> int:
 
 
 def _unopened(path: str, error: Exception) -> UnreadableFileError:
+    if location.is_url(path):
+        cause = "is a URL, and only local files are read here"
+        return UnreadableFileError(cause, path=path, remedy="Copy it to a local path first.")
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOENT:
         cause = "a symbolic link to nothing" if os.path.islink(path) else "no such file"

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.files import location, portable
+from keras_integrity_hook.files import local_copies, location, portable
 from keras_integrity_hook.files.portable import system
 
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
@@ -130,9 +130,10 @@ def open_target(path: str | os.PathLike[str], *, follow: bool = True) -> Iterato
         OSError: ``ELOOP``; ``EACCES`` for a link that the kernel would not follow, or that another
             user put there and that leads to what is not his.
     """
-    fd, name = _resolved(os.fsdecode(path), follow=follow)
+    path = local_copies.copy_of(os.fsdecode(path))
+    fd, name = _resolved(path, follow=follow)
     try:
-        given = os.path.basename(os.fsdecode(path))
+        given = os.path.basename(path)
         yield Target(fd, _folder_of(fd, path), name, given, entry(name, fd))
     finally:
         os.close(fd)
@@ -279,7 +280,7 @@ def _folder_of(fd: int, path: str | os.PathLike[str]) -> str:
     except OSError:
         folder = ""
     # Outside our root directory the kernel says "(unreachable)".
-    return folder if folder.startswith("/") else os.path.dirname(real_path(path))
+    return folder if os.path.isabs(folder) else os.path.dirname(real_path(path))
 
 
 def _refused(number: int, path: str) -> OSError:

@@ -62,10 +62,13 @@ _BY_SEAL = (
 
 
 @contextlib.contextmanager
-def copy_of(url: str) -> Iterator[str]:
+def copy_of(url: str, *, is_load: bool = True) -> Iterator[str]:
     """The path of a private copy of the single file at ``url``, which no check has seen yet.
 
     In the block it is called by the URL; an error of a host that names the copy comes out with it.
+
+    Args:
+        is_load: False where it is only to be looked at, whatever the policy demands of it.
 
     Raises:
         IntegrityError: the policy demands what its seal does not have; or it cannot be fetched.
@@ -75,7 +78,7 @@ def copy_of(url: str) -> Iterator[str]:
     name = urls.shown(url)
     with sources.open_source(url) as source:
         demands = settings.at_each_name(name)
-        if source.size > _SMALL and any(map(_asks_of_seal, demands)):
+        if is_load and source.size > _SMALL and any(map(_asks_of_seal, demands)):
             _refuse_by_seal(source, name, demands)
         with spool.fetched(source) as local:
             for companion in _beside(url, demands, seal=not _is_sealed(local)):
