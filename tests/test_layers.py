@@ -34,7 +34,7 @@ GUESTS = {
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},
     "mlflow_registry": {"mlflow"},
-    "fleet": {"distributed", "fsspec", "jinja2", "pyarrow"},
+    "fleet": {"dask", "distributed", "jinja2", "pyarrow"},
     "cli": {"numpy", "pandas", "click", "keras"},
 }
 """Which packages of others a room may import, at its top or in a function; the rest: none."""

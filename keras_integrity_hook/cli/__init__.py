@@ -41,6 +41,7 @@ _COMMANDS = {
     "bundle": "bundle",
     "contract": "contract",
     "registry": "registry",
+    "fleet": "fleet",
     "report": "reporting",
     "admit": "admission",
     "help": "manual",

@@ -138,7 +138,7 @@ class Finding:
         The location alone is never cut: it is what the model is found by.
         """
         row = {name: _bounded(value) for name, value in asdict(self).items()}
-        row["location"] = _unicode(self.location)
+        row["location"] = unicode(self.location)
         row["observations"] = [one._asdict() for one in _cut(self.observations)]
         row["refusals"] = [one._asdict() for one in _cut(self.refusals)]
         return row
@@ -195,7 +195,7 @@ def _texts(value: type[Observation] | type[Refusal]) -> Any:
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, str):
-        return _unicode(value[: LIMITS.finding_text])
+        return unicode(value[: LIMITS.finding_text])
     if isinstance(value, tuple):
         return [_bounded(one) for one in _cut(value)]
     return value
@@ -211,6 +211,6 @@ def _cut(values: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def _unicode(text: str) -> str:
+def unicode(text: str) -> str:
     """``text`` with what is no Unicode, a file name's stray bytes, escaped."""
     return text.encode("utf-8", "backslashreplace").decode()

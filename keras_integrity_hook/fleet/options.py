@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -31,7 +30,7 @@ class Options:
         key: what signs, as ``keras-integrity sign --key`` takes it; the worker has to have it.
         algorithm: of new seals; empty for that of the settings.
         inspect: whether models are inspected.
-        storage: options for the stores, by scheme (``{"s3": {"anon": True}}``): what fsspec takes.
+        seconds: how long one file may take to be fetched.
     """
 
     verb: Verb = Verb.SCAN
@@ -40,4 +39,4 @@ class Options:
     key: str = ""
     algorithm: str = ""
     inspect: bool = True
-    storage: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    seconds: float = 3600.0
