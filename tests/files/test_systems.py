@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.systems import (
     LIKE_MACOS,
+    LIKE_MACOS_WITH_CLONES,
     LIKE_MACOS_WITHOUT_PROC,
     LIKE_WINDOWS,
     WITHOUT,
@@ -89,9 +90,33 @@ def test_models_are_guarded_on_a_system_without(lacking: str, brood: Brood, tmp_
     assert done.stdout.splitlines() == GOOD_DAY, done.stderr[-3000:]
 
 
-def test_models_are_guarded_as_on_macos(brood: Brood, tmp_path: Path) -> None:
-    done = brood.run_like(LIKE_MACOS_WITHOUT_PROC, DAY, tmp_path)
+@pytest.mark.parametrize("system", [LIKE_MACOS_WITHOUT_PROC, LIKE_MACOS_WITH_CLONES])
+def test_models_are_guarded_as_on_macos(system: str, brood: Brood, tmp_path: Path) -> None:
+    done = brood.run_like(system, DAY, tmp_path)
     assert done.stdout.splitlines() == GOOD_DAY, done.stderr[-3000:]
+
+
+CLONE = """
+import sys
+import keras
+import keras_integrity_hook as kih
+from keras_integrity_hook.containers.opening import open_model
+from keras_integrity_hook.verification import holding
+path = f"{sys.argv[1]}/m.weights.h5"
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+model.save_weights(path)
+verified = holding.verify(open_model(path))
+before = verified.model.content.read(0, 100)
+with open(path, "r+b") as file:
+    file.write(bytes(100))
+print(len(cloned), verified.is_leased, verified.model.content.read(0, 100) == before)
+verified.close()
+"""
+
+
+def test_clone_stays_as_it_was_when_it_was_checked(brood: Brood, tmp_path: Path) -> None:
+    done = brood.run_like(LIKE_MACOS_WITH_CLONES, CLONE, tmp_path)
+    assert done.stdout == "1 True True\n", done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("system", [LIKE_MACOS, LIKE_WINDOWS], ids=["macOS", "Windows"])
