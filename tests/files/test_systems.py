@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.models import write_model
 from tests.support.systems import (
     LIKE_MACOS,
     LIKE_MACOS_WITH_CLONES,
@@ -125,3 +126,48 @@ def test_keras_is_guarded_when_it_is_imported_later(
 ) -> None:
     done = run_like(system, DAY, str(tmp_path), env={"TMPDIR": str(tmp_path)})
     assert done.stdout.splitlines() == GOOD_DAY, done.stderr[-3000:]
+
+
+COMMANDS = """
+import sys
+from keras_integrity_hook.cli import main
+top = sys.argv[1]
+for line in (
+    "seal {top}/m.keras",
+    "keygen --no-passphrase {top}/key",
+    "sign --key {top}/key {top}/m.keras",
+    "trust add ada {top}/key.pub",
+    "verify {top}",
+    "scan {top}",
+    "doctor",
+    "policy show",
+    "unseal {top}/m.keras",
+    "seal {top}/m.keras",
+):
+    try:
+        main([part.format(top=top) for part in line.split()], standalone_mode=False)
+        status = 0
+    except SystemExit as done:
+        status = done.code
+    print("=", line.split()[0], status)
+"""
+
+
+def test_commands_work_as_on_windows(home: Path, tmp_path: Path) -> None:
+    write_model(tmp_path, "m.keras")
+    done = run_like(LIKE_WINDOWS, COMMANDS, str(tmp_path), env={"TMPDIR": str(tmp_path)})
+    said = [line.removeprefix("= ") for line in done.stdout.splitlines() if line.startswith("= ")]
+    assert said == [
+        "seal 0",
+        "keygen 0",
+        "sign 0",
+        "trust 0",
+        "verify 0",
+        "scan 0",
+        "doctor 0",
+        "policy 0",
+        "unseal 0",
+        "seal 0",
+    ], done.stderr[-3000:]
+    assert "Signed by ada." in done.stdout
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
