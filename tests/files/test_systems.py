@@ -69,11 +69,36 @@ print("m.weights.h5", is_refused(lambda: model.load_weights(f"{top}/m.weights.h5
 left = [name for name in os.listdir(top) if name.startswith((".keras-integrity", "keras-integ"))]
 print("left", left)
 """
+# Weights in shards, what serves a model, and TensorFlow's checkpoints.
+SETS = """
+import tensorflow as tf
+for _ in range(2):
+    model.save_weights(f"{top}/s.weights.json", max_shard_size=0.001)
+    model.export(f"{top}/exported", verbose=False)
+    saved = tf.train.Checkpoint(model=model)
+    saved.write(f"{top}/checkpoint")
+model.load_weights(f"{top}/s.weights.json")
+tf.saved_model.load(f"{top}/exported")
+saved.restore(f"{top}/checkpoint")
+damage(f"{top}/s_00000.weights.h5")
+print("shards", is_refused(lambda: model.load_weights(f"{top}/s.weights.json")))
+damage(f"{top}/exported/saved_model.pb")
+print("exported", is_refused(lambda: tf.saved_model.load(f"{top}/exported")))
+damage(f"{top}/checkpoint.data-00000-of-00001")
+print("checkpoint", is_refused(lambda: saved.restore(f"{top}/checkpoint")))
+print("left", [name for name in os.listdir(top) if name.startswith(".keras-integrity")])
+"""
 GOOD_DAY = [
     "m.keras checksum-mismatch",
     "m.h5 checksum-mismatch",
     "folder checksum-mismatch",
     "m.weights.h5 checksum-mismatch",
+    "left []",
+]
+GOOD_SETS = [
+    "shards checksum-mismatch",
+    "exported checksum-mismatch",
+    "checkpoint checksum-mismatch",
     "left []",
 ]
 
@@ -93,8 +118,8 @@ def test_models_are_guarded_on_a_system_without(lacking: str, brood: Brood, tmp_
 
 @pytest.mark.parametrize("system", [LIKE_MACOS_WITHOUT_PROC, LIKE_MACOS_WITH_CLONES])
 def test_models_are_guarded_as_on_macos(system: str, brood: Brood, tmp_path: Path) -> None:
-    done = brood.run_like(system, DAY, tmp_path)
-    assert done.stdout.splitlines() == GOOD_DAY, done.stderr[-3000:]
+    done = brood.run_like(system, DAY + SETS, tmp_path)
+    assert done.stdout.splitlines() == GOOD_DAY + GOOD_SETS, done.stderr[-3000:]
 
 
 CLONE = """
@@ -124,8 +149,8 @@ def test_clone_stays_as_it_was_when_it_was_checked(brood: Brood, tmp_path: Path)
 def test_keras_is_guarded_when_it_is_imported_later(
     system: str, home: Path, tmp_path: Path
 ) -> None:
-    done = run_like(system, DAY, str(tmp_path), env={"TMPDIR": str(tmp_path)})
-    assert done.stdout.splitlines() == GOOD_DAY, done.stderr[-3000:]
+    done = run_like(system, DAY + SETS, str(tmp_path), env={"TMPDIR": str(tmp_path)})
+    assert done.stdout.splitlines() == GOOD_DAY + GOOD_SETS, done.stderr[-3000:]
 
 
 COMMANDS = """
