@@ -28,6 +28,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
 )
 from keras_integrity_hook.files import portable, private_directory
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.fleet import copying
 from keras_integrity_hook.fleet.discovery import model_files
 from keras_integrity_hook.limits import LIMITS
@@ -79,7 +80,7 @@ def admit(source: str, target: str, *, allowed: Sequence[str] = ()) -> list[Chec
     """
     try:
         os.makedirs(target, exist_ok=True)
-        fd = os.open(target, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
+        fd = system.open(target, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
         try:
             return _admit(source, target, fd, allowed)
         finally:
@@ -109,7 +110,7 @@ def _put_in_place(fd: int, private: int, copy: str, before: Sequence[str]) -> No
     """
     names = sorted(os.listdir(copy))
     _record(fd, private, [*before, *names])
-    there = os.open(copy, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
+    there = system.open(copy, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
     try:
         for name in names:
             is_replaced = name in before
@@ -117,10 +118,10 @@ def _put_in_place(fd: int, private: int, copy: str, before: Sequence[str]) -> No
             if is_replaced and portable.exchange(*both):
                 continue
             if is_replaced:
-                os.rename(name, f"{name}.before", src_dir_fd=fd, dst_dir_fd=private)
-            os.rename(name, name, src_dir_fd=there, dst_dir_fd=fd)
+                system.rename(name, f"{name}.before", src_dir_fd=fd, dst_dir_fd=private)
+            system.rename(name, name, src_dir_fd=there, dst_dir_fd=fd)
         for name in set(before) - {*names}:
-            os.rename(name, f"{name}.before", src_dir_fd=fd, dst_dir_fd=private)
+            system.rename(name, f"{name}.before", src_dir_fd=fd, dst_dir_fd=private)
     finally:
         os.close(there)
     _record(fd, private, names)
@@ -129,11 +130,11 @@ def _put_in_place(fd: int, private: int, copy: str, before: Sequence[str]) -> No
 def _record(fd: int, private: int, names: Sequence[str]) -> None:
     text = json.dumps(sorted(set(names)))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | portable.O_CLOEXEC
-    with open(os.open(ADMITTED, flags, 0o644, dir_fd=private), "w") as file:
+    with open(system.open(ADMITTED, flags, 0o644, dir_fd=private), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.rename(ADMITTED, ADMITTED, src_dir_fd=private, dst_dir_fd=fd)
+    system.rename(ADMITTED, ADMITTED, src_dir_fd=private, dst_dir_fd=fd)
     os.fsync(fd)
 
 
@@ -152,7 +153,7 @@ def _admitted_before(fd: int, target: str) -> list[str]:
 def _recorded(fd: int, target: str) -> list[str]:
     flags = os.O_RDONLY | portable.O_NOFOLLOW | portable.O_CLOEXEC
     try:
-        record = os.open(ADMITTED, flags, dir_fd=fd)
+        record = system.open(ADMITTED, flags, dir_fd=fd)
     except FileNotFoundError:
         return []
     with open(record, "rb") as file:
