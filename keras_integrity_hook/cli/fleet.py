@@ -44,13 +44,6 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
         json_option,
         quiet_option,
         click.option(
-            "--seconds",
-            type=click.FloatRange(min=1),
-            default=3600.0,
-            show_default=True,
-            help="How long one file may take to be fetched.",
-        ),
-        click.option(
             "--resume", is_flag=True, help="Go on with the last run there, if it was stopped."
         ),
         click.option(
@@ -86,6 +79,13 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 
 @fleet.command()
 @_common
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=3600.0,
+    show_default=True,
+    help="How long one file may take to be fetched.",
+)
 def scan(**given: Any) -> None:
     """Verify and inspect every model: its seal, policy, trust, registry, and what loading it would
     do. Nothing is changed.
@@ -178,7 +178,7 @@ def _options(verb: str, given: dict[str, Any]) -> Options:
         policy,
         key=given.get("key", ""),
         algorithm=given.get("algorithm", ""),
-        seconds=given["seconds"],
+        seconds=given.get("seconds", 3600.0),
     )
 
 
