@@ -32,9 +32,10 @@ _WORDS = {"passed": True, "review": True, "refused": False, "failed": False}
 def fleet() -> None:
     """Verify and inspect, seal or sign every model of a fleet, by many workers.
 
-    Models are found at and below paths and URLs (s3://, gs://, …), whatever their number. What is
-    found goes into Parquet files in the directory --out; 'keras-integrity report DIR' makes a page
-    of them. It needs keras-integrity-hook[fleet], and the package of the store (s3fs, gcsfs, …).
+    Models are found at and below paths and URLs (s3://, gs:// and others), whatever their number.
+    What is found goes into Parquet files in the directory --out; 'keras-integrity report DIR' makes
+    a page of them. It needs keras-integrity-hook[fleet], and the package of the store (s3fs, gcsfs
+    and others).
     """
 
 
