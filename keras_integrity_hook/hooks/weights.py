@@ -36,6 +36,8 @@ def all_or_nothing(
         try:
             return call_with(wrapped, args, kwargs, **opened)
         finally:
+            for file in files:
+                file.finish()
             if any(file.failure for file in files):
                 snapshot.restore()
 

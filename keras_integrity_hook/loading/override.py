@@ -105,6 +105,11 @@ def override(*, root: str, reason: str) -> Iterator[None]:
         _active.reset(token)
 
 
+def is_in_force() -> bool:
+    """Whether anything is overridden here."""
+    return bool(_active.get())
+
+
 def admitted(
     path: str,
     error: IntegrityError,

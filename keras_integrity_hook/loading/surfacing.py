@@ -36,6 +36,7 @@ def surfacing_failures(
         try:
             yield load.files
         except Exception as error:
+            load.finish()
             failure = load.failure or refusal.refusal_behind(error, handled)
             if failure is None:
                 raise
@@ -43,6 +44,7 @@ def surfacing_failures(
             if failure is error:
                 raise
             raise failure from None
+        load.finish()
         if load.failure is not None:
             _record(load.failure, load)
             raise load.failure

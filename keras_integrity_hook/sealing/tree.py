@@ -113,7 +113,7 @@ def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
     helpers = [
         threading.Thread(target=work, daemon=True) for _ in range(min(portable.cores(), count) - 1)
     ]
-    started = [helper for helper in helpers if _starts(helper)]
+    started = [helper for helper in helpers if starts(helper)]
     work()
     for helper in started:
         helper.join()
@@ -151,7 +151,7 @@ def _digest_chunks(
         result[index * width : (index + 1) * width] = digest.digest()
 
 
-def _starts(thread: threading.Thread) -> bool:
+def starts(thread: threading.Thread) -> bool:
     """Start ``thread``, where the system lets this process have one more."""
     try:
         thread.start()

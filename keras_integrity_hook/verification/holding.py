@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import OpenSet, Part
@@ -21,6 +22,11 @@ from keras_integrity_hook.files import exhaustion, portable
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import digests
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.verification.ahead import AheadContent
+else:  # for those who look annotations up at run time
+    AheadContent = object
 
 LINKS = portable.DESCRIPTORS
 """Where descriptors of this process have paths, on Linux."""
@@ -34,11 +40,13 @@ class Verified:
         model: open; its content is what was checked.
         leases: what keeps writers out, from before the check on.
         times: when the files of a set were last changed, in nanoseconds.
+        ahead: what verifies it ahead of its reader, where it was not verified whole before.
     """
 
     model: SealedModel
     leases: tuple[ReadLease, ...]
     times: tuple[int, ...]
+    ahead: AheadContent | None = None
 
     @property
     def files(self) -> OpenSet:
@@ -73,6 +81,8 @@ class Verified:
 
     def release(self) -> None:
         """Let waiting writers go on; calling it again does nothing."""
+        if self.ahead is not None:
+            self.ahead.close()
         for lease in self.leases:
             lease.release()
 
@@ -107,11 +117,13 @@ class Unsealed:
         self.model.close()
 
 
-def verify(model: SealedModel) -> Verified:
+def verify(model: SealedModel, *, ahead: bool = False) -> Verified:
     """Check all of ``model``, and keep it so. It stays open whatever happens.
 
     Args:
         model: open; of a set every file is held.
+        ahead: a single file may be handed over when all but the numbers in it was verified. They
+            are verified ahead of their reader, who asks for the verdict (``AheadContent.finish``).
 
     Raises:
         ChecksumMismatchError, DamagedFileError: it does not match its seal.
@@ -126,11 +138,37 @@ def verify(model: SealedModel) -> Verified:
             model = _held_set(model, model.files, leases)
         times = _times(model)
         with errors_of(model.path):
+            if ahead and model.files is None:
+                started = _started_ahead(model, leases)
+                if started is not None:
+                    return Verified(model, tuple(leases), times, started)
             digests.check_content(model)
     except BaseException:
         _release(leases)
         raise
     return Verified(model, tuple(leases), times)
+
+
+def _started_ahead(model: SealedModel, leases: list[ReadLease]) -> AheadContent | None:
+    """``model`` as far as it has to be verified before it is read; None where that is all of it.
+
+    Raises:
+        ChecksumMismatchError, DamagedFileError: it does not match its seal.
+    """
+    from keras_integrity_hook.verification import ahead_plan
+    from keras_integrity_hook.verification.ahead import AheadContent
+
+    data = ahead_plan.chunks_of_data(model)
+    is_whole = model.content.size == model.seal.statement.size
+    if not (is_whole and any(data) and ahead_plan.fits(model)):
+        return None
+    content = AheadContent(model, leases, data)
+    try:
+        content.verify_structure()
+    except BaseException:
+        content.close()
+        raise
+    return content
 
 
 def no_room(model: ModelFile, error: OSError) -> UnreadableFileError:
