@@ -52,12 +52,26 @@ class Snapshot:
     def take(self) -> None:
         """Copy the values now (host memory of the model's size)."""
         if self._values is None:
-            self._values = [variable.numpy().copy() for variable in self._variables]
+            self._values = [_value_of(variable) for variable in self._variables]
 
     def restore(self) -> None:
         """Assign the copied values back."""
         for variable, value in zip(self._variables, self._values or (), strict=False):
             variable.assign(value)
+
+
+def _value_of(variable: Any) -> Any:
+    """The value of ``variable`` as it is now, whatever is assigned later.
+
+    TensorFlow and JAX give a variable new memory where somebody holds what it has; PyTorch and
+    others write into it, so theirs is copied.
+    """
+    held = getattr(variable, "value", variable)
+    held = held() if callable(held) else held
+    package = type(held).__module__.partition(".")[0]
+    if package == "tensorflow":
+        return held.read_value() if hasattr(held, "read_value") else held
+    return held if package in ("jax", "jaxlib") else variable.numpy().copy()
 
 
 def variables_of(owner: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
@@ -87,18 +88,23 @@ class AheadContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`verify_structure`."""
-        if not buffer:
-            return
-        if os.getpid() != self._owner:  # a forked child has none of the threads
-            self._checker.read_into(offset, buffer)
-        elif self._memory is None:
-            self._read_leased(offset, buffer)
-        else:
+        if self._memory is None:
+            self._content.read_into(offset, buffer)
+            if self._is_as_read(offset, buffer):
+                return
+        elif os.getpid() == self._owner:
             for index, within, target in self._pieces(offset, buffer):
                 self._serve(self._memory, index, within, target)
+            return
+        with self._checking:
+            self._checker.read_into(offset, buffer)
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``; raises as :meth:`verify_structure`."""
+        if self._memory is None:
+            data = self._content.read(offset, size)  # one allocation, and no copy
+            if self._is_as_read(offset, memoryview(data)):
+                return data
         buffer = bytearray(size)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
@@ -154,25 +160,26 @@ class AheadContent:
             while self._chunks.settled(index) is State.NEW:
                 self._verify_here(index)  # a thread could not; this one tries, and says why not
 
-    def _read_leased(self, offset: int, buffer: memoryview) -> None:
-        """Nobody sees the bytes before they were verified: that may well be while they are read."""
+    def _is_as_read(self, offset: int, data: memoryview) -> bool:
+        """Whether ``data``, which was read under leases and which nobody has seen, is what was
+        sealed; False where the leases did not hold, and it cannot be told.
+
+        What nobody has verified is digested where it lies, so that it is not read again.
+        """
+        if os.getpid() != self._owner:  # a forked child has none of the threads
+            return False
         touched = []
-        for index, within, target in self._pieces(offset, buffer):
-            at = index * self._chunk_size + within
+        for index, _, piece in self._pieces(offset, data):
             if self._chunks.is_good(index):
-                self._content.read_into(at, target)
                 continue
             self._chunks.move(index)
             touched.append(index)
-            if len(target) == self._length(index) and self._chunks.claim(index):
-                self._verify(index, target)
-                continue
-            self._verify_here(index)
-            self._content.read_into(at, target)
+            if len(piece) < self._length(index):
+                self._verify_here(index)
+            elif self._chunks.claim(index):
+                self._verify(index, piece, is_read=True)
         self._require(touched)
-        if not self.is_kept:
-            with self._checking:
-                self._checker.read_into(offset, buffer)
+        return self.is_kept
 
     def _serve(self, memory: AheadMemory, index: int, within: int, target: memoryview) -> None:
         """Fill ``target`` from one chunk, of which the file is read once if there is room."""
@@ -192,37 +199,44 @@ class AheadContent:
         if self._chunks.claim(index):
             self._verify(index)
 
-    def _verify(self, index: int, target: memoryview | None = None) -> None:
+    def _verify(
+        self, index: int, target: memoryview | None = None, *, is_read: bool = False
+    ) -> None:
         """Verify a chunk that was claimed, and say what became of it.
 
         Args:
             target: of its size, where it is read to; nobody sees it before this returns.
+            is_read: it has been.
         """
         state = State.NEW
         try:
-            length = self._length(index)
             memory = self._memory if self._holds and target is None else None
-            held = None if memory is None else memory.buffer(length)
-            buffer = held or target or self._piece()
-            digest = self._digest(index, buffer)
-            place = slice(index * self._width, (index + 1) * self._width)
-            self._table[place] = digest
-            state = State.GOOD if digest == self._model.seal.table[place] else State.BAD
+            held = None if memory is None else memory.buffer(self._length(index))
+            digest = tree.new_hash(self._algorithm)
+            if is_read:
+                digest.update(target)
+            else:
+                self._read_to(digest, index, held or target or self._piece())
+            state = self._compared(index, digest.digest())
             if memory is not None and held is not None and state is State.GOOD:
                 memory.hold(index, held)
         finally:
             self._chunks.settle(index, state)
 
-    def _digest(self, index: int, buffer: memoryview) -> bytes:
+    def _compared(self, index: int, digest: bytes) -> State:
+        place = slice(index * self._width, (index + 1) * self._width)
+        self._table[place] = digest
+        return State.GOOD if digest == self._model.seal.table[place] else State.BAD
+
+    def _read_to(self, digest: Any, index: int, buffer: memoryview) -> None:
+        """Digest a chunk that is read to ``buffer``, piece by piece where that is smaller."""
         start = index * self._chunk_size
         stop = start + self._length(index)
-        digest = tree.new_hash(self._algorithm)
         while start < stop:
             piece = buffer[: stop - start]
             self._content.read_into(start, piece)
             digest.update(piece)
             start += len(piece)
-        return bytes(digest.digest())
 
     def _require(self, indexes: Iterable[int]) -> None:
         """Wait for chunks. Where one is bad the rest is verified, too: all of the damage is told,
