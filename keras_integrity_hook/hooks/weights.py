@@ -29,7 +29,7 @@ def all_or_nothing(
     """
     if model is None:
         model = bind(wrapped, args, kwargs).get("model")
-    snapshot = Snapshot(variables_of(model))
+    snapshot = Snapshot(_loaded_with(model))
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
         opened = replaced()
@@ -72,6 +72,12 @@ def _value_of(variable: Any) -> Any:
     if package == "tensorflow":
         return held.read_value() if hasattr(held, "read_value") else held
     return held if package in ("jax", "jaxlib") else variable.numpy().copy()
+
+
+def _loaded_with(model: Any) -> list[Any]:
+    """The variables that a file of weights may hold: also the state of optimizer and metrics."""
+    metrics = list(getattr(model, "metrics_variables", None) or ())
+    return [*variables_of(model), *variables_of(getattr(model, "optimizer", None)), *metrics]
 
 
 def variables_of(owner: Any) -> list[Any]:

@@ -118,8 +118,8 @@ class FileSet(NamedTuple):
         return VerifiedDirectory(verified, self.below)
 
     def when_whole(self, handed: VerifiedDirectory, action: Callable[[], None]) -> None:
-        """Now: all of it was verified before."""
-        action()
+        """Now, or at the verdict over what is verified while it is read."""
+        handed.when_whole(action)
 
     def hand_over_unsealed(self, model: ModelFile) -> VerifiedDirectory | None:
         """The files as they were inspected; else the loader reads where the user's files lie."""

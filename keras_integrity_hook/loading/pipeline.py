@@ -90,7 +90,7 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
     if handed is not None:
         # A file of a set, checked with it and pinned; its guard watches the lease.
         part = single_file(handed.path, -1, hdf5.CONTAINER, handed.content)
-        return in_progress.current().hand_out(VerifiedFile.unchecked(part))
+        return in_progress.current().hand_out(VerifiedFile.part(part))
     loading = in_progress.current()
     located = Located(path, fd=fd, named=loading.sets_of(path))
     return loading.hand_out(_load(located, SingleFile()))

@@ -19,7 +19,7 @@ from typing import Any
 
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
-from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.errors import DamagedFileError, IntegrityError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.limits import LIMITS, MIB
@@ -265,3 +265,32 @@ class AheadContent:
         if found is None:
             found = self._scratch.piece = memoryview(bytearray(min(MIB, self._chunk_size)))
         return found
+
+
+class AheadPart:
+    """One file of a set that is verified ahead of its reader."""
+
+    def __init__(self, whole: AheadContent, start: int, size: int) -> None:
+        """``size`` bytes of ``whole`` from ``start`` on."""
+        self.whole = whole
+        self._start = start
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises as :meth:`AheadContent.read_into`."""
+        self._within(offset, len(buffer))
+        self.whole.read_into(self._start + offset, buffer)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
+        self._within(offset, size)
+        return self.whole.read(self._start + offset, size)
+
+    def _within(self, offset: int, size: int) -> None:
+        if offset + size > self._size:
+            raise DamagedFileError("a read beyond the end of the content")

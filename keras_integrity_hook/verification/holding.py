@@ -69,6 +69,8 @@ class Verified:
         Raises:
             ChecksumMismatchError: a file was changed while it was being loaded.
         """
+        if self.ahead is not None:
+            self.ahead.finish()
         if self.is_leased:
             return
         with errors_of(self.model.path):
@@ -122,8 +124,8 @@ def verify(model: SealedModel, *, ahead: bool = False) -> Verified:
 
     Args:
         model: open; of a set every file is held.
-        ahead: a single file may be handed over when all but the numbers in it was verified. They
-            are verified ahead of their reader, who asks for the verdict (``AheadContent.finish``).
+        ahead: it may be handed over when all but the numbers in it was verified. Those are
+            verified ahead of their reader, who asks for the verdict (``AheadContent.finish``).
 
     Raises:
         ChecksumMismatchError, DamagedFileError: it does not match its seal.
@@ -138,7 +140,7 @@ def verify(model: SealedModel, *, ahead: bool = False) -> Verified:
             model = _held_set(model, model.files, leases)
         times = _times(model)
         with errors_of(model.path):
-            if ahead and model.files is None:
+            if ahead:
                 started = _started_ahead(model, leases)
                 if started is not None:
                     return Verified(model, tuple(leases), times, started)
@@ -158,9 +160,12 @@ def _started_ahead(model: SealedModel, leases: list[ReadLease]) -> AheadContent 
     from keras_integrity_hook.verification import ahead_plan
     from keras_integrity_hook.verification.ahead import AheadContent
 
+    if model.content.size != model.seal.statement.size or not ahead_plan.fits(model):
+        return None
+    if model.files is not None and not all(lease.keeps for lease in leases):
+        return None  # at its end everything is verified again, so it may as well be first
     data = ahead_plan.chunks_of_data(model)
-    is_whole = model.content.size == model.seal.statement.size
-    if not (is_whole and any(data) and ahead_plan.fits(model)):
+    if not any(data):
         return None
     content = AheadContent(model, leases, data)
     try:
@@ -168,7 +173,22 @@ def _started_ahead(model: SealedModel, leases: list[ReadLease]) -> AheadContent 
     except BaseException:
         content.close()
         raise
+    if model.files is not None:
+        _serve_ahead(model.files, content)
     return content
+
+
+def _serve_ahead(files: OpenSet, content: AheadContent) -> None:
+    """Let those who read the weights of a set read ``content``."""
+    from keras_integrity_hook.verification import ahead_plan
+    from keras_integrity_hook.verification.ahead import AheadPart
+
+    start = 0
+    for part in files.parts:
+        size = part.content.size
+        if ahead_plan.is_read_by_us(files, part):
+            part.content = AheadPart(content, start, size)
+        start += size
 
 
 def no_room(model: ModelFile, error: OSError) -> UnreadableFileError:

@@ -53,6 +53,7 @@ class VerifiedFile(io.RawIOBase):
         self._lease = lease
         self._position = 0
         self._ahead: AheadContent | None = None
+        self._is_part = False
         self._when_whole: list[Callable[[], None]] = []
 
     @classmethod
@@ -72,8 +73,16 @@ class VerifiedFile(io.RawIOBase):
     @classmethod
     def unchecked(cls, model: ModelFile) -> VerifiedFile:
         """Take over ``model``, whose content is handed out as it is: it has no seal, the mode is
-        ``warn``, or it was checked with the set that it is a file of."""
+        ``warn``."""
         return cls(model, model.content)
+
+    @classmethod
+    def part(cls, model: ModelFile) -> VerifiedFile:
+        """Take over a file of a set, which was checked with it or is checked while it is read."""
+        file = cls.unchecked(model)
+        file._ahead = getattr(model.content, "whole", None)
+        file._is_part = True  # the verdict is over the set, and its other files are still to come
+        return file
 
     @property
     def may_change(self) -> bool:
@@ -101,7 +110,8 @@ class VerifiedFile(io.RawIOBase):
         except IntegrityError as error:
             self._note(error)
         finally:
-            ahead.close()
+            if not self._is_part:
+                ahead.close()
 
     def __str__(self) -> str:
         return self.path
@@ -154,11 +164,12 @@ class VerifiedFile(io.RawIOBase):
         try:
             if over is not None:
                 over.close()
-            if isinstance(sys.exception(), Exception | None):  # nobody wants to end now
+            # Not where somebody wants to end it now.
+            if not self._is_part and isinstance(sys.exception(), Exception | None):
                 self.finish()
         finally:
             if not self.closed:
-                if self._ahead is not None:
+                if self._ahead is not None and not self._is_part:
                     self._ahead.close()
                 if self._lease is not None:
                     self._lease.release()
