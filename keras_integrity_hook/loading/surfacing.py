@@ -50,6 +50,18 @@ def surfacing_failures(
             raise load.failure
 
 
+def require_verdict() -> None:
+    """Wait for the verdict over what was handed out so far in this load.
+
+    Raises:
+        IntegrityError: the first refusal.
+    """
+    load = in_progress.current()
+    load.finish()
+    if load.failure is not None:
+        raise load.failure
+
+
 def speaking_of(error: Exception, private: str, path: str, *, below: str = "") -> None:
     """Let ``error``, of a host, name the user's ``path`` where it names the ``private`` one.
 
