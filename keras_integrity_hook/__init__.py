@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import DamagedRange as DamagedRange
     from keras_integrity_hook.errors import DangerousModelError as DangerousModelError
     from keras_integrity_hook.errors import EventRefusedError as EventRefusedError
+    from keras_integrity_hook.errors import ExaminationTimeoutError as ExaminationTimeoutError
     from keras_integrity_hook.errors import ExpiredModelError as ExpiredModelError
     from keras_integrity_hook.errors import ExternalReferenceError as ExternalReferenceError
     from keras_integrity_hook.errors import FallbackWarning as FallbackWarning
+    from keras_integrity_hook.errors import FleetResultsError as FleetResultsError
+    from keras_integrity_hook.errors import FleetWorkersError as FleetWorkersError
     from keras_integrity_hook.errors import HistoryWarning as HistoryWarning
     from keras_integrity_hook.errors import InputContractError as InputContractError
     from keras_integrity_hook.errors import InsecureDownloadError as InsecureDownloadError
@@ -55,6 +58,10 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import RegistryError as RegistryError
     from keras_integrity_hook.errors import RegistryForkError as RegistryForkError
     from keras_integrity_hook.errors import RegistryUnavailableError as RegistryUnavailableError
+    from keras_integrity_hook.errors import RemoteChangedError as RemoteChangedError
+    from keras_integrity_hook.errors import RemoteError as RemoteError
+    from keras_integrity_hook.errors import RemoteUnavailableError as RemoteUnavailableError
+    from keras_integrity_hook.errors import RemoteWriteError as RemoteWriteError
     from keras_integrity_hook.errors import RevokedModelError as RevokedModelError
     from keras_integrity_hook.errors import RollbackError as RollbackError
     from keras_integrity_hook.errors import SandboxedModelError as SandboxedModelError
@@ -67,6 +74,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import SiteError as SiteError
     from keras_integrity_hook.errors import StrippedModelError as StrippedModelError
     from keras_integrity_hook.errors import TrustUpdateError as TrustUpdateError
+    from keras_integrity_hook.errors import UnknownSchemeError as UnknownSchemeError
     from keras_integrity_hook.errors import UnreadableFileError as UnreadableFileError
     from keras_integrity_hook.errors import UnregisteredModelError as UnregisteredModelError
     from keras_integrity_hook.errors import UnsealedModelError as UnsealedModelError
@@ -75,6 +83,7 @@ if TYPE_CHECKING:
     from keras_integrity_hook.errors import UnsupportedPlatformError as UnsupportedPlatformError
     from keras_integrity_hook.errors import UnverifiedDownloadWarning as UnverifiedDownloadWarning
     from keras_integrity_hook.errors import WeakAlgorithmError as WeakAlgorithmError
+    from keras_integrity_hook.errors import WorkerLostError as WorkerLostError
     from keras_integrity_hook.errors import WrongClockError as WrongClockError
     from keras_integrity_hook.errors import WrongModelError as WrongModelError
     from keras_integrity_hook.inspection.checks import InspectedModel as InspectedModel
@@ -115,9 +124,12 @@ _HOMES = {
         "DamagedRange",
         "DangerousModelError",
         "EventRefusedError",
+        "ExaminationTimeoutError",
         "ExpiredModelError",
         "ExternalReferenceError",
         "FallbackWarning",
+        "FleetResultsError",
+        "FleetWorkersError",
         "HistoryWarning",
         "InputContractError",
         "InsecureDownloadError",
@@ -138,6 +150,10 @@ _HOMES = {
         "RegistryError",
         "RegistryForkError",
         "RegistryUnavailableError",
+        "RemoteChangedError",
+        "RemoteError",
+        "RemoteUnavailableError",
+        "RemoteWriteError",
         "RevokedModelError",
         "RollbackError",
         "SandboxLimitError",
@@ -150,6 +166,7 @@ _HOMES = {
         "SiteError",
         "StrippedModelError",
         "TrustUpdateError",
+        "UnknownSchemeError",
         "UnreadableFileError",
         "UnregisteredModelError",
         "UnsealedModelError",
@@ -158,6 +175,7 @@ _HOMES = {
         "UnsupportedPlatformError",
         "UnverifiedDownloadWarning",
         "WeakAlgorithmError",
+        "WorkerLostError",
         "WrongClockError",
         "WrongModelError",
     ),

@@ -7,10 +7,11 @@ What only some of them need is imported by those: ``keras-integrity verify`` is 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import replace as replaced
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from keras_integrity_hook import notices, settings
 from keras_integrity_hook.containers import recognition
@@ -32,8 +33,10 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     printable,
 )
-from keras_integrity_hook.files import atomic, confinement, portable
+from keras_integrity_hook.files import atomic, confinement, local_copies, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
+from keras_integrity_hook.loading import at_hand
 from keras_integrity_hook.policy import admission
 from keras_integrity_hook.report import (
     InspectionInfo,
@@ -54,6 +57,18 @@ else:  # for those who look annotations up at run time
     Comparison = InputContract = object
 
 Location = str | os.PathLike[str]
+_Change = TypeVar("_Change", bound=Callable[..., Report])
+
+
+def _put_back(change: _Change) -> _Change:
+    """``change`` of a model, also of one behind a URL: what it did is put back there."""
+
+    @functools.wraps(change)
+    def change_and_put_back(path: Location, *args: Any, **kwargs: Any) -> Report:
+        with at_hand.to_change(path) as name:
+            return change(name, *args, **kwargs)
+
+    return cast(_Change, change_and_put_back)
 
 
 @left_out
@@ -62,9 +77,11 @@ def verify(path: Location) -> Report:
 
     Args:
         path: a ``.keras`` or HDF5 file, a model directory (Keras's, SavedModel, Orbax), the
-            ``.weights.json`` of sharded weights, or the prefix of a TensorFlow checkpoint.
+            ``.weights.json`` of sharded weights, or the prefix of a TensorFlow checkpoint; or the
+            URL of one (``s3://…``).
 
     Raises:
+        RemoteError: what lies behind the URL cannot be had.
         ChecksumMismatchError: the content does not match.
         DamagedFileError, MalformedSealError, LimitExceededError: the structure is broken.
         UnsealedModelError: no seal, and ``KERAS_INTEGRITY_UNSEALED=reject``.
@@ -76,12 +93,11 @@ def verify(path: Location) -> Report:
         'integrity only'
     """
     portable.require()
-    name = os.fsdecode(path)
-    report = _verified(name, recognition.recognise(name))
-    others = recognition.sets_in_directory(name)[1:] if os.path.isdir(name) else []
-    for place in others:
-        _verified(name, place)  # a directory can be two models, and neither hides the other
-    return report
+    with at_hand.to_read(path) as name:
+        report = _verified(name, _place_of(name))
+        for place in _others_of(name):
+            _verified(name, place)  # a directory can be two models, and neither hides the other
+        return report
 
 
 def _verified(name: str, place: Place | None) -> Report:
@@ -123,18 +139,18 @@ def inspect(path: Location, *, digest: bool = False) -> Report:
     portable.require()
     from keras_integrity_hook.containers.parts import parts_of
 
-    name = os.fsdecode(path)
-    with opened(name) as model:
-        try:
-            inspection = _inspected(model)
-        except IntegrityError as error:  # its seal and its parts are shown all the same
-            inspection = InspectionInfo((), trouble=error.cause)
-        report = replaced(report_on(model), parts=parts_of(model), inspection=inspection)
-    if not digest:
-        return report
-    algorithm = "sha256" if report.seal is None else report.seal.algorithm
-    with pinning.open_as_it_is(name, recognition.recognise(name), algorithm) as found:
-        actual = pinning.content_digest(found.seal)
+    with at_hand.to_read(path) as name:
+        with _opened_as(name, _place_of(name)) as model:
+            try:
+                inspection = _inspected(model)
+            except IntegrityError as error:  # its seal and its parts are shown all the same
+                inspection = InspectionInfo((), trouble=error.cause)
+            report = replaced(report_on(model), parts=parts_of(model), inspection=inspection)
+        if not digest:
+            return report
+        algorithm = "sha256" if report.seal is None else report.seal.algorithm
+        with pinning.open_as_it_is(name, _place_of(name), algorithm) as found:
+            actual = pinning.content_digest(found.seal)
     if report.seal is None:
         return replaced(report, digest=actual)
     stated = pinning.spelled_digest(report.seal.root, algorithm, report.seal.files)
@@ -165,10 +181,9 @@ def scan(path: Location) -> Report:
         <Verdict.FINE: 'fine'>
     """
     portable.require()
-    name = os.fsdecode(path)
-    others = recognition.sets_in_directory(name)[1:] if os.path.isdir(name) else []
-    with settings.snapshot():
-        reports = [_scanned(name, place) for place in (recognition.recognise(name), *others)]
+    with at_hand.to_read(path) as name, settings.snapshot():
+        places = (_place_of(name), *_others_of(name))
+        reports = [_scanned(name, place) for place in places]
     inspections = [report.inspection for report in reports if report.inspection]
     # A directory can be two models, and neither hides the other.
     findings = dict.fromkeys(found for one in inspections for found in one.findings)
@@ -202,10 +217,12 @@ def diff(good: Location, bad: Location) -> Comparison:
     """
     from keras_integrity_hook.verification.comparison import compare_paths
 
-    return compare_paths(os.fsdecode(good), os.fsdecode(bad))
+    with at_hand.to_read(good) as first, at_hand.to_read(bad) as second:
+        return compare_paths(first, second)
 
 
 @left_out
+@_put_back
 def seal(path: Location, *, algorithm: str | None = None, store: str | None = None) -> Report:
     """Put a seal into an unsealed file, which is replaced atomically, or beside a set of files.
 
@@ -235,6 +252,7 @@ def seal(path: Location, *, algorithm: str | None = None, store: str | None = No
 
 
 @left_out
+@_put_back
 def reseal(path: Location, *, reason: str) -> Report:
     """Replace the seal of a model that was changed on purpose by one over what it is now.
 
@@ -271,6 +289,7 @@ def reseal(path: Location, *, reason: str) -> Report:
 
 
 @left_out
+@_put_back
 def unseal(path: Location) -> Report:
     """Take the seal out again, or away: what is left is the original content, byte for byte.
 
@@ -295,6 +314,7 @@ def unseal(path: Location) -> Report:
 
 
 @left_out
+@_put_back
 def set_contract(path: Location, contract: InputContract | None) -> Report:
     """Give a sealed model an input contract, or take it away; all else of its seal stays.
 
@@ -328,6 +348,7 @@ def set_contract(path: Location, contract: InputContract | None) -> Report:
 
 
 @left_out
+@_put_back
 def sign(path: Location, *, key: str, ask: Callable[[str], str] | None = None) -> Report:
     """Add a signature to the seal of a model whose content matches it; nothing else changes.
 
@@ -372,7 +393,18 @@ def _as_sealed(report: Report) -> Report:
 def opened(path: Location) -> ModelFile:
     """The model at ``path``, once what is left of a save is in order; raises as :func:`inspect`."""
     name = os.fsdecode(path)
-    return _opened_as(name, recognition.recognise(name))
+    return _opened_as(name, _place_of(name))
+
+
+def _place_of(name: str) -> Place | None:
+    """The set that ``name``, of a model that is at hand, is."""
+    return recognition.recognise(local_copies.copy_of(name))
+
+
+def _others_of(name: str) -> list[Place]:
+    """What the directory ``name`` is besides."""
+    local = local_copies.copy_of(name)
+    return recognition.sets_in_directory(local)[1:] if os.path.isdir(local) else []
 
 
 def _opened_to_mend(path: Location) -> ModelFile:
@@ -412,10 +444,10 @@ def _keep_appended(content: Content, name: str) -> str:
         SealWriteError: there is a file of that name already, or it cannot be written.
     """
     path = real_path(name) + ".appended"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
     try:
         with atomic.open_target(path) as target:
-            fd = os.open(target.name, flags, 0o600, dir_fd=target.directory)
+            fd = system.open(target.name, flags, 0o600, dir_fd=target.directory)
         try:
             copy_content(content, fd)
         finally:

@@ -44,6 +44,7 @@ class Limits(NamedTuple):
     policy_rules: int = 1_000
     toml_dots: int = 256  # of one line
     tree_entries: int = 10_000_000  # below a directory that is named to a command
+    tree_depth: int = 128  # directories below one in a store
     set_files: int = 20_000
     set_entries: int = 100_000
     set_depth: int = 32
@@ -98,6 +99,9 @@ class Limits(NamedTuple):
     check_read: int = 64 * MIB
     check_findings: int = 1_000
     finding_text: int = 1024  # characters of each text in a finding
+    finding_items: int = 100  # of each list in a finding of an audit
+    findings_held: int = 10_000  # of an audit, before they are written
+    findings_read: int = 2_000  # of an audit, at a time
     audit_line: int = 64 * KIB
     audit_path: int = 4096  # characters; what Linux allows
     audit_text: int = 1024  # characters of any other text
@@ -124,6 +128,11 @@ class Limits(NamedTuple):
     registry_refused: int = 1_000  # of them that were refused, and are kept for people to look at
     registry_bundle: int = 256 * (2 + 65_535)  # entries with their lengths
     registry_faults: int = 100  # that are told of one log
+    # What a page about an audit shows, and what is counted for it
+    report_rows: int = 20  # models of one list
+    report_groups: int = 12  # lines of one tally
+    report_names: int = 5_000  # that are told apart while they are counted
+    report_runs: int = 100  # that lines over time are drawn through
     # What a registry's service takes from strangers
     request_head: int = 16 * KIB
     request_target: int = 4096  # the path and what follows it

@@ -22,6 +22,7 @@ GUESTS = {
     "contracts": {"numpy", "tensorflow"},
     "signing": {"cryptography", "securesystemslib", "tomlkit"},
     "verification": {"h5py"},
+    "remote": {"fsspec", "tensorflow"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
     "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
     "versions": {"packaging"},
@@ -33,6 +34,7 @@ GUESTS = {
     "saving": {"h5py"},
     "hooks": {"h5py", "keras", "tensorflow", "wrapt"},
     "mlflow_registry": {"mlflow"},
+    "fleet": {"dask", "distributed", "jinja2", "pyarrow"},
     "cli": {"numpy", "pandas", "click", "keras"},
 }
 """Which packages of others a room may import, at its top or in a function; the rest: none."""

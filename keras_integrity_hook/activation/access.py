@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
+
+from keras_integrity_hook.files.portable import system
 
 
 def remedy() -> str:
     """What to do about a file that this user could not change."""
-    if os.geteuid() == 0:
+    if system.geteuid() == 0:
         return (
             "You are root: the file system is mounted read-only, the file is immutable (see "
             "lsattr), or this container may not change it."

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from keras_integrity_hook.activation import access
 from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError, SiteError
-from keras_integrity_hook.files import owned, private_directory, root_owned
+from keras_integrity_hook.files import owned, portable, private_directory, root_owned
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import layers, toml_file
 from keras_integrity_hook.settings.toml_file import Layer
@@ -103,7 +104,7 @@ def may_write(text: bytes, *, overwrite: bool) -> bool:
         SiteError: this user may not, or another policy is there and not to be replaced.
     """
     path = root_owned.POLICY
-    if os.geteuid() != 0:
+    if system.geteuid() != 0:
         cause = "only root can write the machine's policy"
         raise SiteError(cause, path=path, remedy=access.remedy())
     if not os.path.lexists(path):
@@ -148,19 +149,19 @@ def _keep_previous(directory: int) -> None:
     """Give the policy in ``directory`` a second name, so that there is one at every moment."""
     name, kept = os.path.basename(root_owned.POLICY), os.path.basename(PREVIOUS)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(kept, dir_fd=directory)
+        system.unlink(kept, dir_fd=directory)
     with contextlib.suppress(FileNotFoundError):
-        os.link(name, kept, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        system.link(name, kept, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
 
 
 def _put(text: bytes, directory: int, name: str) -> None:
     """Let a new file, and nothing of an old one, be what has this name in ``directory``."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
     with private_directory.fresh(directory) as (private, _):
-        with open(os.open(name, flags, 0o600, dir_fd=private), "wb") as file:
+        with open(system.open(name, flags, 0o600, dir_fd=private), "wb") as file:
             file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        os.rename(name, name, src_dir_fd=private, dst_dir_fd=directory)
+            system.fchmod(file.fileno(), 0o644)
+        system.rename(name, name, src_dir_fd=private, dst_dir_fd=directory)
 
 
 def remove() -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from keras_integrity_hook.activation import access, block
 from keras_integrity_hook.errors import SiteError
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 _MARK = "keras-integrity-site:"
@@ -243,7 +244,8 @@ def _write(path: str, text: bytes) -> None:
         with atomic.open_target(path) as target, atomic.private_file(target) as private:
             with open(private.create(), "wb") as file:
                 file.write(text)
-                os.fchmod(file.fileno(), 0o644)  # a new one is for everybody, whatever our umask
+                # A new one is for everybody, whatever our umask.
+                system.fchmod(file.fileno(), 0o644)
             private.put_in_place()
     except OSError as error:
         cause = f"cannot be written: {error.strerror}"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from keras_integrity_hook.audit.event import line
 from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 # O_NONBLOCK: opening a FIFO that nobody reads would wait, and so would writing to a full one.
@@ -39,7 +40,7 @@ def try_out(path: str) -> None:
         OSError: it could not.
     """
     try:
-        fd = os.open(path, (_FLAGS & ~os.O_CREAT) | os.O_CLOEXEC)
+        fd = system.open(path, (_FLAGS & ~os.O_CREAT) | portable.O_CLOEXEC)
     except FileNotFoundError:
         return _try_directory(os.path.dirname(path) or ".")
     try:
@@ -52,12 +53,12 @@ def try_out(path: str) -> None:
 
 def _try_directory(directory: str) -> None:
     """Whether the log could be made in there. Raises OSError."""
-    if not stat.S_ISDIR(os.stat(directory).st_mode):
+    if not stat.S_ISDIR(system.stat(directory).st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
     by_effective_user = os.access in os.supports_effective_ids
     if not os.access(directory, os.W_OK | os.X_OK, effective_ids=by_effective_user):
         raise PermissionError(errno.EACCES, "its directory cannot be written", directory)
-    _refuse_full(os.statvfs(directory))
+    _refuse_full(system.statvfs(directory))
 
 
 def _refuse_full(system: os.statvfs_result) -> None:
@@ -82,7 +83,7 @@ def append(path: str, data: bytes, *, limit: int, kept: int) -> None:
         OSError: nothing of ``data`` was left in the log.
     """
     for tries_left in reversed(range(_TRIES)):
-        fd = os.open(path, _FLAGS | os.O_CLOEXEC, 0o600)
+        fd = system.open(path, _FLAGS | portable.O_CLOEXEC, 0o600)
         try:
             if not stat.S_ISREG(_kind(fd, path)):
                 return _write(fd, data)
@@ -94,7 +95,7 @@ def append(path: str, data: bytes, *, limit: int, kept: int) -> None:
 
 
 def _kind(fd: int, path: str) -> int:
-    mode = os.fstat(fd).st_mode
+    mode = system.fstat(fd).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         raise OSError(errno.EINVAL, "not a file, FIFO or character device", path)
     return mode
@@ -105,12 +106,12 @@ def _append(fd: int, path: str, data: bytes, limit: int, kept: int) -> bool:
     # The lock is for those who rotate or take back. Whoever cannot get it (a process that was
     # stopped, a file system without locks) appends all the same, which needs none.
     locked = _lock(fd)
-    now = os.fstat(fd)
+    now = system.fstat(fd)
     full = now.st_size > 0 and now.st_size + len(data) > limit
     if locked and full and _is_ours_alone(now) and _rotate(fd, path, kept):
         return False
     _write(fd, data, take_back=locked)
-    return os.fstat(fd).st_nlink > 0
+    return system.fstat(fd).st_nlink > 0
 
 
 def _lock(fd: int) -> bool:
@@ -127,13 +128,13 @@ def _lock(fd: int) -> bool:
 
 def _is_ours_alone(log: os.stat_result) -> bool:
     # The next file will be ours, with mode 0600: others who may write this one could not.
-    return log.st_uid == os.geteuid() and not log.st_mode & 0o022
+    return log.st_uid == system.geteuid() and not log.st_mode & 0o022
 
 
 def _rotate(fd: int, path: str, kept: int) -> bool:
     """Whether ``path`` is no longer the file behind ``fd``, by our doing or another's."""
     try:
-        if not os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False)):
+        if not os.path.samestat(system.fstat(fd), system.stat(path, follow_symlinks=False)):
             return True
         for number in range(kept - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
@@ -153,7 +154,7 @@ def _write(fd: int, data: bytes, *, take_back: bool = False) -> None:
     if take_back:
         # Half a line would spoil the next one too.
         end = os.lseek(fd, 0, os.SEEK_CUR)
-        if os.fstat(fd).st_size == end:
+        if system.fstat(fd).st_size == end:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, end - done)
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

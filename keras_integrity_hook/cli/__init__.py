@@ -41,6 +41,9 @@ _COMMANDS = {
     "bundle": "bundle",
     "contract": "contract",
     "registry": "registry",
+    "fleet": "fleet",
+    "report": "reporting",
+    "admit": "admission",
     "help": "manual",
 }
 _INTERRUPTED = 130  # what shells report of a program that SIGINT ended

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Report files for machines that show test reports (JUnit XML) and findings (SARIF).
+"""Report files: for machines that show test reports (JUnit XML) and findings (SARIF), and pages.
 
 JUnit XML has no standard; this is what Jenkins, GitLab and GitHub's actions read alike.
 """
@@ -16,9 +16,10 @@ from keras_integrity_hook.cli.output import Result
 from keras_integrity_hook.cli.summary import Outcome
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError, printable
 from keras_integrity_hook.files import atomic, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.texts import with_path
 
-_BEGINS = {"junit": b"<?xml", "sarif": b"{"}
+_BEGINS = {"junit": b"<?xml", "sarif": b"{", "html": b"<!doctype html>"}
 _REMEDY = "Name another file for the report."
 
 
@@ -55,19 +56,23 @@ def check_target(form: str, path: str) -> None:
 def _refuse_stored(form: str, path: str) -> None:
     """Raises ConfigurationError for a directory, and for a disk, which has no name to be lost."""
     with contextlib.suppress(FileNotFoundError):
-        mode = os.stat(path).st_mode
+        mode = system.stat(path).st_mode
         for is_kind, number in ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISBLK, errno.EACCES)):
             if is_kind(mode):
                 raise _unwritable(form, path, OSError(number, os.strerror(number)))
 
 
 def write(form: str, outcome: Outcome, path: str) -> None:
-    """Write the report whole or not at all; through a link of the user's own, and of nobody else.
+    """Write the report on ``outcome``, as :func:`put` does."""
+    put(junit(outcome) if form == "junit" else sarif.document(outcome), path, form=form)
+
+
+def put(text: str, path: str, *, form: str) -> None:
+    """Write a report whole or not at all; through a link of the user's own, and of nobody else.
 
     Raises:
         ConfigurationError: it cannot be written.
     """
-    text = junit(outcome) if form == "junit" else sarif.document(outcome)
     try:
         if _is_replaced(path):
             _replace(path, text.encode())
@@ -82,8 +87,10 @@ def _hand_over(path: str, data: bytes) -> None:
 
     Somebody else may put a link to a file or a disk in its place at any moment.
     """
-    with open(os.open(path, os.O_WRONLY | portable.O_CLOEXEC | portable.O_NOCTTY), "wb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+    with open(
+        system.open(path, os.O_WRONLY | portable.O_CLOEXEC | portable.O_NOCTTY), "wb"
+    ) as file:
+        mode = system.fstat(file.fileno()).st_mode
         if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
             raise OSError(errno.ESTALE, "something else was put there meanwhile", path)
         file.write(data)
@@ -142,7 +149,7 @@ def _advice(result: Result) -> str:
 def _is_replaced(path: str) -> bool:
     """Whether a file takes the place of what is there: not of a pipe or a device."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        return stat.S_ISREG(system.stat(path).st_mode)
     except OSError:
         return True
 

@@ -52,13 +52,14 @@ def inspect(paths: tuple[str, ...], digest: bool, as_json: bool) -> None:
 
 def _mismatch(report: Report) -> ChecksumMismatchError:
     """What differs, by name: the content is read once more to tell."""
+    from keras_integrity_hook.loading import at_hand
     from keras_integrity_hook.verification import digests
 
     error = ChecksumMismatchError(
         "the content does not match its seal", path=report.path, container=report.container
     )
     try:
-        with api.opened(report.path) as model:
+        with at_hand.to_read(report.path) as name, api.opened(name) as model:
             if isinstance(model, SealedModel):
                 digests.check_content(model)
     except ChecksumMismatchError as named:

@@ -57,6 +57,7 @@ _NOTABLE = ("unsealed", "overridden", "already-sealed", "not-checked", "review")
 _PARTS_SHOWN = 8
 _INDENT = " " * 16
 _COLUMNS_AT_LEAST, _COLUMNS_AT_MOST = 20, 100
+_DIGITS = 12  # of a digest that is not printed whole
 _bar: Bar | None = None
 
 json_option = click.option(
@@ -226,6 +227,13 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         detail(f"{name:<{width}}  {value}", indent=width + 2)
+
+
+def digest(spelt: str) -> str:
+    """A digest as it is printed: all of it, unless a terminal is too narrow for that; then as many
+    digits as tell it from others. Programs, and ``--json``, get all of it."""
+    is_narrow = is_terminal(sys.stdout) and shutil.get_terminal_size().columns <= _COLUMNS_AT_MOST
+    return f"{spelt[:_DIGITS]}…" if is_narrow and len(spelt) > _DIGITS else spelt
 
 
 def emit(command: str, *, ok: bool, **fields: Any) -> None:

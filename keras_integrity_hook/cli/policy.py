@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``policy show`` and ``policy check``: what is in force here and why, and is a file in order?"""
+"""``policy``: what is in force here and why, is a file in order, what does a setting mean?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError, printable
 from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.settings import advice, layers, toml_file, value_types
+from keras_integrity_hook.settings import advice, explained, layers, toml_file, value_types
 from keras_integrity_hook.settings.schema import KEYS, Settings
 from keras_integrity_hook.settings.toml_file import Layer, PolicyFile
 from keras_integrity_hook.texts import plural
@@ -93,6 +93,39 @@ def check(file: str, layer: str | None, as_json: bool) -> None:
         output.marked("note", remark, colour="yellow")
     for found in problems:
         output.marked("here", found.text, colour="yellow")
+
+
+@policy.command()
+@click.argument("names", metavar="[SETTING]...", nargs=-1)
+@json_option
+def explain(names: tuple[str, ...], as_json: bool) -> None:
+    """Explain the settings that there are, or those that are named.
+
+    The first of several values is the default.
+    """
+    for name in names:
+        if name not in KEYS:
+            raise click.UsageError(f"there is no setting '{name}'; 'policy explain' has them all")
+    wanted = [name for name in KEYS if name in names or not names]
+    if as_json:
+        output.emit("policy explain", ok=True, settings=[_explained(name) for name in wanted])
+        return
+    for name in wanted:
+        click.secho(name, bold=True)
+        shown = ", ".join(explained.values(KEYS[name])) or "none"
+        output.detail(f"{shown}  ({explained.about(name)})")
+        output.detail(explained.spoken(name))
+
+
+def _explained(name: str) -> dict[str, Any]:
+    values = list(explained.values(KEYS[name]))
+    return {
+        "name": name,
+        "values": values,
+        "about": explained.about(name),
+        "variable": layers.variable_of(name),
+        "meaning": explained.spoken(name),
+    }
 
 
 def _parsed(file: str, layer: str | None) -> PolicyFile:

@@ -141,9 +141,10 @@ def known_version(place: Place, model: str, version: str) -> Row:
 
 
 def _registration(path: str, name: str | None, version: str | None) -> Registered:
+    from keras_integrity_hook.loading import at_hand
     from keras_integrity_hook.registry import contents
 
-    with api.opened(path) as model:
+    with at_hand.to_read(path) as name_here, api.opened(name_here) as model:
         if not isinstance(model, SealedModel):
             raise UnsealedModelError("the model has no seal to register", path=model.path)
         return contents.registration(model, name=name, version=version)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -77,10 +78,10 @@ def init(  # noqa: PLR0913, PLR0917 - one argument for each option
     if (roles_file is None) is (admin is None):
         raise click.UsageError("Give either --roles FILE or --admin NAME.")
     given = Given(url, keys, service_key, out, as_json)
-    with places.failures("init", as_json=as_json):
+    with places.failures("init", as_json=as_json), contextlib.ExitStack() as undone:
         where = places.url_of(url)
         places.refuse_remote(where)
-        service = _service(where, service_key, service_days)
+        service = _service(where, service_key, service_days, undone)
         found = (
             _of_one(str(admin), given, stages or _STAGES)
             if roles_file is None
@@ -95,6 +96,7 @@ def init(  # noqa: PLR0913, PLR0917 - one argument for each option
             signing.write_new(out, made)
         else:
             appended(where, made, service_key)
+        undone.pop_all()
     _report(made, given, where)
 
 
@@ -133,8 +135,12 @@ def _of_one(name: str, given: Given, stages: tuple[str, ...]) -> Roles:
     return Roles((actor,), (), may, may, may, may, dict.fromkeys(stages, may))
 
 
-def _service(url: str, reference: str | None, days: int) -> Service:
-    """The service, whose key is made where it is a file that there is not."""
+def _service(url: str, reference: str | None, days: int, undone: contextlib.ExitStack) -> Service:
+    """The service, whose key is made where it is a file that there is not.
+
+    Args:
+        undone: gets what removes such a key again, as long as nothing was founded with it.
+    """
     from keras_integrity_hook.registry.events import Service
     from keras_integrity_hook.sealing.statement import spelled
     from keras_integrity_hook.signing import private, signers
@@ -143,10 +149,19 @@ def _service(url: str, reference: str | None, days: int) -> Service:
     if reference is None and not os.path.exists(path):
         # A service starts by itself: there is nobody to ask for a passphrase.
         key = private.write_pair(path, "ed25519", None)
+        undone.callback(_remove_key, path, url.removeprefix(places.SQLITE))
     else:
         key = signers.find(path, prompt()).public
     expires = datetime.now(UTC) + timedelta(days=days)
     return Service("service", key.keyid, key.pem, spelled(expires))
+
+
+def _remove_key(path: str, database: str) -> None:
+    """Once there is a database, it may need the key."""
+    if not os.path.exists(database):
+        for one in (path, f"{path}.pub"):
+            with contextlib.suppress(OSError):
+                os.unlink(one)
 
 
 def _report(made: SignedEvent, given: Given, url: str) -> None:

@@ -150,9 +150,11 @@ def _tell(position: int, made: SignedEvent, names: Mapping[str, str]) -> None:
     event = signed.event_of(made)
     body = spelling.plain(event.body)
     shown = [(name, body[name]) for name in _SHOWN if body.get(name)]
+    shown = [(name, output.digest(one) if name == "target" else one) for name, one in shown]
     output.state(spelling.KINDS[type(event.body)], f"event {position}")
     by = [names.get(one.keyid, f"{one.keyid[:12]}…") for one in made.signatures]
-    output.facts([*shown, ("time", event.time), ("signed by", _listed(by)), ("event", made.id)])
+    facts = [("time", event.time), ("signed by", _listed(by)), ("event", output.digest(made.id))]
+    output.facts([*shown, *facts])
 
 
 def _event(position: int, made: SignedEvent) -> dict[str, Any]:
@@ -198,19 +200,25 @@ def _version(row: Row) -> None:
     word = "recalled" if row["recalled"] else "registered"
     output.state(word, f"{row['model']} {row['version']}", good=not row["recalled"])
     facts = [("at", _listed(row["stages"]) or "no stage"), ("by", _listed(row["signers"]))]
-    output.facts([*facts, ("time", row["time"]), ("root", f"{row['algorithm']}:{row['root']}")])
+    output.facts(
+        [
+            *facts,
+            ("time", row["time"]),
+            ("root", f"{row['algorithm']}:{output.digest(row['root'])}"),
+        ]
+    )
 
 
 def _details(row: Row) -> None:
     facts = [("size", f"{row['size']:,} bytes"), ("container", row["container"])]
-    facts += [("event", row["registered"]), ("statement", row["statement"])]
+    facts += [("event", row["registered"]), ("statement", output.digest(row["statement"]))]
     digests = row["digests"].items()
-    facts += [(name, digest) for name, digest in digests if name != row["algorithm"]]
+    facts += [(name, output.digest(one)) for name, one in digests if name != row["algorithm"]]
     output.facts([*facts, *row["provenance"].items()])
 
 
 def _recall(row: Row) -> None:
-    output.state("recalled", f"{row['kind']} {row['target']}", good=False)
+    output.state("recalled", f"{row['kind']} {output.digest(row['target'])}", good=False)
     versions = _listed([f"{name} {version}" for name, version in row["versions"]])
     facts = [("reason", row["reason"]), ("by", _listed(row["signers"])), ("time", row["time"])]
     output.facts([*facts, ("event", row["event"]), *([("is", versions)] if versions else [])])

@@ -143,6 +143,13 @@ def _warnings(own: Service, options: Options, listening: Listening) -> list[str]
         )
     if options.tokens and not listening.is_local and not listening.certificate:
         found.append("tokens can be read on the way to here: use TLS, here or in a proxy before it")
+    if not options.tokens and not listening.is_local:
+        found.append(
+            f"whoever reaches {listening.host} can read all of this registry, and post events that "
+            "their actors have signed: --tokens says who may"
+        )
+        if not listening.certificate:
+            found.append("what is asked can be read on the way: use TLS, here or in a proxy before")
     return found
 
 

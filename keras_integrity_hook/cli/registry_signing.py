@@ -22,6 +22,7 @@ from keras_integrity_hook.errors import (
     SigningError,
 )
 from keras_integrity_hook.files import atomic, reading
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def write_new(path: str, made: SignedEvent) -> None:
 
     data = signed.encode(made)
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
+        with open(system.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
             file.write(data)
     except FileExistsError:
         remedy = "Give another name; nothing was written."

@@ -17,6 +17,7 @@ from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.group import Group
 from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history import directories
 
 _force = click.option(
@@ -99,7 +100,7 @@ def install(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 def _machine_is_to_remember() -> bool:
     """Whether the machine's policy has fixed ``history``, and this user can make its directory."""
-    return os.geteuid() == 0 and "history" in machine_policy.examine().locked
+    return system.geteuid() == 0 and "history" in machine_policy.examine().locked
 
 
 @site.command()

@@ -9,7 +9,6 @@ of its members, that ``unseal`` and ``reseal`` write in its place.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from keras_integrity_hook.containers import keras_zip
 from keras_integrity_hook.containers.keras_zip import Directory
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import DamagedFileError, IntegrityError
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.block import Block
@@ -83,7 +83,7 @@ def _seal(fd: int, directory: Directory) -> _Seal | None:
         at = following - block.TRAILER_SIZE
         if end > at or block.size_from_trailer(read_exactly(fd, block.TRAILER_SIZE, at)) is None:
             return None
-        if block.size_from_trailer(os.pread(fd, block.TRAILER_SIZE, at)) != following - end:
+        if block.size_from_trailer(system.pread(fd, block.TRAILER_SIZE, at)) != following - end:
             return None
         added = tuple(name.decode("utf-8", "replace") for _, _, name in members[index + 1 :])
         return _Seal(end, following, added)

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import os
-
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.sealing.content import Content
 
@@ -23,5 +22,5 @@ def copy_content(content: Content, target: int, at: int = 0) -> None:
 def write_all(fd: int, data: memoryview, offset: int) -> None:
     """Write all of ``data`` at ``offset`` (bytes) of the descriptor ``fd``. Raises OSError."""
     while data:
-        done = os.pwrite(fd, data, offset)
+        done = system.pwrite(fd, data, offset)
         data, offset = data[done:], offset + done

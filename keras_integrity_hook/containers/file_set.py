@@ -26,7 +26,8 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
-from keras_integrity_hook.files import exhaustion, reading
+from keras_integrity_hook.files import exhaustion, portable, reading
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.block import Block
@@ -109,7 +110,7 @@ def open_directory(place: Place) -> OpenSet:
         UnreadableFileError: the directory cannot be opened.
     """
     try:
-        fd = os.open(place.directory, reading.FLAGS | os.O_DIRECTORY)
+        fd = system.open(place.directory, reading.FLAGS | portable.O_DIRECTORY)
     except OSError as error:
         cause = f"cannot be opened ({error.strerror})"
         raise UnreadableFileError(cause, remedy=exhaustion.remedy_for(error)) from error
@@ -182,7 +183,7 @@ def _stands_for_directory(found: OpenSet, name: str) -> bool:
     if not found.place.kind.is_read(name + "/"):
         return False
     try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=found.directory).st_mode)
+        return stat.S_ISDIR(system.stat(name, dir_fd=found.directory).st_mode)
     except OSError:
         return False
 
@@ -195,7 +196,9 @@ def open_present(found: OpenSet) -> None:
         DamagedFileError, LimitExceededError, UnreadableFileError: as their names say.
     """
     whole = found.place.kind.whole_directory
-    present = list(files_below(found.directory)) if whole else sorted(os.listdir(found.directory))
+    present = (
+        list(files_below(found.directory)) if whole else sorted(system.listdir(found.directory))
+    )
 
     def read(name: str) -> bytes:
         fd, size = _open_regular(found.directory, name)
@@ -302,7 +305,7 @@ def _open_part(directory: int, name: str, room: int | None) -> Part:
 def _open_regular(directory: int, name: str) -> tuple[int, int]:
     """Descriptor and size. Raises FileNotFoundError, UnreadableFileError, LimitExceededError."""
     try:
-        fd = os.open(name, reading.FLAGS, dir_fd=directory)
+        fd = system.open(name, reading.FLAGS, dir_fd=directory)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -312,7 +315,7 @@ def _open_regular(directory: int, name: str) -> tuple[int, int]:
                 remedy=exhaustion.REMEDY,
             ) from error
         raise UnreadableFileError(f"'{shown(name)}' cannot be opened ({error.strerror})") from error
-    status = os.fstat(fd)
+    status = system.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
         raise UnreadableFileError(f"'{shown(name)}' is not a regular file")
@@ -348,8 +351,10 @@ def _entries(top: int, folder: str) -> list[tuple[str, bool]]:
     """Names in one directory, and whether each is a directory itself."""
     fd = -1
     try:
-        fd = os.open(folder or ".", reading.FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-        with os.scandir(fd) as entries:
+        fd = system.open(
+            folder or ".", reading.FLAGS | portable.O_DIRECTORY | portable.O_NOFOLLOW, dir_fd=top
+        )
+        with system.scandir(fd) as entries:
             return sorted((one.name, one.is_dir(follow_symlinks=False)) for one in entries)
     except OSError as error:
         raise UnreadableFileError(

@@ -7,8 +7,6 @@ HDF5 File Format Specification v3, section II: the superblock stands at offset 0
 
 from __future__ import annotations
 
-import os
-
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import (
     DamagedFileError,
@@ -16,6 +14,7 @@ from keras_integrity_hook.errors import (
     MalformedSealError,
     NotAModelError,
 )
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
@@ -65,10 +64,10 @@ def reserved(fd: int) -> int:
     Raises:
         DamagedFileError: there is no superblock where one may be.
     """
-    size = os.fstat(fd).st_size
+    size = system.fstat(fd).st_size
     at = 0
     while at + len(SIGNATURE) <= size and at <= LIMITS.hdf5_user_block:
-        if os.pread(fd, len(SIGNATURE), at) == SIGNATURE:
+        if system.pread(fd, len(SIGNATURE), at) == SIGNATURE:
             return at
         at = at * 2 or MIN_USER_BLOCK
     raise DamagedFileError("there is no HDF5 superblock")

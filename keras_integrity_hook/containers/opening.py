@@ -31,7 +31,8 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
-from keras_integrity_hook.files import exhaustion
+from keras_integrity_hook.files import exhaustion, local_copies
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, statement, tree
@@ -57,7 +58,7 @@ def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelF
         MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
     """
     name = os.fsdecode(path)
-    place = recognise(name) if fd is None else None
+    place = recognise(local_copies.copy_of(name)) if fd is None else None
     if place is not None:
         return open_set(name, place, hold=False)
     model = open_alone(name, fd=fd)
@@ -76,7 +77,7 @@ def open_alone(name: str, *, fd: int | None = None) -> ModelFile:
     fd = open_regular(name) if fd is None else duplicated(name, fd)
     try:
         with errors_of(name):
-            layout = locate(fd, os.fstat(fd).st_size)
+            layout = locate(fd, system.fstat(fd).st_size)
             seal = _decode_in(layout)
             return single_file(name, fd, layout.container, layout.content).under(seal)
     except BaseException:
@@ -98,7 +99,7 @@ def open_archive_alone(name: str) -> tuple[ModelFile, Appended]:
     fd = open_regular(name)
     try:
         with errors_of(name):
-            extra = appended.find(fd, os.fstat(fd).st_size)
+            extra = appended.find(fd, system.fstat(fd).st_size)
             if extra is None:
                 raise DamagedFileError("no archive with something appended begins here")
             layout = keras_zip.locate(fd, extra.start, extra.size if extra.is_comment else 0)
@@ -118,7 +119,7 @@ def open_archive_around_seal(name: str) -> ModelFile:
     fd = open_regular(name)
     try:
         with errors_of(name):
-            layout, taken_out = added_members.layout_of(fd, os.fstat(fd).st_size)
+            layout, taken_out = added_members.layout_of(fd, system.fstat(fd).st_size)
             seal = _decode(taken_out, layout.container, layout.block_offset)
             return single_file(name, fd, layout.container, layout.content).with_seal(seal)
     except BaseException:
@@ -129,7 +130,8 @@ def open_archive_around_seal(name: str) -> ModelFile:
 def is_in_place(model: ModelFile) -> bool:
     """Whether the path of the single file ``model`` still names the file that was opened."""
     try:
-        return os.path.samestat(os.stat(model.path), os.fstat(model.fd))
+        there = system.stat(local_copies.copy_of(model.path))
+        return os.path.samestat(there, system.fstat(model.fd))
     except OSError:
         return False
 
@@ -137,14 +139,14 @@ def is_in_place(model: ModelFile) -> bool:
 def look_at(name: str) -> None:
     """Raise what :func:`open_model` would, except about the seal of a single file: that is found
     and not decoded, which takes longest."""
-    place = recognise(name)
+    place = recognise(local_copies.copy_of(name))
     if place is not None:
         open_set(name, place, hold=False).close()
         return
     fd = open_regular(name)
     try:
         with errors_of(name):
-            locate(fd, os.fstat(fd).st_size)
+            locate(fd, system.fstat(fd).st_size)
     finally:
         os.close(fd)
 
@@ -186,8 +188,8 @@ def seal_beside(model: ModelFile) -> Seal | None:
         except IntegrityError as error:
             error.path = model.path
             error.default_remedy = (
-                f"The seal is the file {printable(path)}: restore it from a trusted copy together "
-                "with the model, or save the model again."
+                f"The seal is the file {printable(local_copies.name_of(path))}: restore it from a "
+                "trusted copy together with the model, or save the model again."
             )
             raise
     return None
@@ -228,7 +230,7 @@ def locate(fd: int, size: int) -> Layout:
     """The layout of the file behind ``fd`` (``size`` bytes), by its first bytes."""
     if size > LIMITS.content:
         raise LimitExceededError(f"a file of {size} bytes is over {LIMITS.content}")
-    head = os.pread(fd, 64, 0)
+    head = system.pread(fd, 64, 0)
     if not head:
         raise NotAModelError("the file is empty")
     if head.startswith(b"version https://git-lfs"):

@@ -7,7 +7,6 @@ bounded walks through archives and HDF5 files read, and what they do not underst
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from keras_integrity_hook.containers import file_set, hdf5, hdf5_map, hdf5_types
 from keras_integrity_hook.containers.hdf5_map import Budget
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.content import Content, FileContent
 
@@ -89,7 +89,7 @@ def _parts(model: ModelFile) -> Iterator[Part]:
     elif model.container == hdf5.CONTAINER:
         yield from _variables(model.content, 0, model.content.size, budget)
     else:
-        for member in opening.locate(model.fd, os.fstat(model.fd).st_size).members:
+        for member in opening.locate(model.fd, system.fstat(model.fd).st_size).members:
             variables: list[Part] = []
             if member.name.endswith(".h5"):
                 variables += _variables(model.content, member.offset, member.size, budget)

@@ -10,7 +10,8 @@ beside it (see ``fleet.discovery``).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from keras_integrity_hook.containers.kinds import (
     BACKUP_METADATA,
@@ -28,6 +29,8 @@ from keras_integrity_hook.containers.kinds import (
     Kind,
     Place,
 )
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 _ORBAX_MARKS = (
@@ -40,6 +43,22 @@ _ORBAX_MARKS = (
 _ORBAX_VALUES = ("_METADATA", "manifest.ocdbt", "checkpoint", "metadata", "_sharding", "d")
 _KERAS_FILES = ("config.json", "metadata.json")
 _KERAS_WEIGHTS = ("model.weights.h5", "model.weights.npz")
+
+
+class Folder(Protocol):
+    """A directory, local or in a store, as far as it tells which sets it is."""
+
+    def holds(self, *names: str) -> bool:
+        """Whether one of ``names``, relative paths, is in it."""
+
+    def folders(self) -> Iterable[str]:
+        """The names of the directories in it, links aside."""
+
+    def head(self, name: str) -> bytes:
+        """How the file ``name`` in it begins; empty where it cannot be read."""
+
+    def holds_seal_of_saved_model(self) -> bool:
+        """Whether it is where the SavedModel that is the directory above it keeps its seal."""
 
 
 def recognise(path: str) -> Place | None:
@@ -85,59 +104,75 @@ def _has_data(stem: str, names: list[str]) -> bool:
     return any(CHECKPOINT_FILE.fullmatch(end) for end in rest)
 
 
-def _kinds_of_directory(path: str) -> Iterator[Kind]:
-    def holds(*names: str) -> bool:
-        return any(os.path.lexists(os.path.join(path, name)) for name in names)
-
+def kinds_of(folder: Folder) -> Iterator[Kind]:
+    """Everything that ``folder`` is, as a whole; see the module."""
+    holds = folder.holds
     # A SavedModel is what has this file: TensorFlow asks for no other.
     if holds(*(f"saved_model.{suffix}" for suffix in MODEL_SUFFIXES), SAVED_MODEL.seal):
         yield SAVED_MODEL
     has_seal = holds(KERAS_DIRECTORY.seal)  # and that of an Orbax checkpoint
-    is_orbax = holds(*_ORBAX_MARKS) and (has_seal or _has_orbax_values(path))
+    is_orbax = holds(*_ORBAX_MARKS) and (has_seal or _has_orbax_values(folder))
     if is_orbax:
         yield ORBAX
-    is_preset = holds(KERAS_HUB_PRESET.seal) or (not has_seal and _is_unsealed_preset(path))
+    is_preset = holds(KERAS_HUB_PRESET.seal) or (not has_seal and _is_unsealed_preset(folder))
     if is_preset:
         yield KERAS_HUB_PRESET
     is_whole = all(map(holds, _KERAS_FILES)) and holds(*_KERAS_WEIGHTS)
     is_signed = holds(SIGNATURE_NAME) and holds(*_KERAS_FILES, *_KERAS_WEIGHTS)
-    is_sealed = has_seal and not is_orbax and not _holds_seal_of_saved_model(path)
+    is_sealed = has_seal and not is_orbax and not folder.holds_seal_of_saved_model()
     if ((is_whole or is_signed) and not is_preset) or is_sealed:
         yield KERAS_DIRECTORY
 
 
-def _holds_seal_of_saved_model(path: str) -> bool:
-    """Whether ``path`` is where the SavedModel that is the directory above it keeps its seal."""
-    try:
-        return os.path.samefile(
-            os.path.join(path, KERAS_DIRECTORY.seal), os.path.join(path, "..", SAVED_MODEL.seal)
-        )
-    except OSError:
-        return False
-
-
-def _has_orbax_values(path: str) -> bool:
-    try:
-        with os.scandir(path) as entries:
-            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return False
-    return any(
-        os.path.lexists(os.path.join(folder, name))
-        for folder in (path, *below)
-        for name in _ORBAX_VALUES
+def _has_orbax_values(folder: Folder) -> bool:
+    return folder.holds(*_ORBAX_VALUES) or any(
+        folder.holds(*(f"{below}/{name}" for name in _ORBAX_VALUES)) for below in folder.folders()
     )
 
 
-def _is_unsealed_preset(path: str) -> bool:
+def _is_unsealed_preset(folder: Folder) -> bool:
     # Its files are named as those of an unzipped Keras model are, so its metadata has to tell.
-    try:
-        fd = os.open(os.path.join(path, "metadata.json"), os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        return b'"keras_hub_version"' in os.read(fd, LIMITS.small_member)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
+    return b'"keras_hub_version"' in folder.head("metadata.json")
+
+
+def _kinds_of_directory(path: str) -> Iterator[Kind]:
+    return kinds_of(_LocalFolder(path))
+
+
+class _LocalFolder:
+    """See :class:`Folder`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def holds(self, *names: str) -> bool:
+        return any(os.path.lexists(os.path.join(self._path, name)) for name in names)
+
+    def folders(self) -> Iterable[str]:
+        try:
+            with os.scandir(self._path) as entries:
+                return [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+        except OSError:
+            return []
+
+    def head(self, name: str) -> bytes:
+        try:
+            path = os.path.join(self._path, name)
+            fd = system.open(path, os.O_RDONLY | portable.O_NONBLOCK)
+        except OSError:
+            return b""
+        try:
+            return os.read(fd, LIMITS.small_member)
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
+
+    def holds_seal_of_saved_model(self) -> bool:
+        try:
+            return os.path.samefile(
+                os.path.join(self._path, KERAS_DIRECTORY.seal),
+                os.path.join(self._path, "..", SAVED_MODEL.seal),
+            )
+        except OSError:
+            return False

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.layout import read_block
 from keras_integrity_hook.errors import MalformedSealError, UnreadableFileError, printable
-from keras_integrity_hook.files import exhaustion, reading
+from keras_integrity_hook.files import exhaustion, local_copies, portable, reading
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.sealing.block import Block
 
@@ -30,8 +31,10 @@ def places(path: str) -> list[str]:
     """Where the sidecar of the model at ``path`` may lie, in the order in which to look.
 
     Beside the file that is read, because saves write through symbolic links; and beside a link,
-    because in a cache of links to blobs the model and its seal are two links side by side.
+    because in a cache of links to blobs the model and its seal are two links side by side. That of
+    a URL is looked for beside its copy.
     """
+    path = local_copies.copy_of(path)
     beside = [path + SEAL_SUFFIX]
     return [real_path(path) + SEAL_SUFFIX, *beside] if os.path.islink(path) else beside
 
@@ -47,7 +50,7 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
     try:
         fd = _open(path)
         try:
-            status = os.fstat(fd)
+            status = system.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise MalformedSealError(f"{_named(path)} is not a regular file")
             return read_block(fd, status.st_size), Sidecar(path, identity(status))
@@ -63,21 +66,21 @@ def read(path: str) -> tuple[Block, Sidecar] | None:
 def is_unchanged(sidecar: Sidecar) -> bool:
     """Whether the file that was read still is the one at its path."""
     try:
-        return identity(os.stat(sidecar.path)) == sidecar.identity
+        return identity(system.stat(sidecar.path)) == sidecar.identity
     except OSError:
         return False
 
 
 def _open(path: str) -> int:
     try:
-        return os.open(path, reading.FLAGS | os.O_NOFOLLOW)
+        return system.open(path, reading.FLAGS | portable.O_NOFOLLOW)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
     # A link is as good as what it points to. One to nothing is a seal that got lost, and not a
     # model that never had one.
     try:
-        return os.open(path, reading.FLAGS)
+        return system.open(path, reading.FLAGS)
     except FileNotFoundError:
         raise MalformedSealError(f"{_named(path)} is a symbolic link to nothing") from None
 

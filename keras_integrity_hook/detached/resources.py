@@ -22,6 +22,8 @@ from keras_integrity_hook.errors import (
     LimitExceededError,
     UnreadableFileError,
 )
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import open_regular
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
@@ -60,7 +62,7 @@ def opened(path: str, skips: Callable[[str], bool], *, links: bool) -> Iterator[
     else:
         fd = open_regular(path)
         try:
-            yield [Part(WHOLE, FileContent(fd, 0, os.fstat(fd).st_size), fd)]
+            yield [Part(WHOLE, FileContent(fd, 0, system.fstat(fd).st_size), fd)]
         finally:
             os.close(fd)
 
@@ -182,7 +184,7 @@ def _opened_stem(place: Place) -> Iterator[list[Part]]:
 @contextmanager
 def _opened_tree(path: str, skips: Callable[[str], bool], *, links: bool) -> Iterator[list[Part]]:
     try:
-        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        top = system.open(path, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
     except OSError as error:
         raise UnreadableFileError(f"cannot be opened ({error.strerror})", path=path) from error
     try:
@@ -197,7 +199,7 @@ def _opened_tree(path: str, skips: Callable[[str], bool], *, links: bool) -> Ite
 
 
 def _member(top: int, name: str, *, links: bool) -> Part:
-    status = os.stat(name, dir_fd=top, follow_symlinks=links)
+    status = system.stat(name, dir_fd=top, follow_symlinks=links)
     if stat.S_ISLNK(status.st_mode):
         raise UnreadableFileError(f"'{shown(name)}' is a symbolic link, which is not followed here")
     if not stat.S_ISREG(status.st_mode):

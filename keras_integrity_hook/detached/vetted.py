@@ -26,7 +26,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
-from keras_integrity_hook.files import atomic, reading
+from keras_integrity_hook.files import atomic, local_copies, reading
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import envelope, tree
 from keras_integrity_hook.sealing.envelope import Envelope
@@ -62,7 +62,7 @@ class Word(NamedTuple):
 def place(path: str) -> str:
     """Where the summaries of the model at ``path``, a file, directory or stem, lie: beside it, so
     that no seal or signature over a directory is about them."""
-    return os.path.normpath(path) + SUFFIX
+    return os.path.normpath(local_copies.copy_of(path)) + SUFFIX
 
 
 def required(model: ModelFile, *, at: datetime, machine_only: bool) -> Vetted:

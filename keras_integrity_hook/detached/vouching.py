@@ -30,6 +30,8 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
+from keras_integrity_hook.files import local_copies
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_file
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block, envelope, tree
@@ -119,7 +121,7 @@ def read(path: str) -> bytes | None:
 
 def places(path: str) -> tuple[str, str]:
     """Where the detached signature of the model at ``path`` may lie, the likelier first."""
-    path = os.path.normpath(path)
+    path = os.path.normpath(local_copies.copy_of(path))
     if os.path.isdir(path):
         return os.path.join(path, SIGNATURE_NAME), path + SUFFIX
     return path + SUFFIX, os.path.join(os.path.dirname(path), SIGNATURE_NAME)
@@ -152,7 +154,7 @@ def _naming(path: str, model: ModelFile) -> Iterator[None]:
 
 def _parts(model: ModelFile, signed: Manifest) -> list[Part]:
     if model.files is None:
-        content = FileContent(model.fd, 0, os.fstat(model.fd).st_size)
+        content = FileContent(model.fd, 0, system.fstat(model.fd).st_size)
         name = WHOLE if WHOLE in signed.files else os.path.basename(model.path)
         return [Part(name, content)]
     if model.seal is None:
@@ -177,7 +179,7 @@ def _missing(model: ModelFile, signed: Manifest) -> Iterator[str]:
 
 def _is_there(files: OpenSet, name: str) -> bool:
     try:
-        os.stat(name, dir_fd=files.directory, follow_symlinks=False)
+        system.stat(name, dir_fd=files.directory, follow_symlinks=False)
     except OSError:
         return False
     return True

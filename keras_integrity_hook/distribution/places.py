@@ -17,6 +17,7 @@ from keras_integrity_hook.activation import machine_policy
 from keras_integrity_hook.errors import SigningError
 from keras_integrity_hook.files import owned, permissions, portable, root_owned
 from keras_integrity_hook.files.atomic import open_target, private_file
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings.toml_file import Layer
 from keras_integrity_hook.signing import trust_store
@@ -88,7 +89,7 @@ def locked(place: Place) -> Iterator[None]:
         portable.lock(fd, wait=True)
         yield
     finally:
-        os.close(fd)
+        portable.close(fd)
 
 
 def put(path: str, data: bytes) -> None:
@@ -102,7 +103,7 @@ def put(path: str, data: bytes) -> None:
         with private_file(target) as made:
             made.take_final_name()
             with open(made.create(), "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
+                system.fchmod(file.fileno(), 0o644)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -137,7 +138,7 @@ def _make(place: Place) -> None:
 def _open(place: Place) -> int:
     if place.is_machine:
         return root_owned.open_directory(place.directory)
-    fd = os.open(place.directory, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
+    fd = system.open(place.directory, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
     try:
         permissions.check_open(place.directory, fd)
     except BaseException:

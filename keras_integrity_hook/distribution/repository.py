@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from keras_integrity_hook.distribution import places
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.files import portable, reading
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -75,12 +76,12 @@ class Repository:
         """
         for name in ("metadata", "targets"):
             os.makedirs(os.path.join(directory, name), exist_ok=True)
-        fd = os.open(directory, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
+        fd = system.open(directory, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
         try:
             portable.lock(fd, wait=True)
             yield cls(directory)
         finally:
-            os.close(fd)
+            portable.close(fd)
 
     @property
     def first_root(self) -> str:

@@ -31,6 +31,10 @@ from keras_integrity_hook.errors.content import SandboxLimitError as SandboxLimi
 from keras_integrity_hook.errors.content import SandboxUnavailableError as SandboxUnavailableError
 from keras_integrity_hook.errors.content import SandboxViolationError as SandboxViolationError
 from keras_integrity_hook.errors.distribution import TrustUpdateError as TrustUpdateError
+from keras_integrity_hook.errors.fleet import ExaminationTimeoutError as ExaminationTimeoutError
+from keras_integrity_hook.errors.fleet import FleetResultsError as FleetResultsError
+from keras_integrity_hook.errors.fleet import FleetWorkersError as FleetWorkersError
+from keras_integrity_hook.errors.fleet import WorkerLostError as WorkerLostError
 from keras_integrity_hook.errors.integrity import AlreadySealedError as AlreadySealedError
 from keras_integrity_hook.errors.integrity import ChecksumMismatchError as ChecksumMismatchError
 from keras_integrity_hook.errors.integrity import DamagedFileError as DamagedFileError
@@ -61,6 +65,11 @@ from keras_integrity_hook.errors.policy import RollbackError as RollbackError
 from keras_integrity_hook.errors.policy import SigningError as SigningError
 from keras_integrity_hook.errors.policy import WeakAlgorithmError as WeakAlgorithmError
 from keras_integrity_hook.errors.policy import WrongModelError as WrongModelError
+from keras_integrity_hook.errors.remote import RemoteChangedError as RemoteChangedError
+from keras_integrity_hook.errors.remote import RemoteError as RemoteError
+from keras_integrity_hook.errors.remote import RemoteUnavailableError as RemoteUnavailableError
+from keras_integrity_hook.errors.remote import RemoteWriteError as RemoteWriteError
+from keras_integrity_hook.errors.remote import UnknownSchemeError as UnknownSchemeError
 from keras_integrity_hook.errors.warnings import FallbackWarning as FallbackWarning
 from keras_integrity_hook.errors.warnings import HistoryWarning as HistoryWarning
 from keras_integrity_hook.errors.warnings import IntegrityWarning as IntegrityWarning

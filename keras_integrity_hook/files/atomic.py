@@ -26,6 +26,7 @@ from pathlib import Path
 
 from keras_integrity_hook import notices
 from keras_integrity_hook.files import attributes, portable, private_directory
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.private_directory import is_ours
 from keras_integrity_hook.files.target import Target, open_target
 from keras_integrity_hook.limits import MIB
@@ -101,8 +102,8 @@ class PrivateFile:
 
     def create(self, mode: int = 0o600) -> int:
         """Create the file, and open it for reading and writing; the caller closes it."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self.name, flags, mode, dir_fd=self.directory)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
+        return system.open(self.name, flags, mode, dir_fd=self.directory)
 
     def open_written(self) -> int:
         """Open the file that a program wrote at :attr:`path`; the caller closes it.
@@ -111,9 +112,13 @@ class PrivateFile:
             FileNotFoundError: it wrote nothing there.
             OSError: what is there is a link, not a regular file, has two names or another owner.
         """
-        fd = os.open(self.name, os.O_RDWR | _FILE, dir_fd=self.directory)
-        status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
+        fd = system.open(self.name, os.O_RDWR | _FILE, dir_fd=self.directory)
+        status = system.fstat(fd)
+        if (
+            stat.S_ISREG(status.st_mode)
+            and status.st_nlink == 1
+            and status.st_uid == system.geteuid()
+        ):
             return fd
         os.close(fd)
         raise OSError(errno.EPERM, "this is not the file that was to be written", str(self.path))
@@ -123,7 +128,7 @@ class PrivateFile:
         if self.name != self.target.name:
             at = self.directory
             with contextlib.suppress(FileNotFoundError):  # it is yet to be written
-                os.rename(self.name, self.target.name, src_dir_fd=at, dst_dir_fd=at)
+                system.rename(self.name, self.target.name, src_dir_fd=at, dst_dir_fd=at)
             self.name = self.target.name
 
     def put_in_place(
@@ -181,7 +186,7 @@ class PrivateFile:
         """Rename the file into place; the reason where that cannot be."""
         target = self.target
         try:
-            os.rename(
+            system.rename(
                 self.name, target.name, src_dir_fd=self.directory, dst_dir_fd=target.directory
             )
         except OSError as error:
@@ -243,7 +248,7 @@ def _is_open_here(wanted: os.stat_result, ignoring: int | None) -> bool:
         return False
     for number in map(int, descriptors[:_DESCRIPTORS_AT_MOST]):
         with contextlib.suppress(OSError):
-            if number == ignoring or not os.path.samestat(os.fstat(number), wanted):
+            if number == ignoring or not os.path.samestat(system.fstat(number), wanted):
                 continue
             if not _is_read_leased(number):
                 return True
@@ -262,7 +267,7 @@ def _is_locked(target: Target) -> bool:
     """Whether somebody has locked the file, as HDF5 does with what it reads: in place its bytes
     would change under that, and a replacement leaves it what it has opened."""
     try:
-        fd = os.open(target.name, os.O_RDONLY | _FILE, dir_fd=target.directory)
+        fd = system.open(target.name, os.O_RDONLY | _FILE, dir_fd=target.directory)
     except OSError:
         return False
     try:
@@ -280,7 +285,7 @@ def _not_carried_over(target: Target, new: int) -> str | None:
     """Give the new file what the old one has; the reason where it cannot have all of it."""
     reason = "its owner, group or attributes cannot be given to a new file"
     try:
-        old = os.open(target.name, os.O_RDONLY | _FILE, dir_fd=target.directory)
+        old = system.open(target.name, os.O_RDONLY | _FILE, dir_fd=target.directory)
     except FileNotFoundError:
         return None
     except PermissionError:
@@ -296,13 +301,13 @@ def _overwrite(made: PrivateFile, source: int, old: os.stat_result | None, reaso
 
     The finished file is kept until that is done.
     """
-    target, size = made.target, os.fstat(source).st_size
+    target, size = made.target, system.fstat(source).st_size
     try:
         writer = _open_writer(target, os.O_CREAT | os.O_EXCL if old is None else 0)
     except (FileExistsError, FileNotFoundError) as error:
         raise _ReplacedError(errno.ESTALE, _REPLACED, target.path) from error
     try:
-        status = os.fstat(writer)
+        status = system.fstat(writer)
         if old is not None and not os.path.samestat(status, old):
             raise _ReplacedError(errno.ESTALE, _REPLACED, target.path)
         _reserve(writer, status.st_size, size, target)
@@ -319,7 +324,7 @@ def _overwrite(made: PrivateFile, source: int, old: os.stat_result | None, reaso
     except BaseException:
         if old is None:
             with contextlib.suppress(OSError):
-                os.unlink(target.name, dir_fd=target.directory)
+                system.unlink(target.name, dir_fd=target.directory)
         raise
     finally:
         os.close(writer)
@@ -330,7 +335,9 @@ def _open_writer(target: Target, flags: int) -> int:
     deadline = time.monotonic() + _LEASE_SECONDS
     while True:
         try:
-            return os.open(target.name, os.O_WRONLY | _FILE | flags, 0o666, dir_fd=target.directory)
+            return system.open(
+                target.name, os.O_WRONLY | _FILE | flags, 0o666, dir_fd=target.directory
+            )
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise
@@ -354,8 +361,8 @@ def _reserve(fd: int, old: int, new: int, target: Target) -> None:
 def copy(source: int, writer: int) -> None:
     """Copy all bytes behind the one descriptor to the same offsets behind the other."""
     at = 0
-    while piece := os.pread(source, MIB, at):
+    while piece := system.pread(source, MIB, at):
         view = memoryview(piece)
         while view:
-            done = os.pwrite(writer, view, at)
+            done = system.pwrite(writer, view, at)
             view, at = view[done:], at + done

@@ -10,6 +10,7 @@ import os
 import stat
 
 from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 
 _ACL = "system.posix_acl_access"
 # About the bytes that go (capabilities(7), the kernel's IMA and EVM), or about the layer of an
@@ -24,13 +25,13 @@ def carry_over(old: int, new: int) -> bool:
     Returns:
         Whether it is all now. Where the owner cannot be given the group still is.
     """
-    was, made = os.fstat(old), os.fstat(new)
+    was, made = system.fstat(old), system.fstat(new)
     kept = _carry_owner(new, was, made)
     kept = _carry_extended(old, new) and kept
     try:
-        mode = _mode_for(os.fstat(new), was)
-        if stat.S_IMODE(os.fstat(new).st_mode) != mode:
-            os.fchmod(new, mode)
+        mode = _mode_for(system.fstat(new), was)
+        if stat.S_IMODE(system.fstat(new).st_mode) != mode:
+            system.fchmod(new, mode)
     except PermissionError:
         return False
     return kept
@@ -51,17 +52,17 @@ def _carry_owner(new: int, was: os.stat_result, made: os.stat_result) -> bool:
     if (was.st_uid, was.st_gid) == (made.st_uid, made.st_gid):
         return True
     try:
-        os.fchown(new, was.st_uid, was.st_gid)
+        system.fchown(new, was.st_uid, was.st_gid)
     except PermissionError:
         with contextlib.suppress(PermissionError):
-            os.fchown(new, -1, was.st_gid)
+            system.fchown(new, -1, was.st_gid)
         return False
     return True
 
 
 def _carry_extended(old: int, new: int) -> bool:
     if not portable.has_attributes():
-        return True
+        return not portable.has_own_rights(old)
     wanted, present = _extended(old), _extended(new)
     kept = True
     for name in {*wanted, *present}:

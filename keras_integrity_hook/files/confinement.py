@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files.portable import system
 
 _found_at: ContextVar[str] = ContextVar("_found_at", default="")
 
@@ -50,7 +51,7 @@ def refuse_elsewhere(fd: int, path: str, *, is_around: bool = False) -> None:
     try:
         is_there = os.readlink(f"/proc/self/fd/{fd}") == expected
     except OSError:  # no /proc: the last component at least is no link
-        is_there = os.path.samestat(os.lstat(expected), os.fstat(fd))
+        is_there = os.path.samestat(system.lstat(expected), system.fstat(fd))
     if not is_there:
         raise UnreadableFileError(
             "another file, or a link, was put in its place since it was found",

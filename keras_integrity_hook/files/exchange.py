@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from keras_integrity_hook import notices
 from keras_integrity_hook.files import attributes, portable, private_directory
 from keras_integrity_hook.files.atomic import PrivateFile, copy
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import Target, entry, real_path
 
 IsReplaced = Callable[[str], bool]
@@ -66,7 +67,7 @@ def put_in_place(made: PrivateFile, is_replaced: IsReplaced) -> None:
     target = made.target
     if target.old is None:
         names = made.name, target.name
-        os.rename(*names, src_dir_fd=made.directory, dst_dir_fd=target.directory)
+        system.rename(*names, src_dir_fd=made.directory, dst_dir_fd=target.directory)
         return
     with _opened(target.name, target.directory) as old, _made(made) as new:
         is_like_old = attributes.carry_over(old, new)
@@ -85,9 +86,9 @@ def holds_foreign_ground(top: str) -> bool:
     try:
         if _has_mounts(real_path(top)):
             return True
-        device = os.stat(top).st_dev
+        device = system.stat(top).st_dev
         for folder, _, _ in os.walk(top, onerror=_raise):
-            if os.stat(folder).st_dev != device or os.path.ismount(folder):
+            if system.stat(folder).st_dev != device or os.path.ismount(folder):
                 return True
     except OSError:
         return True
@@ -116,7 +117,7 @@ def _raise(error: OSError) -> None:
 
 @contextlib.contextmanager
 def _opened(name: str, directory: int) -> Iterator[int]:
-    fd = os.open(name, _DIRECTORY, dir_fd=directory)
+    fd = system.open(name, _DIRECTORY, dir_fd=directory)
     try:
         yield fd
     finally:
@@ -140,7 +141,7 @@ def _is_directory(found: os.stat_result | None) -> bool:
 
 def _refuse_unwritable(pair: _Pair, top: str) -> None:
     """Refuse to replace a file that a plain ``open`` for writing would refuse."""
-    for name in os.listdir(pair.source):
+    for name in system.listdir(pair.source):
         old = entry(name, pair.into)
         if old is None:
             continue
@@ -152,13 +153,13 @@ def _refuse_unwritable(pair: _Pair, top: str) -> None:
 
 
 def _bring_along(pair: _Pair, is_replaced: IsReplaced) -> None:
-    for name in os.listdir(pair.source):
+    for name in system.listdir(pair.source):
         old, new = entry(name, pair.source), entry(name, pair.into)
         if old is None:
             continue
         if stat.S_ISDIR(old.st_mode):
             if new is None:
-                os.mkdir(name, dir_fd=pair.into)
+                system.mkdir(name, dir_fd=pair.into)
             elif not _is_directory(new):
                 continue
             with _subdirectory(pair, name) as below:
@@ -172,11 +173,11 @@ def _bring_along(pair: _Pair, is_replaced: IsReplaced) -> None:
 
 def _carry_over(pair: _Pair, name: str) -> None:
     with contextlib.suppress(OSError):
-        old = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
+        old = system.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
         try:
-            new = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.into)
+            new = system.open(name, os.O_RDONLY | _FILE, dir_fd=pair.into)
             try:
-                if stat.S_ISREG(os.fstat(old).st_mode) and os.fstat(new).st_nlink == 1:
+                if stat.S_ISREG(system.fstat(old).st_mode) and system.fstat(new).st_nlink == 1:
                     attributes.carry_over(old, new)
             finally:
                 os.close(new)
@@ -188,7 +189,7 @@ def _link(pair: _Pair, name: str) -> None:
     """Give the other directory the same file, or a copy where it cannot be the same."""
     at = {"src_dir_fd": pair.source, "dst_dir_fd": pair.into}
     try:
-        os.link(name, name, **at, follow_symlinks=False)
+        system.link(name, name, **at, follow_symlinks=False)
     except OSError:
         _copy(pair, name)
         _carry_over(pair, name)
@@ -200,18 +201,18 @@ def _copy(pair: _Pair, name: str) -> None:
     Raises:
         OSError: what the other has there is a link, say, or it is of a kind that has no bytes.
     """
-    status = os.stat(name, dir_fd=pair.source, follow_symlinks=False)
+    status = system.stat(name, dir_fd=pair.source, follow_symlinks=False)
     if stat.S_ISLNK(status.st_mode):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=pair.into)
-        os.symlink(os.readlink(name, dir_fd=pair.source), name, dir_fd=pair.into)
+            system.unlink(name, dir_fd=pair.into)
+        system.symlink(system.readlink(name, dir_fd=pair.source), name, dir_fd=pair.into)
         return
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a link, and cannot be copied", name)
-    reader = os.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
+    reader = system.open(name, os.O_RDONLY | _FILE, dir_fd=pair.source)
     try:
         mode = stat.S_IMODE(status.st_mode)
-        writer = os.open(name, os.O_WRONLY | os.O_CREAT | _FILE, mode, dir_fd=pair.into)
+        writer = system.open(name, os.O_WRONLY | os.O_CREAT | _FILE, mode, dir_fd=pair.into)
         try:
             copy(reader, writer)
             os.ftruncate(writer, status.st_size)
@@ -223,24 +224,24 @@ def _copy(pair: _Pair, name: str) -> None:
 
 def _remove_replaced(pair: _Pair, is_replaced: IsReplaced) -> None:
     """Remove from the old directory what belongs to the old model alone."""
-    for name in os.listdir(pair.source):
+    for name in system.listdir(pair.source):
         old, new = entry(name, pair.source), entry(name, pair.into)
         if _is_directory(old) and _is_directory(new):
             with _subdirectory(pair, name) as below:
                 _remove_replaced(below, is_replaced)
         elif new is None and not _is_directory(old) and is_replaced(pair.path(name)):
-            os.unlink(name, dir_fd=pair.source)
+            system.unlink(name, dir_fd=pair.source)
 
 
 def _copy_into(pair: _Pair) -> None:
     """For a place where directories cannot be exchanged (another system, a mount point)."""
-    for name in os.listdir(pair.source):
+    for name in system.listdir(pair.source):
         new, old = entry(name, pair.source), entry(name, pair.into)
         if private_directory.is_marker(name) or new is None:
             continue
         if stat.S_ISDIR(new.st_mode):
             if old is None:
-                os.mkdir(name, dir_fd=pair.into)
+                system.mkdir(name, dir_fd=pair.into)
             with _subdirectory(pair, name) as below:
                 _copy_into(below)
         elif old is None or not os.path.samestat(old, new):

@@ -47,7 +47,7 @@ class ReadLease:
             return
         try:
             # The kernel announces a break by SIGIO, which kills; SIGURG is ignored by default.
-            portable.Leases.take(fd, signal.SIGURG)
+            portable.Leases.take(fd, getattr(signal, "SIGURG", 0))
         except OSError:
             return
         self._owner = os.getpid()
@@ -83,7 +83,7 @@ def is_kept_at(fd: int) -> bool:
 
     Asked each time: the device of a file system that was unmounted may be another's a moment later.
     """
-    return portable.file_system(fd) in KEEPING
+    return portable.Leases.are_share_modes or portable.file_system(fd) in KEEPING
 
 
 def _break_time() -> float:

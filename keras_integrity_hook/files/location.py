@@ -22,6 +22,7 @@ import sys
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files.portable import system
 
 _FILE_SCHEME = "file://"
 # TensorFlow's grammar: what has other characters before "://" is a path to it.
@@ -74,8 +75,8 @@ KERAS = Reader(takes_urls=True, files_first=True, copied=_MOUNTS)
 """``load_model`` of Keras 3: looks for a file, then copies what TensorFlow finds."""
 KERAS_AND_HUB = KERAS._replace(hubs=("hf://",))
 """The same since Keras 3.4, which knows a hub."""
-KERAS_WEIGHTS = Reader(copied=_MOUNTS)
-"""``load_weights`` of Keras 3: opens files."""
+KERAS_WEIGHTS = Reader(takes_urls=True, files_first=True, copied=_MOUNTS)
+"""``load_weights`` of Keras 3, of which some versions take URLs; ours are read for all of them."""
 TF_KERAS = Reader(takes_urls=True, copied=_MOUNTS)
 """``load_model`` and ``load_weights`` of tf_keras."""
 KERAS_HUB = Reader(hubs=("hf://", "kaggle://", "modelscope://"))
@@ -225,7 +226,7 @@ def _of_hdf5(file: Any) -> Location:
 
 
 def _of_fd(fd: int, name: Any) -> Location:
-    status = os.fstat(fd)
+    status = system.fstat(fd)
     path = _path_of_fd(fd, name, status)
     if not stat.S_ISREG(status.st_mode):
         return Location(Kind.UNVERIFIABLE, path, path)
@@ -246,7 +247,7 @@ def _path_of_fd(fd: int, name: Any, status: os.stat_result) -> str:
 
 def _leads_to(name: str | bytes, status: os.stat_result) -> bool:
     try:
-        return os.path.samestat(os.stat(name), status)
+        return os.path.samestat(system.stat(name), status)
     except (OSError, ValueError):
         return False
 

@@ -13,6 +13,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.files import exhaustion, permissions, reading
+from keras_integrity_hook.files.portable import system
 
 
 def user_file(name: str) -> str:
@@ -47,7 +48,7 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         ConfigurationError: it is there and cannot be read, is no file, or too long.
     """
     try:
-        fd = os.open(path, reading.FLAGS)
+        fd = system.open(path, reading.FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
@@ -78,7 +79,7 @@ def read_named(path: str, limit: int) -> bytes:
 
 
 def _check(path: str, fd: int, *, strict: bool) -> None:
-    status = os.fstat(fd)
+    status = system.fstat(fd)
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError("is not a regular file", path=path)

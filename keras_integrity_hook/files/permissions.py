@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterator
 
 from keras_integrity_hook.errors import InsecurePermissionsError, printable
+from keras_integrity_hook.files import machine
+from keras_integrity_hook.files.portable import system
 
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
 _OTHERS = ((stat.S_IWGRP, "its group"), (stat.S_IWOTH, "everybody"))
@@ -33,7 +35,7 @@ def check_path(path: str) -> None:
 
 def check_open(path: str, fd: int) -> None:
     """The same for the file that is open already; raises InsecurePermissionsError."""
-    _check(path, path, os.fstat(fd))
+    _check(path, path, system.fstat(fd))
 
 
 def _check(path: str, found: str, status: os.stat_result) -> None:
@@ -51,7 +53,7 @@ def _check(path: str, found: str, status: os.stat_result) -> None:
 
 def _fault(status: os.stat_result) -> str | None:
     mode = stat.S_IMODE(status.st_mode)
-    if status.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in (0, system.geteuid()):
         return f"belongs to user {status.st_uid}, who may change it"
     if stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX:
         return None
@@ -66,9 +68,9 @@ def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
     The mode of a link means nothing; who may write its directory can replace it.
     """
-    pending = path.strip("/").split("/")[::-1]
-    at, links = "/", 0
-    yield at, os.stat(at)
+    at, names = machine.steps(path)
+    pending, links = names[::-1], 0
+    yield at, system.stat(at)
     while pending:
         step = pending.pop()
         if step in ("", "."):
@@ -77,7 +79,7 @@ def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
             at = os.path.dirname(at)
             continue
         below = os.path.join(at, step)
-        status = os.lstat(below)
+        status = system.lstat(below)
         if not stat.S_ISLNK(status.st_mode):
             at = below
             yield at, status
@@ -86,5 +88,6 @@ def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
         if links > _LINKS_AT_MOST:
             raise OSError(f"too many symbolic links: {below}")
         target = os.readlink(below)
-        at = "/" if target.startswith("/") else at
-        pending += target.strip("/").split("/")[::-1]
+        top, names = machine.steps(target)
+        at = top if os.path.isabs(target) else at
+        pending += names[::-1]

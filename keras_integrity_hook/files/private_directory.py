@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 
 from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
@@ -43,9 +44,8 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
         yield fd, name
     finally:
         # A forked child that ends here leaves the directory to its parent.
-        if os.getpid() == owner and is_at(name, directory, fd) and is_marked(fd):
-            _remove(fd, name, directory)
-        os.close(fd)
+        is_over = os.getpid() == owner and is_at(name, directory, fd) and is_marked(fd)
+        _close(fd, name, directory, remove=is_over)
 
 
 def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
@@ -57,10 +57,14 @@ def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
     if not has_our_name(os.path.basename(os.fsdecode(path))):
         return False
     try:
-        fd = os.open(path, _OPEN, dir_fd=dir_fd)
+        fd = system.open(path, _OPEN, dir_fd=dir_fd)
     except PermissionError:
-        status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-        return status.st_uid != os.geteuid() and stat.S_ISDIR(status.st_mode) and _is_closed(status)
+        status = system.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        return (
+            status.st_uid != system.geteuid()
+            and stat.S_ISDIR(status.st_mode)
+            and _is_closed(status)
+        )
     except OSError:
         return False
     try:
@@ -81,7 +85,7 @@ def is_marker(name: str) -> bool:
 
 def is_marked(fd: int) -> bool:
     """Whether the open directory holds its marker, and nobody but its owner could put it there."""
-    at = os.fstat(fd)
+    at = system.fstat(fd)
     marker = entry(_marker_of(at), fd)
     return marker is not None and _is_closed(at) and marker.st_uid == at.st_uid
 
@@ -90,7 +94,7 @@ def unmark(fd: int) -> None:
     """Take the marker away: what is in the open directory is somebody's to find, never ours to
     remove."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_marker_of(os.fstat(fd)), dir_fd=fd)
+        system.unlink(_marker_of(system.fstat(fd)), dir_fd=fd)
 
 
 def _marker_of(at: os.stat_result) -> str:
@@ -105,28 +109,30 @@ def _made(directory: int) -> tuple[int, str]:
     for _ in range(_ATTEMPTS):
         name = PREFIX + os.urandom(8).hex()
         try:
-            os.mkdir(name, 0o700, dir_fd=directory)
+            system.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
             continue
-        fd = os.open(name, _OPEN, dir_fd=directory)
+        fd = system.open(name, _OPEN, dir_fd=directory)
         try:
             if _is_fresh(fd) and _locked(fd):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                os.close(os.open(_marker_of(os.fstat(fd)), flags, 0o600, dir_fd=fd))
+                flags = (
+                    os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
+                )
+                os.close(system.open(_marker_of(system.fstat(fd)), flags, 0o600, dir_fd=fd))
                 return fd, name
         except BaseException:
-            os.close(fd)
+            portable.close(fd)
             raise
-        os.close(fd)
+        portable.close(fd)
         with contextlib.suppress(OSError):  # it may be another's by now
-            os.rmdir(name, dir_fd=directory)
+            system.rmdir(name, dir_fd=directory)
     raise OSError(errno.EBUSY, "somebody interferes with new directories there", name)
 
 
 def _is_fresh(fd: int) -> bool:
     """Whether the open directory can be the one that we made a moment ago."""
-    at = os.fstat(fd)
-    return at.st_uid == os.geteuid() and _is_closed(at) and not os.listdir(fd)
+    at = system.fstat(fd)
+    return at.st_uid == system.geteuid() and _is_closed(at) and not system.listdir(fd)
 
 
 def _locked(fd: int) -> bool:
@@ -143,11 +149,13 @@ def _locked(fd: int) -> bool:
 def _sweep(directory: int) -> None:
     """Remove the directories of processes that are dead."""
     try:
-        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        fd = system.open(
+            ".", os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC, dir_fd=directory
+        )
     except PermissionError:
         return  # it may be written and not be read
     try:
-        with os.scandir(fd) as entries:
+        with system.scandir(fd) as entries:
             names = [found.name for found in entries if found.name.startswith(PREFIX)]
         for name in names:
             with contextlib.suppress(OSError):
@@ -157,25 +165,35 @@ def _sweep(directory: int) -> None:
 
 
 def _remove_if_dead(name: str, directory: int) -> None:
-    fd = os.open(name, _OPEN, dir_fd=directory)
+    fd = system.open(name, _OPEN, dir_fd=directory)
+    is_dead = False
     try:
-        if os.fstat(fd).st_uid != os.geteuid():
-            return
-        # The owner takes the lock before it sets the marker.
-        portable.lock(fd)
-        if is_marked(fd):
-            _remove(fd, name, directory)
+        if system.fstat(fd).st_uid == system.geteuid():
+            # The owner takes the lock before it sets the marker.
+            portable.lock(fd)
+            is_dead = is_marked(fd)
     finally:
-        os.close(fd)
+        _close(fd, name, directory, remove=is_dead)
 
 
-def _remove(fd: int, name: str, directory: int) -> None:
-    """Remove the open directory; the marker goes last, or what is left would be nobody's."""
-    at = os.fstat(fd)
-    with contextlib.suppress(OSError):
-        empty(fd, keep=_marker_of(at))
-        unmark(fd)
-        os.rmdir(name, dir_fd=directory)
+def _close(fd: int, name: str, directory: int, *, remove: bool) -> None:
+    """Close the open directory, and remove it and all that is in it if it is to be.
+
+    The marker goes last of what is in it, or what is left would be nobody's. The directory itself
+    goes when it is closed: not every system removes one that is open.
+    """
+    is_empty = False
+    try:
+        if remove:
+            with contextlib.suppress(OSError):
+                empty(fd, keep=_marker_of(system.fstat(fd)))
+                unmark(fd)
+                is_empty = True
+    finally:
+        portable.close(fd)
+    if is_empty:
+        with contextlib.suppress(OSError):
+            system.rmdir(name, dir_fd=directory)
 
 
 def _mount_of(fd: int) -> int:
@@ -189,7 +207,7 @@ def _mount_of(fd: int) -> int:
             found = [line for line in file if line.startswith(b"mnt_id:")]
         return int(found[0].split()[1])
     except (OSError, IndexError, ValueError):
-        return os.fstat(fd).st_dev
+        return system.fstat(fd).st_dev
 
 
 def empty(fd: int, *, keep: str | None = None) -> None:
@@ -199,21 +217,21 @@ def empty(fd: int, *, keep: str | None = None) -> None:
     Raises:
         OSError: something of it cannot be removed, or is mounted.
     """
-    for name in os.listdir(fd):
+    for name in system.listdir(fd):
         if name == keep:
             continue
         status = entry(name, fd)
         if status is None:
             continue
         if not stat.S_ISDIR(status.st_mode):
-            os.unlink(name, dir_fd=fd)
+            system.unlink(name, dir_fd=fd)
             continue
-        below = os.open(name, _OPEN, dir_fd=fd)
+        below = system.open(name, _OPEN, dir_fd=fd)
         try:
             if _mount_of(below) != _mount_of(fd):
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
-            os.fchmod(below, 0o700)  # a directory of the user's may be one that he may not write
+            system.fchmod(below, 0o700)  # one of the user's may be one that he may not write
             empty(below)
         finally:
             os.close(below)
-        os.rmdir(name, dir_fd=fd)
+        system.rmdir(name, dir_fd=fd)

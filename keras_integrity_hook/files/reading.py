@@ -12,7 +12,8 @@ import os
 import stat
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, UnreadableFileError
-from keras_integrity_hook.files import exhaustion, portable
+from keras_integrity_hook.files import exhaustion, local_copies, location, portable
+from keras_integrity_hook.files.portable import system
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer. It means nothing to regular files.
 FLAGS = os.O_RDONLY | portable.O_CLOEXEC | portable.O_NONBLOCK | portable.O_NOCTTY
@@ -26,13 +27,14 @@ _KINDS = (
 
 
 def open_regular(path: str) -> int:
-    """A read-only descriptor of the regular file at ``path``.
+    """A read-only descriptor of the regular file at ``path``; of its copy, if that is a URL which
+    has one here.
 
     Raises:
         UnreadableFileError: it is missing, cannot be opened, or is no regular file.
     """
     try:
-        fd = os.open(path, FLAGS)
+        fd = system.open(local_copies.copy_of(path), FLAGS)
     except (OSError, ValueError) as error:
         raise _unopened(path, error) from error
     return _refuse_irregular(path, fd)
@@ -88,9 +90,9 @@ def read_bounded(fd: int, path: str, limit: int) -> bytes:
 
 def read_exactly(fd: int, size: int, offset: int) -> bytes:
     """``size`` bytes at ``offset``. Raises DamagedFileError where the file ends before."""
-    data = os.pread(fd, size, offset) if offset >= 0 else b""
+    data = system.pread(fd, size, offset) if offset >= 0 else b""
     while 0 < len(data) < size:
-        more = os.pread(fd, size - len(data), offset + len(data))
+        more = system.pread(fd, size - len(data), offset + len(data))
         if not more:
             break
         data += more
@@ -100,7 +102,7 @@ def read_exactly(fd: int, size: int, offset: int) -> bytes:
 
 
 def _refuse_irregular(path: str, fd: int) -> int:
-    mode = os.fstat(fd).st_mode
+    mode = system.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return fd
     os.close(fd)
@@ -109,6 +111,9 @@ def _refuse_irregular(path: str, fd: int) -> int:
 
 
 def _unopened(path: str, error: Exception) -> UnreadableFileError:
+    if location.is_url(path):
+        cause = "is a URL, and only local files are read here"
+        return UnreadableFileError(cause, path=path, remedy="Copy it to a local path first.")
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOENT:
         cause = "a symbolic link to nothing" if os.path.islink(path) else "no such file"

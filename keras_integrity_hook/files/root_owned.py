@@ -14,10 +14,11 @@ import stat
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
-from keras_integrity_hook.files import exhaustion, owned, portable
+from keras_integrity_hook.files import exhaustion, machine, owned, portable
+from keras_integrity_hook.files.portable import system
 
-DIRECTORY = f"{portable.configuration_directory()}/keras-integrity"
-POLICY = f"{DIRECTORY}/policy.toml"
+DIRECTORY = os.path.join(machine.configuration_directory(), "keras-integrity")
+POLICY = os.path.join(DIRECTORY, "policy.toml")
 
 _STEP = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
 _FILE = (
@@ -62,7 +63,7 @@ def look_for(path: str, limit: int) -> bytes | Missing:
         cause = f"cannot be opened ({error.strerror}){hint}"
         raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
-        status = os.fstat(fd)
+        status = system.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError("is not a regular file", path=path)
         if suspect is None:
@@ -86,7 +87,7 @@ def open_directory(path: str) -> int:
         InsecurePermissionsError: it, or one above it, is not root's or open to others.
         OSError: there is none, or one of them is a link.
     """
-    fd, directories = _walk(path.strip("/").split("/"))
+    fd, directories = _walk(*machine.steps(path))
     suspect = _first_suspect(directories)
     if suspect is not None:
         os.close(fd)
@@ -99,12 +100,12 @@ _Directories = list[tuple[str, os.stat_result]]
 
 def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
     """A descriptor of the file, and what is wrong with the directories above it, if anything."""
-    *steps, name = path.strip("/").split("/")
+    top, (*steps, name) = machine.steps(path)
     directories: _Directories = []
     try:
-        fd, directories = _walk(steps, directories)
+        fd, directories = _walk(top, steps, directories)
         try:
-            file = os.open(name, _FILE, dir_fd=fd)
+            file = system.open(name, _FILE, dir_fd=fd)
         finally:
             os.close(fd)
     except FileNotFoundError:
@@ -116,17 +117,19 @@ def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
     return file, suspect
 
 
-def _walk(steps: list[str], passed: _Directories | None = None) -> tuple[int, _Directories]:
+def _walk(
+    top: str, steps: list[str], passed: _Directories | None = None
+) -> tuple[int, _Directories]:
     """A descriptor of the last directory, and what each was, which is added to ``passed``."""
     directories: _Directories = [] if passed is None else passed
-    fd = os.open("/", _STEP)
-    directories.append(("/", os.fstat(fd)))
+    fd = system.open(top, _STEP)
+    directories.append((top, system.fstat(fd)))
     try:
         for step in steps:
-            below = os.open(step, _STEP, dir_fd=fd)
+            below = system.open(step, _STEP, dir_fd=fd)
             os.close(fd)
             fd = below
-            directories.append((os.path.join(directories[-1][0], step), os.fstat(fd)))
+            directories.append((os.path.join(directories[-1][0], step), system.fstat(fd)))
     except BaseException:
         os.close(fd)
         raise

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keras_integrity_hook.errors import UnreadableFileError
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import local_copies, location, portable
+from keras_integrity_hook.files.portable import system
 
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
 _DEPTH_AT_MOST = 100
@@ -77,13 +78,13 @@ class Target:
             return
         if _is_protected(self):
             raise _refused(errno.EACCES, self.path)
-        if not os.access(
+        if not system.access(
             self.name, os.W_OK, dir_fd=self.directory, effective_ids=True, follow_symlinks=True
         ):
             # The kernel gives the reason: no permission, a read-only file system, immutable.
-            flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            flags = os.O_WRONLY | portable.O_CLOEXEC | portable.O_NOFOLLOW | portable.O_NONBLOCK
             try:
-                os.close(os.open(self.name, flags, dir_fd=self.directory))
+                os.close(system.open(self.name, flags, dir_fd=self.directory))
             except OSError as error:
                 raise _refused(error.errno or errno.EACCES, self.path) from None
 
@@ -104,10 +105,10 @@ class Target:
         """Whether somebody else may rename what we make in the directory, or one above it."""
         below: os.stat_result | None = None
         for depth in range(_DEPTH_AT_MOST):
-            at = os.stat("../" * depth or ".", dir_fd=self.directory)
+            at = system.stat("../" * depth or ".", dir_fd=self.directory)
             if below is not None and os.path.samestat(at, below):
                 return False  # the root directory is its own parent
-            if at.st_uid not in (0, os.geteuid()):
+            if at.st_uid not in (0, system.geteuid()):
                 return True
             if at.st_mode & _WRITABLE_BY_OTHERS and not at.st_mode & stat.S_ISVTX:
                 return True
@@ -129,9 +130,10 @@ def open_target(path: str | os.PathLike[str], *, follow: bool = True) -> Iterato
         OSError: ``ELOOP``; ``EACCES`` for a link that the kernel would not follow, or that another
             user put there and that leads to what is not his.
     """
-    fd, name = _resolved(os.fsdecode(path), follow=follow)
+    path = local_copies.copy_of(os.fsdecode(path))
+    fd, name = _resolved(path, follow=follow)
     try:
-        given = os.path.basename(os.fsdecode(path))
+        given = os.path.basename(path)
         yield Target(fd, _folder_of(fd, path), name, given, entry(name, fd))
     finally:
         os.close(fd)
@@ -144,12 +146,12 @@ def refuse_links_of_others(top: str) -> None:
     Raises:
         PermissionError: another user put a link there that leads to what is not his.
     """
-    trusted = (0, os.geteuid())
+    trusted = (0, system.geteuid())
     for folder, directories, files in os.walk(top):
         for name in (*directories, *files):
             path = os.path.join(folder, name)
             try:
-                found = os.lstat(path)
+                found = system.lstat(path)
                 if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
                     with open_target(path):
                         pass
@@ -160,13 +162,16 @@ def refuse_links_of_others(top: str) -> None:
 
 
 def real_path(path: str | os.PathLike[str]) -> str:
-    """``os.path.realpath``, also while somebody exchanges a link on the way for something else.
+    """``os.path.realpath``, also while somebody exchanges a link on the way for something else. A
+    URL leads nowhere here, and is itself.
 
     CPython looks whether there is a link and then reads it, and raises where it is none any more.
 
     Raises:
         UnreadableFileError: it never stays what it is for long enough.
     """
+    if isinstance(path, str) and location.is_url(path):
+        return path
     for _ in range(_LOOKS):
         try:
             return os.path.realpath(os.fspath(path))
@@ -180,7 +185,7 @@ def real_path(path: str | os.PathLike[str]) -> str:
 def entry(name: str, directory: int) -> os.stat_result | None:
     """What is called ``name`` in the directory behind the descriptor; a link is not followed."""
     try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+        return system.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):  # too long to be anything's name
             raise
@@ -190,7 +195,7 @@ def entry(name: str, directory: int) -> os.stat_result | None:
 def is_at(name: str, directory: int, fd: int) -> bool:
     """Whether ``name``, in the directory behind the descriptor, is what is open as ``fd``."""
     status = entry(name, directory)
-    return status is not None and os.path.samestat(status, os.fstat(fd))
+    return status is not None and os.path.samestat(status, system.fstat(fd))
 
 
 def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
@@ -203,14 +208,14 @@ def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
             if name in ("", ".", ".."):
                 raise _refused(errno.EISDIR, path)
             # Relative to the directory of the link that was read.
-            below = os.open(folder or ".", _DIRECTORY, dir_fd=fd)
+            below = system.open(folder or ".", _DIRECTORY, dir_fd=fd)
             if fd is not None:
                 os.close(fd)
             fd = below
             if not follow:
                 return fd, name
             try:
-                path = os.readlink(name, dir_fd=fd)
+                path = system.readlink(name, dir_fd=fd)
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.ENOENT):
                     raise
@@ -219,7 +224,7 @@ def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
             _refuse_planted_link(fd, name)
             link = entry(name, fd)
             if link is not None:
-                others |= {link.st_uid} - {0, os.geteuid()}
+                others |= {link.st_uid} - {0, system.geteuid()}
         raise _refused(errno.ELOOP, path)
     except BaseException:
         if fd is not None:
@@ -230,11 +235,11 @@ def _resolved(path: str, *, follow: bool) -> tuple[int, str]:
 def _refuse_planted_link(directory: int, name: str) -> None:
     """As the kernel (``protected_symlinks`` in proc_sys_fs(5)): in a directory like ``/tmp`` no
     link is followed that somebody else put there."""
-    at = os.fstat(directory)
+    at = system.fstat(directory)
     if not (at.st_mode & stat.S_ISVTX and at.st_mode & stat.S_IWOTH):
         return
     link = entry(name, directory)
-    if link is not None and link.st_uid not in (os.geteuid(), at.st_uid):
+    if link is not None and link.st_uid not in (system.geteuid(), at.st_uid):
         raise _refused(errno.EACCES, name)
 
 
@@ -248,7 +253,7 @@ def _refuse_foreign_links(directory: int, name: str, owners: set[int]) -> None:
     """
     if not owners:
         return
-    found = entry(name, directory) or os.fstat(directory)
+    found = entry(name, directory) or system.fstat(directory)
     if owners != {found.st_uid}:
         raise _refused(errno.EACCES, name)
 
@@ -256,8 +261,8 @@ def _refuse_foreign_links(directory: int, name: str, owners: set[int]) -> None:
 def _is_protected(target: Target) -> bool:
     """As the kernel (``protected_regular``): in a directory like ``/tmp`` no file is written that
     somebody else put there, be it writable."""
-    at, old = os.fstat(target.directory), target.old
-    if old is None or not at.st_mode & stat.S_ISVTX or old.st_uid in (os.geteuid(), at.st_uid):
+    at, old = system.fstat(target.directory), target.old
+    if old is None or not at.st_mode & stat.S_ISVTX or old.st_uid in (system.geteuid(), at.st_uid):
         return False
     if not at.st_mode & _WRITABLE_BY_OTHERS:
         return False
@@ -275,7 +280,7 @@ def _folder_of(fd: int, path: str | os.PathLike[str]) -> str:
     except OSError:
         folder = ""
     # Outside our root directory the kernel says "(unreachable)".
-    return folder if folder.startswith("/") else os.path.dirname(real_path(path))
+    return folder if os.path.isabs(folder) else os.path.dirname(real_path(path))
 
 
 def _refused(number: int, path: str) -> OSError:

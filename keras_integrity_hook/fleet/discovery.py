@@ -263,6 +263,11 @@ def _scope(place: Place) -> _Scope:
     return _Scope(place.path, members, sealed)
 
 
+def members_of(place: Place) -> frozenset[str]:
+    """The paths of the files that belong to the set at ``place``; none where nobody can tell."""
+    return _scope(place).members
+
+
 def _seal_of(place: Place) -> str:
     return os.path.join(place.directory, place.seal)
 

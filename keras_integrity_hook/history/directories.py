@@ -17,6 +17,7 @@ import stat
 from keras_integrity_hook import notices
 from keras_integrity_hook.errors import InsecurePermissionsError, SiteError
 from keras_integrity_hook.files import owned, permissions
+from keras_integrity_hook.files.portable import system
 
 MACHINE = "/var/lib/keras-integrity/history"
 
@@ -44,7 +45,7 @@ def in_machine() -> str | None:
     """
     if not _is_roots(MACHINE):
         return None
-    user = os.geteuid()
+    user = system.geteuid()
     plain = os.path.join(MACHINE, str(user))
     owner = _owner(plain)
     if owner == user:
@@ -87,7 +88,7 @@ def file_of(directory: str, path: str) -> str:
 def _is_roots(path: str) -> bool:
     """Whether nobody but root could have put it there, or take from it what is another's."""
     try:
-        status = os.stat(path, follow_symlinks=False)
+        status = system.stat(path, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid:
             return False
         permissions.check_path(path)
@@ -98,7 +99,7 @@ def _is_roots(path: str) -> bool:
 
 def _owner(path: str) -> int | None:
     try:
-        status = os.stat(path, follow_symlinks=False)
+        status = system.stat(path, follow_symlinks=False)
     except OSError:
         return None
     return status.st_uid if stat.S_ISDIR(status.st_mode) else -1

@@ -12,7 +12,6 @@ changes under our eyes: then :attr:`Memory.is_unsettled`, and the load begins an
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 from keras_integrity_hook import audit, notices
@@ -24,6 +23,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelWarning,
 )
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.history import directories, judging, seals, store
 from keras_integrity_hook.history.seal_places import (
@@ -85,7 +85,7 @@ class Memory:
             ConfigurationError, InsecurePermissionsError: the trust files cannot be used.
         """
         if model.files is None and self._opened is None:
-            self._opened = identity_of(os.fstat(model.fd))
+            self._opened = identity_of(system.fstat(model.fd))
         found = self._held_against(self.entry, model, beside=beside)
         if found is not None and self._is_announced(model):
             self._is_meant, found = True, None

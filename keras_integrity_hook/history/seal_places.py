@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from keras_integrity_hook.containers.kinds import KINDS, Place
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history.seen import FILE
 from keras_integrity_hook.sealing.statement import FILES
 
@@ -41,7 +42,7 @@ def is_sealed_as(path: str, kind: str) -> bool:
 def identity_at(path: str) -> Identity | None:
     """The file at ``path``; None for none."""
     try:
-        return identity_of(os.stat(path))
+        return identity_of(system.stat(path))
     except (OSError, ValueError):
         return None
 

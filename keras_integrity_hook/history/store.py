@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 from keras_integrity_hook import notices
 from keras_integrity_hook.errors import IntegrityError, printable
-from keras_integrity_hook.files import owned
+from keras_integrity_hook.files import location, owned, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history import directories
 from keras_integrity_hook.history.seen import Entry, decode, encode
 from keras_integrity_hook.limits import LIMITS
@@ -94,13 +95,13 @@ def is_announced(directory: str, path: str, seal: str) -> bool:
     """
     file = _announcement(directory, path, seal)
     try:
-        announced = os.stat(file, follow_symlinks=False).st_mtime
+        announced = system.stat(file, follow_symlinks=False).st_mtime
         if time.time() - announced < _ABANDONED:
             return True
     except OSError:
         return False
     try:
-        return os.stat(directories.file_of(directory, path)).st_mtime <= announced
+        return system.stat(directories.file_of(directory, path)).st_mtime <= announced
     except OSError:
         return True
 
@@ -120,7 +121,7 @@ def refresh(directory: str, path: str) -> None:
     """Note, once a day, that ``path`` is still in use: the entries longest out of use go first."""
     file = directories.file_of(directory, path)
     with contextlib.suppress(OSError):
-        if time.time() - os.stat(file).st_mtime > _DAY:
+        if time.time() - system.stat(file).st_mtime > _DAY:
             os.utime(file)
 
 
@@ -177,7 +178,9 @@ def _made(path: str) -> int:
 
 
 def _created(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return system.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC, 0o600
+    )
 
 
 def _make_room(folder: str) -> None:
@@ -200,7 +203,11 @@ def _worth(file: tuple[str, float]) -> tuple[bool, float]:
         entry = _read(path)
     except (OSError, ValueError, IntegrityError):
         return False, changed
-    return entry is not None and os.path.lexists(entry.path), changed
+    return entry is not None and _is_there(entry.path), changed
+
+
+def _is_there(path: str) -> bool:
+    return location.is_url(path) or os.path.lexists(path)  # a store is not asked for that
 
 
 def _names(directory: str) -> list[str]:

@@ -118,6 +118,38 @@ def path_to_load(
     return found.path if found.kind is Kind.PATH else None
 
 
+def set_argument(
+    wrapped: Function,
+    args: Args,
+    kwargs: Kwargs,
+    name: str = "filepath",
+    reader: Reader = location.TENSORFLOW,
+) -> str | None:
+    """The argument ``name`` of a function that saves several files: a local path, or a URL as it
+    was given; None for anything else."""
+    found = location_argument(wrapped, args, kwargs, name, reader)
+    return found.text if found.kind is Kind.REMOTE else _path_of(found)
+
+
+def set_to_load(
+    wrapped: Function,
+    args: Args,
+    kwargs: Kwargs,
+    name: str = "filepath",
+    reader: Reader = location.TENSORFLOW,
+) -> str | None:
+    """:func:`set_argument` of a function that loads; raises as :func:`source_argument`."""
+    found = location_argument(wrapped, args, kwargs, name, reader)
+    if found.kind is Kind.REMOTE:
+        return found.text
+    refuse_uncheckable(found)
+    return _path_of(found)
+
+
+def _path_of(found: Location) -> str | None:
+    return found.path if found.kind is Kind.PATH else None
+
+
 def refuse_uncheckable(found: Location) -> None:
     """Refuse what lies neither in a local file nor in memory, where a seal is required.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_integrity_hook.files import location
-from keras_integrity_hook.files.location import Reader
+from keras_integrity_hook.files.location import Kind, Reader
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.loading import caller, fallback
@@ -41,14 +41,15 @@ def with_fallback(
     @functools.wraps(guard)
     def guard_with_fallback(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         source = calls.location_argument(wrapped, args, kwargs, argument, reader)
+        named = source.text if source.kind is Kind.REMOTE else source.path
 
         def load(path: str) -> Any:
-            if path == source.path:  # the user's own arguments, whatever type the path has
+            if path == named:  # the user's own arguments, whatever type the path has
                 return guard(wrapped, instance, args, kwargs)
             other = calls.bound_with(wrapped, args, kwargs, **{argument: path})
             return guard(wrapped, instance, other.args, other.kwargs)
 
-        return fallback.load_or_fall_back(source.path or None, load, returned=returned)
+        return fallback.load_or_fall_back(named or None, load, returned=returned)
 
     return guard_with_fallback
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, single_file
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files import local_copies
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import duplicated, open_regular
 from keras_integrity_hook.saving import settled
 from keras_integrity_hook.sealing.content import FileContent
@@ -94,7 +96,7 @@ class SingleFile:
         """The bytes as they are, whole. Its readers know where HDF5 and ZIP begin."""
         path, given = located.path, located.fd
         fd = open_regular(path) if given is None else duplicated(path, given)
-        content = FileContent(fd, 0, os.fstat(fd).st_size)
+        content = FileContent(fd, 0, system.fstat(fd).st_size)
         return VerifiedFile.unchecked(single_file(path, fd, "unknown", content))
 
 
@@ -123,10 +125,12 @@ class FileSet(NamedTuple):
 
     def hand_over_unsealed(self, model: ModelFile) -> VerifiedDirectory | None:
         """The files as they were inspected; else the loader reads where the user's files lie."""
-        if model.files is None or not model.files.is_held:
-            model.close()
-            return None
         try:
+            if model.files is not None and local_copies.is_copy(self.place.directory):
+                file_set.take_hold(model.files)  # the user's own are not where a loader could read
+            if model.files is None or not model.files.is_held:
+                model.close()
+                return None
             return VerifiedDirectory(Unsealed(model), self.below)
         except BaseException:
             model.close()

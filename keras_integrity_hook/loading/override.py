@@ -106,7 +106,7 @@ def override(*, root: str, reason: str) -> Iterator[None]:
 
 
 def is_in_force() -> bool:
-    """Whether anything is overridden here."""
+    """Whether anything may be let through here although it would be refused."""
     return bool(_active.get())
 
 

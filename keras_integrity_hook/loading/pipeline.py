@@ -35,6 +35,8 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     UnreadableFileError,
 )
+from keras_integrity_hook.files import local_copies, location
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.loading import (
     contracted,
@@ -92,7 +94,7 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
         part = single_file(handed.path, -1, hdf5.CONTAINER, handed.content)
         return in_progress.current().hand_out(VerifiedFile.part(part))
     loading = in_progress.current()
-    located = Located(path, fd=fd, named=loading.sets_of(path))
+    located = Located(local_copies.name_of(path), fd=fd, named=loading.sets_of(path))
     return loading.hand_out(_load(located, SingleFile()))
 
 
@@ -107,7 +109,7 @@ def verified_set(
 
     Args:
         path: what the user named.
-        place: where the set lies.
+        place: where the set lies; one whose directory is a URL is fetched first.
         below: a name for the set's directory, where the loader is given the one above it.
         named: what the user named where that is another directory, which leads to ``path``.
 
@@ -115,6 +117,17 @@ def verified_set(
         IntegrityError: one of its kinds; at the end if a file was changed during the load.
         FileNotFoundError, NotADirectoryError: nothing is there.
     """
+    if location.is_url(place.directory):
+        from keras_integrity_hook.loading import remote_sets
+        from keras_integrity_hook.remote import urls
+
+        names = () if named is None else (named,)
+        with (
+            remote_sets.fetched(place, *names) as local,
+            verified_set(urls.shown(path), local, below=below, named=named) as checked,
+        ):
+            yield checked
+        return
     # An outer function of the same load has been here already.
     if place in in_progress.current().admitted:
         yield None
@@ -244,7 +257,8 @@ def _absent(located: Located, error: IntegrityError) -> OSError | None:
     """
     path = located.path if located.place is None else located.place.directory
     cause = error.__cause__
-    if not isinstance(cause, FileNotFoundError | NotADirectoryError) or os.path.lexists(path):
+    is_there = os.path.lexists(local_copies.copy_of(path))
+    if not isinstance(cause, FileNotFoundError | NotADirectoryError) or is_there:
         return None
     return type(cause)(cause.errno, os.strerror(cause.errno or 0), located.path)
 
@@ -273,7 +287,7 @@ def _seal_identity(located: Located) -> tuple[int, int] | None:
     if located.place is None:
         return None
     try:
-        status = os.stat(os.path.join(located.place.directory, located.place.seal))
+        status = system.stat(os.path.join(located.place.directory, located.place.seal))
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
@@ -286,7 +300,7 @@ def refuse_broken(path: str) -> None:
         IntegrityError: as :func:`open_verified`, but nothing about the seal of a single file.
     """
     try:
-        look_at(path)
+        look_at(local_copies.name_of(path))
     except UnreadableFileError as error:
         if isinstance(error.__cause__, NotADirectoryError):
             return  # nothing is there, and Keras says so

@@ -16,7 +16,7 @@ from keras_integrity_hook.errors import (
     UnsealedModelError,
     UnsealedModelWarning,
 )
-from keras_integrity_hook.files import permissions
+from keras_integrity_hook.files import local_copies, permissions
 from keras_integrity_hook.history.memory import Memory
 from keras_integrity_hook.policy import checks, evidence, registration
 from keras_integrity_hook.policy.refusal import is_refused
@@ -288,7 +288,7 @@ def refuse_uncheckable(location: str, cause: str, remedy: str) -> None:
 
 def _check_permissions(model: ModelFile, demands: Settings) -> None:
     try:
-        permissions.check_path(model.path)
+        permissions.check_path(local_copies.copy_of(model.path))
         if model.fd >= 0:
             permissions.check_open(model.path, model.fd)
         for path in _paths_of_parts(model):

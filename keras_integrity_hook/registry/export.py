@@ -7,15 +7,17 @@ gets a whole one. A mirror remembers: only the log that it is of can continue it
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedEventError, RegistryError
 from keras_integrity_hook.files import atomic, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import answers, forks, merkle, mirrors, notes, tiles, verdicts
 from keras_integrity_hook.registry.answers import EVERY, EVERY_KEY, Answer, Freshness
@@ -106,8 +108,7 @@ def _exported(
         _replace(os.path.join(directory, HOME, tile.path), _content(source, tile))
     before = _pointer_before(directory)
     count = sum(1 for _ in _digests(source))
-    moment = f"{checkpoint.size}-{said.issued.replace('-', '').replace(':', '')}"
-    pointer = Pointer(moment, _digits(count))
+    pointer = Pointer(_new_moment(directory, checkpoint.size, times[0]), _digits(count))
     for prefix, digests in _by_prefix(source, pointer.digits):
         answer = answers.fresh(_answer(source, digests, prefix, note), said, key)
         _write_new(os.path.join(directory, pointer.path(prefix)), _encoded(answer, prefix))
@@ -133,6 +134,19 @@ def _size_before(source: Source, directory: str, note: bytes) -> int:
 def _pointer_before(directory: str) -> Pointer | None:
     data = mirrors.in_directory(directory)(POINTER, LIMITS.registry_note)
     return mirrors.pointer(data) if data is not None else None
+
+
+def _new_moment(directory: str, size: int, now: datetime) -> str:
+    """The name of a new directory for answers, which it makes: no two exports share one, even if
+    they are of one second."""
+    os.makedirs(os.path.join(directory, mirrors.ANSWERS), exist_ok=True)
+    for seconds in itertools.count():
+        at = now.astimezone(UTC) + timedelta(seconds=seconds)
+        moment = f"{size}-{at:%Y%m%dT%H%M%SZ}"
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.join(directory, mirrors.ANSWERS, moment))
+            return moment
+    raise AssertionError("time does not end")
 
 
 def _content(source: Source, tile: Tile) -> bytes:
@@ -210,7 +224,7 @@ def _replace(path: str, data: bytes) -> None:
 def _write_new(path: str, data: bytes) -> None:
     """Write a file that nobody looks for yet."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(os.open(path, _NEW, 0o666), "wb") as file:
+    with open(system.open(path, _NEW, 0o666), "wb") as file:
         file.write(data)
 
 

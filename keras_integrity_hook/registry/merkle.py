@@ -121,6 +121,17 @@ def consistency_proof(old: int, new: int, read: Read) -> tuple[bytes, ...]:
     return _proofs([_beside_tree(old, new)], read)[0]
 
 
+def both_proofs(
+    indices: Sequence[int], old: int, size: int, read: Read
+) -> tuple[tuple[tuple[bytes, ...], ...], tuple[bytes, ...]]:
+    """As :func:`inclusion_proofs`, and as :func:`consistency_proof` of a tree of ``old`` leaves,
+    which is empty where that is no older one; ``read`` is called once."""
+    old = old if old <= size else 0
+    ranges = [_beside_leaf(index, size) for index in indices]
+    *inclusion, consistency = _proofs([*ranges, _beside_tree(old, size)], read)
+    return tuple(inclusion), consistency
+
+
 def verify_inclusion(
     index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes
 ) -> None:
@@ -246,7 +257,7 @@ def _proofs(
     """The hashes of the subtrees over each range of each proof; all nodes are read at once."""
     covers = [[cover(*leaves) for leaves in ranges] for ranges in proofs]
     needed = list(dict.fromkeys(node for ranges in covers for nodes in ranges for node in nodes))
-    known = dict(zip(needed, read(needed), strict=True)) if needed else {}
+    known = dict(zip(needed, read(needed), strict=True))
     return tuple(
         tuple(_folded([known[node] for node in nodes]) for nodes in ranges) for ranges in covers
     )

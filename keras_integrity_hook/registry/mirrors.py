@@ -43,6 +43,8 @@ ANSWERS = f"{HOME}/answers"
 _POINTER_SIZE = 4096  # bytes
 _MOMENT = re.compile(r"[0-9]{1,19}-[0-9]{8}T[0-9]{6}Z")
 _MOST_DIGITS = 8
+_REMEDY = "Look at the URL. 'keras-integrity registry export DIRECTORY' makes a mirror."
+_INCOMPLETE = "Copy all of it again, the directory 'v1' with all that is in it."
 
 Read = Callable[[str, int], bytes | None]
 """The bytes of a file below the mirror's URL, at most so many; None where there is none."""
@@ -193,4 +195,8 @@ def _there(read: Read, path: str, limit: int) -> bytes:
 
 
 def _missing(path: str) -> RegistryUnavailableError:
-    return RegistryUnavailableError(f"there is no '{path}' in the mirror")
+    if path in (POINTER, CHECKPOINT):
+        return RegistryUnavailableError(
+            f"no mirror of a registry is there: it would have a file '{path}'", remedy=_REMEDY
+        )
+    return RegistryUnavailableError(f"the mirror lacks its file '{path}'", remedy=_INCOMPLETE)

@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from keras_integrity_hook.containers.file_set import OpenSet, files_below
 from keras_integrity_hook.errors import InsecurePermissionsError, IntegrityError
-from keras_integrity_hook.files import permissions
+from keras_integrity_hook.files import permissions, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 
 
@@ -37,7 +38,7 @@ def others_could_write(path: str) -> str | None:
 def others_could_write_set(files: OpenSet) -> str | None:
     """As :func:`others_could_write`, of the files of an open set and the directories below it."""
     # A private directory, or one in it: nobody else gets in, whatever lies around it.
-    if any(_is_closed(os.stat(step, dir_fd=files.directory)) for step in (".", "..")):
+    if any(_is_closed(system.stat(step, dir_fd=files.directory)) for step in (".", "..")):
         return None
     top = real_path(files.place.directory)
     for name in [part.name for part in files.parts] or [""]:
@@ -64,7 +65,7 @@ def names_below(path: str) -> frozenset[str]:
     """The files below a directory, by their paths below it; none where there is no directory, or
     one that is too large to be sealed."""
     try:
-        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        top = system.open(path, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
     except OSError:
         return frozenset()
     try:
@@ -76,4 +77,4 @@ def names_below(path: str) -> frozenset[str]:
 
 
 def _is_closed(at: os.stat_result) -> bool:
-    return at.st_uid == os.geteuid() and not at.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    return at.st_uid == system.geteuid() and not at.st_mode & (stat.S_IRWXG | stat.S_IRWXO)

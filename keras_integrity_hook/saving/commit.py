@@ -26,6 +26,7 @@ from keras_integrity_hook.containers.kinds import SIDECAR, Place
 from keras_integrity_hook.errors import SealWriteError, printable
 from keras_integrity_hook.files import atomic, portable, private_directory
 from keras_integrity_hook.files.atomic import PrivateFile, Target
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry, is_at
 
 _MARKER = ".keras-integrity-commit-"
@@ -72,8 +73,8 @@ def put_files_in_place(made: PrivateFile, place: Place) -> None:
     commit = _Commit(made.directory, made.target.directory, made.target.folder, place)
     for name in _names_in(commit.source):
         _refuse_unwritable(commit, name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    os.close(os.open(_marker(place, commit.directory), flags, 0o600, dir_fd=commit.source))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
+    os.close(system.open(_marker(place, commit.directory), flags, 0o600, dir_fd=commit.source))
     _decide(commit, made.directory_name)
     decided = _names_in(commit.source)
     try:
@@ -98,8 +99,10 @@ def finish_interrupted(place: Place) -> bool:
     if place.kind.whole_directory:
         return False  # exchanged in one step
     try:
-        os.lstat(os.path.join(place.directory, committed_name(place)))
-        directory = os.open(place.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        system.lstat(os.path.join(place.directory, committed_name(place)))
+        directory = system.open(
+            place.directory, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC
+        )
     except (OSError, ValueError):
         return False
     try:
@@ -124,7 +127,7 @@ def _digest(place: Place) -> str:
 
 def _marker(place: Place, directory: int) -> str:
     """The name of the empty file that says where the files beside it are to go."""
-    return f"{_MARKER}{os.fstat(directory).st_ino:x}-{_digest(place)[:40]}"
+    return f"{_MARKER}{system.fstat(directory).st_ino:x}-{_digest(place)[:40]}"
 
 
 # --- Deciding ------------------------------------------------------------------------------------
@@ -166,7 +169,7 @@ def _decide(commit: _Commit, name: str) -> None:
 
 
 def _rename_directory(old: str, new: str, directory: int) -> None:
-    os.rename(old, new, src_dir_fd=directory, dst_dir_fd=directory)
+    system.rename(old, new, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _is_decided(commit: _Commit) -> bool:
@@ -197,7 +200,7 @@ def _finish_earlier(commit: _Commit) -> None:
 
 def _may_be_of_another_user(status: os.stat_result) -> bool:
     is_closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
-    return is_closed and status.st_uid != os.geteuid()
+    return is_closed and status.st_uid != system.geteuid()
 
 
 def _in_the_way(place: Place) -> SealWriteError:
@@ -225,7 +228,7 @@ def _finish(place: Place, directory: int, folder: str) -> bool:
     """
     name = committed_name(place)
     try:
-        source = os.open(name, _DIRECTORY, dir_fd=directory)
+        source = system.open(name, _DIRECTORY, dir_fd=directory)
     except FileNotFoundError:
         return False
     except OSError:
@@ -244,7 +247,7 @@ def _finish(place: Place, directory: int, folder: str) -> bool:
 
 def _is_ours(commit: _Commit) -> bool:
     """Whether this is the decided save of this very set in this very directory, by this user."""
-    is_own = os.fstat(commit.source).st_uid == os.geteuid()
+    is_own = system.fstat(commit.source).st_uid == system.geteuid()
     if not is_own or not private_directory.is_marked(commit.source):
         return False
     return entry(_marker(commit.place, commit.directory), commit.source) is not None
@@ -252,9 +255,9 @@ def _is_ours(commit: _Commit) -> bool:
 
 def _is_left_over(source: int) -> bool:
     """Whether it is what a process left that was killed when all was done but the removal."""
-    at = os.fstat(source)
-    is_own = at.st_uid == os.geteuid() and not at.st_mode & 0o077
-    return is_own and not any(not _is_marker(name) for name in os.listdir(source))
+    at = system.fstat(source)
+    is_own = at.st_uid == system.geteuid() and not at.st_mode & 0o077
+    return is_own and not any(not _is_marker(name) for name in system.listdir(source))
 
 
 def _is_marker(name: str) -> bool:
@@ -262,7 +265,7 @@ def _is_marker(name: str) -> bool:
 
 
 def _names_in(source: int) -> list[str]:
-    return sorted(name for name in os.listdir(source) if not _is_marker(name))
+    return sorted(name for name in system.listdir(source) if not _is_marker(name))
 
 
 def _move_all(commit: _Commit) -> None:
@@ -272,10 +275,10 @@ def _move_all(commit: _Commit) -> None:
     if names and place.seal not in names:
         # It could not be sealed: the seal that is there is of the model before.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(place.seal, dir_fd=commit.directory)
+            system.unlink(place.seal, dir_fd=commit.directory)
     for name in names:
         if _is_odd(commit.source, name):
-            os.rename(name, name, src_dir_fd=commit.source, dst_dir_fd=commit.directory)
+            system.rename(name, name, src_dir_fd=commit.source, dst_dir_fd=commit.directory)
             continue
         with _turn_at(commit.source, name) as fd:
             if fd is not None:
@@ -296,7 +299,7 @@ def _turn_at(source: int, name: str) -> Iterator[int | None]:
         A descriptor of the file; None where another process has moved it.
     """
     try:
-        fd = os.open(name, _FILE, dir_fd=source)
+        fd = system.open(name, _FILE, dir_fd=source)
     except FileNotFoundError:
         yield None
         return
@@ -319,16 +322,16 @@ def _move(commit: _Commit, name: str, fd: int) -> None:
     """
     target = commit.target(name)
     if target.old is not None and not stat.S_ISREG(target.old.st_mode):
-        os.unlink(name, dir_fd=commit.directory)  # a link, as a rename would replace it
+        system.unlink(name, dir_fd=commit.directory)  # a link, as a rename would replace it
         target = commit.target(name)
     made = _CommittedFile(target, commit.source, commit.folder)
     made.put_in_place(in_place=atomic.why_in_place(target))
     if is_at(name, commit.source, fd):  # its bytes were written over those that were there
-        os.unlink(name, dir_fd=commit.source)
+        system.unlink(name, dir_fd=commit.source)
         arrived = target.now() is not None
     else:
         # One that nobody has a name for any more was replaced since, by a later save.
-        arrived = is_at(name, commit.directory, fd) or not os.fstat(fd).st_nlink
+        arrived = is_at(name, commit.directory, fd) or not system.fstat(fd).st_nlink
     if not arrived:
         raise SealWriteError("a file was taken away while the model was saved", path=target.path)
 
@@ -351,8 +354,8 @@ def _clean_up(commit: _Commit) -> None:
         raise OSError(errno.ENOTEMPTY, "not all of the model could be moved", commit.place.path)
     decided = _is_decided(commit)
     with contextlib.suppress(OSError):
-        os.unlink(_marker(commit.place, commit.directory), dir_fd=commit.source)
+        system.unlink(_marker(commit.place, commit.directory), dir_fd=commit.source)
     private_directory.unmark(commit.source)
     if decided:
         with contextlib.suppress(OSError):
-            os.rmdir(committed_name(commit.place), dir_fd=commit.directory)
+            system.rmdir(committed_name(commit.place), dir_fd=commit.directory)

@@ -54,6 +54,12 @@ def user_block_for(path: str) -> int:
     return current.user_block if current and current.path == path else 0
 
 
+def writes(path: str) -> bool:
+    """Whether the file ``path`` is the one that an outer save has asked for, and will seal."""
+    current = _current.get()
+    return current is not None and current.path == path
+
+
 def covers(path: str) -> bool:
     """Whether an outer save (tf_keras around TensorFlow's SavedModel around its checkpoint) will
     seal ``path`` or the directory that it lies in."""

@@ -18,6 +18,8 @@ from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.opening import open_alone
 from keras_integrity_hook.errors import AuditError, IntegrityError
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import authorship, autosign, in_progress
 from keras_integrity_hook.saving import pipeline as save
@@ -31,7 +33,7 @@ def hdf5_sealed_on_close(path: str) -> Any:
 
     class SealedOnClose(h5py.File):  # type: ignore[misc]
         def close(self) -> None:
-            written = os.fstat(self.id.get_vfd_handle()) if self else None
+            written = system.fstat(self.id.get_vfd_handle()) if self else None
             super().close()
             if written is not None:
                 _seal(path, written)
@@ -41,18 +43,20 @@ def hdf5_sealed_on_close(path: str) -> Any:
 
 def _seal(path: str, closed: os.stat_result) -> None:
     """Seal what was ``closed``, and not what somebody has put in its place meanwhile."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not stat.S_ISREG(system.stat(path).st_mode):
         return
     try:
         # Alone: a seal beside it is that of what was there before.
         with open_alone(path) as written:
-            if not os.path.samestat(os.fstat(written.fd), closed):
+            if not os.path.samestat(system.fstat(written.fd), closed):
                 why = "another file took its place before it could be sealed"
                 audit.record("save", path, outcome="unsealed", why=why)
                 return
 
             def copy(where: str) -> None:
-                fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                fd = system.open(
+                    where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_CLOEXEC, 0o600
+                )
                 try:
                     copy_content(written.content, fd, in_progress.user_block_for(where))
                 finally:

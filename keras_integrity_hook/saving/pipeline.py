@@ -26,6 +26,7 @@ from typing import TypeVar
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files import location
 from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import (
     autosign,
@@ -59,7 +60,7 @@ def save_sealed(
     """Let ``write`` write a model, seal it, and put it at ``path``.
 
     Args:
-        path: the user's destination, a local path.
+        path: the user's destination, a local path or a URL of another file system.
         write: writes a whole model file at the path it is given, of the same base name. Called
             again, with another path, where the first has no room.
         user_block: bytes to reserve in an HDF5 file; 0 for other formats.
@@ -71,9 +72,14 @@ def save_sealed(
     Raises:
         PermissionError: whoever saves may not write the file that is there.
         SigningError: it has to be signed and could not be; the destination is as it was.
+        RemoteError: it could not be put at the URL.
         OSError, and whatever ``write`` raises: the destination is as it was, or the message says
             where the new model lies.
     """
+    if location.is_url(path):
+        return _save_remote(path, write, user_block)
+    if in_progress.writes(path):
+        return write(path)
     if not reserved_file.is_ours_to_write(path):
         return write(path)
     requested = Requested(path, settings.for_save(path))
@@ -83,19 +89,30 @@ def save_sealed(
     return run(requested, places, write).result
 
 
+def _save_remote(url: str, write: _Write[_Result], user_block: int) -> _Result:
+    from keras_integrity_hook.remote import urls
+    from keras_integrity_hook.saving import reserved_remote
+
+    name = urls.shown(url)
+    requested = Requested(name, settings.for_save(name))
+    return run(requested, reserved_remote.reservations(url, requested, user_block), write).result
+
+
 def save_directory_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:
     """Let ``write`` write a model directory, seal it, and put it at ``path``.
 
     Files at ``path`` that are no part of the model before (a README) stay.
 
     Args:
-        path: the user's destination, a local path; what its seal lists of an older model goes.
+        path: the user's destination, a path or a URL; what its seal lists of an older model goes.
         kind: what is written, a whole directory.
         write: writes the model into the directory it is given, which does not exist yet.
 
     Raises:
         As :func:`save_sealed`.
     """
+    if location.is_url(path):
+        return _save_to_url(path, Place(kind, path, ""), write)
     if in_progress.covers(path) or not reserved_directory.may_become_directory(path):
         return write(path)
     requested = Requested(path, settings.for_save(path))
@@ -108,17 +125,29 @@ def save_files_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:
     The files are renamed into place one by one; a crash in between is made good by the next load.
 
     Args:
-        path: the user's destination: an index of shards, or a checkpoint's prefix.
+        path: the user's destination, a path or a URL: an index of shards, or a checkpoint's prefix.
         kind: what is written, not a whole directory.
         write: writes the files at the path it is given, of the same base name.
 
     Raises:
         As :func:`save_sealed`.
     """
+    if location.is_url(path):
+        folder, _, stem = path.rpartition("/")
+        return _save_to_url(path, Place(kind, folder, stem), write)
     if in_progress.covers(path) or not os.path.isdir(os.path.dirname(path) or "."):
         return write(path)
     requested = Requested(path, settings.for_save(path))
     return run(requested, reserved_files.reservations(path, kind), write).result
+
+
+def _save_to_url(path: str, place: Place, write: _Write[_Result]) -> _Result:
+    from keras_integrity_hook.remote import urls
+    from keras_integrity_hook.saving import reserved_remote_set
+
+    shown = urls.shown(path)
+    requested = Requested(shown, settings.for_save(shown))
+    return run(requested, reserved_remote_set.reservations(place), write).result
 
 
 def run(

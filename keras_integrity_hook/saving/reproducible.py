@@ -7,7 +7,6 @@ Of what Keras writes, an archive alone tells when: in the headers of its members
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import zlib
@@ -15,6 +14,7 @@ from datetime import datetime
 
 from keras_integrity_hook.containers import keras_zip, zip_members
 from keras_integrity_hook.containers.copying import write_all
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.saving.statement import source_date
 from keras_integrity_hook.sealing.statement import Region
@@ -40,9 +40,9 @@ def settle_dates(fd: int) -> None:
         DamagedFileError, LimitExceededError: it is no archive that Keras would load.
     """
     moment = source_date()
-    if moment is None or not keras_zip.recognises(os.pread(fd, 4, 0)):
+    if moment is None or not keras_zip.recognises(system.pread(fd, 4, 0)):
         return
-    size = os.fstat(fd).st_size
+    size = system.fstat(fd).st_size
     layout = keras_zip.locate(fd, size)
     directory = keras_zip.read_directory(fd, size)
     tail = bytearray(directory.tail)

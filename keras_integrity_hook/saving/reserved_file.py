@@ -13,6 +13,7 @@ from pathlib import Path
 from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.files.atomic import PrivateFile, Target
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.saving import reproducible, seal_writer, sidecars
 from keras_integrity_hook.saving.statement import source_date
 from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
@@ -152,8 +153,8 @@ def _other_folders(target: Target) -> list[str]:
     """Directories for temporary files, those on another file system than the target's first."""
     import tempfile
 
-    device = os.fstat(target.directory).st_dev
+    device = system.fstat(target.directory).st_dev
     folders = [tempfile.gettempdir()]
     if os.access(_MEMORY, os.W_OK):
         folders.append(_MEMORY)
-    return sorted(folders, key=lambda folder: os.stat(folder).st_dev == device)
+    return sorted(folders, key=lambda folder: system.stat(folder).st_dev == device)

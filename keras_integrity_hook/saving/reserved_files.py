@@ -38,7 +38,7 @@ class ReservedFiles(Reserved):
     def seal(self, requested: Requested) -> Outcome:
         """Seal all files that are there."""
         place = self._written
-        return _of_no_known_kind(place) or seal_set.sealed(place, requested.path)
+        return of_no_known_kind(place) or seal_set.sealed(place, requested.path)
 
     def put_in_place(self, requested: Requested) -> None:
         """Move all of them, or none."""
@@ -61,7 +61,7 @@ def _beside(path: str, kind: Kind) -> Iterator[ReservedFiles]:
         yield ReservedFiles(made, kind)
 
 
-def _of_no_known_kind(place: Place) -> str | None:
+def of_no_known_kind(place: Place) -> str | None:
     """A loader is given what the seal lists and nothing else: it has to be all there is.
 
     TensorFlow lets objects bring savers of their own that write files we know nothing of.

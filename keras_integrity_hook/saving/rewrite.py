@@ -16,6 +16,7 @@ from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history import moves
 from keras_integrity_hook.saving import provenance, seal_writer, sidecars
 from keras_integrity_hook.saving.statement import NewSeal
@@ -127,7 +128,7 @@ def replaced(model: ModelFile, room: int) -> Iterator[tuple[int, str]]:
         SealWriteError: the file was changed, or another one put in its place, since it was opened.
         OSError: it cannot be written.
     """
-    opened = os.fstat(model.fd)
+    opened = system.fstat(model.fd)
     with atomic.open_target(model.path) as target:
         target.refuse_other_than(opened)
         target.refuse_unwritable()
@@ -139,6 +140,6 @@ def replaced(model: ModelFile, room: int) -> Iterator[tuple[int, str]]:
                 yield fd, target.name
             finally:
                 os.close(fd)
-            if os.fstat(model.fd).st_mtime_ns != opened.st_mtime_ns:
+            if system.fstat(model.fd).st_mtime_ns != opened.st_mtime_ns:
                 raise SealWriteError("the file was changed meanwhile", path=model.path)
             sidecars.put_in_place(made, expected=opened, ignoring=model.fd)

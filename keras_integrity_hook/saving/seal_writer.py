@@ -15,8 +15,9 @@ from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.files.atomic import Target
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.saving import authorship, autosign, statement
 from keras_integrity_hook.saving.statement import NewSeal
@@ -62,7 +63,7 @@ def sidecar_for(
 
     Args and Raises: as :func:`seal_in_place`, but that all of the file is content.
     """
-    layout = opening.locate(fd, os.fstat(fd).st_size)
+    layout = opening.locate(fd, system.fstat(fd).st_size)
     if layout.block is not None:
         raise AlreadySealedError("the file has a seal already")
     name = PurePath(subject).name
@@ -128,9 +129,9 @@ def put_beside(directory: int, place: Place, seal: bytes) -> None:
         fd = made.create(0o666)
         try:
             write_all(fd, memoryview(seal), 0)
-            if target.old is None and not os.geteuid():
-                at = os.fstat(target.directory)
-                os.fchown(fd, at.st_uid, at.st_gid)  # root leaves nobody files of root's
+            if target.old is None and not system.geteuid():
+                at = system.fstat(target.directory)
+                system.fchown(fd, at.st_uid, at.st_gid)  # root leaves nobody files of root's
         finally:
             os.close(fd)
         made.put_in_place()
@@ -146,7 +147,7 @@ def remove_beside(directory: int, place: Place) -> None:
         OSError: it cannot be removed, or is gone.
     """
     with _target_in(directory, place) as target:
-        os.unlink(target.name, dir_fd=target.directory)
+        system.unlink(target.name, dir_fd=target.directory)
 
 
 @contextlib.contextmanager
@@ -155,9 +156,9 @@ def _target_in(directory: int, place: Place) -> Iterator[Target]:
     below, name = os.path.split(place.seal)
     if below:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(below, dir_fd=directory)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(below or ".", flags, dir_fd=directory)
+            system.mkdir(below, dir_fd=directory)
+    flags = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+    fd = system.open(below or ".", flags, dir_fd=directory)
     try:
         yield Target.in_directory(fd, os.path.join(place.directory, below), name)
     finally:
@@ -171,9 +172,9 @@ def give_back_room(fd: int) -> None:
         fd: as for :func:`seal_in_place`, where no seal could be made. A file that begins with an
             empty user block is none that Keras would write.
     """
-    if os.pread(fd, len(hdf5.SIGNATURE), 0) != bytes(len(hdf5.SIGNATURE)):
+    if system.pread(fd, len(hdf5.SIGNATURE), 0) != bytes(len(hdf5.SIGNATURE)):
         return
-    start, size = hdf5.reserved(fd), os.fstat(fd).st_size
+    start, size = hdf5.reserved(fd), system.fstat(fd).st_size
     copy_content(FileContent(fd, start, size - start), fd)  # downwards: nothing is lost
     os.ftruncate(fd, size - start)
 
@@ -195,10 +196,10 @@ def plain_layout(fd: int) -> Layout:
     Raises:
         AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError: as named.
     """
-    size = os.fstat(fd).st_size
+    size = system.fstat(fd).st_size
     # A user block still empty is one we reserved. Anything else there is content: a ZIP may well
     # hold an HDF5 signature at an offset where a user block could end.
-    if os.pread(fd, len(hdf5.SIGNATURE), 0) == bytes(len(hdf5.SIGNATURE)):
+    if system.pread(fd, len(hdf5.SIGNATURE), 0) == bytes(len(hdf5.SIGNATURE)):
         start = hdf5.reserved(fd)
         return Layout(hdf5.CONTAINER, FileContent(fd, start, size - start))
     layout = opening.locate(fd, size)
@@ -208,7 +209,7 @@ def plain_layout(fd: int) -> Layout:
 
 
 def _write_user_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
-    reserved = os.fstat(fd).st_size - layout.content.size
+    reserved = system.fstat(fd).st_size - layout.content.size
     needed = hdf5.user_block_for(block.OVERHEAD + len(envelope) + len(table))
     if needed > reserved:
         _move_up(fd, reserved, needed)
@@ -218,7 +219,7 @@ def _write_user_block(fd: int, layout: Layout, envelope: bytes, table: bytes) ->
 
 
 def _write_before_directory(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
-    directory = keras_zip.read_directory(fd, os.fstat(fd).st_size)
+    directory = keras_zip.read_directory(fd, system.fstat(fd).st_size)
     seal = block.encode(envelope, table)
     moved = keras_zip.moved_tail(directory, len(seal))
     write_all(fd, memoryview(seal + moved), directory.offset)
@@ -226,10 +227,10 @@ def _write_before_directory(fd: int, layout: Layout, envelope: bytes, table: byt
 
 def _move_up(fd: int, start: int, to: int) -> None:
     """Move everything from ``start`` on to ``to``, last piece first so that nothing is lost."""
-    end = os.fstat(fd).st_size
+    end = system.fstat(fd).st_size
     while end > start:
         begin = max(start, end - MIB)
-        piece = os.pread(fd, end - begin, begin)
+        piece = system.pread(fd, end - begin, begin)
         if len(piece) != end - begin:
             raise SealWriteError("the file changed while it was sealed")
         write_all(fd, memoryview(piece), begin - start + to)

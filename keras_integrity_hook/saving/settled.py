@@ -10,6 +10,7 @@ from keras_integrity_hook.containers.kinds import SIDECAR, Place
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.containers.opening import is_in_place, open_model, seal_beside
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files import local_copies
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.settings import Store
@@ -24,6 +25,7 @@ def store_of(seal: Seal) -> Store:
 
 def place_of(path: str) -> Place:
     """Where the file that ``path`` names lies, and its sidecar."""
+    path = local_copies.copy_of(path)
     real = real_path(path) if os.path.islink(path) else path
     folder, name = os.path.split(real)
     return Place(SIDECAR, folder or ".", name)

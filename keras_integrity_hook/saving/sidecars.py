@@ -22,8 +22,9 @@ from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.containers.opening import is_of_checkpoint, read_sidecar
 from keras_integrity_hook.containers.sidecar import Sidecar
 from keras_integrity_hook.errors import AuditError, IntegrityError, SealWriteError, SigningError
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.files.atomic import PrivateFile, Target
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry
 from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.saving.statement import NewSeal
@@ -51,7 +52,7 @@ def seal_beside(made: PrivateFile, path: str) -> Outcome:
     try:
         _refuse_taken(made.target)
         seal = seal_writer.sidecar_for(fd, subject=made.target.name, path=path)
-        _write_seal(_seal_of(made), seal.block, like=made.target.old or os.fstat(fd))
+        _write_seal(_seal_of(made), seal.block, like=made.target.old or system.fstat(fd))
         return seal
     except (AuditError, SigningError):
         raise
@@ -115,19 +116,25 @@ def overwrite(made: PrivateFile, path: str, *, reason: str) -> bool:
     # Never a new model with an old seal, however this ends: an empty one is refused.
     is_stale = seal.target.old is not None and (has_seal or _is_sidecar(seal.target))
     if is_stale:
-        flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        os.close(os.open(seal.name, flags, dir_fd=seal.target.directory))
+        flags = (
+            os.O_WRONLY
+            | os.O_TRUNC
+            | portable.O_NOFOLLOW
+            | portable.O_NONBLOCK
+            | portable.O_CLOEXEC
+        )
+        os.close(system.open(seal.name, flags, dir_fd=seal.target.directory))
     made.put_in_place(in_place=reason)
     if has_seal:
         seal.put_in_place(in_place="")
     elif is_stale and _may_be_put(seal.target):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(seal.name, dir_fd=seal.target.directory)
+            system.unlink(seal.name, dir_fd=seal.target.directory)
     return has_seal or not was_made
 
 
 def _may_be_put(target: Target) -> bool:
-    return os.access(".", os.W_OK, dir_fd=target.directory, effective_ids=True)
+    return system.access(".", os.W_OK, dir_fd=target.directory, effective_ids=True)
 
 
 def _seal_of(made: PrivateFile) -> PrivateFile:
@@ -156,7 +163,7 @@ def put_seal_beside(model: ModelFile, algorithm: str, *, record: Callable[[NewSe
 
     old = _sidecar_of(model)
     with atomic.open_target(model.path) as target:
-        opened = os.fstat(model.fd)
+        opened = system.fstat(model.fd)
         target.refuse_other_than(opened)
         _refuse_taken(target)
         seal = seal_writer.sidecar_for(
@@ -190,15 +197,15 @@ def remove_seal(model: ModelFile, old: Sidecar) -> None:
         SealWriteError: another one is there. OSError: the directory cannot be written, ...
     """
     folder, name = os.path.split(old.path)
-    directory = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = system.open(folder or ".", os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
     try:
         # A seal that two directories share by a link is removed from the one that was meant.
-        beside = os.stat(name.removesuffix(SEAL_SUFFIX), dir_fd=directory)
-        if not os.path.samestat(beside, os.fstat(model.fd)):
+        beside = system.stat(name.removesuffix(SEAL_SUFFIX), dir_fd=directory)
+        if not os.path.samestat(beside, system.fstat(model.fd)):
             raise SealWriteError("another file was put in its place meanwhile")
-        if sidecar.identity(os.stat(name, dir_fd=directory)) != old.identity:
+        if sidecar.identity(system.stat(name, dir_fd=directory)) != old.identity:
             raise SealWriteError("the seal beside it was replaced meanwhile")
-        os.unlink(name, dir_fd=directory)
+        system.unlink(name, dir_fd=directory)
     finally:
         os.close(directory)
 
@@ -234,8 +241,8 @@ def _write_seal(made: PrivateFile, seal: bytes, *, like: os.stat_result) -> None
     try:
         write_all(fd, memoryview(seal), 0)
         with contextlib.suppress(PermissionError):
-            os.fchown(fd, like.st_uid, like.st_gid)
-        os.fchmod(fd, stat.S_IMODE(like.st_mode) & 0o666)
+            system.fchown(fd, like.st_uid, like.st_gid)
+        system.fchmod(fd, stat.S_IMODE(like.st_mode) & 0o666)
     finally:
         os.close(fd)
 

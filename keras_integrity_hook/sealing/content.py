@@ -11,6 +11,8 @@ from itertools import accumulate
 from typing import Protocol
 
 from keras_integrity_hook.errors import DamagedFileError
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 
 
 class Content(Protocol):
@@ -58,7 +60,7 @@ class FileContent:
         done = 0
         while done < wanted and offset + done < self.length:
             stop = min(wanted, self.length - offset)
-            count = os.preadv(self.fd, [buffer[done:stop]], self.start + offset + done)
+            count = system.preadv(self.fd, [buffer[done:stop]], self.start + offset + done)
             if count == 0:
                 raise DamagedFileError("the file became shorter while it was read")
             done += count
@@ -73,7 +75,7 @@ class FileContent:
         """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
         if offset + size <= self.length:
             # One allocation and no copy: this is the path of the large reads.
-            data = os.pread(self.fd, size, self.start + offset)
+            data = system.pread(self.fd, size, self.start + offset)
             if len(data) == size:
                 return data
         buffer = bytearray(size)
@@ -98,7 +100,11 @@ class MemberContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises DamagedFileError, OSError."""
-        fd = os.open(self._name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._directory)
+        fd = system.open(
+            self._name,
+            os.O_RDONLY | portable.O_CLOEXEC | portable.O_NONBLOCK,
+            dir_fd=self._directory,
+        )
         try:
             FileContent(fd, 0, self._size).read_into(offset, buffer)
         finally:

@@ -49,6 +49,7 @@ __all__ = [
     "mode",
     "of_machine",
     "snapshot",
+    "under",
 ]
 
 UNSEALED_VARIABLE = layers.variable_of("unsealed")
@@ -77,6 +78,28 @@ def snapshot() -> Iterator[None]:
         yield
         return
     taken = _Snapshot()
+    token = _snapshot.set(taken)
+    try:
+        yield
+    finally:
+        taken.is_over = True
+        _snapshot.reset(token)
+
+
+@contextlib.contextmanager
+def under(policy: str, name: str) -> Iterator[None]:
+    """As :func:`snapshot`, with the text ``policy`` in the place of the project's policy file.
+
+    What the machine's policy locks stays so.
+
+    Args:
+        name: what it is called in messages.
+
+    Raises:
+        ConfigurationError, InsecurePermissionsError: as :func:`at`.
+    """
+    taken = _Snapshot()
+    taken.layers = layers.current((policy.encode("utf-8", "surrogateescape"), name))
     token = _snapshot.set(taken)
     try:
         yield

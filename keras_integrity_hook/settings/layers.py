@@ -88,15 +88,18 @@ class _Sources(NamedTuple):
 _latest: tuple[_Sources, Settings] | None = None
 
 
-def current() -> Layers:
+def current(project: tuple[bytes, str] | None = None) -> Layers:
     """What is configured now; files are read each time they are asked for, and parsed once.
+
+    Args:
+        project: bytes and name of what stands for the project's policy file, if that is given.
 
     Raises:
         ConfigurationError: a file or variable has a mistake.
         InsecurePermissionsError: somebody else could have written one of the files.
     """
     machine = _machine_file()
-    nearer = tuple(_project_and_user_files())
+    nearer = tuple(_project_and_user_files(project))
     return Layers(nearer if machine is None else (*nearer, machine), machine, _variables())
 
 
@@ -184,9 +187,11 @@ def _machine_file() -> PolicyFile | None:
     return _parsed(HIDDEN, f"{root_owned.POLICY} (hidden)", Layer.MACHINE)
 
 
-def _project_and_user_files() -> Iterator[PolicyFile]:
+def _project_and_user_files(given: tuple[bytes, str] | None) -> Iterator[PolicyFile]:
     project = os.environ.get(POLICY_VARIABLE, "")
-    if project:
+    if given is not None:
+        yield _parsed(*given, Layer.PROJECT)
+    elif project:
         path = os.path.abspath(project)
         data = owned.read_own(path, LIMITS.policy, named=True)
         if data is None:
@@ -208,7 +213,8 @@ def _variables() -> dict[str, Entry]:
     """The settings that environment variables spell; an empty variable counts as not set."""
     entries = {}
     # As bytes: to decode a whole environment takes as long as all the rest.
-    ours = [os.fsdecode(name) for name in os.environb if name.startswith(_OURS)]
+    names = os.environb if os.supports_bytes_environ else map(os.fsencode, os.environ)
+    ours = [os.fsdecode(name) for name in names if name.startswith(_OURS)]
     for variable in ours:
         text = "" if variable in _OTHERS else os.environ[variable]
         name = "mode" if variable == MODE_VARIABLE else variable.removeprefix(PREFIX).lower()

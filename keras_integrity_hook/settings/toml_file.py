@@ -155,17 +155,18 @@ class _Reader:
         set, and would move what root has locked (CWE-426).
         """
         import os
-        import pwd
+
+        from keras_integrity_hook.files import machine
 
         if not isinstance(value, str) or not value.startswith("~"):
             return value
         if self._layer is not Layer.MACHINE or value.partition("/")[0] != "~":
             return os.path.expanduser(value)
-        try:
-            return pwd.getpwuid(os.getuid()).pw_dir.rstrip("/") + value[1:]
-        except KeyError:
+        home = machine.home()
+        if home is None:
             cause = "~ stands for no directory: the user has no entry in the user database"
-            raise self._error(name, index, cause) from None
+            raise self._error(name, index, cause)
+        return home.rstrip("/") + value[1:]
 
     def _entries(self, values: Mapping[str, Any], index: int | None) -> dict[str, Entry]:
         return {name: self._entry(name, value, index) for name, value in values.items()}

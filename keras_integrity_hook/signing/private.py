@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_integrity_hook.errors import SigningError, printable
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.signing import keys, secret
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask
@@ -112,7 +114,7 @@ def _load(pem: bytes, shown: str, ask: Ask) -> PrivateKeyTypes:
 def _write_new(path: str, data: bytes, mode: int) -> None:
     try:
         # O_EXCL: no key is ever overwritten, and no link is followed.
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        fd = system.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_CLOEXEC, mode)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:

@@ -11,6 +11,8 @@ import stat
 from collections.abc import Callable
 
 from keras_integrity_hook.errors import SigningError
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 PASSPHRASE, PASSPHRASE_FILE = (
@@ -49,12 +51,14 @@ def read_file(path: str, what: str = "key file") -> bytes:
         SigningError: it is not such a file.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = system.open(
+            path, os.O_RDONLY | portable.O_CLOEXEC | portable.O_NONBLOCK | portable.O_NOCTTY
+        )
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise SigningError(f"the {what} cannot be opened ({why})", path=path) from None
     try:
-        _check_private(os.fstat(fd), path, what)
+        _check_private(system.fstat(fd), path, what)
         data = os.read(fd, LIMITS.key_file + 1)
     except OSError as error:
         raise SigningError(f"the {what} cannot be read ({error.strerror})", path=path) from None
@@ -95,7 +99,7 @@ class Secrets:
 def _check_private(status: os.stat_result, path: str, what: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SigningError(f"the {what} is not a regular file", path=path)
-    if status.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in (system.geteuid(), 0):
         raise SigningError(f"the {what} belongs to another user ({status.st_uid})", path=path)
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:

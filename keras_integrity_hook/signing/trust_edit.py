@@ -15,6 +15,7 @@ from keras_integrity_hook import audit, notices
 from keras_integrity_hook.errors import AuditError, ConfigurationError, SigningError, printable
 from keras_integrity_hook.files import portable, root_owned
 from keras_integrity_hook.files.atomic import Target, open_target, private_file
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.signing import trust_file, trust_store
@@ -262,12 +263,16 @@ def _locked(path: str) -> Iterator[Target]:
     try:
         _make_directory(path)
         with open_target(path) as target:
-            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target.directory)
+            fd = system.open(
+                ".",
+                os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC,
+                dir_fd=target.directory,
+            )
             try:
                 portable.lock(fd, wait=True)
                 yield target.sibling(target.name)  # as it is now that nobody else edits it
             finally:
-                os.close(fd)
+                portable.close(fd)
     except OSError as error:
         raise _cannot(path, error) from None
 
@@ -286,7 +291,7 @@ def _replace(target: Target, data: bytes) -> None:
     with private_file(target) as made:
         made.take_final_name()
         with open(made.create(), "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+            system.fchmod(file.fileno(), 0o644)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.files import owned, root_owned
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     PublicKey = TrustFile = Revocation = TrustedKey = TrustedRoot = TrustedIdentity = object
 
-MACHINE = f"{root_owned.DIRECTORY}/trust.toml"
+MACHINE = os.path.join(root_owned.DIRECTORY, "trust.toml")
 PUBLISHED = "published/trust.toml"
 MACHINE_PUBLISHED = f"{root_owned.DIRECTORY}/{PUBLISHED}"
 VARIABLE = "KERAS_INTEGRITY_TRUST"
@@ -252,7 +253,7 @@ def who(one: TrustedKey | TrustedRoot | TrustedIdentity) -> tuple[str | None, ..
 def _identity(path: str) -> _Identity:
     """What changes when the file does; () where there is none."""
     try:
-        found = os.stat(path)
+        found = system.stat(path)
     except (OSError, ValueError):
         return ()
     return (

@@ -18,6 +18,7 @@ from keras_integrity_hook.containers.model_file import Descriptor, ModelFile, se
 from keras_integrity_hook.containers.parts import File, Part
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError
 from keras_integrity_hook.files import reading
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.sealing.content import Content, FileContent
 from keras_integrity_hook.verification.differences import STRUCTURE, Comparison, Difference
 from keras_integrity_hook.verification.part_comparison import compared
@@ -74,7 +75,7 @@ def _compared_raw(model: ModelFile, path: str, error: IntegrityError) -> Compari
     """Compare all bytes of the file ``model`` with those at ``path``, where ``error`` was found."""
     with contextlib.closing(Descriptor(reading.open_regular(path))) as broken:
         start = parts.file_offset(model, 0) or 0
-        contents = [FileContent(fd, 0, os.fstat(fd).st_size) for fd in (model.fd, broken.fd)]
+        contents = [FileContent(fd, 0, system.fstat(fd).st_size) for fd in (model.fd, broken.fd)]
         named = tuple(part._replace(offset=part.offset + start) for part in parts.parts_of(model))
         found = _alike(contents[0], contents[1], named)
         placed = tuple(replace(one, at=one.first) for one in found.differences)

@@ -20,6 +20,7 @@ from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import ChecksumMismatchError, UnreadableFileError
 from keras_integrity_hook.files import exhaustion, portable
 from keras_integrity_hook.files.lease import ReadLease
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import digests
 
@@ -229,7 +230,7 @@ def _copied(part: Part) -> ReadLease:
         os.close(part.fd)
         part.fd, part.content = -1, FileContent(-1, 0, 0)
         copied = _read_only(file.fileno())
-        size = os.fstat(copied).st_size
+        size = system.fstat(copied).st_size
     part.fd, part.content = copied, FileContent(copied, 0, size)
     return ReadLease(copied)
 
@@ -237,13 +238,13 @@ def _copied(part: Part) -> ReadLease:
 def _read_only(fd: int) -> int:
     """A descriptor of the file behind ``fd`` by which nobody can write."""
     if os.path.isdir(LINKS):
-        return os.open(f"{LINKS}/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        return system.open(f"{LINKS}/{fd}", os.O_RDONLY | portable.O_CLOEXEC)
     return os.dup(fd)
 
 
 def _times(model: SealedModel) -> tuple[int, ...]:
     parts = model.files.parts if model.files is not None else ()
-    return tuple(os.fstat(part.fd).st_ctime_ns for part in parts if part.fd >= 0)
+    return tuple(system.fstat(part.fd).st_ctime_ns for part in parts if part.fd >= 0)
 
 
 def _release(leases: list[ReadLease]) -> None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import stat
 import tempfile
 
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.errors import ChecksumMismatchError, InsecurePermissionsError
-from keras_integrity_hook.files import lease, permissions, portable
+from keras_integrity_hook.files import lease, permissions, portable, private_directory
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.verification.holding import LINKS
 
@@ -41,7 +41,7 @@ class LoadDirectory:
         self._owner = os.getpid()
         self._name = tempfile.mkdtemp(prefix="keras-integrity-verified-")
         try:
-            self._fd = os.open(self._name, _FOLDER)
+            self._fd = system.open(self._name, _FOLDER)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.rmdir(self._name)
@@ -50,7 +50,7 @@ class LoadDirectory:
             self._inside = secrets.token_hex(8)
             base = f"{LINKS}/{self._fd}" if os.path.isdir(LINKS) else self._name
             self._refuse_foreign(base)
-            os.mkdir(self._inside, 0o700, dir_fd=self._fd)
+            system.mkdir(self._inside, 0o700, dir_fd=self._fd)
             self.path = os.path.join(base, self._inside)
             self._seen: dict[str, _Identity] = {}
         except BaseException:
@@ -59,9 +59,9 @@ class LoadDirectory:
 
     def _refuse_foreign(self, base: str) -> None:
         """Between its making and its opening somebody may have put another in its place."""
-        status = os.fstat(self._fd)
+        status = system.fstat(self._fd)
         mode = stat.S_IMODE(status.st_mode)
-        if status.st_uid != os.geteuid() or mode & 0o077 or os.listdir(self._fd):
+        if status.st_uid != system.geteuid() or mode & 0o077 or system.listdir(self._fd):
             raise InsecurePermissionsError(
                 "the private directory for the load was exchanged for another",
                 path=self._name,
@@ -81,7 +81,7 @@ class LoadDirectory:
         folder, last = os.path.split(name)
         fd = self._opened(folder, make=True)
         try:
-            os.symlink(target, last, dir_fd=fd)
+            system.symlink(target, last, dir_fd=fd)
         finally:
             os.close(fd)
 
@@ -95,7 +95,7 @@ class LoadDirectory:
         fd = self._opened(folder, make=True)
         try:
             self.remove(name)
-            target = os.open(last, _NEW_FILE, 0o600, dir_fd=fd)
+            target = system.open(last, _NEW_FILE, 0o600, dir_fd=fd)
             try:
                 copy_content(content, target)
             finally:
@@ -109,7 +109,7 @@ class LoadDirectory:
         fd = self._opened(folder)
         try:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(last, dir_fd=fd)
+                system.unlink(last, dir_fd=fd)
         finally:
             os.close(fd)
 
@@ -139,26 +139,36 @@ class LoadDirectory:
         if fd < 0:
             return
         try:
-            if self._owner == os.getpid():
-                self._remove(fd)
+            is_ours = self._owner == os.getpid() and self._emptied(fd)
         finally:
             os.close(fd)
-
-    def _remove(self, fd: int) -> None:
-        shutil.rmtree(self._inside, ignore_errors=True, dir_fd=fd)
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.stat(self._name, follow_symlinks=False), os.fstat(fd)):
+        if is_ours:
+            with contextlib.suppress(OSError):
                 os.rmdir(self._name)  # which takes nothing but an empty directory, whosever
+
+    def _emptied(self, fd: int) -> bool:
+        """Remove what is in it; whether its name still leads to it."""
+        with contextlib.suppress(OSError):
+            inside = system.open(self._inside, _FOLDER, dir_fd=fd)
+            try:
+                private_directory.empty(inside)
+            finally:
+                os.close(inside)
+            system.rmdir(self._inside, dir_fd=fd)
+        try:
+            return os.path.samestat(system.lstat(self._name), system.fstat(fd))
+        except OSError:
+            return False
 
     def _opened(self, name: str, *, make: bool = False) -> int:
         """A descriptor of the directory ``name`` (relative), to which no link leads."""
-        at = os.open(self._inside, _FOLDER, dir_fd=self._fd)
+        at = system.open(self._inside, _FOLDER, dir_fd=self._fd)
         try:
             for step in name.split("/") if name else ():
                 if make:
                     with contextlib.suppress(FileExistsError):
-                        os.mkdir(step, 0o700, dir_fd=at)
-                below = os.open(step, _FOLDER, dir_fd=at)
+                        system.mkdir(step, 0o700, dir_fd=at)
+                below = system.open(step, _FOLDER, dir_fd=at)
                 os.close(at)
                 at = below
         except BaseException:
@@ -174,8 +184,8 @@ class LoadDirectory:
             folder = pending.pop()
             fd = self._opened(folder)
             try:
-                identities[folder] = _identity(os.fstat(fd), timed)
-                with os.scandir(fd) as entries:
+                identities[folder] = _identity(system.fstat(fd), timed)
+                with system.scandir(fd) as entries:
                     for entry in entries:
                         name = os.path.join(folder, entry.name)
                         status = entry.stat(follow_symlinks=False)

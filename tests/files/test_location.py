@@ -28,7 +28,7 @@ READERS = {
     "tf_keras": location.TF_KERAS,
     "keras_hub": location.KERAS_HUB,
 }
-TAKE_URLS = {"tensorflow", "keras", "tf_keras"}
+TAKE_URLS = {"keras weights", "tensorflow", "keras", "tf_keras"}
 
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)

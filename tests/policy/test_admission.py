@@ -100,8 +100,6 @@ def test_url_is_refused_where_a_seal_is_required(keras: Any, model: Any, policy:
     for place in ("vault", "elsewhere"):
         tf.io.gfile.makedirs(f"ram://{place}")
     loads = {
-        "m.keras": keras.models.load_model,
-        "m.weights.h5": model.load_weights,
         "checkpoint": tf.train.Checkpoint(model=model).read,
         "saved": tf.saved_model.load,
     }

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +21,12 @@ from click.testing import CliRunner, Result
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.cli import main
-from keras_integrity_hook.registry import signed
+from keras_integrity_hook.registry import export as exporting
+from keras_integrity_hook.registry import mirrors, signed
 from keras_integrity_hook.registry.client import spool
 from keras_integrity_hook.registry.events import Founded
 from keras_integrity_hook.registry.store import open_store
+from keras_integrity_hook.signing import signers
 from tests.support.models import archive_bytes, write_model
 from tests.support.registries import Cast
 from tests.support.registry_service import serving
@@ -511,3 +517,75 @@ def test_what_saves_left_is_registered_by_flush(
     assert desk.run("flush").output.startswith("registered      1 model")
     assert desk.said("flush")["sent"] == 0
     assert desk.said("show", "m", "--registry", task.url)["versions"][0]["version"] == "1.0"
+
+
+def test_two_exports_in_one_second_are_two(desk: Desk) -> None:
+    desk.founded()
+    mirror = desk.folder / "mirror"
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    with open_store(desk.url) as store, store.snapshot() as source:
+        key = signers.find(f"{desk.folder / 'registry.db'}.key")
+        for _ in range(3):
+            exporting.export(source, str(mirror), key, moment, moment + timedelta(hours=1))
+    now = mirrors.pointer((mirror / mirrors.POINTER).read_bytes()).moment
+    there = sorted(path.name for path in (mirror / mirrors.ANSWERS).iterdir())
+    assert (len(there), there[-1]) == (2, now)
+
+
+def test_a_registry_that_is_not_founded_leaves_no_key_of_a_service(desk: Desk) -> None:
+    roles = desk.roles_file()
+    for by in (("alice",), ("dave", "carol")):
+        desk.run("init", "--origin", ORIGIN, "--roles", roles, code=1, by=by)
+        assert sorted(path.name for path in desk.folder.glob("registry.db*")) == []
+    assert desk.founded()
+    assert (desk.folder / "registry.db.key").exists()
+    desk.run("init", "--origin", ORIGIN, "--roles", roles, code=1, by=("alice", "bob"))
+    assert (desk.folder / "registry.db.key").exists()
+
+
+def test_what_is_no_registry_is_told_with_its_place_and_what_to_do(desk: Desk) -> None:
+    (desk.folder / "text.db").write_text("hello")
+    told = {
+        f"file://{desk.folder}/nowhere": "there is no such directory",
+        f"file://{desk.folder}": "no mirror of a registry is there",
+        f"sqlite:///{desk.folder}/text.db": "this file is no database",
+        f"sqlite:///{desk.folder}/nowhere.db": "there is no registry in this database",
+    }
+    for url, cause in told.items():
+        said = desk.said("log", "--registry", url, code=1)["error"]
+        assert cause in said["message"], said
+        assert said["remedy"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="changes the user")
+def test_a_database_that_a_user_may_not_read_is_told_so(desk: Desk) -> None:
+    desk.founded()
+    (desk.folder / "registry.db").chmod(0)
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            with open_store(desk.url):
+                os._exit(1)
+        except kih.RegistryError as error:
+            os._exit(0 if "cannot be read (Permission denied)" in error.cause else 2)
+        finally:
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_lines_of_the_log_fit_a_terminal(desk: Desk, columns: int) -> None:
+    desk.founded()
+    command = [sys.executable, "-m", "keras_integrity_hook.cli", "registry", "log"]
+    ours, theirs = pty.openpty()
+    try:
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {**os.environ, "NO_COLOR": "1"}
+        subprocess.run(command, stdout=theirs, env=environment, timeout=60, check=True)
+        lines = os.read(ours, 65536).decode().splitlines()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert lines[0].startswith("founded")
+    assert max(map(len, lines)) < columns

@@ -300,7 +300,7 @@ def test_the_log_of_a_mirror_is_that_of_the_registry(log: Log, mirror: Path) -> 
 
 def test_where_a_file_stands_in_the_place_of_a_directory_there_is_no_mirror(mirror: Path) -> None:
     mirror.write_text("not a directory")
-    with pytest.raises(RegistryUnavailableError, match=r"there is no 'v1/mirror\.json'"):
+    with pytest.raises(RegistryUnavailableError, match=r"a file 'v1/mirror\.json'"):
         mirrors.answer(mirrors.in_directory(str(mirror)), ONE.root)
 
 

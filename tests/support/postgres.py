@@ -57,9 +57,9 @@ class Server(NamedTuple):
             raise subprocess.CalledProcessError(done.returncode, sql, done.stdout, done.stderr)
         return done.stdout.strip()
 
-    def new_database(self, name: str) -> str:
-        """Make a database; its URL."""
-        self.run(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    def new_database(self, name: str, template: str = "template0") -> str:
+        """Make a database, a copy of ``template``, to which nobody is connected; its URL."""
+        self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
 

@@ -21,10 +21,12 @@ from keras_integrity_hook.errors import (
     IntegrityError,
 )
 from keras_integrity_hook.files import location
+from keras_integrity_hook.files.location import Kind
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import names_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
+from keras_integrity_hook.remote import sources, spool, upload
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.saving import pipeline as save
 
@@ -46,11 +48,10 @@ def save_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``_save_model``: write the pair beside the old one, seal it, and put it in place."""
     metadata = instance._training_metadata_path
     folder = os.path.dirname(metadata)
-    if not _is_local(metadata):
-        return wrapped(*args, **kwargs)
-    os.makedirs(folder, exist_ok=True)  # as the original does
-    if not os.access(folder, os.W_OK):
-        return wrapped(*args, **kwargs)  # files in it can be overwritten, but no seal be placed
+    if not _is_remote(metadata):
+        os.makedirs(folder, exist_ok=True)  # as the original does
+        if not os.access(folder, os.W_OK):
+            return wrapped(*args, **kwargs)  # its files can be overwritten, but no seal be placed
 
     def write(where: str) -> Any:
         with _looking_at(instance, os.path.dirname(where)):
@@ -84,7 +85,7 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         raise
     except IntegrityError as error:
         # Damage is answered with what has a seal, or not at all.
-        if not os.path.lexists(_seal_of(instance._prev_training_metadata_path)):
+        if not _exists(_seal_of(instance._prev_training_metadata_path)):
             raise
         _bring_seal_back(instance)
         earlier = instance._prev_training_metadata_path
@@ -93,7 +94,7 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         notices.warn(f"trying the backup before: {error.in_one_line()}")
         raise DamagedBackupError(error) from error
     except OSError:
-        if os.path.exists(instance._prev_weights_path):
+        if _exists(instance._prev_weights_path):
             _bring_seal_back(instance)
         raise
 
@@ -102,12 +103,11 @@ def _load(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     metadata = instance._training_metadata_path
     folder, name = os.path.split(metadata)
     place = Place(KERAS_BACKUP, folder or ".", name)
-    if not _is_local(metadata):
-        return wrapped(*args, **kwargs)
-    commit.finish_interrupted(place)
-    if not os.path.lexists(metadata):
+    if not _is_remote(metadata):
+        commit.finish_interrupted(place)
+    if not _exists(metadata):
         return wrapped(*args, **kwargs)  # the weights, if any, have a seal of their own
-    if not os.path.lexists(_seal_of(metadata)):
+    if not _exists(_seal_of(metadata)):
         # What an older version or a kill between two renames left; the weights say the rest.
         try:
             admission.refuse_unsealed(metadata, "the training metadata")
@@ -153,19 +153,34 @@ def _bring_seal_back(instance: Any) -> None:
     _copy_if_there(_seal_of(instance._prev_training_metadata_path), target)
 
 
-def _is_local(path: str) -> bool:
-    return location.of(path, location.TENSORFLOW).is_file
-
-
 def _seal_of(metadata: str) -> str:
     return metadata + KERAS_BACKUP.seal
 
 
+def _is_remote(path: str) -> bool:
+    return location.of(path, location.TENSORFLOW).kind is Kind.REMOTE
+
+
+def _exists(path: str) -> bool:
+    return sources.exists(path) if _is_remote(path) else os.path.lexists(path)
+
+
 def _copy_if_there(source: str, target: str) -> None:
-    if os.path.exists(source):
-        shutil.copy(source, target)
+    if not _is_remote(source):
+        if os.path.exists(source):
+            shutil.copy(source, target)
+        return
+    with (
+        contextlib.suppress(FileNotFoundError),
+        sources.open_source(source) as opened,
+        spool.fetched(opened) as local,
+    ):
+        upload.put(local, target)
 
 
 def _remove(path: str) -> None:
+    if _is_remote(path):
+        upload.remove(path)
+        return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

@@ -15,14 +15,14 @@ from typing import Any
 
 from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind, Location, Reader
-from keras_integrity_hook.hooks import calls, weights
+from keras_integrity_hook.hooks import calls, remote_files, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import (
     deserializes_nothing,
     heeds_safe_mode,
     names_model,
 )
-from keras_integrity_hook.hooks.keras3 import inline
+from keras_integrity_hook.hooks.keras3 import hub_names, inline
 from keras_integrity_hook.hooks.keras3.paths import kept_in_place, open_file, open_path
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import in_progress
@@ -55,19 +55,23 @@ def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     source = _archive_source(wrapped, args, kwargs)
     if source is None:
         return wrapped(*args, **kwargs)
+    if source.kind is Kind.HUB:
+        with hub_names.on_hub(source.text):
+            return wrapped(*args, **kwargs)
     with load.surfacing_failures():
         file = inline.handed(open_file(source), "file_utils")
         return calls.call_with(wrapped, args, kwargs, filepath=file)
 
 
 def _archive_source(wrapped: Function, args: Args, kwargs: Kwargs) -> Location | None:
-    """The archive to load, None for what is no local one. Only a hub's name means no file here."""
+    """The archive to load, or the model on a hub; None for what is neither. Only a hub's name means
+    no file here."""
     knows_hub = reader_of_models().hubs
     reader = location.PYTHON._replace(hubs=knows_hub)
     source = calls.source_argument(wrapped, args, kwargs, reader=reader)
     if source.kind is Kind.PATH and not source.path.endswith(".keras"):
         return None
-    return source if source.is_file else None
+    return source if source.is_file or source.kind is Kind.HUB else None
 
 
 @deserializes_nothing
@@ -131,8 +135,8 @@ def _refuse_unverified_archive(archive: Any) -> None:
 
 @names_model
 def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``saving_lib.save_model``: only zipped local archives are single files."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    """``saving_lib.save_model``: only zipped archives are single files."""
+    path = remote_files.destination(wrapped, args, kwargs)
     zipped = calls.bind(wrapped, args, kwargs).get("zipped", True)
     if path is None or not zipped or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
@@ -144,7 +148,7 @@ def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 @names_model
 def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_lib.save_weights_only``: one HDF5 file, unless it is sharded."""
-    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
+    path = remote_files.destination(wrapped, args, kwargs)
     bound = calls.bind(wrapped, args, kwargs)
     single = bound.get("max_shard_size") is None and bound["model"].built
     if path is None or not single or not path.endswith(".weights.h5"):
@@ -159,14 +163,14 @@ def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
 @names_model
 def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_model_to_hdf5``: give it an ``h5py.File`` that has a user block."""
-    path = calls.path_argument(wrapped, args, kwargs, reader=location.PYTHON)
+    path = remote_files.destination(wrapped, args, kwargs)
     bound = calls.bind(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     asks = not bound.get("overwrite", True) and os.path.isfile(path)
     if asks and not may_overwrite(wrapped, path):
         return None
-    if os.path.dirname(path):
+    if os.path.dirname(path) and not location.is_url(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)  # as the original does
 
     def write(where: str) -> Any:

@@ -23,11 +23,14 @@ from keras_integrity_hook.hooks.decorators import heeds_safe_mode, names_model
 from keras_integrity_hook.hooks.keras3 import guards
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
+from keras_integrity_hook.remote import sources, urls
 from keras_integrity_hook.saving import autosign
 from keras_integrity_hook.saving import pipeline as save
 
 # ``load_weights`` decides by these endings first; only what has none of them can be a checkpoint.
 _FILES = (".keras", ".h5", ".hdf5", ".weights.json")
+_SUCCESS, _METADATA = "commit_success.txt", "_CHECKPOINT_METADATA"
+_MARKS = ("orbax.checkpoint", "pytree.orbax-checkpoint", "checkpoint_metadata")  # as Keras has it
 
 
 @names_model
@@ -77,7 +80,7 @@ def finish_sealing(instance: Any) -> None:
 @heeds_safe_mode
 def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_load_model_from_orbax_checkpoint``: hand over a root that holds the checked step alone."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    path = calls.set_to_load(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     with _verified_root(path, _latest_step(path)) as root:
@@ -86,7 +89,7 @@ def load_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
 
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: it opens checkpoints of Orbax inline."""
-    path = calls.path_to_load(wrapped, args, kwargs, reader=location.KERAS_WEIGHTS)
+    path = calls.set_to_load(wrapped, args, kwargs, reader=location.KERAS_WEIGHTS)
     if path is None or path.endswith(_FILES):
         return guards.load_weights(wrapped, instance, args, kwargs)
     if not _is_checkpoint(path):
@@ -105,9 +108,37 @@ def _latest_step(root: str) -> str:
 
     Orbax says which: what it does not take for final is no step.
     """
+    if location.is_url(root):
+        return _latest_step_at_url(root)
     from keras.src.saving.orbax_util import find_latest_orbax_checkpoint
 
     return str(find_latest_orbax_checkpoint(root))
+
+
+def _latest_step_at_url(root: str) -> str:
+    """The same behind a URL, where Orbax has no word: many stores are none of those it knows."""
+    steps = sorted(_steps_of(root), key=int, reverse=True)
+    final = next((urls.below(root, step) for step in steps if _is_final(root, step)), None)
+    if final is None:
+        raise ValueError(f"No valid checkpoints found in {urls.shown(root)}")
+    return final
+
+
+def _is_final(root: str, step: str) -> bool:
+    """Whether Orbax is done with a step, which it cannot rename into place in an object store.
+
+    It says so by a file of its own there; elsewhere a step has its name once it is done.
+    """
+    marks = (_SUCCESS,) if root.startswith(("gs://", "gcs://")) else (_SUCCESS, _METADATA)
+    return any(sources.exists(f"{urls.below(root, step)}/{name}") for name in (*marks, ORBAX.seal))
+
+
+def _steps_of(root: str) -> list[str]:
+    if not location.is_url(root):
+        names = os.listdir(root)
+        return [name for name in names if name.isdigit() and os.path.isdir(f"{root}/{name}")]
+    names = [entry.url.rpartition("/")[2] for entry in sources.listing(root) if entry.is_directory]
+    return [name for name in names if name.isdigit()]
 
 
 @contextlib.contextmanager
@@ -118,11 +149,22 @@ def _verified_root(root: str, step: str) -> Iterator[str]:
 
 
 def _is_checkpoint(path: str) -> bool:
+    if location.is_url(path):
+        return is_checkpoint_at_url(path)
     try:
         from keras.src.saving.orbax_util import is_orbax_checkpoint
     except ImportError:  # this version of Keras only writes checkpoints
         return False
     return bool(is_orbax_checkpoint(path))
+
+
+def is_checkpoint_at_url(url: str) -> bool:
+    """Whether steps, or the files of one, lie behind a URL."""
+    try:
+        names = {entry.url.rpartition("/")[2] for entry in sources.listing(url)}
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return any(name.isdigit() for name in names) or bool(names & {_METADATA, *_MARKS})
 
 
 def _refuse_unknown(path: str) -> None:
@@ -139,9 +181,7 @@ def _refuse_unknown(path: str) -> None:
 
 
 def _holds_steps(path: str) -> bool:
-    return any(
-        name.isdigit() and os.path.isdir(os.path.join(path, name)) for name in os.listdir(path)
-    )
+    return bool(_steps_of(path))
 
 
 def _is_primary(instance: Any) -> bool:

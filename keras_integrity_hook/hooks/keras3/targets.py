@@ -14,6 +14,8 @@ from keras_integrity_hook.hooks import generation
 from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.inputs.attaching import with_contract, with_contract_of_weights
 from keras_integrity_hook.hooks.keras3 import backup, downloads, editor, guards, inline, orbax, sets
+from keras_integrity_hook.hooks.keras3.remote_sets import with_directories
+from keras_integrity_hook.hooks.remote_files import from_anywhere
 from keras_integrity_hook.hooks.table import Host, Target
 
 _API = "keras.src.saving.saving_api"
@@ -27,17 +29,31 @@ _FILES = "keras.src.utils.file_utils"
 TARGETS = (
     # Outer functions: an early, clear refusal; and load_weights opens legacy HDF5 and
     # Orbax checkpoints inline.
-    Target(_API, "load_model", with_fallback(guards.refuse_early, reader=location.KERAS)),
-    Target(_API, "load_weights", with_contract_of_weights(orbax.load_weights)),
+    Target(
+        _API,
+        "load_model",
+        with_fallback(from_anywhere(with_directories(guards.refuse_early)), reader=location.KERAS),
+    ),
+    Target(
+        _API,
+        "load_weights",
+        with_contract_of_weights(from_anywhere(orbax.load_weights, reader=location.KERAS_WEIGHTS)),
+    ),
     # .keras archives
     Target(
         _LIB,
         "load_model",
-        with_fallback(with_contract(guards.load_archive), reader=location.PYTHON),
+        with_fallback(from_anywhere(with_contract(guards.load_archive)), reader=location.KERAS),
     ),
     Target(_LIB, "save_model", guards.save_archive),
     # .weights.h5, sharded weights, and the weights of a .keras
-    Target(_LIB, "load_weights_only", with_contract_of_weights(sets.load_weights_only)),
+    Target(
+        _LIB,
+        "load_weights_only",
+        with_contract_of_weights(
+            from_anywhere(sets.load_weights_only, reader=location.KERAS_WEIGHTS)
+        ),
+    ),
     Target(_LIB, "save_weights_only", sets.save_weights_only),
     # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
     Target(_LIB, "H5IOStore._get_h5_file", guards.open_store, since=(3, 10)),
@@ -57,7 +73,7 @@ TARGETS = (
     Target(
         _LEGACY,
         "load_model_from_hdf5",
-        with_fallback(with_contract(guards.load_legacy), reader=location.PYTHON),
+        with_fallback(from_anywhere(with_contract(guards.load_legacy)), reader=location.KERAS),
     ),
     Target(_LEGACY, "save_model_to_hdf5", guards.save_legacy),
     # checkpoints of Orbax

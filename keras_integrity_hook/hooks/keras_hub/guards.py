@@ -5,26 +5,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import KERAS_HUB_PRESET, Place
+from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
+from keras_integrity_hook.hooks.keras_hub import hubs
 from keras_integrity_hook.loading import pipeline as load
-from keras_integrity_hook.policy import admission
+from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.saving import into_directory, seal_writer
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import verified_directory
 
+_unsealed: ContextVar[frozenset[str]] = ContextVar("_unsealed", default=frozenset())
+
 
 def load_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``from_preset``: hand over a verified directory in place of the user's."""
+    """``from_preset``: hand over a verified directory in place of the user's, or of a download."""
+    url = hubs.url_of(_preset_of(wrapped, args, kwargs))
+    if url is not None:
+        return _load_from_hub(wrapped, args, kwargs, url)
     path = calls.path_to_load(wrapped, args, kwargs, "preset", location.KERAS_HUB)
     # A preset inside another (a task's tokenizer) is opened in the directory that is verified.
-    if path is None or verified_directory.is_verified(path) or _is_shipped(path):
+    if path is None or verified_directory.is_verified(path):
         return wrapped(*args, **kwargs)
     if not os.path.isdir(path):
         # The original refuses it too, unless it has become a preset when that looks.
@@ -35,6 +42,40 @@ def load_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
             return wrapped(*args, **kwargs)
         with load.surfacing_failures(), _speaking_of(path, checked.path):
             return calls.call_with(wrapped, args, kwargs, preset=checked.path)
+
+
+def _preset_of(wrapped: Function, args: Args, kwargs: Kwargs) -> Any:
+    try:
+        return calls.bind(wrapped, args, kwargs).get("preset")
+    except TypeError:  # for the original to raise
+        return None
+
+
+def _load_from_hub(wrapped: Function, args: Args, kwargs: Kwargs, url: str) -> Any:
+    # A preset without a seal that is being loaded: its parts come from the same place.
+    if url in _unsealed.get():
+        return wrapped(*args, **kwargs)
+    with hubs.gathered(url) as place:
+        if place is None:
+            return _load_unsealed(wrapped, args, kwargs, url)
+        with load.verified_set(url, place) as checked:
+            where = place.directory if checked is None else checked.path
+            with load.surfacing_failures(), _speaking_of(url, where):
+                return calls.call_with(wrapped, args, kwargs, preset=where)
+
+
+def _load_unsealed(wrapped: Function, args: Args, kwargs: Kwargs, url: str) -> Any:
+    """KerasHub downloads what it needs; the weights are warned of when they are loaded."""
+    try:
+        admission.refuse_unsealed(url, "the preset")
+    except IntegrityError as error:
+        refusal.is_refused(error)
+        raise
+    token = _unsealed.set(_unsealed.get() | {url})
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        _unsealed.reset(token)
 
 
 def save_preset(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -76,11 +117,6 @@ def _speaking_of(path: str, private: str) -> Iterator[None]:
             one.replace(private, path) if isinstance(one, str) else one for one in error.args
         )
         raise
-
-
-def _is_shipped(path: str) -> bool:
-    # What KerasHub ships itself is downloaded, even where a directory has the same name.
-    return path in sys.modules["keras_hub.src.utils.preset_utils"].BUILTIN_PRESETS
 
 
 def _room_for_lora(backbone: Any) -> int:

@@ -3,8 +3,8 @@
 
 Its presets are directories of configurations, tokenizer assets and weights, read file by file. The
 weights come through Keras's own functions; the rest is guarded here, one public method at a time:
-each opens one preset. Presets that ``get_file`` downloads (``kaggle://``, ``hf://``) have local
-paths only file by file, so of those the weights alone are checked.
+each opens one preset. Those on hubs (``kaggle://``, ``hf://``) and behind URLs are gathered by what
+their seals list; of one without a seal the weights alone are looked at.
 """
 
 from __future__ import annotations

@@ -11,13 +11,20 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import SAVED_MODEL, TF_CHECKPOINT, Place
+from keras_integrity_hook.containers.kinds import (
+    MODEL_SUFFIXES,
+    SAVED_MODEL,
+    TF_CHECKPOINT,
+    Place,
+)
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files import location
 from keras_integrity_hook.history import moves
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
+from keras_integrity_hook.remote import sources
 from keras_integrity_hook.saving import pipeline as saving
 from keras_integrity_hook.verification import verified_directory
 from keras_integrity_hook.verification.verified_directory import VerifiedDirectory
@@ -43,7 +50,8 @@ class Source(NamedTuple):
 
 def checkpoint_at(path: str) -> Source | None:
     """The checkpoint with the prefix ``path``, None where there is none (or a TensorFlow 1 one)."""
-    if not any(os.path.lexists(path + end) for end in (".index", TF_CHECKPOINT.seal)):
+    exists = sources.exists if location.is_url(path) else os.path.lexists
+    if not any(exists(path + end) for end in (".index", TF_CHECKPOINT.seal)):
         return None
     parent, stem = os.path.split(path)
     outer = os.path.dirname(parent) or "."
@@ -56,8 +64,17 @@ def checkpoint_at(path: str) -> Source | None:
 
 def saved_model_at(path: str) -> Source | None:
     """The SavedModel whose directory is ``path``, None for anything else."""
+    if location.is_url(path):
+        return _saved_model_at_url(path.rstrip("/"))
     place = recognition.recognise(path)
     return Source(path, place, "") if place is not None and place.kind is SAVED_MODEL else None
+
+
+def _saved_model_at_url(url: str) -> Source | None:
+    heads = [f"{url}/saved_model.{suffix}" for suffix in MODEL_SUFFIXES]
+    if not any(map(sources.exists, [*heads, f"{url}/{SAVED_MODEL.seal}"])):
+        return None
+    return Source(url, Place(SAVED_MODEL, url, ""), "")
 
 
 def restore(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -111,7 +128,7 @@ def restore_by_name(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs
         return wrapped(*args, **kwargs)
     source = checkpoint_at(path)
     if source is None:
-        if not os.path.lexists(path) and not glob.glob(path):
+        if not location.is_url(path) and not os.path.lexists(path) and not glob.glob(path):
             # The original's words. It is not asked: it might find what has appeared meanwhile.
             raise ValueError(f"The passed save_path is not a valid checkpoint: {path}")
         _admit_version_1(path)
@@ -125,7 +142,7 @@ def restore_by_name(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs
 
 def open_reader(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``NewCheckpointReader``: opens the index now, and data when it is asked for it."""
-    path = calls.path_to_load(wrapped, args, kwargs, "filepattern")
+    path = calls.set_to_load(wrapped, args, kwargs, "filepattern")
     if path is None or verified_directory.is_verified(path):
         return wrapped(*args, **kwargs)
     source = checkpoint_at(path)
@@ -156,7 +173,7 @@ def read_at_once(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 
 def save(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``TrackableSaver.save``: everything but TensorFlow 1's ``Saver`` comes through it."""
-    path = calls.path_argument(wrapped, args, kwargs, "file_prefix")
+    path = calls.set_argument(wrapped, args, kwargs, "file_prefix")
     if path is None:
         return wrapped(*args, **kwargs)
     bound = calls.bind(wrapped, args, kwargs)
@@ -169,7 +186,8 @@ def save(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         audit.record("save", path, outcome="unsealed", why=hindrance)
         moves.left_unsealed(path, settings.for_save(path))
         return written
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # as the original does
+    if not location.is_url(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # as the original does
 
     def write(where: str) -> Any:
         replaced = {"file_prefix": where, "checkpoint_number": None}
@@ -183,14 +201,14 @@ def save(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
 def delete(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_delete_file_if_exists``: with its index a checkpoint's seal goes too."""
     wrapped(*args, **kwargs)
-    path = calls.path_argument(wrapped, args, kwargs, "filespec")
+    path = calls.set_argument(wrapped, args, kwargs, "filespec")
     if path is not None and path.endswith(".index"):
         wrapped(path.removesuffix(".index") + TF_CHECKPOINT.seal)
 
 
 def _unverified(wrapped: Function, args: Args, kwargs: Kwargs, argument: str) -> str | None:
-    """The local path in ``argument`` if it is to be checked."""
-    path = calls.path_to_load(wrapped, args, kwargs, argument)
+    """The path or the URL in ``argument`` if it is to be checked."""
+    path = calls.set_to_load(wrapped, args, kwargs, argument)
     if path is None or verified_directory.is_verified(path):
         return None
     if _is_elsewhere(calls.bind(wrapped, args, kwargs).get("options")):
@@ -210,6 +228,8 @@ def _admit_version_1(path: str) -> None:
             appeared meanwhile.
         UnsealedModelError: a seal is required; or StrippedModelError, one was there before.
     """
+    if location.is_url(path):
+        return admission.refuse_remote(path)  # such a file is read where it is
     found = [path] if os.path.lexists(path) else glob.glob(path)
     if not found:
         from tensorflow.python.framework import errors_impl
@@ -228,6 +248,7 @@ def _admit_version_1(path: str) -> None:
         raise
     if any(_is_table(name) for name in found):
         admission.warn_unsealed(path)
+    return None
 
 
 def _is_table(path: str) -> bool:

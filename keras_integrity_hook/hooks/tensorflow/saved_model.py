@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
 from keras_integrity_hook.contracts import stated
+from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import deserializes_nothing
@@ -38,7 +39,7 @@ def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
 
 def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``save_and_return_nodes``: everything that saves a SavedModel of TensorFlow 2."""
-    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
+    path = calls.set_argument(wrapped, args, kwargs, "export_dir")
     if path is None:
         return wrapped(*args, **kwargs)
 
@@ -96,8 +97,8 @@ def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs
 def _unverified(
     wrapped: Function, args: Args, kwargs: Kwargs, argument: str = "export_dir"
 ) -> str | None:
-    """The path of a local SavedModel that is not one of our own checked copies."""
-    path = calls.path_to_load(wrapped, args, kwargs, argument)
+    """The path or the URL of a SavedModel that is not one of our own checked copies."""
+    path = calls.set_to_load(wrapped, args, kwargs, argument)
     if path is None or verified_directory.is_verified(path):
         return None
     refuse_missing(path)
@@ -105,11 +106,12 @@ def _unverified(
 
 
 def refuse_missing(path: str) -> None:
-    """Raise TensorFlow's OSError where no directory is at ``path``.
+    """Raise TensorFlow's OSError where no directory is at ``path``; a URL's is looked for when it
+    is fetched.
 
     TensorFlow is not asked to: it might find what has appeared meanwhile, which nobody checked.
     """
-    if not os.path.isdir(path):
+    if not location.is_url(path) and not os.path.isdir(path):
         raise OSError(
             f"SavedModel file does not exist at: {path}{os.sep}{{saved_model.pbtxt|saved_model.pb}}"
         )

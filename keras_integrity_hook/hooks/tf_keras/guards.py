@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
 from keras_integrity_hook.files import location
-from keras_integrity_hook.hooks import calls, weights
+from keras_integrity_hook.hooks import calls, remote_files, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import (
     deserializes_nothing,
@@ -54,7 +56,7 @@ def load_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
 def load_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.save.load_weights``, and the method it was: HDF5 opened inline, a checkpoint, or a
     SavedModel's."""
-    path = calls.path_to_load(wrapped, args, kwargs)
+    path = calls.set_to_load(wrapped, args, kwargs)
     if path is None or path.endswith(_HDF5_SUFFIXES):
         return weights.all_or_nothing(wrapped, args, kwargs, model=instance)
     source = checkpoints.checkpoint_at(path) or checkpoints.saved_model_at(path)
@@ -86,7 +88,7 @@ def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
 @heeds_safe_mode
 def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.load.load``: reads Keras's own file, then calls TensorFlow's loader."""
-    path = calls.path_to_load(wrapped, args, kwargs, "path")
+    path = calls.set_to_load(wrapped, args, kwargs, "path")
     if path is None or verified_directory.is_verified(path):
         return wrapped(*args, **kwargs)
     saved_model.refuse_missing(path)
@@ -101,7 +103,7 @@ def load_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
 @names_model
 def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``legacy.saved_model.save.save``: TensorFlow's save, and then one file more."""
-    path = calls.path_argument(wrapped, args, kwargs)
+    path = calls.set_argument(wrapped, args, kwargs)
     if path is None:
         return wrapped(*args, **kwargs)
     overwrite = calls.bind(wrapped, args, kwargs).get("overwrite", True)
@@ -113,6 +115,39 @@ def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
             return calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True)
 
     return save.save_directory_sealed(path, SAVED_MODEL, write)
+
+
+@names_model
+def save_remote_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_api.save_model``: it copies to a URL whatever there is when the save ends, also
+    where that failed. What it writes here is sealed and put there as a whole."""
+    asked = calls.bind(wrapped, args, kwargs).get("save_format")
+    return _save_remote(wrapped, args, kwargs, lambda lib, path: lib.get_save_format(path, asked))
+
+
+@names_model
+def save_remote_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    """``saving_api.save_weights``, likewise."""
+    return _save_remote(wrapped, args, kwargs, lambda lib, path: lib.get_save_weights_format(path))
+
+
+def _save_remote(
+    wrapped: Function, args: Args, kwargs: Kwargs, format_of: Callable[[Any, str], str]
+) -> Any:
+    url = remote_files.destination(wrapped, args, kwargs)
+    if url is None or not location.is_url(url):
+        return wrapped(*args, **kwargs)
+    saved_as = format_of(sys.modules[wrapped.__module__], url)
+    if saved_as == "tf":
+        return wrapped(*args, **kwargs)
+    bound = calls.bind(wrapped, args, kwargs)
+    if not bound.get("overwrite", True):
+        remote_files.refuse_existing(url)
+    return save.save_sealed(
+        url,
+        lambda where: calls.call_with(wrapped, args, kwargs, filepath=where),
+        user_block=weights.user_block(bound["model"]) if saved_as == "h5" else 0,
+    )
 
 
 def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:

@@ -14,6 +14,7 @@ from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.inputs.attaching import with_contract, with_contract_of_weights
 from keras_integrity_hook.hooks.keras3 import downloads, inline
 from keras_integrity_hook.hooks.keras3 import guards as keras3_guards
+from keras_integrity_hook.hooks.remote_files import from_anywhere
 from keras_integrity_hook.hooks.table import Host, Target
 from keras_integrity_hook.hooks.tf_keras import guards
 
@@ -28,8 +29,21 @@ def _targets(package: str) -> tuple[Target, ...]:
     model = f"{saving}.legacy.saved_model"
     data = f"{package}.src.utils.data_utils"
     return (
-        Target(api, "load_model", with_fallback(guards.refuse_early, reader=location.TF_KERAS)),
-        Target(api, "load_weights", with_contract_of_weights(guards.load_weights)),
+        Target(
+            api,
+            "load_model",
+            with_fallback(
+                from_anywhere(guards.refuse_early, reader=location.TF_KERAS),
+                reader=location.TF_KERAS,
+            ),
+        ),
+        Target(
+            api,
+            "load_weights",
+            with_contract_of_weights(from_anywhere(guards.load_weights, reader=location.TF_KERAS)),
+        ),
+        Target(api, "save_model", guards.save_remote_model),
+        Target(api, "save_weights", guards.save_remote_weights),
         # .keras archives
         Target(lib, "load_model", with_fallback(with_contract(guards.load_archive))),
         Target(lib, "save_model", keras3_guards.save_archive),

@@ -50,4 +50,5 @@ def register(url: str, signed: SignedEvent, *, timeout: timedelta) -> int:
     """
     seconds = timeout.total_seconds()
     source = sources.source(url, seconds)
-    return deadline.within(seconds, lambda: source.submit(signed))
+    within = None if source.ends_in_time else seconds
+    return deadline.within(within, lambda: source.submit(signed))

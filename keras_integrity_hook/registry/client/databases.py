@@ -31,6 +31,10 @@ class Database(NamedTuple):
     timeout: float
 
     @property
+    def ends_in_time(self) -> bool:
+        return False  # whatever file system it is on
+
+    @property
     def needs_freshness(self) -> bool:
         return False
 

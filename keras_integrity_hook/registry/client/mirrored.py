@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from keras_integrity_hook.errors import RegistryError
+from keras_integrity_hook.errors import RegistryError, RegistryUnavailableError
 from keras_integrity_hook.registry import merkle, mirrors, notes
 from keras_integrity_hook.registry.answers import Answer
 from keras_integrity_hook.registry.client.memory import Asked
@@ -37,6 +38,10 @@ class Mirror(NamedTuple):
     url: str
 
     @property
+    def ends_in_time(self) -> bool:
+        return False  # whatever file system it is on
+
+    @property
     def needs_freshness(self) -> bool:
         return True
 
@@ -47,4 +52,12 @@ class Mirror(NamedTuple):
         raise RegistryError("a mirror takes no events; name the registry that it is of")
 
     def read(self, path: str, limit: int) -> bytes | None:
-        return mirrors.in_directory(unquote(urlsplit(self.url).path))(path, limit)
+        directory = unquote(urlsplit(self.url).path)
+        data = mirrors.in_directory(directory)(path, limit)
+        if data is None and not os.path.isdir(directory):
+            raise RegistryUnavailableError(
+                "there is no such directory, which should be the mirror of a registry",
+                path=directory,
+                remedy="Look at the URL, and whether what the directory is on is mounted.",
+            )
+        return data

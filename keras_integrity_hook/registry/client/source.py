@@ -27,6 +27,10 @@ class Source(Protocol):
     """What can be asked about contents, and perhaps told."""
 
     @property
+    def ends_in_time(self) -> bool:
+        """Whether asking it ends by itself within its time-out, whatever becomes of it."""
+
+    @property
     def needs_freshness(self) -> bool:
         """Whether somebody stands between the log and us, who could hide its end."""
 

@@ -10,7 +10,8 @@ def source(url: str, timeout: float) -> Source:
     """What is behind ``url``, as settings spell it.
 
     Args:
-        timeout: seconds that a connection, a statement or a read may take.
+        timeout: seconds that a connection or a statement may take; and each question, to a service
+            or to a mirror on a web server.
     """
     if url.startswith("file:"):
         from keras_integrity_hook.registry.client.mirrored import Mirror

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import IntegrityError, RegistryError
 from keras_integrity_hook.files import atomic, kept, permissions, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry.signed import SignedEvent, decode, encode
 from keras_integrity_hook.sealing import canonical
@@ -128,7 +129,9 @@ def turn() -> Iterator[bool]:
     Two that do at once do no harm: where there are no locks, everybody may.
     """
     try:
-        fd = os.open(os.path.join(directory(), _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = system.open(
+            os.path.join(directory(), _LOCK), os.O_RDWR | os.O_CREAT | portable.O_CLOEXEC, 0o600
+        )
     except FileNotFoundError:
         yield False  # there are no tasks
         return
@@ -160,7 +163,7 @@ def _write(name: str, task: Task) -> None:
 
 def _settle(folder: str) -> None:
     """Have the names in a directory on the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = system.open(folder, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

@@ -2,18 +2,16 @@
 """A registry behind a URL: a service, or a mirror on a web server.
 
 Nothing that comes from there is believed: ``verdicts.verify`` decides. What is bounded here is what
-it may cost: no redirects, a limit for every body, a time for every read.
+it may cost: no redirects, a limit for every body, one time for all of an answer.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from socket import SHUT_RDWR, socket
-from threading import Timer
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -28,7 +26,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import answers, notes
-from keras_integrity_hook.registry.client import mirrored
+from keras_integrity_hook.registry.client import connections, mirrored
 from keras_integrity_hook.registry.client.memory import Asked
 from keras_integrity_hook.registry.client.source import Said
 from keras_integrity_hook.registry.signed import SignedEvent, encode
@@ -37,8 +35,10 @@ from keras_integrity_hook.signing import secret
 if TYPE_CHECKING:
     from http.client import HTTPConnection
     from ssl import SSLContext
+
+    from keras_integrity_hook.registry.client.connections import Connection
 else:  # for those who look annotations up at run time
-    HTTPConnection = SSLContext = object
+    HTTPConnection = SSLContext = Connection = object
 
 TOKEN, TOKEN_FILE = "KERAS_INTEGRITY_REGISTRY_TOKEN", "KERAS_INTEGRITY_REGISTRY_TOKEN_FILE"
 """What a registry that is not for everybody asks for: itself, or the path of a file, mode 0600."""
@@ -52,11 +52,16 @@ class Web(NamedTuple):
     """A service, or a mirror.
 
     Attributes:
-        timeout: seconds that a connection or a read may take.
+        timeout: seconds that each question may take.
     """
 
     url: str
     timeout: float
+
+    @property
+    def ends_in_time(self) -> bool:
+        # On this machine: no name server is asked, and the rest is bounded here.
+        return urlsplit(self.url).scheme == "http"
 
     @property
     def needs_freshness(self) -> bool:
@@ -65,15 +70,18 @@ class Web(NamedTuple):
     def answers(self, asked: Asked, seen: bytes) -> Sequence[Said]:
         keys = f"keys={_spelled(asked.keys)}&" if asked.keys else ""
         since = notes.unverified_checkpoint(seen).size if seen else 0
-        data = self.read(
+        until = time.monotonic() + self.timeout
+        read = functools.partial(self._read, until=until)
+        data = read(
             f"v1/digests/{','.join(asked.digests)}?{keys}since={since}", LIMITS.registry_answer
         )
         if data is None:  # A service has an answer about everything.
-            return mirrored.answers(self.read, asked, seen)
+            return mirrored.answers(read, asked, seen)
         return (Said(answers.decode(data)),)
 
     def submit(self, signed: SignedEvent) -> int:
-        status, data = self._asked("POST", "v1/events", LIMITS.registry_note, encode(signed))
+        until = time.monotonic() + self.timeout
+        status, data = self._asked("POST", "v1/events", LIMITS.registry_note, until, encode(signed))
         said = _object(data)
         if status not in (_OK, _CREATED):
             raise _refusal(status, said)
@@ -84,7 +92,10 @@ class Web(NamedTuple):
             raise RegistryUnavailableError(cause) from None
 
     def read(self, path: str, limit: int) -> bytes | None:
-        status, data = self._asked("GET", path, limit)
+        return self._read(path, limit, until=time.monotonic() + self.timeout)
+
+    def _read(self, path: str, limit: int, *, until: float) -> bytes | None:
+        status, data = self._asked("GET", path, limit, until)
         if status == _NOT_FOUND:
             return None
         if status != _OK:
@@ -92,49 +103,43 @@ class Web(NamedTuple):
         return data
 
     def _asked(
-        self, method: str, path: str, limit: int, body: bytes | None = None
+        self, method: str, path: str, limit: int, until: float, body: bytes | None = None
     ) -> tuple[int, bytes]:
-        """The status and the body, of at most ``limit`` bytes, of the answer to a request."""
+        """The status and the body, of at most ``limit`` bytes, of the answer to a request, which is
+        there before ``until`` on the monotonic clock."""
         from http.client import HTTPException
 
         headers = {"User-Agent": f"keras-integrity-hook/{__version__}", **_authorization()}
         headers |= {"Content-Type": "application/json"} if body else {}
         base = urlsplit(self.url)
-        connection = _connection(self.url, self.timeout)
+        target = f"{base.path.rstrip('/')}/{path}"
+
+        def exchanged(connection: Connection) -> tuple[int, bytes]:
+            return connection.ask(method, target, body, headers, limit=limit, until=until)
+
         try:
-            connection.connect()
-            with _ended_after(self.timeout, connection.sock):
-                connection.request(method, f"{base.path.rstrip('/')}/{path}", body, headers)
-                with connection.getresponse() as response:
-                    data = response.read(limit + 1)
+            # Asking twice does no harm: an event that is there already is not put there again.
+            status, data = connections.used(
+                self.url, lambda: _connection(self.url, _left(until)), exchanged
+            )
+        except TimeoutError as error:
+            cause = f"the registry at {base.netloc} did not answer within {self.timeout:g} s"
+            raise RegistryUnavailableError(cause) from error
         except (HTTPException, OSError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             cause = f"the registry at {base.netloc} cannot be reached ({printable(why)})"
             raise RegistryUnavailableError(cause) from error
-        finally:
-            connection.close()
         if len(data) > limit:
             raise LimitExceededError(f"the registry at {base.netloc} answers over {limit} bytes")
-        return response.status, data
+        return status, data
 
 
-@contextlib.contextmanager
-def _ended_after(seconds: float, connection: socket) -> Iterator[None]:
-    """Nobody waits longer for an answer; a server that always says a little more would else keep a
-    thread and a connection of each question for ever."""
-    timer = Timer(seconds, _end, (connection,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _end(connection: socket) -> None:
-    with contextlib.suppress(OSError):  # it has ended
-        # A TLS socket's own method takes from the reader what it reads with.
-        socket.shutdown(connection, SHUT_RDWR)
+def _left(until: float) -> float:
+    """Seconds; raises TimeoutError where there are none."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _spelled(keys: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from keras_integrity_hook.errors import EventRefusedError, IntegrityError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import signed
 from keras_integrity_hook.registry.service import problems
-from keras_integrity_hook.registry.service.context import Context, InContext, now
+from keras_integrity_hook.registry.service.context import InContext, now
 from keras_integrity_hook.registry.service.problems import Refused
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import Receipt
@@ -43,13 +43,13 @@ async def append(request: Request, context: InContext) -> dict[str, Any]:
     if kind not in (ONE, SEVERAL):
         raise HTTPException(415, f"events are sent as {ONE} or {SEVERAL}")
     events = await run_in_threadpool(_decoded, await request.body(), kind)
-    async with context.appending:
-        return await run_in_threadpool(_append, context, events)
-
-
-def _append(context: Context, events: list[SignedEvent]) -> dict[str, Any]:
+    post = context.store.post(events, service_key=context.service_key, now=now())
     try:
-        receipts = context.store.append_many(events, service_key=context.service_key, now=now())
+        async with context.appending:
+            # What came while others were appended is appended together, by the first of them.
+            if not post.is_done:
+                await run_in_threadpool(context.store.settle, post)
+        receipts = post.receipts.result()
     except EventRefusedError as error:
         context.metrics.refused(error.rule)
         raise

@@ -18,8 +18,10 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import merkle
 from keras_integrity_hook.registry.answers import EVERY_KEY, Answer, ProvenEvent
 from keras_integrity_hook.registry.merkle import Node
-from keras_integrity_hook.registry.records import Content, Mark, Model
+from keras_integrity_hook.registry.records import Mark, Model
 from keras_integrity_hook.registry.store import log_tables, state_reading
+from keras_integrity_hook.registry.store.batches import Batch, Question
+from keras_integrity_hook.registry.store.log_tables import Tip
 from keras_integrity_hook.registry.store.state_reading import Pair
 
 
@@ -27,39 +29,67 @@ def answer(
     connection: Connection, digests: Sequence[str], keys: Sequence[str], since: int
 ) -> Answer:
     """As :meth:`keras_integrity_hook.registry.store.store.Store.answer`."""
-    size, note = log_tables.tip(connection)
-    positions = sorted(_positions(connection, digests, keys))
+    (size, note), positions = _positions(connection, digests, keys)
     if len(positions) > LIMITS.registry_events:
         raise RegistryError(f"more than {LIMITS.registry_events} events are about this content")
+    entries: list[bytes] = []
 
     def read(nodes: Sequence[Node]) -> list[bytes]:
-        return log_tables.read_nodes(connection, nodes)
+        with Batch(connection) as batch:
+            found = batch.ask(log_tables.entries_question(positions))
+            hashes = batch.ask(log_tables.nodes_question(nodes))
+        entries.extend(found.said)
+        return hashes.said
 
-    entries = log_tables.read_entries(connection, positions)
-    proofs = merkle.inclusion_proofs(positions, size, read)
+    proofs, consistency = merkle.both_proofs(positions, since, size, read)
     return Answer(
         tuple(digests),
         tuple(keys),
         tuple(map(ProvenEvent, positions, entries, proofs)),
         note,
         since,
-        merkle.consistency_proof(since, size, read) if since <= size else (),
+        consistency,
     )
 
 
-def _positions(connection: Connection, digests: Sequence[str], keys: Sequence[str]) -> set[int]:
-    found, _ = state_reading.read_contents(connection, digests)
-    contents = {content.digests: content for content in found.values()}.values()
+def _positions(
+    connection: Connection, digests: Sequence[str], keys: Sequence[str]
+) -> tuple[Tip, list[int]]:
+    """The end of the log, and where the events are."""
+    with Batch(connection) as batch:  # what was asked about
+        tip = batch.ask(log_tables.tip_question())
+        name = batch.ask(state_reading.name_question())
+        found = batch.ask(state_reading.contents_question(digests))
+        recalled = batch.ask(_recalled_keys(keys))
+    contents = {content.digests: content for content in found.said[0].values()}.values()
     pairs = {pair for content in contents for pair in content.versions}
-    models, _ = state_reading.read_models(connection, {model for model, _ in pairs})
-    marks = {(name, mark) for name, mark in _marks(models.values(), pairs)}
+    targets = [one for content in contents if content.recalls for one in content.digests]
+    with Batch(connection) as batch:  # what was done with it
+        models = batch.ask(state_reading.models_question(model for model, _ in pairs))
+        registered = batch.ask(state_reading.registrations_question(pairs))
+        # All is told that was said of it: an earlier event can be what makes two digests those of
+        # one content.
+        mentioned = batch.ask(state_reading.mentions_question([*targets, *recalled.said]))
+    marks = list(_marks(models.said[0].values(), pairs))
     promoted = {(name, versions.same(mark.version)) for name, mark in marks}
-    return {
-        *state_reading.name(connection).changes,
-        *state_reading.registrations(connection, pairs | promoted).values(),
-        *log_tables.positions_of(connection, {mark.event for _, mark in marks}).values(),
-        *state_reading.mentions(connection, _recalled(connection, contents, keys)),
+    with Batch(connection) as batch:  # and what stands above it
+        above = batch.ask(state_reading.registrations_question(promoted - pairs))
+        places = batch.ask(log_tables.positions_question(mark.event for _, mark in marks))
+    positions = {
+        *name.said.changes,
+        *registered.said.values(),
+        *mentioned.said,
+        *above.said.values(),
+        *places.said.values(),
     }
+    return tip.said, sorted(positions)
+
+
+def _recalled_keys(keys: Sequence[str]) -> Question[list[str]]:
+    """Asks which of ``keys`` are recalled."""
+    if EVERY_KEY in keys:
+        return state_reading.recalled_keys_question()
+    return state_reading.recalled_among_question(keys)
 
 
 def _marks(models: Iterable[Model], pairs: set[Pair]) -> Iterator[tuple[str, Mark]]:
@@ -72,18 +102,3 @@ def _marks(models: Iterable[Model], pairs: set[Pair]) -> Iterator[tuple[str, Mar
             for mark in stage.present:
                 if (model.name, versions.same(mark.version)) in pairs:
                     yield model.name, mark
-
-
-def _recalled(
-    connection: Connection, contents: Iterable[Content], keys: Sequence[str]
-) -> Iterator[str]:
-    """Digests and keys whose recalls are in force, so that all is told that was said of them: an
-    earlier event can be what makes two digests those of one content."""
-    for content in contents:
-        if content.recalls:
-            yield from content.digests
-    if EVERY_KEY in keys:
-        yield from state_reading.recalled_keys(connection)
-    elif keys:
-        records = state_reading.read_keys(connection, keys)
-        yield from (keyid for keyid, key in records.items() if key.recalls)

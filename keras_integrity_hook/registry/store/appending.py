@@ -23,10 +23,11 @@ from keras_integrity_hook.registry.notes import Checkpoint
 from keras_integrity_hook.registry.records import Registry
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import log_tables, state_reading
+from keras_integrity_hook.registry.store.batches import Batch
 from keras_integrity_hook.registry.store.log_tables import Tip
 from keras_integrity_hook.registry.store.rows import Receipt
 from keras_integrity_hook.registry.store.schema import CHECKPOINTS
-from keras_integrity_hook.registry.store.state_reading import Head
+from keras_integrity_hook.registry.store.state_reading import Head, Known
 from keras_integrity_hook.registry.store.state_writing import Following
 from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.signing.signers import SigningKey
@@ -61,30 +62,44 @@ def append(
 
     Raises as :meth:`keras_integrity_hook.registry.store.store.Store.append`.
     """
-    end = _end(connection, known)
-    places = log_tables.positions_of(connection, (one.id for one in events))
+    given = _distinct(events)
+    first = [state.touched(one) for one in given[:_AT_ONCE]]
+    with Batch(connection) as batch:
+        tip = batch.ask(log_tables.tip_question())
+        places_there = batch.ask(log_tables.positions_question(one.id for one in given))
+        touched = state_reading.ask_known(batch, first)
+    end = _end(connection, tip.said, known)
+    places = places_there.said
     leaves = _leaves(connection, places)
-    new = _distinct(one for one in events if one.id not in places)
+    new = [one for one in given if one.id not in places]
     entries = [signed_events.encode(one) for one in new]
     for position, (one, entry) in enumerate(zip(new, entries, strict=True), end.frontier.size):
         places[one.id] = position
         leaves[one.id] = merkle.leaf_hash(entry)
     for start in range(0, len(new), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        end = _append(connection, list(zip(new[part], entries[part], strict=True)), end, key, now)
+        part = list(zip(new, entries, strict=True))[start : start + _AT_ONCE]
+        if start or len(given) > _AT_ONCE:
+            known_now = state_reading.known(connection, [state.touched(one) for one, _ in part])
+        else:
+            known_now = touched.said
+        end = _append(connection, part, known_now, end, key, now)
     size, note = end.frontier.size, end.note
     return [Receipt(places[one.id], leaves[one.id], size, note) for one in events], end
 
 
-def _append(
+def _append(  # noqa: PLR0913, PLR0917
     connection: Connection,
     new: Sequence[tuple[SignedEvent, bytes]],
+    known: Known,
     end: End,
     key: SigningKey,
     now: datetime,
 ) -> End:
-    """The end of the log after events that are not in it yet, which are encoded so."""
-    known = state_reading.known(connection, [state.touched(one) for one, _ in new])
+    """The end of the log after events that are not in it yet, which are encoded so.
+
+    Args:
+        known: all that these events touch.
+    """
     following = Following(end.head, known)
     for position, (signed, _) in enumerate(new, start=end.frontier.size):
         following.apply(position, signed)
@@ -98,15 +113,14 @@ def _append(
     return End(note, frontier, following.head)
 
 
-def _end(connection: Connection, known: End) -> End:
+def _end(connection: Connection, tip: Tip, known: End) -> End:
     """The end of the log now, which is that of before where its checkpoint is."""
-    size, note = log_tables.tip(connection)
-    if note == known.note:
+    if tip.note == known.note:
         return known
     head = state_reading.head(connection)
-    frontier = log_tables.frontier(connection, size)
-    _refuse_altered(Tip(size, note), frontier, head.registry)
-    return End(note, frontier, head)
+    frontier = log_tables.frontier(connection, tip.size)
+    _refuse_altered(tip, frontier, head.registry)
+    return End(tip.note, frontier, head)
 
 
 def _distinct(events: Iterable[SignedEvent]) -> list[SignedEvent]:

@@ -17,15 +17,14 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
 from keras_integrity_hook.errors import RegistryError, RegistryUnavailableError, printable
+from keras_integrity_hook.registry.store import batches
 
 T = TypeVar("T")
 
 _TEXT = 300  # characters that are told of a database's own message
 _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # One lock for each schema: a database may hold a registry in each of several.
-_LOCK = sa.text(
-    "SELECT pg_advisory_xact_lock(hashtextextended('keras-integrity ' || current_schema(), 0))"
-)
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('keras-integrity ' || current_schema(), 0))"
 
 
 class Database(NamedTuple):
@@ -95,7 +94,7 @@ class Database(NamedTuple):
     def _once(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             if options.get("writing") and not self.is_sqlite:
-                connection.execute(_LOCK)
+                batches.run(connection, (_LOCK, {}))
             return work(connection)
 
 
@@ -133,6 +132,9 @@ def _our_errors(shown: str) -> Iterator[None]:
         cause = "every connection to the registry's database is in use"
         raise RegistryUnavailableError(cause, path=shown) from None
     except exc.DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            cause, remedy = "this file is no database of SQLite", "Look at the registry's URL."
+            raise RegistryError(cause, path=shown, remedy=remedy) from None
         cause = f"the registry's database refuses ({_first_line(error.orig)})"
         raise RegistryError(cause, path=shown) from None
     except (TypeError, ValueError, AttributeError, KeyError, exc.SQLAlchemyError) as error:

@@ -8,7 +8,7 @@ near each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -18,17 +18,33 @@ from keras_integrity_hook.errors import RegistryError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import merkle
 from keras_integrity_hook.registry.merkle import Frontier, Node
+from keras_integrity_hook.registry.store import batches
+from keras_integrity_hook.registry.store.batches import Question, Row, Select
 from keras_integrity_hook.registry.store.schema import CHECKPOINTS, ENTRIES, NODES
 
-_AT_ONCE = 2_000  # values in one list of a query
 # What is read of one row; more is there only if somebody put it there by hand.
 OF_ENTRIES = sa.func.length(ENTRIES.c.encoded) <= LIMITS.registry_event
 _OF_NOTES = sa.func.length(CHECKPOINTS.c.note) <= LIMITS.registry_note
-_TIP = (
-    sa.select(CHECKPOINTS.c.size, CHECKPOINTS.c.note)
-    .where(_OF_NOTES)
-    .order_by(CHECKPOINTS.c.size.desc())
-    .limit(1)
+_TIP = Select(
+    lambda _: (
+        sa.select(CHECKPOINTS.c.size, CHECKPOINTS.c.note)
+        .where(_OF_NOTES)
+        .order_by(CHECKPOINTS.c.size.desc())
+        .limit(1)
+    )
+)
+_HASHES = Select(
+    lambda among: sa.select(NODES.c.number, NODES.c.hash).where(
+        among(NODES.c.number), sa.func.length(NODES.c.hash) == merkle.HASH_SIZE
+    )
+)
+_ENTRIES = Select(
+    lambda among: sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(
+        among(ENTRIES.c.position), OF_ENTRIES
+    )
+)
+_POSITIONS = Select(
+    lambda among: sa.select(ENTRIES.c.event, ENTRIES.c.position).where(among(ENTRIES.c.event))
 )
 
 
@@ -55,34 +71,34 @@ def node_number(node: Node) -> int:
     return 2 * last_leaf - last_leaf.bit_count() + level
 
 
-def in_parts(values: Iterable[Any]) -> Iterator[list[Any]]:
-    """``values`` in lists that a query can hold; none where there are none."""
-    every = list(values)
-    return (every[at : at + _AT_ONCE] for at in range(0, len(every), _AT_ONCE))
+def tip_question() -> Question[Tip]:
+    """Asks for the end of the log, by its newest checkpoint, which is written with its entries."""
+    return Question(_TIP, lambda rows: Tip(rows[0][0], _bytes(rows[0][1])) if rows else Tip(0, b""))
 
 
 def tip(connection: Connection) -> Tip:
-    """The end of the log, by its newest checkpoint: entries and it are written together."""
-    found = connection.execute(_TIP).first()
-    return Tip(found.size, _bytes(found.note)) if found else Tip(0, b"")
+    """The end of the log."""
+    return batches.ask(connection, tip_question())
+
+
+def nodes_question(nodes: Sequence[Node]) -> Question[list[bytes]]:
+    """Asks for the hashes of complete nodes; the answer raises RegistryError where one is not
+    there."""
+    numbers = [node_number(node) for node in nodes]
+
+    def said(rows: Sequence[Row]) -> list[bytes]:
+        found = {number: _bytes(hash_) for number, hash_ in rows}
+        try:
+            return [found[number] for number in numbers]
+        except KeyError:
+            raise RegistryError("the log has no such node of its tree, or a damaged one") from None
+
+    return Question(_HASHES, said, batches.of_each(numbers))
 
 
 def read_nodes(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
     """The hashes of complete nodes, in one query; raises RegistryError where one is missing."""
-    numbers = [node_number(node) for node in nodes]
-    found = {
-        row.number: _bytes(row.hash)
-        for some in in_parts(numbers)
-        for row in connection.execute(
-            sa.select(NODES.c.number, NODES.c.hash).where(
-                NODES.c.number.in_(some), sa.func.length(NODES.c.hash) == merkle.HASH_SIZE
-            )
-        )
-    }
-    try:
-        return [found[number] for number in numbers]
-    except KeyError:
-        raise RegistryError("the log has no such node of its tree, or a damaged one") from None
+    return batches.ask(connection, nodes_question(nodes))
 
 
 def read_level(connection: Connection, level: int, start: int, end: int) -> list[bytes]:
@@ -91,21 +107,23 @@ def read_level(connection: Connection, level: int, start: int, end: int) -> list
     return read_nodes(connection, [Node(level, number) for number in range(start, end)])
 
 
+def entries_question(positions: Sequence[int]) -> Question[list[bytes]]:
+    """Asks for the entries at ``positions``; the answer raises RegistryError where one is missing
+    or too long."""
+
+    def said(rows: Sequence[Row]) -> list[bytes]:
+        found = {position: _bytes(encoded) for position, encoded in rows}
+        try:
+            return [found[position] for position in positions]
+        except KeyError as error:
+            raise RegistryError(f"the log has no entry {error}, or one that is too long") from None
+
+    return Question(_ENTRIES, said, batches.of_each(positions))
+
+
 def read_entries(connection: Connection, positions: Sequence[int]) -> list[bytes]:
     """The entries at ``positions``; raises RegistryError where one is missing or too long."""
-    found = {
-        row.position: _bytes(row.encoded)
-        for some in in_parts(positions)
-        for row in connection.execute(
-            sa.select(ENTRIES.c.position, ENTRIES.c.encoded).where(
-                ENTRIES.c.position.in_(some), OF_ENTRIES
-            )
-        )
-    }
-    try:
-        return [found[position] for position in positions]
-    except KeyError as error:
-        raise RegistryError(f"the log has no entry {error}, or one that is too long") from None
+    return batches.ask(connection, entries_question(positions))
 
 
 def read_range(connection: Connection, start: int, end: int) -> list[bytes]:
@@ -114,15 +132,15 @@ def read_range(connection: Connection, start: int, end: int) -> list[bytes]:
     return read_entries(connection, range(start, end)) if start < end else []
 
 
+def positions_question(events: Iterable[str]) -> Question[dict[str, int]]:
+    """Asks where events are, by their ids; those that are not there are left out."""
+    ids = batches.of_each(map(bytes.fromhex, events))
+    return Question(_POSITIONS, lambda rows: {event.hex(): place for event, place in rows}, ids)
+
+
 def positions_of(connection: Connection, events: Iterable[str]) -> dict[str, int]:
-    """Where events are, by their ids; those that are not there are left out."""
-    return {
-        row.event.hex(): row.position
-        for some in in_parts(map(bytes.fromhex, events))
-        for row in connection.execute(
-            sa.select(ENTRIES.c.event, ENTRIES.c.position).where(ENTRIES.c.event.in_(some))
-        )
-    }
+    """Where events are."""
+    return batches.ask(connection, positions_question(events))
 
 
 def frontier(connection: Connection, size: int) -> Frontier:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sqlite3
@@ -92,7 +93,7 @@ def _postgresql(url: URL, _: bool, timeout: float, pool: dict[str, Any]) -> Engi
 
 def _sqlite(url: URL, create: bool, timeout: float, pool: dict[str, Any]) -> Engine:
     path = os.path.abspath(url.database or "")
-    if not create and not os.path.exists(path):
+    if not _is_there(path) and not create:
         raise migrating.no_registry(path)
 
     may_write = os.access(os.path.dirname(path), os.W_OK)
@@ -111,6 +112,29 @@ def _sqlite(url: URL, create: bool, timeout: float, pool: dict[str, Any]) -> Eng
     sa.event.listen(engine, "connect", _stop_at_deadline)
     sa.event.listen(engine, "begin", lambda connection: _begin(connection, timeout))
     return engine
+
+
+def _is_there(path: str) -> bool:
+    """Whether there is a file, which may be a database. It is not opened: closing it would end the
+    locks that SQLite holds on it in this process.
+
+    Raises:
+        RegistryError: this user may not read it.
+    """
+    try:
+        os.stat(path)
+        why = "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        cause = f"the registry's database cannot be read ({why})"
+        remedy = (
+            "Whoever asks this registry has to be able to read its file and the ones beside it."
+        )
+        raise RegistryError(cause, path=path, remedy=remedy)
+    return True
 
 
 def _connected(path: str, mode: str, timeout: float) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect
 
+from keras_integrity_hook.registry.store import batches
 from keras_integrity_hook.registry.store.schema import LOG
 
 _POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -35,7 +36,7 @@ def write(connection: Connection, rows: Rows) -> None:
             for table, some in filled.items()
             for column in table.columns
         }
-        connection.execute(_one_statement(tuple(filled)), parameters)
+        batches.run(connection, (_one_statement(tuple(filled)), parameters))
 
 
 @lru_cache(maxsize=64)
@@ -51,16 +52,16 @@ def _insert_into_sqlite(table: sa.Table) -> sa.Insert:
 
 
 @lru_cache(maxsize=64)
-def _one_statement(tables: tuple[sa.Table, ...]) -> sa.TextClause:
+def _one_statement(tables: tuple[sa.Table, ...]) -> str:
     """An INSERT for each table, each with an array for each column."""
     parts = (f"{table.name}_rows AS ({_insert_into_postgresql(table)})" for table in tables)
-    return sa.text(f"WITH {', '.join(parts)} SELECT 1")
+    return f"WITH {', '.join(parts)} SELECT 1"
 
 
 def _insert_into_postgresql(table: sa.Table) -> str:
     names = ", ".join(table.columns.keys())
     arrays = ", ".join(
-        f"CAST(:{table.name}_{column.name} AS {column.type.compile(_POSTGRESQL)}[])"
+        f"%({table.name}_{column.name})b::{column.type.compile(_POSTGRESQL)}[]"
         for column in table.columns
     )
     statement = f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})"

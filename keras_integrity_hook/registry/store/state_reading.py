@@ -25,8 +25,8 @@ from keras_integrity_hook.registry.records import (
     Touched,
     Version,
 )
-from keras_integrity_hook.registry.store import log_tables, record_texts
-from keras_integrity_hook.registry.store.log_tables import in_parts
+from keras_integrity_hook.registry.store import batches, log_tables, record_texts
+from keras_integrity_hook.registry.store.batches import Batch, Question, Reply, Row, Select
 from keras_integrity_hook.registry.store.schema import (
     CONTENTS,
     DIGESTS,
@@ -98,12 +98,58 @@ class Name(NamedTuple):
     changes: tuple[int, ...] = ()
 
 
+_REGISTRY = Select(
+    lambda _: sa.select(REGISTRY.c.id, REGISTRY.c.origin, REGISTRY.c.changes).limit(1)
+)
+_MODELS = Select(
+    lambda among: sa.select(
+        MODELS.c.name,
+        MODELS.c.stages,
+        MODELS.c.highest,
+        MODELS.c.versions,
+        MODELS.c.changed,
+        MODELS.c.time,
+    ).where(among(MODELS.c.name))
+)
+_VERSIONS = Select(
+    lambda among: (
+        sa.select(VERSIONS.c.model, VERSIONS.c.version, ENTRIES.c.encoded, VERSIONS.c.signers)
+        .join(ENTRIES, ENTRIES.c.position == VERSIONS.c.registered)
+        .where(among(VERSIONS.c.model, VERSIONS.c.version))
+    )
+)
+_REGISTRATIONS = Select(
+    lambda among: sa.select(VERSIONS.c.model, VERSIONS.c.version, VERSIONS.c.registered).where(
+        among(VERSIONS.c.model, VERSIONS.c.version)
+    )
+)
+_MENTIONS = Select(lambda among: sa.select(MENTIONS.c.position).where(among(MENTIONS.c.target)))
+_RECALLED_KEYS = Select(
+    lambda _: sa.select(RECALLS.c.target).where(RECALLS.c.kind == "key").distinct()
+)
+_CONTENTS = Select(
+    lambda among: (
+        sa.select(CONTENTS.c.number, CONTENTS.c.record)
+        .join(DIGESTS, DIGESTS.c.content == CONTENTS.c.number)
+        .where(among(DIGESTS.c.digest))
+        .distinct()
+    )
+)
+_KEYS = Select(lambda among: sa.select(KEYS.c.keyid, KEYS.c.recalls).where(among(KEYS.c.keyid)))
+
+
+def name_question() -> Question[Name]:
+    """Asks for the registry that is there."""
+    return Question(_REGISTRY, lambda rows: _name(*rows[0]) if rows else Name())
+
+
 def name(connection: Connection) -> Name:
     """The registry that is there."""
-    found = connection.execute(sa.select(REGISTRY).limit(1)).first()
-    if found is None:
-        return Name()
-    return Name(found.id.hex(), found.origin, record_texts.numbers(found.changes))
+    return batches.ask(connection, name_question())
+
+
+def _name(number: bytes, origin: str, changes: str) -> Name:
+    return Name(number.hex(), origin, record_texts.numbers(changes))
 
 
 def head(connection: Connection) -> Head:
@@ -125,76 +171,110 @@ def roles_of(entry: bytes) -> Roles:
     return body.roles
 
 
+class KnownReplies(NamedTuple):
+    """What is going to be known of all that some events touch."""
+
+    models: Reply[tuple[dict[str, Model], dict[str, Tally]]]
+    versions: Reply[dict[Pair, Version]]
+    contents: Reply[tuple[dict[str, Content], dict[str, int]]]
+    keys: Reply[dict[str, Key]]
+
+    @property
+    def said(self) -> Known:
+        """What is known, once the batch was sent."""
+        (models, tallies), (contents, numbers) = self.models.said, self.contents.said
+        return Known(models, tallies, self.versions.said, contents, numbers, self.keys.said)
+
+
+def ask_known(batch: Batch, touched: Sequence[Touched]) -> KnownReplies:
+    """Ask for all that :func:`keras_integrity_hook.registry.state.touched` says of some events."""
+    return KnownReplies(
+        batch.ask(models_question(name for one in touched for name in one.models)),
+        batch.ask(versions_question(pair for one in touched for pair in one.versions)),
+        batch.ask(contents_question(digest for one in touched for digest in one.digests)),
+        batch.ask(keys_question(key for one in touched for key in one.keys)),
+    )
+
+
 def known(connection: Connection, touched: Sequence[Touched]) -> Known:
-    """All that :func:`keras_integrity_hook.registry.state.touched` says of some events."""
-    models, tallies = read_models(connection, {name for one in touched for name in one.models})
-    contents, numbers = read_contents(
-        connection, {digest for one in touched for digest in one.digests}
-    )
-    return Known(
-        models,
-        tallies,
-        read_versions(connection, {pair for one in touched for pair in one.versions}),
-        contents,
-        numbers,
-        read_keys(connection, {key for one in touched for key in one.keys}),
-    )
+    """As :func:`ask_known`, at once."""
+    with Batch(connection) as batch:
+        replies = ask_known(batch, touched)
+    return replies.said
+
+
+def models_question(
+    names: Iterable[str],
+) -> Question[tuple[dict[str, Model], dict[str, Tally]]]:
+    """Asks for records of models, and what lists tell of them, by name."""
+
+    def said(rows: Sequence[Row]) -> tuple[dict[str, Model], dict[str, Tally]]:
+        return (
+            {name: record_texts.model(name, stages) for name, stages, *_ in rows},
+            {name: Tally(*tally) for name, _, *tally in rows},
+        )
+
+    return Question(_MODELS, said, batches.of_each(names))
 
 
 def read_models(
     connection: Connection, names: Iterable[str]
 ) -> tuple[dict[str, Model], dict[str, Tally]]:
     """Records of models, and what lists tell of them, by name."""
-    models, tallies = {}, {}
-    for some in in_parts(names):
-        for row in connection.execute(sa.select(MODELS).where(MODELS.c.name.in_(some))):
-            models[row.name] = record_texts.model(row.name, row.stages)
-            tallies[row.name] = Tally(row.highest, row.versions, row.changed, row.time)
-    return models, tallies
+    return batches.ask(connection, models_question(names))
+
+
+def versions_question(pairs: Iterable[Pair]) -> Question[dict[Pair, Version]]:
+    """Asks for records of versions; those that are not there are left out."""
+
+    def said(rows: Sequence[Row]) -> dict[Pair, Version]:
+        return {
+            (model, version): version_of(encoded, signers)
+            for model, version, encoded, signers in rows
+        }
+
+    return Question(_VERSIONS, said, batches.of_each(pairs))
 
 
 def read_versions(connection: Connection, pairs: Iterable[Pair]) -> dict[Pair, Version]:
-    """Records of versions; those that are not there are left out."""
-    found = {}
-    for some in in_parts(pairs):
-        query = (
-            sa.select(VERSIONS, ENTRIES.c.encoded)
-            .join(ENTRIES, ENTRIES.c.position == VERSIONS.c.registered)
-            .where(sa.tuple_(VERSIONS.c.model, VERSIONS.c.version).in_(some))
-        )
-        for row in connection.execute(query):
-            found[row.model, row.version] = version_of(row.encoded, row.signers)
-    return found
+    """Records of versions."""
+    return batches.ask(connection, versions_question(pairs))
+
+
+def registrations_question(pairs: Iterable[Pair]) -> Question[dict[Pair, int]]:
+    """Asks where versions were registered; those that are not there are left out."""
+
+    def said(rows: Sequence[Row]) -> dict[Pair, int]:
+        return {(model, version): registered for model, version, registered in rows}
+
+    return Question(_REGISTRATIONS, said, batches.of_each(pairs))
 
 
 def registrations(connection: Connection, pairs: Iterable[Pair]) -> dict[Pair, int]:
-    """Where versions were registered; those that are not there are left out."""
-    return {
-        (row.model, row.version): row.registered
-        for some in in_parts(pairs)
-        for row in connection.execute(
-            sa.select(VERSIONS.c.model, VERSIONS.c.version, VERSIONS.c.registered).where(
-                sa.tuple_(VERSIONS.c.model, VERSIONS.c.version).in_(some)
-            )
-        )
-    }
+    """Where versions were registered."""
+    return batches.ask(connection, registrations_question(pairs))
 
 
-def mentions(connection: Connection, targets: Iterable[str]) -> set[int]:
-    """Where these digests or keys were recalled, and where that was taken back."""
-    return {
-        position
-        for some in in_parts(targets)
-        for position in connection.execute(
-            sa.select(MENTIONS.c.position).where(MENTIONS.c.target.in_(some))
-        ).scalars()
-    }
+def mentions_question(targets: Iterable[str]) -> Question[set[int]]:
+    """Asks where these digests or keys were recalled, and where that was taken back."""
+    return Question(
+        _MENTIONS, lambda rows: {position for (position,) in rows}, batches.of_each(targets)
+    )
 
 
-def recalled_keys(connection: Connection) -> list[str]:
-    """The ids of all keys whose recall is in force."""
-    query = sa.select(RECALLS.c.target).where(RECALLS.c.kind == "key").distinct()
-    return list(connection.execute(query).scalars())
+def recalled_keys_question() -> Question[list[str]]:
+    """Asks for the ids of all keys whose recall is in force."""
+    return Question(_RECALLED_KEYS, lambda rows: [target for (target,) in rows])
+
+
+def recalled_among_question(keyids: Iterable[str]) -> Question[list[str]]:
+    """Asks which of these keys have a recall in force."""
+    question = keys_question(keyids)
+
+    def said(rows: Sequence[Row]) -> list[str]:
+        return [keyid for keyid, key in question.said(rows).items() if key.recalls]
+
+    return Question(question.select, said, question.values)
 
 
 def version_of(entry: bytes, signers: str) -> Version:
@@ -206,30 +286,40 @@ def version_of(entry: bytes, signers: str) -> Version:
     return Version(event.body, signed.id, event.time, record_texts.names(signers))
 
 
+def contents_question(
+    digests: Iterable[str],
+) -> Question[tuple[dict[str, Content], dict[str, int]]]:
+    """Asks for records of contents, and their numbers, by each of their digests."""
+
+    def said(rows: Sequence[Row]) -> tuple[dict[str, Content], dict[str, int]]:
+        contents: dict[str, Content] = {}
+        numbers: dict[str, int] = {}
+        for number, record in rows:
+            content = record_texts.content(record)
+            contents.update(dict.fromkeys(content.digests, content))
+            numbers.update(dict.fromkeys(content.digests, int(number)))
+        return contents, numbers
+
+    known = (bytes.fromhex(one) for one in digests if _HEX.fullmatch(one))
+    return Question(_CONTENTS, said, batches.of_each(known))
+
+
 def read_contents(
     connection: Connection, digests: Iterable[str]
 ) -> tuple[dict[str, Content], dict[str, int]]:
-    """Records of contents, and their numbers, by each of their digests."""
-    contents: dict[str, Content] = {}
-    numbers: dict[str, int] = {}
-    for some in in_parts(bytes.fromhex(one) for one in digests if _HEX.fullmatch(one)):
-        query = (
-            sa.select(CONTENTS)
-            .join(DIGESTS, DIGESTS.c.content == CONTENTS.c.number)
-            .where(DIGESTS.c.digest.in_(some))
-            .distinct()
-        )
-        for row in connection.execute(query):
-            content = record_texts.content(row.record)
-            contents.update(dict.fromkeys(content.digests, content))
-            numbers.update(dict.fromkeys(content.digests, row.number))
-    return contents, numbers
+    """Records of contents, and their numbers."""
+    return batches.ask(connection, contents_question(digests))
+
+
+def keys_question(keyids: Iterable[str]) -> Question[dict[str, Key]]:
+    """Asks for records of keys of which something was said."""
+
+    def said(rows: Sequence[Row]) -> dict[str, Key]:
+        return {keyid: Key(keyid, record_texts.recalls(recalls)) for keyid, recalls in rows}
+
+    return Question(_KEYS, said, batches.of_each(keyids))
 
 
 def read_keys(connection: Connection, keyids: Iterable[str]) -> dict[str, Key]:
-    """Records of keys of which something was said."""
-    return {
-        row.keyid: Key(row.keyid, record_texts.recalls(row.recalls))
-        for some in in_parts(keyids)
-        for row in connection.execute(sa.select(KEYS).where(KEYS.c.keyid.in_(some)))
-    }
+    """Records of keys."""
+    return batches.ask(connection, keys_question(keyids))

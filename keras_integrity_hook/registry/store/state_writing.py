@@ -42,6 +42,7 @@ from keras_integrity_hook.registry.store.schema import (
 from keras_integrity_hook.registry.store.state_reading import Head, Known, Tally
 
 _Row = dict[str, Any]
+_KEYS_OF_ROWS = {table: tuple(table.primary_key.columns.keys()) for table in STATE}
 
 
 class Following:
@@ -92,7 +93,7 @@ class Following:
             connection.execute(RECALLS.delete().where(RECALLS.c.position.in_(over)))
 
     def _put(self, table: sa.Table, **row: Any) -> None:
-        self._rows[table][tuple(row[column.name] for column in table.primary_key)] = row
+        self._rows[table][tuple(row[name] for name in _KEYS_OF_ROWS[table])] = row
 
     def _adopt(self, position: int, changes: Changes) -> None:
         """Take the records over that an event made anew."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -31,6 +32,7 @@ from keras_integrity_hook.registry.store.rows import (
     Subject,
     VersionRow,
 )
+from keras_integrity_hook.registry.store.together import Post, Together
 
 if TYPE_CHECKING:
     from keras_integrity_hook.registry.answers import Answer
@@ -54,6 +56,7 @@ class Store:
         self._database = database
         self._end = appending.End()
         self._answers = KeptAnswers()
+        self._waiting: dict[int, Together] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +111,33 @@ class Store:
     ) -> list[Receipt]:
         """Append all, in this order, or none: raises as :meth:`append`. All receipts have the same
         checkpoint."""
+        return self.settle(self.post(signed, service_key=service_key, now=now))
+
+    def post(
+        self, signed: Sequence[SignedEvent], *, service_key: SigningKey, now: datetime
+    ) -> Post:
+        """As :meth:`append_many`, but only have the events wait for that.
+
+        They are appended with all that wait, all of a post or none, when :meth:`settle` is called
+        for any of them.
+        """
+        made = Post(signed, service_key, now)
+        self._in_this_process().put(made)
+        return made
+
+    def settle(self, post: Post) -> list[Receipt]:
+        """See to it that a post of this store is appended; raises as :meth:`append`."""
+        return self._in_this_process().settle(post)
+
+    def _in_this_process(self) -> Together:
+        """What waits; a forked process knows nothing of the threads, and their turns, of its
+        parent."""
+        process = os.getpid()
+        return self._waiting.setdefault(process, Together(self._append))
+
+    def _append(
+        self, signed: Sequence[SignedEvent], service_key: SigningKey, now: datetime
+    ) -> list[Receipt]:
         known = self._end
         receipts, end = self._database.write(
             lambda c: appending.append(c, signed, service_key, now, known)

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from keras_integrity_hook.errors import EventRefusedError, RegistryError
-from keras_integrity_hook.registry import merkle, notes, signed
+from keras_integrity_hook.registry import merkle, notes, signed, whole
 from keras_integrity_hook.registry.events import RolesChanged, Service
 from keras_integrity_hook.registry.merkle import Node
 from keras_integrity_hook.registry.store import open_store
 from keras_integrity_hook.registry.store.log_tables import node_number
+from keras_integrity_hook.registry.store.together import Post
 from keras_integrity_hook.signing import signers
 from tests.support.registries import NEVER, ORIGIN, Cast, promotion, registration
 from tests.support.signers import make_key
@@ -174,3 +177,38 @@ def test_an_empty_database_has_no_checkpoint_no_roles_and_no_id(url: str, cast: 
             store.checkpoint()
         with pytest.raises(RegistryError, match="nobody has founded"):
             store.roles()
+
+
+def test_what_several_threads_post_at_once_is_each_in_the_log_as_a_whole_or_not_at_all(
+    kept: Kept,
+) -> None:
+    cast, store = kept.cast, kept.store
+
+    def events(number: int) -> list[signed.SignedEvent]:
+        """Some posts end with an event that breaks a rule."""
+        name = "dave" if number % 5 == 0 else "carol"
+        bodies = [registration(f"m{number}", version) for version in ("1", "2")]
+        return [cast.signed(bodies[0], "carol"), cast.signed(bodies[1], name)]
+
+    made = [
+        store.post(events(number), service_key=kept.key, now=datetime.now(UTC))
+        for number in range(40)
+    ]
+
+    def settle(post: Post) -> None:
+        with contextlib.suppress(EventRefusedError):
+            store.settle(post)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(settle, made))
+    for number, post in enumerate(made):
+        if number % 5 == 0:
+            assert isinstance(post.receipts.exception(), EventRefusedError)
+            assert store.model(f"m{number}") is None
+        else:
+            first, second = post.receipts.result()
+            assert second.position == first.position + 1
+            assert store.entry(second.position) == signed.encode(post.events[1])
+            assert notes.unverified_checkpoint(second.checkpoint).size == second.size
+    assert store.size() == 1 + 2 * 32
+    assert whole.verify(store, datetime.now(UTC), whole.Expected(cast.registry)).faults == ()

@@ -24,20 +24,23 @@ from keras_integrity_hook.registry.store import Store, open_store
 from keras_integrity_hook.registry.verdicts import Question, Verdict, verify
 from tests.support.logs import NOW
 from tests.support.registries import promotion, registration
-from tests.support.stores import Kept
+from tests.support.stores import Copy, Kept
 
 ONE, TWO, THREE = (registration(version=version) for version in ("1", "2", "3"))
 LOG = ("registry_entries", "registry_nodes", "registry_checkpoints")
 
 
 @pytest.fixture
-def full(kept: Kept) -> Kept:
+def full(copy: Copy) -> Kept:
     """Three versions, one of them in production, another recalled."""
+    return copy("tampering", fill)
+
+
+def fill(kept: Kept) -> None:
     for body in (ONE, TWO, THREE):
         kept.add(body, "carol")
     kept.add(promotion(TWO), "alice", "bob")
     kept.add(Recalled("root", THREE.root, "bad"), "carol")
-    return kept
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from keras_integrity_hook.registry.store import open_store
 from keras_integrity_hook.registry.verdicts import Question, Verdict
 from keras_integrity_hook.registry.whole import Expected
 from tests.support.registries import promotion, registration
-from tests.support.stores import Kept
+from tests.support.stores import Copy, Kept
 
 ONE, TWO, LAST = (registration(version=version) for version in ("1.0", "2.0", "3.0"))
 STAGED = registration("staged")
@@ -28,8 +28,12 @@ KEY = "f" * 64
 
 
 @pytest.fixture
-def filled(kept: Kept) -> Kept:
+def filled(copy: Copy) -> Kept:
     """A registry with all that can be in one."""
+    return copy("whole", fill)
+
+
+def fill(kept: Kept) -> None:
     left = Withdrawn(STAGED.model, STAGED.version, STAGED.root, "staging")
     bodies: list[tuple[Body, tuple[str, ...]]] = [
         *((body, ("carol",)) for body in (ONE, TWO, LAST, STAGED)),
@@ -39,7 +43,6 @@ def filled(kept: Kept) -> Kept:
         (Recalled("key", KEY, "stolen"), ("carol",)),
     ]
     kept.append(*(kept.cast.signed(body, *names) for body, names in bodies))
-    return kept
 
 
 def report(kept: Kept) -> whole.Report:

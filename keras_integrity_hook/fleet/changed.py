@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From files that were changed to the models that they belong to: what a commit has to check."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, Place
+from keras_integrity_hook.fleet.discovery import SUFFIXES, members_of
+
+_BESIDE = (SEAL_SUFFIX, ".sig")
+Find = Callable[[str], list[Place]]
+"""Which sets a directory is, and which are in it; remembered, as many files lie in one."""
+
+
+def models_of(paths: Iterable[str]) -> list[str]:
+    """The models, sorted, that the files at ``paths`` are or belong to.
+
+    A file of a set stands for the whole set, and so does a file that was added where the set's
+    loader would read it. A seal or a signature beside a file stands for that file.
+
+    Args:
+        paths: relative ones are taken from the working directory, above which nothing is looked
+            at.
+    """
+    find: Find = functools.cache(_sets_in)
+    return sorted({model for path in paths for model in _models_of(path, find)})
+
+
+def _models_of(path: str, find: Find) -> Iterator[str]:
+    found = [place for place in _sets_around(path, find) if _belongs(path, place)]
+    is_part = any(place.kind.whole_directory for place in found)
+    if found:
+        # The checkpoint in a SavedModel is a part of it, unless it has a seal of its own.
+        yield from (
+            place.path
+            for place in found
+            if place.kind.whole_directory or not is_part or os.path.lexists(_seal_of(place))
+        )
+    elif path.lower().endswith(SUFFIXES):
+        yield path
+    else:
+        plain, end = os.path.splitext(path)
+        if end in _BESIDE and os.path.isfile(plain):
+            yield plain
+
+
+def _sets_around(path: str, find: Find) -> Iterator[Place]:
+    """The sets in the file's directory, and those that a directory above it is."""
+    folder = os.path.dirname(path)
+    yield from find(folder)
+    while folder not in ("", os.sep):
+        folder = os.path.dirname(folder)
+        yield from (place for place in find(folder) if place.kind.whole_directory)
+
+
+def _sets_in(folder: str) -> list[Place]:
+    at = folder or os.curdir
+    try:
+        names = sorted(os.listdir(at))
+    except OSError:
+        return []
+    return [*recognition.sets_in_directory(at), *recognition.stems_among(at, names)]
+
+
+def _seal_of(place: Place) -> str:
+    return os.path.join(place.directory, place.seal)
+
+
+def _belongs(path: str, place: Place) -> bool:
+    name = os.path.relpath(path, place.directory)
+    if name == place.seal:
+        return True
+    if place.kind.whole_directory and place.kind.is_read(name):
+        return True
+    members = {os.path.normpath(member) for member in members_of(place)}
+    return os.path.normpath(path) in members

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One model, examined: every question that a load would ask, and each answered even so.
+
+A load ends at the first reason to refuse. Here all of them are wanted: a model that nobody signed
+may be damaged, too. What goes wrong is a finding and no error, whatever it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from keras_integrity_hook import api, settings
+from keras_integrity_hook.containers.kinds import Place
+from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
+from keras_integrity_hook.containers.opening import open_set
+from keras_integrity_hook.errors import (
+    AlreadySealedError,
+    IntegrityError,
+    RegistryError,
+    UnreadableFileError,
+)
+from keras_integrity_hook.files import confinement
+from keras_integrity_hook.fleet import bringing, search, targets
+from keras_integrity_hook.fleet.bringing import Here
+from keras_integrity_hook.fleet.drafts import Draft
+from keras_integrity_hook.fleet.findings import Finding
+from keras_integrity_hook.fleet.options import Options, Verb
+from keras_integrity_hook.fleet.targets import Target
+from keras_integrity_hook.policy import admission, evidence, registration
+from keras_integrity_hook.settings import Settings
+from keras_integrity_hook.verification import digests
+
+
+def examine(location: str, options: Options) -> Finding:
+    """What is to be said of the model at ``location``. Never raises for anything about it.
+
+    Args:
+        location: the path or URL of one model; of a directory it is the first that is found.
+    """
+    remote = targets.is_remote(location)
+    if remote:
+        found = search.find([location], to_change=False)
+        target = next(iter(found), Target(location))
+    else:
+        target = Target(location, *targets.stored_at(location))
+    return examine_target(target, options)
+
+
+def examine_target(target: Target, options: Options) -> Finding:
+    """As :func:`examine`, of a model that was found by :func:`targets.find`."""
+    draft = Draft(target, options.run)
+    try:
+        with _in_force(options):
+            if target.error is not None:
+                raise target.error
+            _ACTS[options.verb](target, options, draft)
+    except IntegrityError as error:
+        draft.refuse(error)
+    except Exception as error:  # of a million models one finds what nobody thought of
+        draft.refuse(_unexpected(error, target.location))
+    return draft.finding()
+
+
+def _in_force(options: Options) -> contextlib.AbstractContextManager[None]:
+    if options.policy:
+        return settings.under(options.policy, "the policy of the audit")
+    return settings.snapshot()
+
+
+def _scan(target: Target, options: Options, draft: Draft) -> None:
+    with bringing.brought(target, options) as here:
+        draft.facts["bytes_read"] = here.size
+        for place in here.places:
+            try:
+                with _opened(here, place) as model:
+                    _look_at(model, options, draft)
+            except IntegrityError as error:
+                draft.refuse(error)  # a directory can be two models, and neither hides the other
+
+
+def _look_at(model: ModelFile, options: Options, draft: Draft) -> None:
+    draft.opened(model)
+    demands = admission.demands_on(model)
+    admitted = model
+    refused = None
+    try:
+        memory = admission.memory_of(model.path, _place_of(model))
+        allowed = admission.admit(model, memory=memory)
+        admitted = allowed.model
+        draft.signed_by(allowed.signers)
+        if allowed.is_registered:
+            draft.facts["is_registered"] = True
+    except IntegrityError as error:
+        refused = error
+    _check(admitted, draft)
+    if options.inspect:
+        _inspect(model, demands, draft)
+    if refused is not None:
+        draft.refuse(refused)
+    if isinstance(model, SealedModel):
+        _ask_of_seal(model, demands[0], draft)
+
+
+def _check(model: ModelFile, draft: Draft) -> None:
+    """Whether the content matches its seal."""
+    try:
+        if isinstance(model, SealedModel):
+            digests.check_content(model)
+        else:
+            digests.check_members(model)
+    except IntegrityError as error:
+        draft.refuse(error)
+
+
+def _inspect(model: ModelFile, demands: tuple[Settings, ...], draft: Draft) -> None:
+    from keras_integrity_hook.inspection import inspecting, judging
+
+    try:
+        found = inspecting.inspect(model).findings
+    except IntegrityError as error:
+        draft.refuse(error)
+        return
+    draft.inspected(judging.as_set(found, demands[0]))
+    for one in demands:
+        stopping = judging.stopping(found, one)
+        if stopping:
+            draft.refuse(judging.refusal(stopping, model.path))
+            return
+
+
+def _ask_of_seal(model: SealedModel, demands: Settings, draft: Draft) -> None:
+    """Who has signed, where no policy asked; and what the registry knows, where one is named."""
+    if "signers" not in draft.facts:
+        signers = evidence.signers_of(model.seal, demands)
+        draft.signed_by(tuple(signer.name for signer in signers))
+    if demands.registry is not None and "is_registered" not in draft.facts:
+        with contextlib.suppress(RegistryError):  # one that does not answer was told of already
+            root = (model.seal.statement.root,)
+            known = registration.verdict(root, registration.keys_on(model.seal.envelope), demands)
+            draft.facts["is_registered"] = None if known is None else bool(known.registrations)
+
+
+def _opened(here: Here, place: Place | None) -> ModelFile:
+    if place is None:
+        return api.opened(here.name)
+    return open_set(here.name, place, hold=False)
+
+
+def _place_of(model: ModelFile) -> Place | None:
+    return None if model.files is None else model.files.place
+
+
+def _seal(target: Target, options: Options, draft: Draft) -> None:
+    """Seal what has no seal; what has one is examined, and stays as it is."""
+
+    def put(path: str) -> None:
+        api.seal(path, algorithm=options.algorithm or None)
+
+    try:
+        _changed(target, options, draft, put)
+    except AlreadySealedError:
+        _scan(target, options, draft)
+
+
+def _sign(target: Target, options: Options, draft: Draft) -> None:
+    def put(path: str) -> None:
+        api.sign(path, key=options.key)
+
+    _changed(target, options, draft, put)
+
+
+def _changed(target: Target, options: Options, draft: Draft, act: Callable[[str], None]) -> None:
+    """Change a model by ``act``, where it lies, and say what it is then."""
+    with bringing.brought(target, options, to_change=True) as here:
+        draft.facts["bytes_read"] = here.size
+        with confinement.confined_to(target.place):
+            act(here.path)
+        here.put_back()
+        with _opened(here, here.places[0]) as model:
+            draft.opened(model)
+            demands = admission.demands_on(model)
+            if isinstance(model, SealedModel):
+                _ask_of_seal(model, demands[0], draft)
+
+
+_ACTS = {Verb.SCAN: _scan, Verb.SEAL: _seal, Verb.SIGN: _sign}
+
+
+def _unexpected(error: Exception, path: str) -> UnreadableFileError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        remedy = "It was there when it was found: somebody removed it, or put another in its place."
+        return UnreadableFileError("it is not there any more", path=path, remedy=remedy)
+    why = getattr(error, "strerror", None) or str(error)
+    told = f"{type(error).__name__}: {why}" if why else type(error).__name__
+    return UnreadableFileError(f"it cannot be examined ({told})", path=path)

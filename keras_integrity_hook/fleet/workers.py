@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who examines: processes of Dask distributed, here or wherever a scheduler has them.
+
+A scheduler runs whatever it is sent by whoever reaches it. One that is started here takes only who
+has the certificate of this run: on a machine with other users a port of the loopback is no secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from keras_integrity_hook.errors import ConfigurationError, FleetWorkersError
+from keras_integrity_hook.files import portable
+
+if TYPE_CHECKING:
+    from distributed import Client
+else:  # for those who look annotations up at run time
+    Client = object
+
+AT_MOST = 1_024
+_SECONDS_TO_CONNECT = 30
+_PER_CORE = 4  # most of the time a store is waited for
+
+
+def usual_number() -> int:
+    """How many models are examined at once where nobody says."""
+    return min(32, _PER_CORE * portable.cores())
+
+
+def require() -> None:
+    """Raise ConfigurationError where what an audit needs is not installed."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("distributed", "pyarrow", "fsspec") if find_spec(name) is None]
+    if missing:
+        cause = f"an audit needs packages that are not installed: {', '.join(missing)}"
+        raise ConfigurationError(cause, remedy="pip install 'keras-integrity-hook[fleet]'")
+
+
+@contextlib.contextmanager
+def started(number: int) -> Iterator[Client]:
+    """Workers on this machine, that examine ``number`` models at once.
+
+    There are as many processes as cores at most, since what is waited for takes none, and several
+    threads in each.
+
+    Raises:
+        FleetWorkersError: they cannot be started.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+    from distributed.security import Security
+
+    processes = _processes(number)
+    quiet: dict[str, Any] = {
+        "distributed.comm.timeouts.connect": f"{_SECONDS_TO_CONNECT}s",
+        "distributed.scheduler.worker-saturation": 1.1,
+        "distributed.worker.daemon": True,
+        # Nothing is served to browsers: there is no way to ask who they are.
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(quiet))
+        security = Security.temporary()
+        try:
+            cluster = LocalCluster(
+                n_workers=processes,
+                threads_per_worker=number // processes,
+                processes=True,
+                host="127.0.0.1",
+                protocol="tls://",
+                security=security,
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=logging.CRITICAL,
+            )
+            stack.callback(_closed, cluster)
+            client = Client(cluster, security=security, set_as_default=False)
+            stack.callback(_closed, client)
+        except Exception as error:
+            cause = f"no worker can be started ({type(error).__name__}: {error})"
+            raise FleetWorkersError(cause) from error
+        yield client
+
+
+@contextlib.contextmanager
+def of_scheduler(address: str) -> Iterator[Client]:
+    """The workers of the scheduler at ``address``; certificates for ``tls://`` are those of Dask's
+    own configuration.
+
+    Raises:
+        FleetWorkersError: it does not answer, has no worker, or they lack this package.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, set_as_default=False, timeout=_SECONDS_TO_CONNECT)
+    except Exception as error:
+        cause = f"the scheduler {address} does not answer ({type(error).__name__}: {error})"
+        raise FleetWorkersError(cause) from error
+    try:
+        _require_same(client, address)
+        yield client
+    finally:
+        _closed(client)
+
+
+def number_of(client: Client) -> int:
+    """How many models the workers of ``client`` examine at once."""
+    return sum(client.nthreads().values())
+
+
+def _processes(number: int) -> int:
+    """How many of the cores divide ``number`` evenly: so many are at work, and no more."""
+    cores = max(1, portable.cores())
+    return max(one for one in range(1, min(cores, number) + 1) if number % one == 0)
+
+
+def _require_same(client: Client, address: str) -> None:
+    from keras_integrity_hook._version import __version__
+
+    try:
+        found = client.run(_version)
+    except Exception as error:
+        cause = f"the workers of {address} cannot examine models ({type(error).__name__}: {error})"
+        raise FleetWorkersError(cause) from error
+    others = sorted({version for version in found.values() if version != __version__})
+    if others or not found:
+        told = f"have version {', '.join(others)} and not {__version__}" if others else "are none"
+        raise FleetWorkersError(f"the workers of {address} {told}")
+
+
+def _version() -> str:
+    from keras_integrity_hook._version import __version__
+
+    return __version__
+
+
+def _closed(one: Any) -> None:
+    with contextlib.suppress(Exception):  # what is left of it goes with this process
+        one.close()

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stores as fsspec reads and writes them, where there is no TensorFlow that knows the scheme."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keras_integrity_hook.errors import RemoteError, RemoteUnavailableError, UnknownSchemeError
+from keras_integrity_hook.remote import urls
+from keras_integrity_hook.remote.store import Entry
+
+_BRINGS = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(("ssh", "sftp"), "paramiko"),
+    **dict.fromkeys(("hdfs", "arrow_hdfs"), "pyarrow"),
+    **dict.fromkeys(("oci", "ocilake"), "ocifs"),
+    "hf": "huggingface_hub",
+    "smb": "smbprotocol",
+    "oss": "ossfs",
+    "webhdfs": "requests",
+    "ram": "tensorflow",
+}
+"""The package that brings a scheme."""
+# What stores call the version of an object, the most telling first.
+_VERSIONS = ("ETag", "etag", "generation", "VersionId", "version_id", "md5Hash", "content_md5")
+_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+_WEB = ("http", "https")
+
+
+def store_of(url: str, scheme: str) -> FsspecStore:
+    """The store of ``url``, with the credentials that fsspec finds.
+
+    Unlike ``fsspec.core.url_to_fs`` this knows no chained URLs (``zip://a::s3://…``): a text is
+    one place in one store.
+
+    Raises:
+        UnknownSchemeError: neither fsspec nor a package that it would use knows the scheme.
+    """
+    try:
+        import fsspec
+    except ImportError as error:
+        raise UnknownSchemeError(
+            "nothing that is installed reads URLs",
+            path=urls.shown(url),
+            remedy=f"Install fsspec{_and_package(scheme)}: "
+            f"pip install 'keras-integrity-hook[remote]'{_package(scheme)}",
+        ) from error
+    try:
+        kind = fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        package = _BRINGS.get(scheme, "the package that fsspec names for it")
+        raise UnknownSchemeError(
+            f"'{scheme}://' is read by a package that is not installed ({error})",
+            path=urls.shown(url),
+            remedy=f"Install {package}, or copy the model to a local path.",
+        ) from error
+    except ValueError as error:
+        raise UnknownSchemeError(
+            f"nothing that is installed knows '{scheme}://'", path=urls.shown(url)
+        ) from error
+    options = kind._get_kwargs_from_urls(url)
+    # A listing that is kept would hide what has changed, and grow without end.
+    return FsspecStore(kind(**options, use_listings_cache=False), scheme)
+
+
+def _and_package(scheme: str) -> str:
+    return f" and {_BRINGS[scheme]}" if scheme in _BRINGS else ""
+
+
+def _package(scheme: str) -> str:
+    return f" {_BRINGS[scheme]}" if scheme in _BRINGS else ""
+
+
+class _Reader:
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, offset: int, length: int) -> bytes:
+        if isinstance(self._file, io.BytesIO):  # of memory://: all readers share one position
+            return bytes(self._file.getbuffer()[offset : offset + length])
+        self._file.seek(offset)
+        return bytes(self._file.read(length))
+
+    def close(self) -> None:
+        if not isinstance(self._file, io.BytesIO):
+            self._file.close()
+
+
+class FsspecStore:
+    """See :class:`store.Store`."""
+
+    def __init__(self, file_system: Any, scheme: str) -> None:
+        self._files = file_system
+        self._scheme = scheme
+
+    def stat(self, url: str) -> Entry:
+        return self._entry(url, self._files.info(self._path(url)))
+
+    def open(self, url: str) -> _Reader:
+        # Reads at one place say nothing of the next: what is fetched ahead is fetched for nothing.
+        return _Reader(self._files.open(self._path(url), "rb", cache_type="none"))
+
+    def stream(self, url: str, piece: int) -> Iterator[bytes]:
+        if self._scheme in _WEB:  # in one request: not every server has ranges
+            with self._files.open(self._path(url), "rb", block_size=0) as file:
+                while data := file.read(piece):
+                    yield data
+            return
+        reader, offset = self.open(url), 0
+        try:
+            while data := reader.read(offset, piece):
+                yield data
+                offset += len(data)
+        finally:
+            reader.close()
+
+    def listing(self, url: str) -> Iterator[Entry]:
+        path = self._path(url)
+        for info in self._files.ls(path, detail=True):
+            there = str(info["name"])
+            name = there.rstrip("/").rpartition("/")[2]
+            # Some stores keep an object in the place of a directory, and list it among its files.
+            is_itself = there.strip("/") == path.strip("/")
+            if name and not is_itself:
+                yield self._entry(urls.below(url, name), info)
+
+    def put(self, local: str, url: str) -> None:
+        self._refuse_read_only(url)
+        self._files.put_file(local, self._path(url))
+
+    def move(self, source: str, destination: str) -> None:
+        self._files.mv(self._path(source), self._path(destination))
+
+    def remove(self, url: str) -> None:
+        self._files.rm_file(self._path(url))
+
+    def make_directory(self, url: str) -> None:
+        self._files.makedirs(self._path(url), exist_ok=True)
+
+    def _refuse_read_only(self, url: str) -> None:
+        if self._scheme in _WEB:
+            raise RemoteError(
+                "a web address can be read and not written",
+                path=urls.shown(url),
+                remedy="Save to a local path or to a store, and publish the file from there.",
+            )
+
+    def _path(self, url: str) -> str:
+        return str(self._files._strip_protocol(url))
+
+    def _entry(self, url: str, info: Mapping[str, Any]) -> Entry:
+        if info.get("type") == "directory":
+            return Entry(url, 0, "", True)
+        size = info.get("size")
+        if size is None:
+            raise RemoteUnavailableError(
+                "the server does not say how large it is", path=urls.shown(url)
+            )
+        return Entry(url, int(size), _version(info), False)
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    for name in _VERSIONS:
+        if info.get(name):
+            return str(info[name]).strip('"')
+    for name in _TIMES:
+        if info.get(name):
+            return f"{info.get('size')}-{info[name]}"
+    return ""

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a store of files is asked for, whoever reads and writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+
+class Entry(NamedTuple):
+    """What lies in a directory of a store.
+
+    Attributes:
+        size: in bytes; 0 for directories.
+        version: a text that is another one when the content is: an ETag, a generation, or size and
+            time of change; empty where the store has none.
+    """
+
+    url: str
+    size: int
+    version: str
+    is_directory: bool
+
+
+class Reader(Protocol):
+    """An open file of a store."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes from ``offset`` on; fewer at the end of the file alone."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class Store(Protocol):
+    """One file system, whatever it is read through. Its methods raise what that raises."""
+
+    def stat(self, url: str) -> Entry:
+        """What lies at ``url``; raises FileNotFoundError."""
+
+    def open(self, url: str) -> Reader:
+        """Open the file ``url`` for reads at any place."""
+
+    def stream(self, url: str, piece: int) -> Iterator[bytes]:
+        """The whole file, in pieces of about ``piece`` bytes."""
+
+    def listing(self, url: str) -> Iterator[Entry]:
+        """What lies in the directory ``url``, in no order."""
+
+    def put(self, local: str, url: str) -> None:
+        """Copy the local file to ``url``."""
+
+    def move(self, source: str, destination: str) -> None:
+        """Let the file ``source`` take the place of ``destination``."""
+
+    def remove(self, url: str) -> None:
+        """Remove a file; raises FileNotFoundError."""
+
+    def make_directory(self, url: str) -> None:
+        """Make a directory and those above it, where the store has such a thing."""

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who reads and writes behind a URL: TensorFlow's file systems, or fsspec.
+
+What Keras itself would use comes first, where it is loaded and knows the scheme: both then see the
+same bytes, with the same credentials. Else fsspec; and where that does not know the scheme either,
+TensorFlow after all, if it is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+
+from keras_integrity_hook.errors import (
+    IntegrityError,
+    RemoteError,
+    RemoteUnavailableError,
+    RemoteWriteError,
+    UnknownSchemeError,
+    printable,
+)
+from keras_integrity_hook.remote import urls
+from keras_integrity_hook.remote.store import Store
+
+# These lead back to local files, or to other URLs that are written in them: what rules and records
+# know them by would not be where the bytes lie.
+_NO_STORES = {
+    *("local", "asynclocal", "dir", "generic", "reference", "data", "async_wrapper"),
+    *("asyncwrapper", "cached", "simplecache", "filecache", "blockcache"),
+    *("zip", "tar", "libarchive"),
+}
+_ONE_REQUEST = {
+    *("s3", "s3a", "s3n", "gs", "gcs", "az", "abfs", "abfss", "adl", "wasb", "wasbs"),
+    *("oss", "oci", "ocilake", "tos", "tosfs", "cos", "obs"),
+}
+"""Object stores: a new object is there when it is whole, and to move one is to copy it."""
+
+
+def store_of(url: str) -> Store:
+    """Who reads and writes ``url``.
+
+    Raises:
+        UnknownSchemeError: nobody does here, with the package that would.
+        RemoteError: see :func:`urls.split`.
+    """
+    scheme = urls.split(url).scheme
+    if scheme in _NO_STORES:
+        raise UnknownSchemeError(
+            f"'{scheme}://' names no file system by itself",
+            path=urls.shown(url),
+            remedy="Give the path or the URL that it leads to.",
+        )
+    if "tensorflow" in sys.modules and _tensorflow_knows(scheme):
+        return _of_tensorflow()
+    try:
+        return _of_fsspec(url, scheme)
+    except UnknownSchemeError:
+        if "tensorflow" in sys.modules or not importlib.util.find_spec("tensorflow"):
+            raise
+        if not _tensorflow_knows(scheme):
+            raise
+    return _of_tensorflow()
+
+
+def takes_whole(url: str) -> bool:
+    """Whether a new file is there only when it is whole, and a move would be a second copy."""
+    return urls.split(url).scheme in _ONE_REQUEST
+
+
+def _tensorflow_knows(scheme: str) -> bool:
+    from keras_integrity_hook.remote import tensorflow_store
+
+    return tensorflow_store.knows(scheme)
+
+
+def _of_tensorflow() -> Store:
+    from keras_integrity_hook.remote.tensorflow_store import TensorFlowStore
+
+    return TensorFlowStore()
+
+
+def _of_fsspec(url: str, scheme: str) -> Store:
+    from keras_integrity_hook.remote import fsspec_store
+
+    return fsspec_store.store_of(url, scheme)
+
+
+@contextlib.contextmanager
+def speaking_of(url: str, *, writing: bool = False) -> Iterator[None]:
+    """Let what a store raises in this block come out as an error of ours about ``url``.
+
+    Raises:
+        FileNotFoundError: nothing is there, and nothing was to be written.
+        RemoteUnavailableError, RemoteWriteError: anything else.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        error.path = urls.shown(url)
+        raise
+    except FileNotFoundError as error:
+        if not writing:
+            raise FileNotFoundError(error.errno or 2, "No such file", urls.shown(url)) from error
+        raise _failed(url, error, writing) from error
+    except Exception as error:  # each store has errors of its own
+        raise _failed(url, error, writing) from error
+
+
+def _failed(url: str, error: Exception, writing: bool) -> RemoteError:
+    text = str(error).replace(url, urls.shown(url)).strip()
+    why = f"{type(error).__name__}: {printable(text)}" if text else type(error).__name__
+    path = urls.shown(url)
+    if writing:
+        return RemoteWriteError(f"the model could not be written there ({why})", path=path)
+    return RemoteUnavailableError(f"it cannot be read ({why})", path=path)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A set of files that is saved to a URL: written and sealed here, and put there as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+from keras_integrity_hook.containers.kinds import Place
+from keras_integrity_hook.remote import set_putting, spool, urls
+from keras_integrity_hook.saving import reserved_files, seal_set
+from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
+
+
+class ReservedRemoteSet(Reserved):
+    """A private local place for it.
+
+    Attributes:
+        place: where it goes; its directory is a URL.
+    """
+
+    def __init__(self, folder: str, place: Place) -> None:
+        self.place = place
+        self._local = Place(place.kind, folder, place.stem)
+        self.where = self._local.path
+
+    def seal(self, requested: Requested) -> Outcome:
+        """Seal all that was written."""
+        if self.place.stem:
+            reason = reserved_files.of_no_known_kind(self._local)
+            if reason is not None:
+                return reason
+        return seal_set.sealed(self._local, requested.path)
+
+    def put_in_place(self, requested: Requested) -> None:
+        """Upload it; the seal before the file that says that all of it is there."""
+        folder = self._local.directory
+        names = [
+            os.path.relpath(os.path.join(at, name), folder)
+            for at, _, files in os.walk(folder)
+            for name in files
+        ]
+        set_putting.put(folder, self.place, names)
+
+
+def reservations(place: Place) -> Iterator[AbstractContextManager[Reserved]]:
+    """Where the set is written that goes to ``place``: among the temporary files."""
+    yield _private(place)
+
+
+@contextlib.contextmanager
+def _private(place: Place) -> Iterator[Reserved]:
+    with spool.private_folder() as above:
+        folder = os.path.join(above, urls.split(place.directory.rstrip("/")).name)
+        if place.stem:
+            os.mkdir(folder, 0o700)
+        yield ReservedRemoteSet(folder, place)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files behind URLs: read once, whole, and spoken of without anything secret."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_integrity_hook.errors import (
+    RemoteChangedError,
+    RemoteError,
+    RemoteUnavailableError,
+    RemoteWriteError,
+    UnknownSchemeError,
+)
+from keras_integrity_hook.files import local_copies
+from keras_integrity_hook.remote import sources, spool, upload, urls
+from tests.remote.conftest import Place
+from tests.support.buckets import Bucket, Web
+
+DATA = bytes(range(256)) * 40_000  # 10 MB
+
+
+def test_file_is_read_in_ranges_and_as_a_stream(place: Place) -> None:
+    place.write("m.keras", DATA)
+    with sources.open_source(f"{place.url}/m.keras") as source:
+        assert source.size == len(DATA)
+        assert source.read(1000, 16) == DATA[1000:1016]
+        assert source.read(len(DATA) - 3, 100) == DATA[-3:]
+        assert source.read(len(DATA) + 5, 100) == b""
+        assert b"".join(source.stream()) == DATA
+
+
+def test_web_server_without_ranges_is_read_as_a_stream(web: Web) -> None:
+    web.files["/m.keras"], web.knows_ranges = DATA, False
+    with sources.open_source(f"{web.url}/m.keras") as source:
+        assert b"".join(source.stream()) == DATA
+
+
+def test_web_server_that_does_not_say_how_large_a_file_is_is_refused(web: Web) -> None:
+    web.files["/m.keras"], web.tells_size = DATA, False
+    with pytest.raises(RemoteUnavailableError, match="how large"):
+        sources.open_source(f"{web.url}/m.keras")
+
+
+def test_download_that_breaks_off_is_no_file(web: Web) -> None:
+    web.files["/m.keras"], web.breaks_off_after = DATA, len(DATA) // 2
+    with sources.open_source(f"{web.url}/m.keras") as source, pytest.raises(RemoteError):
+        b"".join(source.stream())
+
+
+def test_file_that_is_replaced_while_it_is_fetched_is_refused(bucket: Bucket) -> None:
+    url = bucket.write("m.keras", DATA)
+    with sources.open_source(url) as source:
+        pieces = source.stream()
+        next(pieces)
+        bucket.write("m.keras", DATA[::-1])
+        with pytest.raises(RemoteChangedError, match="replaced"):
+            list(pieces)
+
+
+def test_what_is_not_there_and_what_is_a_directory_are_told_apart(place: Place) -> None:
+    place.write("d/m.keras" if place.url.startswith("s3") else "m.keras", DATA)
+    with pytest.raises(FileNotFoundError):
+        sources.open_source(f"{place.url}/none.keras")
+    assert not sources.exists(f"{place.url}/none.keras")
+    with pytest.raises(IsADirectoryError):
+        sources.open_source(f"{place.url}/d" if place.url.startswith("s3") else place.url)
+
+
+def test_every_file_below_a_directory_is_listed_once(bucket: Bucket) -> None:
+    for name in ("a.keras", "d/b.keras", "d/e/c.keras", "d/e/"):
+        bucket.write(name, b"x" * 10)
+    found = {entry.url: entry.size for entry in sources.walk(bucket.url)}
+    names = ("a.keras", "d/b.keras", "d/e/c.keras")
+    assert found == {f"{bucket.url}/{name}": 10 for name in names}
+
+
+def test_version_is_another_one_when_the_content_is(bucket: Bucket) -> None:
+    url = bucket.write("m.keras", DATA)
+    before = sources.open_source(url).version
+    assert before
+    assert sources.open_source(url).version == before
+    bucket.write("m.keras", DATA[::-1])
+    assert sources.open_source(url).version != before
+
+
+def test_private_copy_is_called_by_its_url_and_is_gone_afterwards(place: Place) -> None:
+    place.write("m.keras", DATA)
+    url, seen = f"{place.url}/m.keras", bytearray()
+    with sources.open_source(url) as source, spool.fetched(source, watch=seen.extend) as local:
+        assert seen == DATA == Path(local).read_bytes()
+        assert os.stat(os.path.dirname(local)).st_mode & 0o077 == 0
+        assert (local_copies.name_of(local), local_copies.copy_of(url)) == (url, local)
+        assert local_copies.name_of(f"{local}.seal") == f"{local}.seal"
+    assert not os.path.exists(os.path.dirname(local))
+    assert local_copies.name_of(local) == local
+
+
+def test_file_that_is_put_there_replaces_the_old_one_and_nothing_else_stays(
+    place: Place, tmp_path: Path
+) -> None:
+    place.write("other", b"1")
+    for data in (DATA, b"short"):
+        (tmp_path / "m").write_bytes(data)
+        upload.put(str(tmp_path / "m"), f"{place.url}/m.keras")
+        assert place.read("m.keras") == data
+    assert place.names() == ["m.keras", "other"]
+
+
+def test_web_address_is_not_written_to(web: Web, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(DATA)
+    with pytest.raises(RemoteError, match="read and not written"):
+        upload.put(str(tmp_path / "m"), f"{web.url}/m.keras")
+
+
+def test_store_that_does_not_take_it_is_an_error_of_ours(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(DATA)
+    with pytest.raises(RemoteWriteError) as caught:
+        upload.put(str(tmp_path / "m"), "s3://no-such-bucket-here/m.keras")
+    assert caught.value.path == "s3://no-such-bucket-here/m.keras"
+
+
+@pytest.mark.parametrize(
+    ("url", "package"), [("gcs://b/m.keras", "gcsfs"), ("abfs://c/m.keras", "adlfs")]
+)
+def test_missing_package_is_named(url: str, package: str) -> None:
+    with pytest.raises(UnknownSchemeError) as caught:
+        sources.open_source(url)
+    assert package in caught.value.remedy()
+
+
+@pytest.mark.parametrize(
+    "url", ["local:///etc/passwd", "simplecache://s3/m", "zip://m.keras", "nosuch://m.keras"]
+)
+def test_scheme_that_leads_back_to_local_files_is_none(url: str) -> None:
+    with pytest.raises(UnknownSchemeError):
+        sources.open_source(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://models/../secret/m.keras", "memory://a/./m.keras", "https://h/a/%2e%2E/m.keras"],
+)
+def test_path_that_stores_understand_differently_is_refused(url: str) -> None:
+    with pytest.raises(RemoteError, match=r"'\.\.'"):
+        sources.open_source(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:pw@h:8/a/m.keras", "https://h:8/a/m.keras"),
+        ("https://h/m.keras?X-Amz-Signature=s&X-Amz-Date=d", "https://h/m.keras"),
+        ("https://h/m.keras?id=5&sig=s#part", "https://h/m.keras?id=5"),
+        ("S3://bucket/a?b.keras", "s3://bucket/a?b.keras"),
+        ("sftp://u:pw@h/m.keras", "sftp://h/m.keras"),
+    ],
+)
+def test_nothing_secret_of_a_url_is_shown(url: str, shown: str) -> None:
+    assert urls.shown(url) == shown
+    assert urls.split(url).name.endswith(".keras")
+
+
+def test_error_of_a_store_does_not_quote_a_secret(web: Web) -> None:
+    url = f"{web.url}/m.keras?X-Amz-Signature=topsecret"
+    with pytest.raises(FileNotFoundError) as caught:
+        sources.open_source(url)
+    assert "topsecret" not in str(caught.value)
+
+
+def test_nothing_of_this_is_imported_by_whoever_loads_local_files() -> None:
+    import subprocess
+
+    code = "import keras_integrity_hook.loading.pipeline, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    loaded = set(done.stdout.split())
+    assert not {name for name in loaded if name.startswith("keras_integrity_hook.remote.")}
+    assert "fsspec" not in loaded
