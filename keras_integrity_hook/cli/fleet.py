@@ -101,7 +101,6 @@ def scan(**given: Any) -> None:
 @click.option(
     "--algorithm",
     type=click.Choice(list(ALGORITHMS)),
-    default="",
     help="Digest of the chunks; by default that of the settings.",
 )
 def seal(**given: Any) -> None:
@@ -177,7 +176,7 @@ def _options(verb: str, given: dict[str, Any]) -> Options:
         Verb(verb),
         policy,
         key=given.get("key", ""),
-        algorithm=given.get("algorithm", ""),
+        algorithm=given.get("algorithm") or "",
         seconds=given["seconds"],
     )
 

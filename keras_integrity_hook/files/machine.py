@@ -78,6 +78,15 @@ def home() -> str | None:
         return None
 
 
+def how_to_close(path: str) -> str:
+    """What gives a file back to the administrators alone, in words."""
+    if hasattr(os, "chown"):
+        return f"as root, 'chown root:root {path}' and 'chmod go-w {path}'"
+    rights = "/setowner *S-1-5-32-544' and 'icacls {0} /inheritance:r /grant *S-1-5-32-544:F"
+    text = f"'icacls {{0}} {rights} *S-1-5-18:F *S-1-5-32-545:RX'"
+    return "as an administrator, " + text.format(path)
+
+
 def _known_folder(number: int) -> str | None:
     """A folder that Windows has a number for; None elsewhere."""
     if system is os:

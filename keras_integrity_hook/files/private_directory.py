@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import freeing, portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry, is_at
 
@@ -38,6 +38,7 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
         OSError: the directory cannot be written, somebody interferes, no descriptor is left.
     """
     _sweep(directory)
+    freeing.settle()
     fd, name = _made(directory)
     owner = os.getpid()
     try:
@@ -192,7 +193,7 @@ def _close(fd: int, name: str, directory: int, *, remove: bool) -> None:
     finally:
         portable.close(fd)
     if is_empty:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), freeing.later(name, directory):
             system.rmdir(name, dir_fd=directory)
 
 
@@ -224,7 +225,8 @@ def empty(fd: int, *, keep: str | None = None) -> None:
         if status is None:
             continue
         if not stat.S_ISDIR(status.st_mode):
-            system.unlink(name, dir_fd=fd)
+            with freeing.later(name, fd):
+                system.unlink(name, dir_fd=fd)
             continue
         below = system.open(name, _OPEN, dir_fd=fd)
         try:

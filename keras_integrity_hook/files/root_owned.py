@@ -137,7 +137,11 @@ def _walk(
 
 
 def _first_suspect(directories: _Directories) -> InsecurePermissionsError | None:
-    suspects = (_suspect(at, found) for at, found in directories)
+    """In a directory on the way others may put what they like if they can take nothing out of it
+    (the sticky bit, and ``ProgramData``): what is root's in there stays."""
+    *above, last = directories
+    above = [one for one in above if one[1].st_uid or not one[1].st_mode & stat.S_ISVTX]
+    suspects = (_suspect(at, found) for at, found in (*above, last))
     return next((one for one in suspects if one is not None), None)
 
 
@@ -184,7 +188,6 @@ def _suspect(path: str, found: os.stat_result) -> InsecurePermissionsError | Non
         f"{why}, so it cannot be relied on", path=path, found=path, mode=mode, owner=found.st_uid
     )
     error.default_remedy = (
-        f"Read what it says; then, as root, 'chown root:root {path}' and 'chmod go-w {path}'. "
-        "Until then nothing is loaded."
+        f"Read what it says; then {machine.how_to_close(path)}. Until then nothing is loaded."
     )
     return error

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs, bind, call_with
+from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import seal_writer
+
+_LARGE = 32 * MIB  # by _bytes_of, which counts eight bytes for each number
+_LARGE_VARIABLE = MIB // 2
 
 
 def all_or_nothing(
@@ -92,12 +96,25 @@ def variables_of(owner: Any) -> list[Any]:
 
 def user_block(model: Any) -> int:
     """The user block (bytes) to reserve in an HDF5 file of ``model``."""
-    variables = variables_of(model) + variables_of(getattr(model, "optimizer", None))
+    variables = _saved_with(model)
     # Names in the file are about as long as the variables' paths, under a group of their own.
     paths = [str(getattr(variable, "path", variable.name)) for variable in variables]
     names = [f"model_weights/{path}/{path}" for path in paths]
     size = sum(_bytes_of(variable) for variable in variables)
     return seal_writer.user_block_estimate(names, size)
+
+
+def are_large(model: Any) -> bool:
+    """Whether it pays to have the variables of ``model`` digested while HDF5 writes them.
+
+    The library then calls Python for each of its writes, some eight for a variable.
+    """
+    sizes = [_bytes_of(variable) for variable in _saved_with(model)]
+    return sum(sizes) >= max(_LARGE, len(sizes) * _LARGE_VARIABLE)
+
+
+def _saved_with(model: Any) -> list[Any]:
+    return variables_of(model) + variables_of(getattr(model, "optimizer", None))
 
 
 def _bytes_of(variable: Any) -> int:

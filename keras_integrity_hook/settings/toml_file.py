@@ -141,7 +141,8 @@ class _Reader:
         import os
 
         expanded: str = self._at_home(pattern, "path", index)
-        if "/" not in expanded or expanded.startswith(("/", "**/")) or "://" in expanded:
+        is_whole = expanded.startswith(("/", "**/")) or os.path.isabs(expanded)
+        if "/" not in expanded or is_whole or "://" in expanded:
             return "/" + expanded if expanded.startswith("**/") else expanded
         if self._layer is Layer.PROJECT:
             return os.path.join(self._base, expanded.removeprefix("./"))

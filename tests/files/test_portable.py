@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from keras_integrity_hook.files import portable
+from tests.support.models import write_model
 from tests.support.systems import (
     LIKE_MACOS,
     LIKE_NOTHING,
@@ -205,3 +206,20 @@ def test_calls_that_some_systems_lack_are_made_through_portable() -> None:
             if named.value.id == "os" and (named.attr in _OF_POSIX or goes_by_descriptor):
                 found.append(f"{place}:{node.lineno}: os.{named.attr}")
     assert not found
+
+
+def test_text_is_written_in_utf8_whatever_the_system_prefers(home: Path, tmp_path: Path) -> None:
+    """Every text file that we open says its encoding: PEP 597 warns of what does not."""
+    path = write_model(tmp_path, "m.keras")
+    script = """
+import sys, warnings
+warnings.filterwarnings("error", category=EncodingWarning, module="keras_integrity_hook")
+import keras_integrity_hook as kih
+from keras_integrity_hook.cli import main
+kih.seal(sys.argv[1])
+main(["verify", sys.argv[1]], standalone_mode=False)
+main(["doctor"], standalone_mode=False)
+"""
+    done = run_like("", script, str(path), env={"PYTHONWARNDEFAULTENCODING": "1"})
+    assert "sealed" in done.stdout, done.stderr[-2000:]
+    assert "EncodingWarning" not in done.stderr, done.stderr[-2000:]
