@@ -74,7 +74,8 @@ def admit(source: str, target: str, *, allowed: Sequence[str] = ()) -> list[Chec
         One entry for each model, and one for each file that belongs to none and is not allowed.
 
     Raises:
-        ConfigurationError: the target has entries that this function did not put there.
+        ConfigurationError: the target has entries that this function did not put there, lies in
+            the source, or another call is at work there.
         UnreadableFileError, RemoteError, LimitExceededError: the source cannot be read.
         SealWriteError: the target cannot be written.
     """
@@ -92,6 +93,7 @@ def admit(source: str, target: str, *, allowed: Sequence[str] = ()) -> list[Chec
 
 
 def _admit(source: str, target: str, fd: int, allowed: Sequence[str]) -> list[Checked]:
+    _take_turn(fd, target)
     before = _admitted_before(fd, target)
     with private_directory.fresh(fd) as (private, name):
         copy = os.path.join(os.path.abspath(target), name, _COPY)
@@ -101,6 +103,21 @@ def _admit(source: str, target: str, fd: int, allowed: Sequence[str]) -> list[Ch
         if all(one.error is None for one in checked):
             _put_in_place(fd, private, copy, before)
     return checked
+
+
+def _take_turn(fd: int, target: str) -> None:
+    """Keep every other call out of the target until ``fd`` is closed.
+
+    Raises:
+        ConfigurationError: one is at work there.
+    """
+    try:
+        portable.lock(fd)
+    except BlockingIOError:
+        cause = "another 'admit' is at work there"
+        raise ConfigurationError(cause, path=target, remedy="Wait until it has ended.") from None
+    except OSError:
+        return  # no locks on this file system: renames fail where two meet
 
 
 def _refuse_circle(source: str, target: str) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model that was checked, and how its bytes are kept as they were then.
 
-A read lease keeps writers out where it can be had. Where it cannot, a single file is compared again
+A read lease keeps writers out where it can be had. Where it cannot, a clone is as good, if the file
+system makes one (``files.cloning``). Where neither can be had, a single file is compared again
 chunk by chunk as it is served; the files of a set, whose loaders open paths, are copied to files
 that have no name, and it is the copies that are checked.
 """
@@ -18,7 +19,7 @@ from keras_integrity_hook.containers.file_set import OpenSet, Part
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import ChecksumMismatchError, UnreadableFileError
-from keras_integrity_hook.files import exhaustion, portable
+from keras_integrity_hook.files import cloning, exhaustion, portable
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.sealing.content import FileContent
@@ -136,7 +137,7 @@ def verify(model: SealedModel, *, ahead: bool = False) -> Verified:
     leases: list[ReadLease] = []
     try:
         if model.files is None:
-            leases.append(ReadLease(model.fd))
+            leases.append(_held(model.fd))
         else:
             model = _held_set(model, model.files, leases)
         times = _times(model)
@@ -202,13 +203,30 @@ def no_room(model: ModelFile, error: OSError) -> UnreadableFileError:
     return UnreadableFileError(cause, path=model.path, remedy=remedy)
 
 
+def _held(fd: int) -> ReadLease:
+    """A lease on the open file; where none is to be had, on a clone that takes its place.
+
+    The descriptor has its number as before, and leads to the clone.
+    """
+    lease = ReadLease(fd)
+    if lease.held:
+        return lease
+    clone = cloning.nameless_clone(fd)
+    if clone is None:
+        return lease
+    lease.release()
+    os.dup2(clone, fd, inheritable=False)
+    os.close(clone)
+    return ReadLease(fd, is_beyond_reach=cloning.is_beyond_reach())
+
+
 def _held_set(model: SealedModel, files: OpenSet, leases: list[ReadLease]) -> SealedModel:
     """``model`` with every file leased or copied, as ``leases`` tell. Raises as :func:`verify`."""
     for part in files.parts:
         if part.fd < 0:
             continue
-        lease = ReadLease(part.fd)
-        if not (lease.held and os.path.isdir(LINKS)):
+        lease = _held(part.fd)
+        if not (lease.held and (os.path.isdir(LINKS) or cloning.is_beyond_reach())):
             lease.release()
             try:
                 lease = _copied(part)

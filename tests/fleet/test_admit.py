@@ -14,6 +14,7 @@ import pytest
 
 from keras_integrity_hook import api
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.fleet.admitting import ADMITTED, Checked, admit
 from tests.support.models import write_model
 from tests.support.processes import cli, document, environment
@@ -242,6 +243,34 @@ class TestRefused:
             admit("memory://escape", str(target))
         assert not (target.parent / "outside.keras").exists()
         memory.store.pop("/escape/../../outside.keras")
+
+    def test_only_one_at_a_time_puts_models_into_a_target(self, source: Path, target: Path) -> None:
+        target.mkdir()
+        fd = os.open(target, os.O_RDONLY)
+        portable.lock(fd)
+        with pytest.raises(ConfigurationError, match="another"):
+            admit(str(source), str(target))
+        os.close(fd)
+        assert refused(admit(str(source), str(target))) == {}
+
+    def test_a_full_disk_is_one_error_and_leaves_nothing(self, source: Path, target: Path) -> None:
+        code = """
+import resource, sys
+from keras_integrity_hook.fleet.admitting import admit
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+admit(*sys.argv[1:])
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code, source, target],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "SealWriteError" in done.stderr
+        assert "File too large" in done.stderr
+        assert files(target) == {}
+        assert os.listdir(target) == []
 
 
 class TestCommand:
