@@ -94,10 +94,16 @@ def verify(path: Location) -> Report:
     """
     portable.require()
     with at_hand.to_read(path) as name:
-        report = _verified(name, _place_of(name))
-        for place in _others_of(name):
-            _verified(name, place)  # a directory can be two models, and neither hides the other
-        return report
+        return verify_at_hand(name)
+
+
+def verify_at_hand(name: str) -> Report:
+    """As :func:`verify`, of a model that is called ``name`` and lies here, if only as a copy that
+    :func:`files.local_copies.standing_for` knows."""
+    report = _verified(name, _place_of(name))
+    for place in _others_of(name):
+        _verified(name, place)  # a directory can be two models, and neither hides the other
+    return report
 
 
 def _verified(name: str, place: Place | None) -> Report:

@@ -14,6 +14,7 @@ from itertools import islice
 
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.errors import IntegrityError, printable
+from keras_integrity_hook.files import machine
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
@@ -39,7 +40,7 @@ def build(
         "pid": os.getpid(),
         "uid": uid,
         "user": _user(uid),
-        "host": _text(os.uname().nodename),
+        "host": _text(machine.name()),
         "executable": _text(sys.executable or ""),
         "argv0": _text(sys.argv[0] if getattr(sys, "argv", None) else ""),
         "hook": __version__,
@@ -126,9 +127,5 @@ def _working_directory() -> str | None:
 
 @functools.cache
 def _user(uid: int) -> str | None:
-    import pwd
-
-    try:
-        return _text(pwd.getpwuid(uid).pw_name)
-    except KeyError:  # usual in a container
-        return None
+    name = machine.user_name()
+    return None if name is None else _text(name)

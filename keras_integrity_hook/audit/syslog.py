@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from keras_integrity_hook.audit.event import line
 
 SCHEME = "syslog:"
-_SOCKET = "/dev/log"
+_SOCKETS = ("/dev/log", "/var/run/syslog")  # of Linux, and of macOS
 _AUTHPRIV = 10 << 3  # RFC 5424: security messages, which most daemons keep from other users
 _ERROR, _WARNING, _INFO = 3, 4, 6
 _SEVERITIES = {"ok": _INFO, "refused": _ERROR, "failed": _ERROR}
@@ -27,15 +28,24 @@ def send(target: str, event: Mapping[str, object]) -> None:
     """
     priority = _AUTHPRIV | _SEVERITIES.get(str(event["outcome"]), _WARNING)
     head = f"<{priority}>keras-integrity[{os.getpid()}]: ".encode()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+    with _sender() as sender:
         sender.sendto(head + line(event).rstrip(b"\n"), _address(target))
 
 
 def try_out(target: str) -> None:
     """Find out whether somebody listens at ``target``; nothing is sent. Raises OSError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+    with _sender() as sender:
         sender.connect(_address(target))
 
 
+def _sender() -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this system has no log daemon; name a file instead")
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made
+
+
 def _address(target: str) -> str:
-    return target.removeprefix(SCHEME) or _SOCKET
+    named = target.removeprefix(SCHEME)
+    return named or next((one for one in _SOCKETS if os.path.exists(one)), _SOCKETS[0])

@@ -89,7 +89,7 @@ def locked(place: Place) -> Iterator[None]:
         portable.lock(fd, wait=True)
         yield
     finally:
-        os.close(fd)
+        portable.close(fd)
 
 
 def put(path: str, data: bytes) -> None:

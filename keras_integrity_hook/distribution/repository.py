@@ -81,7 +81,7 @@ class Repository:
             portable.lock(fd, wait=True)
             yield cls(directory)
         finally:
-            os.close(fd)
+            portable.close(fd)
 
     @property
     def first_root(self) -> str:

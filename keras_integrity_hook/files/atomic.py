@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_integrity_hook import notices
-from keras_integrity_hook.files import attributes, portable, private_directory
+from keras_integrity_hook.files import attributes, freeing, portable, private_directory
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.private_directory import is_ours
 from keras_integrity_hook.files.target import Target, open_target
@@ -186,9 +186,10 @@ class PrivateFile:
         """Rename the file into place; the reason where that cannot be."""
         target = self.target
         try:
-            system.rename(
-                self.name, target.name, src_dir_fd=self.directory, dst_dir_fd=target.directory
-            )
+            with freeing.later(target.name, target.directory):
+                system.rename(
+                    self.name, target.name, src_dir_fd=self.directory, dst_dir_fd=target.directory
+                )
         except OSError as error:
             return f"it cannot be replaced ({error.strerror})"
         return None

@@ -62,7 +62,7 @@ def _carry_owner(new: int, was: os.stat_result, made: os.stat_result) -> bool:
 
 def _carry_extended(old: int, new: int) -> bool:
     if not portable.has_attributes():
-        return True
+        return not portable.has_own_rights(old)
     wanted, present = _extended(old), _extended(new)
     kept = True
     for name in {*wanted, *present}:

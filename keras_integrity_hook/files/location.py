@@ -128,8 +128,11 @@ def of(value: Any, reader: Reader) -> Location:
 
 
 def is_url(text: str) -> bool:
-    """Whether ``text`` is a URL to whoever takes URLs, ``file://`` ones included."""
-    return _SCHEME.match(text) is not None
+    """Whether ``text`` is a URL to whoever takes URLs, ``file://`` ones included.
+
+    Where drives have letters, ``C://models`` is a directory on one.
+    """
+    return _SCHEME.match(text) is not None and not os.path.splitdrive(text)[0]
 
 
 def working_directory() -> str:
@@ -157,7 +160,7 @@ def _of_text(text: str, reader: Reader) -> Location:
         return Location(Kind.PATH, text, _path_of_url(text), is_copied=copied_if_url)
     # The same path without a "://", so that nobody further on takes it for a URL.
     path = re.sub("/+", "/", text)
-    is_file = not reader.takes_urls or not _SCHEME.match(text)
+    is_file = not reader.takes_urls or not is_url(text)
     if not is_file and not (reader.files_first and os.path.lexists(path)):
         return Location(Kind.REMOTE, text)
     return Location(Kind.PATH, text, path, is_copied=copied_if_url)
@@ -167,6 +170,8 @@ def _path_of_url(url: str) -> str:
     """The path in a ``file://`` URL, as TensorFlow reads it: nothing is unescaped, and the host
     that may stand in it (``file://localhost/srv``) does not matter."""
     host, slash, path = url[len(_FILE_SCHEME) :].partition("/")
+    if os.path.splitdrive(path)[0]:  # file:///C:/models
+        return path
     return slash + path or host
 
 

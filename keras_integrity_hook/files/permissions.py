@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 
 from keras_integrity_hook.errors import InsecurePermissionsError, printable
+from keras_integrity_hook.files import machine
 from keras_integrity_hook.files.portable import system
 
 _LINKS_AT_MOST = 40  # as the kernel (path_resolution(7))
@@ -67,8 +68,8 @@ def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
     The mode of a link means nothing; who may write its directory can replace it.
     """
-    pending = path.strip("/").split("/")[::-1]
-    at, links = "/", 0
+    at, names = machine.steps(path)
+    pending, links = names[::-1], 0
     yield at, system.stat(at)
     while pending:
         step = pending.pop()
@@ -87,5 +88,6 @@ def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
         if links > _LINKS_AT_MOST:
             raise OSError(f"too many symbolic links: {below}")
         target = os.readlink(below)
-        at = "/" if target.startswith("/") else at
-        pending += target.strip("/").split("/")[::-1]
+        top, names = machine.steps(target)
+        at = top if os.path.isabs(target) else at
+        pending += names[::-1]

@@ -9,10 +9,12 @@ the package: what is missing has a value that is never used once ``require`` has
 
 from __future__ import annotations
 
+import errno
 import functools
 import operator
 import os
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from keras_integrity_hook.errors import UnsupportedPlatformError
@@ -20,6 +22,7 @@ from keras_integrity_hook.files.flags import (
     O_BINARY,
     O_CLOEXEC,
     O_DIRECTORY,
+    O_MOVABLE,
     O_NOCTTY,
     O_NOFOLLOW,
     O_NONBLOCK,
@@ -31,16 +34,21 @@ __all__ = [
     "O_BINARY",
     "O_CLOEXEC",
     "O_DIRECTORY",
+    "O_MOVABLE",
     "O_NOCTTY",
     "O_NOFOLLOW",
     "O_NONBLOCK",
     "O_PATH",
     "Leases",
-    "configuration_directory",
+    "clone_by_descriptor",
+    "clone_by_name",
+    "close",
     "cores",
     "exchange",
     "file_system",
     "has_attributes",
+    "has_clones_by_name",
+    "has_own_rights",
     "is_opted_out",
     "lock",
     "missing",
@@ -83,24 +91,26 @@ DESCRIPTORS = "/proc/self/fd"
 ``/dev/fd`` does not: there it duplicates the descriptor, with its position."""
 
 _MODE_VARIABLE = "KERAS_INTEGRITY"
-_ETC = "/etc"
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2), and RENAME_SWAP of macOS's renameatx_np(2)
 _STATFS_SIZE = 4096  # bytes; the structure of Linux has 120, that of macOS 2168
 
 
 def missing() -> tuple[str, ...]:
     """What the guard cannot do without and this system does not have, in words."""
-    flags = ("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK")
-    by_descriptor = (os.open, os.stat, os.unlink, os.mkdir, os.rmdir, os.rename, os.readlink)
-    has_directories = all(hasattr(os, flag) for flag in flags) and all(
-        function in os.supports_dir_fd for function in by_descriptor
-    )
+    if system is os:
+        return ()
+    if _of_windows() is not None:
+        return ()
+    from keras_integrity_hook.files import substitutes
+
+    is_relative = all(getattr(os, name, None) in os.supports_dir_fd for name in _RELATIVE)
     has_owners = all(hasattr(os, name) for name in ("geteuid", "fchown", "fchmod"))
     needed = (
-        ("directories that stay what was opened (O_DIRECTORY, dir_fd)", has_directories),
-        ("owners and modes of files (geteuid, fchmod)", has_owners),
-        ("locks that end with their process (flock)", fcntl is not None),
-        ("reads at an offset (pread)", hasattr(os, "pread")),
+        (
+            "directories that stay what was opened (dir_fd, or handles)",
+            is_relative or substitutes.has_paths_of_directories(),
+        ),
+        ("owners and rights of files (geteuid, or lists of rights)", has_owners),
     )
     return tuple(words for words, is_there in needed if not is_there)
 
@@ -142,15 +152,47 @@ def lock(fd: int, *, shared: bool = False, wait: bool = False) -> None:
         OSError: there are no locks on this file system.
     """
     if fcntl is None:
-        raise OSError("this system has no locks")
+        _lock_otherwise(fd, shared=shared, wait=wait)
+        return
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
 
 
-class Leases:
-    """Read leases of fcntl(2), where the system has them; see ``files.lease``."""
+def _lock_otherwise(fd: int, *, shared: bool, wait: bool) -> None:
+    windows = _of_windows()
+    if windows is None:
+        raise OSError(errno.ENOLCK, "this system has no locks")
+    windows.lock(fd, shared=shared, wait=wait)
 
-    exist = hasattr(fcntl, "F_SETLEASE")
+
+def close(fd: int) -> None:
+    """Close a descriptor that may have been locked by :func:`lock`."""
+    if system is os:
+        os.close(fd)
+    else:
+        system.close(fd)
+
+
+def _of_windows() -> ModuleType | None:
+    """Windows's own calls; None on another system."""
+    if system is os:
+        return None
+    from keras_integrity_hook.files import windows
+
+    return windows if windows.is_here() else None
+
+
+class Leases:
+    """Read leases of fcntl(2), or share modes of Windows; see ``files.lease``.
+
+    Attributes:
+        exist: whether the system has either.
+        are_share_modes: no writer breaks one, and the file system is asked when it is taken.
+    """
+
+    _windows = _of_windows()
+    are_share_modes = _windows is not None
+    exist = are_share_modes or hasattr(fcntl, "F_SETLEASE")
     _SET: int = getattr(fcntl, "F_SETLEASE", -1)
     _GET: int = getattr(fcntl, "F_GETLEASE", 1025)
     _SET_SIGNAL: int = getattr(fcntl, "F_SETSIG", 10)  # Linux; the module names it from 3.13 on
@@ -158,6 +200,9 @@ class Leases:
     @classmethod
     def take(cls, fd: int, signal_number: int) -> None:
         """Take one, to be announced by this signal when it is broken. Raises OSError."""
+        if cls._windows is not None:
+            cls._windows.lease(fd)
+            return
         if fcntl is None or not cls.exist:
             raise OSError("this system has no leases")
         fcntl.fcntl(fd, cls._SET_SIGNAL, signal_number)
@@ -166,6 +211,8 @@ class Leases:
     @classmethod
     def is_held(cls, fd: int) -> bool:
         """Whether ``fd`` has one that is whole. Raises OSError for what is no file."""
+        if cls._windows is not None:
+            return bool(cls._windows.is_leased(fd))
         if fcntl is None or not cls.exist:
             return False
         return fcntl.fcntl(fd, cls._GET) == fcntl.F_RDLCK
@@ -173,6 +220,9 @@ class Leases:
     @classmethod
     def give_up(cls, fd: int) -> None:
         """Raises OSError: there is none any more."""
+        if cls._windows is not None:
+            cls._windows.end_lease(fd)
+            return
         if fcntl is not None and cls.exist:
             fcntl.fcntl(fd, cls._SET, fcntl.F_UNLCK)
 
@@ -192,7 +242,10 @@ def exchange(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
     """
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+    except TypeError:  # Windows has no library of that kind
+        return False
     for name in ("renameat2", "renameatx_np"):
         function = getattr(libc, name, None)
         if function is not None:
@@ -200,9 +253,41 @@ def exchange(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
     return False
 
 
+@functools.cache
+def has_clones_by_name() -> bool:
+    """Whether the system clones an open file to a name: fclonefileat(2) of macOS."""
+    import ctypes
+
+    try:
+        return hasattr(ctypes.CDLL(None), "fclonefileat")
+    except TypeError:
+        return False
+
+
+def clone_by_name(fd: int, directory: int, name: str, flags: int) -> None:
+    """Make ``name``, in the open directory, a clone of the open file. Raises OSError."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fclonefileat(fd, directory, os.fsencode(name), flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def clone_by_descriptor(fd: int, into: int, request: int) -> None:
+    """Let the file behind ``into`` share all blocks of that behind ``fd``. Raises OSError."""
+    fcntl.ioctl(into, request, fd)
+
+
 def has_attributes() -> bool:
     """Whether files have extended attributes that Python can carry over."""
     return all(hasattr(os, name) for name in ("listxattr", "getxattr", "setxattr", "removexattr"))
+
+
+def has_own_rights(fd: int) -> bool:
+    """Whether the file has a list of rights that could not be given to a new one in its place."""
+    windows = _of_windows()
+    return windows is not None and bool(windows.has_own_rights(fd))
 
 
 def reserve(fd: int, size: int) -> None:
@@ -218,27 +303,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def configuration_directory() -> str:
-    """Where the machine's configuration lies, by a path of which the first part is no link.
-
-    ``/etc``, and where that is a link, what it leads to: ``/private/etc`` on macOS. Only that one
-    link is followed, which is root's own as long as ``/`` is; the rest of the way is checked like
-    any other (``files.root_owned``).
-    """
-    try:
-        target = os.readlink(_ETC)
-    except (OSError, ValueError):
-        return _ETC
-    return os.path.normpath(os.path.join("/", target))
-
-
 @functools.cache
 def _fstatfs() -> Callable[[int], int] | None:
     """fstatfs(2) as a function from a descriptor to the file system's type, -1 where that fails."""
     import ctypes
 
+    if not hasattr(fcntl, "F_SETLEASE"):  # the numbers are those of the system with these
+        return None
     function = getattr(ctypes.CDLL(None), "fstatfs", None)
-    if function is None or not Leases.exist:  # the numbers are those of the system with leases
+    if function is None:
         return None
     words = _STATFS_SIZE // ctypes.sizeof(ctypes.c_ulong)
 

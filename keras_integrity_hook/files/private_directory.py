@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import freeing, portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry, is_at
 
@@ -23,6 +23,7 @@ PREFIX = ".keras-integrity-"
 COMMITTED = ".keras-integrity-committed"
 _MARKER = ".keras-integrity-marker-"
 _OPEN = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+_OPEN |= portable.O_MOVABLE  # what is ours is renamed and removed while it is open
 _ATTEMPTS = 100
 
 
@@ -38,15 +39,15 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
         OSError: the directory cannot be written, somebody interferes, no descriptor is left.
     """
     _sweep(directory)
+    freeing.settle()
     fd, name = _made(directory)
     owner = os.getpid()
     try:
         yield fd, name
     finally:
         # A forked child that ends here leaves the directory to its parent.
-        if os.getpid() == owner and is_at(name, directory, fd) and is_marked(fd):
-            _remove(fd, name, directory)
-        os.close(fd)
+        is_over = os.getpid() == owner and is_at(name, directory, fd) and is_marked(fd)
+        _close(fd, name, directory, remove=is_over)
 
 
 def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
@@ -122,9 +123,9 @@ def _made(directory: int) -> tuple[int, str]:
                 os.close(system.open(_marker_of(system.fstat(fd)), flags, 0o600, dir_fd=fd))
                 return fd, name
         except BaseException:
-            os.close(fd)
+            portable.close(fd)
             raise
-        os.close(fd)
+        portable.close(fd)
         with contextlib.suppress(OSError):  # it may be another's by now
             system.rmdir(name, dir_fd=directory)
     raise OSError(errno.EBUSY, "somebody interferes with new directories there", name)
@@ -167,24 +168,34 @@ def _sweep(directory: int) -> None:
 
 def _remove_if_dead(name: str, directory: int) -> None:
     fd = system.open(name, _OPEN, dir_fd=directory)
+    is_dead = False
     try:
-        if system.fstat(fd).st_uid != system.geteuid():
-            return
-        # The owner takes the lock before it sets the marker.
-        portable.lock(fd)
-        if is_marked(fd):
-            _remove(fd, name, directory)
+        if system.fstat(fd).st_uid == system.geteuid():
+            # The owner takes the lock before it sets the marker.
+            portable.lock(fd)
+            is_dead = is_marked(fd)
     finally:
-        os.close(fd)
+        _close(fd, name, directory, remove=is_dead)
 
 
-def _remove(fd: int, name: str, directory: int) -> None:
-    """Remove the open directory; the marker goes last, or what is left would be nobody's."""
-    at = system.fstat(fd)
-    with contextlib.suppress(OSError):
-        empty(fd, keep=_marker_of(at))
-        unmark(fd)
-        system.rmdir(name, dir_fd=directory)
+def _close(fd: int, name: str, directory: int, *, remove: bool) -> None:
+    """Close the open directory, and remove it and all that is in it if it is to be.
+
+    The marker goes last of what is in it, or what is left would be nobody's. The directory itself
+    goes when it is closed: not every system removes one that is open.
+    """
+    is_empty = False
+    try:
+        if remove:
+            with contextlib.suppress(OSError):
+                empty(fd, keep=_marker_of(system.fstat(fd)))
+                unmark(fd)
+                is_empty = True
+    finally:
+        portable.close(fd)
+    if is_empty:
+        with contextlib.suppress(OSError), freeing.later(name, directory):
+            system.rmdir(name, dir_fd=directory)
 
 
 def _mount_of(fd: int) -> int:
@@ -215,7 +226,8 @@ def empty(fd: int, *, keep: str | None = None) -> None:
         if status is None:
             continue
         if not stat.S_ISDIR(status.st_mode):
-            system.unlink(name, dir_fd=fd)
+            with freeing.later(name, fd):
+                system.unlink(name, dir_fd=fd)
             continue
         below = system.open(name, _OPEN, dir_fd=fd)
         try:

@@ -14,11 +14,11 @@ import stat
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, InsecurePermissionsError
-from keras_integrity_hook.files import exhaustion, owned, portable
+from keras_integrity_hook.files import exhaustion, machine, owned, portable
 from keras_integrity_hook.files.portable import system
 
-DIRECTORY = f"{portable.configuration_directory()}/keras-integrity"
-POLICY = f"{DIRECTORY}/policy.toml"
+DIRECTORY = os.path.join(machine.configuration_directory(), "keras-integrity")
+POLICY = os.path.join(DIRECTORY, "policy.toml")
 
 _STEP = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
 _FILE = (
@@ -87,7 +87,7 @@ def open_directory(path: str) -> int:
         InsecurePermissionsError: it, or one above it, is not root's or open to others.
         OSError: there is none, or one of them is a link.
     """
-    fd, directories = _walk(path.strip("/").split("/"))
+    fd, directories = _walk(*machine.steps(path))
     suspect = _first_suspect(directories)
     if suspect is not None:
         os.close(fd)
@@ -100,10 +100,10 @@ _Directories = list[tuple[str, os.stat_result]]
 
 def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
     """A descriptor of the file, and what is wrong with the directories above it, if anything."""
-    *steps, name = path.strip("/").split("/")
+    top, (*steps, name) = machine.steps(path)
     directories: _Directories = []
     try:
-        fd, directories = _walk(steps, directories)
+        fd, directories = _walk(top, steps, directories)
         try:
             file = system.open(name, _FILE, dir_fd=fd)
         finally:
@@ -117,11 +117,13 @@ def _open_stepwise(path: str) -> tuple[int, InsecurePermissionsError | None]:
     return file, suspect
 
 
-def _walk(steps: list[str], passed: _Directories | None = None) -> tuple[int, _Directories]:
+def _walk(
+    top: str, steps: list[str], passed: _Directories | None = None
+) -> tuple[int, _Directories]:
     """A descriptor of the last directory, and what each was, which is added to ``passed``."""
     directories: _Directories = [] if passed is None else passed
-    fd = system.open("/", _STEP)
-    directories.append(("/", system.fstat(fd)))
+    fd = system.open(top, _STEP)
+    directories.append((top, system.fstat(fd)))
     try:
         for step in steps:
             below = system.open(step, _STEP, dir_fd=fd)
@@ -135,7 +137,11 @@ def _walk(steps: list[str], passed: _Directories | None = None) -> tuple[int, _D
 
 
 def _first_suspect(directories: _Directories) -> InsecurePermissionsError | None:
-    suspects = (_suspect(at, found) for at, found in directories)
+    """In a directory on the way others may put what they like if they can take nothing out of it
+    (the sticky bit, and ``ProgramData``): what is root's in there stays."""
+    *above, last = directories
+    above = [one for one in above if one[1].st_uid or not one[1].st_mode & stat.S_ISVTX]
+    suspects = (_suspect(at, found) for at, found in (*above, last))
     return next((one for one in suspects if one is not None), None)
 
 
@@ -182,7 +188,6 @@ def _suspect(path: str, found: os.stat_result) -> InsecurePermissionsError | Non
         f"{why}, so it cannot be relied on", path=path, found=path, mode=mode, owner=found.st_uid
     )
     error.default_remedy = (
-        f"Read what it says; then, as root, 'chown root:root {path}' and 'chmod go-w {path}'. "
-        "Until then nothing is loaded."
+        f"Read what it says; then {machine.how_to_close(path)}. Until then nothing is loaded."
     )
     return error

@@ -280,7 +280,7 @@ def _folder_of(fd: int, path: str | os.PathLike[str]) -> str:
     except OSError:
         folder = ""
     # Outside our root directory the kernel says "(unreachable)".
-    return folder if folder.startswith("/") else os.path.dirname(real_path(path))
+    return folder if os.path.isabs(folder) else os.path.dirname(real_path(path))
 
 
 def _refused(number: int, path: str) -> OSError:

@@ -15,6 +15,7 @@ from keras_integrity_hook.containers import keras_zip, zip_members
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.containers.opening import open_alone
 from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import KIB, MIB
 from keras_integrity_hook.remote.sources import Source
 
@@ -49,13 +50,13 @@ def model_without_content(source: Source, name: str) -> Iterator[ModelFile | Non
 def _read(source: Source, fd: int, name: str) -> ModelFile | None:
     os.ftruncate(fd, source.size)
     head = source.read(0, _HEAD)
-    os.pwrite(fd, head, 0)
+    system.pwrite(fd, head, 0)
     if not keras_zip.recognises(head):
         return _opened(fd, name)
     for size in _TAILS:
         if size > source.size // 2:
             break
-        os.pwrite(fd, source.read(source.size - size, size), source.size - size)
+        system.pwrite(fd, source.read(source.size - size, size), source.size - size)
         with contextlib.suppress(IntegrityError):
             _fill_headers(source, fd)
             return _opened(fd, name)
@@ -72,7 +73,7 @@ def _fill_headers(source: Source, fd: int) -> None:
             return  # what is not there contradicts the directory: the file is fetched
         if entry.offset + after > _HEAD:
             start = max(0, entry.offset - before)
-            os.pwrite(fd, source.read(start, after), start)
+            system.pwrite(fd, source.read(start, after), start)
 
 
 def _opened(fd: int, name: str) -> ModelFile | None:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from keras_integrity_hook.files import local_copies, location, portable, private_directory
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.sources import Source
 
@@ -32,7 +33,7 @@ def private_folder() -> Iterator[str]:
     import tempfile
 
     temporary = os.path.realpath(tempfile.gettempdir())
-    above = os.open(temporary, _FOLDER)
+    above = system.open(temporary, _FOLDER)
     try:
         with private_directory.fresh(above) as (_, name):
             yield location.of(os.path.join(temporary, name), location.KERAS).in_place
@@ -59,7 +60,7 @@ def fetched(source: Source, *, watch: _Watch | None = None) -> Iterator[str]:
 
 def fetch(source: Source, local: str, *, watch: _Watch | None = None) -> None:
     """Write ``source``, once and whole, to the new file ``local``; raises as :func:`fetched`."""
-    fd = os.open(local, _NEW, 0o600)
+    fd = system.open(local, _NEW, 0o600)
     try:
         for data in source.stream():
             _write_all(fd, data, source.url)

@@ -55,7 +55,12 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 
 
 def save_sealed(
-    path: str, write: _Write[_Result], *, user_block: int = 0, ignoring: int | None = None
+    path: str,
+    write: _Write[_Result],
+    *,
+    user_block: int = 0,
+    digested: bool = False,
+    ignoring: int | None = None,
 ) -> _Result:
     """Let ``write`` write a model, seal it, and put it at ``path``.
 
@@ -64,6 +69,7 @@ def save_sealed(
         write: writes a whole model file at the path it is given, of the same base name. Called
             again, with another path, where the first has no room.
         user_block: bytes to reserve in an HDF5 file; 0 for other formats.
+        digested: whether ``write`` may be given a file that has its content digested meanwhile.
         ignoring: a descriptor of the file that is there, which nobody will read from any more.
 
     Returns:
@@ -77,7 +83,7 @@ def save_sealed(
             where the new model lies.
     """
     if location.is_url(path):
-        return _save_remote(path, write, user_block)
+        return _save_remote(path, write, user_block, digested=digested)
     if in_progress.writes(path):
         return write(path)
     if not reserved_file.is_ours_to_write(path):
@@ -85,17 +91,18 @@ def save_sealed(
     requested = Requested(path, settings.for_save(path))
     if requested.demands.store is settings.Store.SIDECAR and in_progress.covers_beside(path):
         return write(path)  # the outer seal covers this file, which is to have none beside it
-    places = reserved_file.reservations(requested, user_block, ignoring)
+    places = reserved_file.reservations(requested, user_block, ignoring, digested=digested)
     return run(requested, places, write).result
 
 
-def _save_remote(url: str, write: _Write[_Result], user_block: int) -> _Result:
+def _save_remote(url: str, write: _Write[_Result], user_block: int, *, digested: bool) -> _Result:
     from keras_integrity_hook.remote import urls
     from keras_integrity_hook.saving import reserved_remote
 
     name = urls.shown(url)
     requested = Requested(name, settings.for_save(name))
-    return run(requested, reserved_remote.reservations(url, requested, user_block), write).result
+    places = reserved_remote.reservations(url, requested, user_block, digested=digested)
+    return run(requested, places, write).result
 
 
 def save_directory_sealed(path: str, kind: Kind, write: _Write[_Result]) -> _Result:
@@ -180,7 +187,7 @@ def run(
 
 
 def _written(reserved: Reserved, write: _Write[_Result]) -> Written[_Result]:
-    with in_progress.writing(reserved.where, reserved.user_block):
+    with in_progress.writing(reserved.where, reserved.user_block, reserved.create):
         return Written(reserved, write(reserved.where))
 
 

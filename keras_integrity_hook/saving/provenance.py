@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.contracts import stated as stated_contract
 from keras_integrity_hook.errors import ConfigurationError, printable
+from keras_integrity_hook.files import machine
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import statement
@@ -188,16 +189,11 @@ def _surroundings(wanted: tuple[str, ...]) -> dict[str, str]:
 
 
 def _user() -> str:
-    import pwd
-
-    # Not from the environment, which says whatever it was told to.
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(system.geteuid()).pw_name
-    return str(system.geteuid())
+    return machine.user_name() or str(system.geteuid())
 
 
 def _host() -> str:
-    return os.uname().nodename
+    return machine.name()
 
 
 def _git() -> str | None:

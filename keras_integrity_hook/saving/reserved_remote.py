@@ -13,7 +13,7 @@ from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.files import atomic, local_copies
 from keras_integrity_hook.files.atomic import PrivateFile
 from keras_integrity_hook.remote import spool, upload, urls
-from keras_integrity_hook.saving.reserved_file import ReservedFile
+from keras_integrity_hook.saving.reserved_file import ReservedFile, algorithm_for
 from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import Outcome, Requested
 from keras_integrity_hook.settings import Store
@@ -22,8 +22,8 @@ from keras_integrity_hook.settings import Store
 class ReservedRemote(ReservedFile):
     """A private file, and the URL that it is for."""
 
-    def __init__(self, made: PrivateFile, url: str, user_block: int) -> None:
-        super().__init__(made, None, user_block)
+    def __init__(self, made: PrivateFile, url: str, user_block: int, algorithm: str | None) -> None:
+        super().__init__(made, None, user_block, algorithm)
         self._url = url
         self._is_sealed = False
 
@@ -48,15 +48,15 @@ class ReservedRemote(ReservedFile):
 
 
 def reservations(
-    url: str, requested: Requested, user_block: int
+    url: str, requested: Requested, user_block: int, *, digested: bool
 ) -> Iterator[AbstractContextManager[ReservedRemote]]:
     """Where the file may be written: where temporary files go."""
     room = 0 if requested.demands.store is Store.SIDECAR else user_block
-    yield _private(url, room)
+    yield _private(url, room, algorithm_for(requested, user_block, digested=digested))
 
 
 @contextlib.contextmanager
-def _private(url: str, user_block: int) -> Iterator[ReservedRemote]:
+def _private(url: str, user_block: int, algorithm: str | None) -> Iterator[ReservedRemote]:
     with spool.private_folder() as folder:
         path = os.path.join(folder, urls.split(url).name)
         with (
@@ -64,4 +64,8 @@ def _private(url: str, user_block: int) -> Iterator[ReservedRemote]:
             atomic.private_file(target) as made,
             local_copies.standing_for(urls.shown(url), str(made.path)),
         ):
-            yield ReservedRemote(made, url, user_block)
+            reserved = ReservedRemote(made, url, user_block, algorithm)
+            try:
+                yield reserved
+            finally:
+                reserved.let_go()

@@ -20,7 +20,7 @@ from keras_integrity_hook.files.atomic import Target
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.saving import authorship, autosign, statement
-from keras_integrity_hook.saving.statement import NewSeal
+from keras_integrity_hook.saving.statement import Known, NewSeal
 from keras_integrity_hook.sealing import block, tree
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.sealing.statement import Region
@@ -30,7 +30,12 @@ _REGION_BASE = 64  # brackets, offsets and CRC of one region
 
 
 def seal_in_place(
-    fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
+    fd: int,
+    *,
+    subject: str,
+    algorithm: str | None = None,
+    path: str | None = None,
+    known: Known | None = None,
 ) -> NewSeal:
     """Seal the unsealed model behind ``fd`` (open for reading and writing, nobody else's yet).
 
@@ -39,6 +44,7 @@ def seal_in_place(
         subject: the file's name for the statement.
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find it; settings may differ from path to path.
+        known: asked for the digests that need not be computed.
 
     Raises:
         AlreadySealedError, NotAModelError, DamagedFileError, LimitExceededError,
@@ -46,7 +52,7 @@ def seal_in_place(
     """
     layout = plain_layout(fd)
     name = PurePath(subject).name
-    seal = statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
+    seal = statement.seal_of(layout, subject=name, algorithm=algorithm, path=path, known=known)
     put_block(fd, layout, seal.envelope, seal.table)
     return seal
 
@@ -57,7 +63,12 @@ def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
 
 
 def sidecar_for(
-    fd: int, *, subject: str, algorithm: str | None = None, path: str | None = None
+    fd: int,
+    *,
+    subject: str,
+    algorithm: str | None = None,
+    path: str | None = None,
+    known: Known | None = None,
 ) -> NewSeal:
     """The seal to put beside the unsealed model behind ``fd``, which is only read.
 
@@ -67,7 +78,7 @@ def sidecar_for(
     if layout.block is not None:
         raise AlreadySealedError("the file has a seal already")
     name = PurePath(subject).name
-    return statement.seal_of(layout, subject=name, algorithm=algorithm, path=path)
+    return statement.seal_of(layout, subject=name, algorithm=algorithm, path=path, known=known)
 
 
 def seal_set(files: OpenSet, *, subject: str, path: str | None = None) -> NewSeal:

@@ -27,17 +27,18 @@ from keras_integrity_hook.files.atomic import PrivateFile, Target
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry
 from keras_integrity_hook.saving import commit, settled
-from keras_integrity_hook.saving.statement import NewSeal
+from keras_integrity_hook.saving.statement import Known, NewSeal
 from keras_integrity_hook.saving.steps import Outcome
 
 # --- Saves ---------------------------------------------------------------------------------------
 
 
-def seal_beside(made: PrivateFile, path: str) -> Outcome:
+def seal_beside(made: PrivateFile, path: str, known: Known | None = None) -> Outcome:
     """Write the seal of the model ``made`` beside it, to be put in place with it.
 
     Args:
         path: what the user calls the target; settings may differ from path to path.
+        known: asked for the digests that need not be computed.
 
     Returns:
         The seal, or the error for which there is none.
@@ -51,7 +52,7 @@ def seal_beside(made: PrivateFile, path: str) -> Outcome:
     fd = made.open_written()
     try:
         _refuse_taken(made.target)
-        seal = seal_writer.sidecar_for(fd, subject=made.target.name, path=path)
+        seal = seal_writer.sidecar_for(fd, subject=made.target.name, path=path, known=known)
         _write_seal(_seal_of(made), seal.block, like=made.target.old or system.fstat(fd))
         return seal
     except (AuditError, SigningError):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -14,8 +15,12 @@ from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.regions import name_regions
 from keras_integrity_hook.saving import autosign, provenance
 from keras_integrity_hook.sealing import block, envelope, statement, tree
+from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Member, Statement
+
+Known = Callable[[Content, int, str], Mapping[int, bytes]]
+"""The digests of a content that are known already, by chunk: of a chunk size and an algorithm."""
 
 
 class NewSeal(NamedTuple):
@@ -42,13 +47,14 @@ class NewSeal(NamedTuple):
         return block.encode(self.envelope, self.table)
 
 
-def seal_of(
+def seal_of(  # noqa: PLR0913 - what a seal is made from
     layout: Layout,
     *,
     subject: str,
     algorithm: str | None = None,
     path: str | None = None,
     files: tuple[Member, ...] = (),
+    known: Known | None = None,
 ) -> NewSeal:
     """Make the seal of the content in ``layout``, signed where the settings name a key.
 
@@ -57,6 +63,7 @@ def seal_of(
         algorithm: a name of :data:`sealing.tree.ALGORITHMS`; None for that of the settings.
         path: where the user will find the model; settings may differ from path to path.
         files: of a set, in the order of the content.
+        known: asked for the digests that need not be computed.
 
     Raises:
         DamagedFileError: the content became shorter while it was read.
@@ -66,7 +73,8 @@ def seal_of(
     content, demands = layout.content, settings.for_save(path)
     algorithm = algorithm or demands.algorithm
     chunk_size = tree.chunk_size_for(content.size)
-    table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm)
+    digests = known(content, chunk_size, algorithm) if known else {}
+    table = tree.table(content, chunk_size=chunk_size, algorithm=algorithm, known=digests)
     created = _now()
     gathered = provenance.gathered(demands, created)
     made = Statement(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from io import RawIOBase
 from typing import Generic, TypeVar
 
 from keras_integrity_hook.errors import IntegrityError
@@ -48,6 +49,11 @@ class Reserved(ABC):
     def private(self) -> str | None:
         """Where the sealed file, or the seal of a set, lies before it is put in place; None where
         nothing is moved."""
+        return None
+
+    def create(self) -> RawIOBase | None:
+        """Create the file at :attr:`where` for a program that takes a file object, which has its
+        content digested while it is written; None where that cannot be."""
         return None
 
     @abstractmethod

@@ -13,7 +13,9 @@ import hashlib
 import hmac
 import re
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from keras_integrity_hook.errors import ConfigurationError, LimitExceededError
@@ -23,6 +25,7 @@ from keras_integrity_hook.sealing.content import Content
 
 ALGORITHMS = {"sha256": 32, "sha512": 64, "blake2b": 64, "blake3": 32}
 _PIECE = MIB
+_NOTHING: Mapping[int, bytes] = MappingProxyType({})
 HEX = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 """How a digest is spelt: a root under any of them, or the id of a key."""
 
@@ -89,8 +92,13 @@ def same_root(left: str, right: str) -> bool:
     return hmac.compare_digest(left.encode(), right.encode())
 
 
-def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
+def table(
+    content: Content, *, chunk_size: int, algorithm: str, known: Mapping[int, bytes] = _NOTHING
+) -> bytes:
     """The digests of all chunks, concatenated.
+
+    Args:
+        known: digests of chunks by their index, of which the bytes are not read again.
 
     Raises:
         DamagedFileError: the file became shorter meanwhile.
@@ -100,7 +108,10 @@ def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
     count = chunk_count(content.size, chunk_size)
     width = ALGORITHMS[algorithm]
     result = bytearray(count * width)
-    jobs = iter(range(count))
+    for index, digest in known.items():
+        result[index * width : (index + 1) * width] = digest
+    # A deque gives each to one thread, with the GIL and without.
+    jobs = deque(index for index in range(count) if index not in known)
     failures: list[BaseException] = []
     new_hash(algorithm)
 
@@ -111,9 +122,10 @@ def table(content: Content, *, chunk_size: int, algorithm: str) -> bytes:
             failures.append(error)
 
     helpers = [
-        threading.Thread(target=work, daemon=True) for _ in range(min(portable.cores(), count) - 1)
+        threading.Thread(target=work, daemon=True)
+        for _ in range(min(portable.cores(), len(jobs)) - 1)
     ]
-    started = [helper for helper in helpers if _starts(helper)]
+    started = [helper for helper in helpers if starts(helper)]
     work()
     for helper in started:
         helper.join()
@@ -135,11 +147,11 @@ def damaged_chunks(expected: bytes, actual: bytes, algorithm: str) -> list[int]:
 
 
 def _digest_chunks(
-    content: Content, chunk_size: int, algorithm: str, jobs: Iterator[int], result: bytearray
+    content: Content, chunk_size: int, algorithm: str, jobs: deque[int], result: bytearray
 ) -> None:
     width = ALGORITHMS[algorithm]
     buffer = memoryview(bytearray(min(_PIECE, max(content.size, 1))))
-    for index in jobs:  # range iterators are advanced atomically under the GIL
+    while (index := _next(jobs)) is not None:
         start = index * chunk_size
         stop = min(start + chunk_size, content.size)
         digest = new_hash(algorithm)
@@ -151,7 +163,14 @@ def _digest_chunks(
         result[index * width : (index + 1) * width] = digest.digest()
 
 
-def _starts(thread: threading.Thread) -> bool:
+def _next(jobs: deque[int]) -> int | None:
+    try:
+        return jobs.popleft()
+    except IndexError:
+        return None
+
+
+def starts(thread: threading.Thread) -> bool:
     """Start ``thread``, where the system lets this process have one more."""
     try:
         thread.start()

@@ -213,7 +213,8 @@ def _variables() -> dict[str, Entry]:
     """The settings that environment variables spell; an empty variable counts as not set."""
     entries = {}
     # As bytes: to decode a whole environment takes as long as all the rest.
-    ours = [os.fsdecode(name) for name in os.environb if name.startswith(_OURS)]
+    names = os.environb if os.supports_bytes_environ else map(os.fsencode, os.environ)
+    ours = [os.fsdecode(name) for name in names if name.startswith(_OURS)]
     for variable in ours:
         text = "" if variable in _OTHERS else os.environ[variable]
         name = "mode" if variable == MODE_VARIABLE else variable.removeprefix(PREFIX).lower()

@@ -14,8 +14,9 @@ import contextlib
 import functools
 import os
 import re
+from types import ModuleType
 
-from keras_integrity_hook.files import location
+from keras_integrity_hook.files import location, machine
 from keras_integrity_hook.files.target import real_path
 
 _WILD = re.compile(r"[*?\[]")
@@ -32,7 +33,7 @@ def matches(pattern: str, path: str) -> bool:
         path: absolute, or a URL: one of :func:`names`.
     """
     if "/" not in pattern:
-        return _fits(pieces(pattern), path.rpartition("/")[2])
+        return _fits(pieces(spelt(pattern)), path.rpartition("/")[2])
     return any(_fits(pieces(one), path) for one in forms(pattern))
 
 
@@ -41,7 +42,8 @@ def forms(pattern: str) -> set[str]:
 
     As it is written too: of the names of a path only the last has no link in it.
     """
-    return {pattern, _resolved_pattern(pattern)} if "/" in pattern else {pattern}
+    found = {pattern, _resolved_pattern(pattern)} if "/" in pattern else {pattern}
+    return {spelt(one) for one in found}
 
 
 def check(pattern: str) -> None:
@@ -59,8 +61,9 @@ def names(path: str) -> tuple[str, ...]:
     if location.is_url(path):
         return (path,)
     whole = os.path.join(location.working_directory(), path)
-    found = {os.path.normpath("/" + whole.lstrip("/")): None}
-    at, ahead, links = "/", whole.split("/")[::-1], 0
+    at, steps = machine.steps(whole)
+    found = {os.path.normpath(os.path.join(at, *steps)): None}
+    ahead, links = steps[::-1], 0
     while ahead and links <= _LINKS_AT_MOST:
         step = ahead.pop()
         if step in ("", ".", ".."):
@@ -71,12 +74,24 @@ def names(path: str) -> tuple[str, ...]:
             at = os.path.join(at, step)
             continue
         links += 1
-        at = "/" if target.startswith("/") else at
-        ahead += target.split("/")[::-1]
+        top, steps = machine.steps(target)
+        at = top if os.path.isabs(target) else at
+        ahead += steps[::-1]
         found[os.path.normpath(os.path.join(at, *(one for one in ahead[::-1] if one)))] = None
     with contextlib.suppress(ValueError):  # a name that no file can have
         found[real_path(whole)] = None
-    return tuple(found)
+    return tuple(spelt(one) for one in found)
+
+
+def spelt(path: str, rules: ModuleType = os.path) -> str:
+    r"""A path or a pattern as they are compared: with slashes, from one root.
+
+    Where drives have letters and names no case (``C:\Models``), that is ``/c:/models``.
+    """
+    if not rules.altsep or location.is_url(path):
+        return path
+    plain: str = rules.normcase(path).replace(rules.sep, rules.altsep)
+    return f"/{plain}" if rules.splitdrive(path)[0][1:] == ":" else plain
 
 
 def _target(path: str) -> str | None:

@@ -10,7 +10,6 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import ConfigurationError, printable
-from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings import patterns
 from keras_integrity_hook.settings.choices import Mode, Require
@@ -142,7 +141,8 @@ class _Reader:
         import os
 
         expanded: str = self._at_home(pattern, "path", index)
-        if "/" not in expanded or expanded.startswith(("/", "**/")) or "://" in expanded:
+        is_whole = expanded.startswith(("/", "**/")) or os.path.isabs(expanded)
+        if "/" not in expanded or is_whole or "://" in expanded:
             return "/" + expanded if expanded.startswith("**/") else expanded
         if self._layer is Layer.PROJECT:
             return os.path.join(self._base, expanded.removeprefix("./"))
@@ -156,17 +156,18 @@ class _Reader:
         set, and would move what root has locked (CWE-426).
         """
         import os
-        import pwd
+
+        from keras_integrity_hook.files import machine
 
         if not isinstance(value, str) or not value.startswith("~"):
             return value
         if self._layer is not Layer.MACHINE or value.partition("/")[0] != "~":
             return os.path.expanduser(value)
-        try:
-            return pwd.getpwuid(system.getuid()).pw_dir.rstrip("/") + value[1:]
-        except KeyError:
+        home = machine.home()
+        if home is None:
             cause = "~ stands for no directory: the user has no entry in the user database"
-            raise self._error(name, index, cause) from None
+            raise self._error(name, index, cause)
+        return home.rstrip("/") + value[1:]
 
     def _entries(self, values: Mapping[str, Any], index: int | None) -> dict[str, Entry]:
         return {name: self._entry(name, value, index) for name, value in values.items()}

@@ -272,7 +272,7 @@ def _locked(path: str) -> Iterator[Target]:
                 portable.lock(fd, wait=True)
                 yield target.sibling(target.name)  # as it is now that nobody else edits it
             finally:
-                os.close(fd)
+                portable.close(fd)
     except OSError as error:
         raise _cannot(path, error) from None
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     PublicKey = TrustFile = Revocation = TrustedKey = TrustedRoot = TrustedIdentity = object
 
-MACHINE = f"{root_owned.DIRECTORY}/trust.toml"
+MACHINE = os.path.join(root_owned.DIRECTORY, "trust.toml")
 PUBLISHED = "published/trust.toml"
 MACHINE_PUBLISHED = f"{root_owned.DIRECTORY}/{PUBLISHED}"
 VARIABLE = "KERAS_INTEGRITY_TRUST"

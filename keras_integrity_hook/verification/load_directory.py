@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import stat
 import tempfile
 
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.errors import ChecksumMismatchError, InsecurePermissionsError
-from keras_integrity_hook.files import lease, permissions, portable
+from keras_integrity_hook.files import lease, permissions, portable, private_directory
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.verification.holding import LINKS
@@ -140,16 +139,26 @@ class LoadDirectory:
         if fd < 0:
             return
         try:
-            if self._owner == os.getpid():
-                self._remove(fd)
+            is_ours = self._owner == os.getpid() and self._emptied(fd)
         finally:
             os.close(fd)
-
-    def _remove(self, fd: int) -> None:
-        shutil.rmtree(self._inside, ignore_errors=True, dir_fd=fd)
-        with contextlib.suppress(OSError):
-            if os.path.samestat(system.stat(self._name, follow_symlinks=False), system.fstat(fd)):
+        if is_ours:
+            with contextlib.suppress(OSError):
                 os.rmdir(self._name)  # which takes nothing but an empty directory, whosever
+
+    def _emptied(self, fd: int) -> bool:
+        """Remove what is in it; whether its name still leads to it."""
+        with contextlib.suppress(OSError):
+            inside = system.open(self._inside, _FOLDER, dir_fd=fd)
+            try:
+                private_directory.empty(inside)
+            finally:
+                os.close(inside)
+            system.rmdir(self._inside, dir_fd=fd)
+        try:
+            return os.path.samestat(system.lstat(self._name), system.fstat(fd))
+        except OSError:
+            return False
 
     def _opened(self, name: str, *, make: bool = False) -> int:
         """A descriptor of the directory ``name`` (relative), to which no link leads."""

@@ -9,11 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
 
-from keras_integrity_hook.cli import main
 from tests.deploy.documents import (
     DEPLOY,
     KUBERNETES,
@@ -112,8 +110,7 @@ def test_every_command_has_the_options_that_it_is_given() -> None:
     found = list(commands())
     assert len(found) > 10
     for place, arguments in found:
-        if arguments[0] in main.list_commands(click.Context(main)):
-            assert understood(arguments), place
+        assert understood(arguments), place
 
 
 class TestKubernetes:

@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("jinja2", reason="Jinja2 is not installed")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
+from keras_integrity_hook import api
 from keras_integrity_hook.errors import FleetResultsError
 from keras_integrity_hook.fleet.findings import Finding, Observation, Outcome, Refusal, State
 from keras_integrity_hook.fleet.html_report import charts
@@ -26,6 +27,7 @@ from keras_integrity_hook.fleet.html_report.summary import Summary, summary_of
 from keras_integrity_hook.fleet.results import Writer, folder_of, runs
 from keras_integrity_hook.limits import LIMITS
 from tests.support import audits
+from tests.support.models import write_model
 from tests.support.processes import cli, document, environment
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -292,6 +294,29 @@ class TestCommand:
         pq.write_table(pa.table({"location": [1], "state": [[2]]}), part)
         with pytest.raises(FleetResultsError, match="none of an audit"):
             page(directory)
+
+
+def test_a_real_audit_is_told_as_it_was(tmp_path: Path) -> None:
+    """Sealed, damaged and unsealed files, examined by real workers, and then sealed."""
+    pytest.importorskip("distributed", reason="Dask's distributed is not installed")
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("good.keras", "damaged.keras", "unsealed.weights.h5"):
+        write_model(models, name)
+    api.seal(models / "good.keras")
+    api.seal(models / "damaged.keras")
+    data = (models / "damaged.keras").read_bytes()
+    (models / "damaged.keras").write_bytes(data.replace(b"Sequential", b"sequential"))
+    for verb in ("scan", "seal"):
+        done = cli("fleet", verb, "models", "--workers", "1", "--out", "audit", cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+    first = runs(str(tmp_path / "audit"))[0].run
+    before, after = page(str(tmp_path / "audit"), run=first), page(str(tmp_path / "audit"))
+    assert "1 of 3 models would be refused" in before
+    assert "Seal 1 unsealed model that you trust" in before
+    assert "Every model has a seal" in after
+    assert "<li><code>config.json</code></li>" in after
+    assert after.count("damaged.keras") == before.count("damaged.keras") > 0
 
 
 PEAK = """

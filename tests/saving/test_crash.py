@@ -14,8 +14,10 @@ import pytest
 import keras_integrity_hook
 from tests.support.model_kinds import FILES, SETS, save
 from tests.support.overwriting import (
+    LARGE_UNITS,
     OVERWRITE_FOR_EVER,
     PRELUDE,
+    UNITS,
     child,
     finished,
     loaded_values,
@@ -64,15 +66,18 @@ print("saved")
 )
 
 
-@pytest.mark.parametrize("name", [*FILES, *SETS])
+KILLED = [*((name, UNITS) for name in [*FILES, *SETS]), ("large.weights.h5", LARGE_UNITS)]
+
+
+@pytest.mark.parametrize(("name", "units"), KILLED, ids=[name for name, _ in KILLED])
 def test_a_save_killed_at_any_instant_leaves_the_old_model_or_the_new_one(
-    name: str, tmp_path: Path
+    name: str, units: int, tmp_path: Path
 ) -> None:
     target = tmp_path / name
-    save(model_of(0), target)
+    save(model_of(0, units), target)
     dice = random.Random(name)
     for _ in range(KILLS if name in FILES else KILLS // 2):
-        process = child(OVERWRITE_FOR_EVER, target)
+        process = child(OVERWRITE_FOR_EVER, target, units)
         assert process.stdout is not None
         first = process.stdout.readline()
         assert first.strip() == "1", process.communicate()[1][-3000:]
@@ -84,7 +89,7 @@ def test_a_save_killed_at_any_instant_leaves_the_old_model_or_the_new_one(
 
         assert keras_integrity_hook.verify(target).state == "sealed"
         # The child is killed between the replacement and its print, or before the replacement.
-        assert loaded_values(target) in [{float(last)}, {float(last + 1)}]
+        assert loaded_values(target, units) in [{float(last)}, {float(last + 1)}]
 
 
 @pytest.mark.parametrize("name", [*FILES, *SETS])

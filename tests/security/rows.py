@@ -186,6 +186,25 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_program_of_the_same_user_that_interferes_is_found_out",
         "test_path_that_leads_out_of_a_private_directory_is_not_verified",
     ),
+    "A model in a store": (
+        "test_damaged_model_is_refused_under_its_url",
+        "test_damaged_at_a_url_it_is_refused_under_the_url",
+        "test_model_that_fails_the_policy_by_its_seal_is_not_downloaded",
+        "test_set_that_changes_while_it_is_fetched_is_refused",
+        "test_store_that_names_a_file_elsewhere_is_refused",
+        "test_save_that_is_killed_leaves_the_old_model_or_the_new_one",
+        "test_kill_at_any_operation_leaves_the_old_model_the_new_one_or_none",
+    ),
+    "Servers that read models in C++": (
+        "test_an_init_container_lets_a_good_model_be_served_and_a_damaged_one_never",
+        "test_a_program_beside_a_model_of_triton_is_not_served",
+        "test_killed_half_way_it_leaves_nothing_that_is_served",
+    ),
+    "A store full of hostile objects": (
+        "test_an_object_that_never_ends_is_read_as_far_as_the_store_said",
+        "test_a_directory_that_lists_itself_ends_at_a_depth",
+        "test_a_model_that_kills_its_worker_is_a_finding_and_the_others_have_theirs",
+    ),
     "Names that look like our own": (
         "test_directory_that_was_given_a_name_of_ours_is_left_alone",
         "test_marker_of_another_directory_does_not_count",

@@ -14,6 +14,8 @@ import numpy as np
 from tests.support.model_kinds import load
 
 UNITS = 400
+LARGE_UNITS = 1500
+"""With these a model's weights, 27 MB, are digested while HDF5 writes them."""
 REPOSITORY = Path(__file__).parent.parent.parent
 
 # What every child starts with: its own arming, because a source tree has no start-up file.
@@ -45,8 +47,9 @@ for value in range(1, 10**9):
 )
 
 
-def child(script: str, path: Path) -> subprocess.Popen[str]:
+def child(script: str, path: Path, units: int = UNITS) -> subprocess.Popen[str]:
     """Start ``script`` on ``path`` in a fresh interpreter."""
+    script = script.replace(str(UNITS), str(units))
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -68,17 +71,17 @@ def finished(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def model_of(value: float) -> Any:
+def model_of(value: float, units: int = UNITS) -> Any:
     """The model of the children, all of whose weights are ``value``."""
     import keras
 
-    layers = [keras.layers.Dense(UNITS) for _ in range(3)]
-    model = keras.Sequential([keras.Input((UNITS,)), *layers])
+    layers = [keras.layers.Dense(units) for _ in range(3)]
+    model = keras.Sequential([keras.Input((units,)), *layers])
     model.set_weights([np.full(weight.shape, value, "float32") for weight in model.get_weights()])
     return model
 
 
-def loaded_values(path: Path) -> set[float]:
+def loaded_values(path: Path, units: int = UNITS) -> set[float]:
     """Load ``path`` and return every distinct number among its weights."""
-    model = load(model_of(0), path)
+    model = load(model_of(0, units), path)
     return {float(value) for weight in model.get_weights() for value in np.unique(weight)}

@@ -48,8 +48,8 @@ def _urgent(told: Summary) -> Iterator[Step]:
     if count := told.state(State.DAMAGED):
         yield Step(
             f"Restore {_models(count, 'damaged')} from a trusted copy",
-            "The bytes are not those that were sealed. Find out who could write there: one damaged "
-            "model is a disk, several are an incident.",
+            "The bytes are not those that were sealed. Find out who could write there; where there "
+            "are several, treat it as an incident.",
             is_urgent=True,
             anchor="damaged",
         )
@@ -91,7 +91,7 @@ def _coverage(told: Summary, directory: str) -> Iterator[Step]:
     if told.unregistered:
         yield Step(
             f"Register {_models(told.unregistered, '')} that the registry does not know",
-            "It can recall only what it knows.",
+            "Only what it knows can be recalled.",
             "keras-integrity registry register PATH",
         )
 
@@ -99,8 +99,8 @@ def _coverage(told: Summary, directory: str) -> Iterator[Step]:
 def _upkeep(told: Summary, directory: str) -> Iterator[Step]:
     if told.expired:
         yield Step(
-            f"Seal {_models(told.expired, 'expired')} again, or remove them",
-            "Their seals have ended.",
+            f"Seal {_models(told.expired, '')} again, or remove them",
+            "Their seals have ended: nobody vouches for them any more.",
             "keras-integrity reseal --reason TEXT PATH",
             anchor="oldest",
         )

@@ -187,7 +187,9 @@ def age(time: datetime, now: datetime) -> str:
     days = (now - time) // timedelta(days=1)
     if days < 0:
         return "in the future"
-    return plural(days, "day") if days < 1000 else plural(days // 365, "year")
+    if days < 1000:
+        return f"{plural(days, 'day')} ago" if days else "today"
+    return f"{plural(days // 365, 'year')} ago"
 
 
 def percent(value: float) -> str:

@@ -27,6 +27,7 @@ from keras_integrity_hook.hooks.keras3.paths import kept_in_place, open_file, op
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import in_progress
 from keras_integrity_hook.saving import pipeline as save
+from keras_integrity_hook.saving.members_in_pieces import MembersInPieces, is_digested
 from keras_integrity_hook.verification import hdf5_reader
 
 
@@ -118,6 +119,8 @@ def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
     if instance.archive:
         if mode == "r":
             _refuse_unverified_archive(instance.archive)
+        elif is_digested(instance.archive):
+            instance.archive = MembersInPieces(instance.archive)
     elif mode != "w" or type(instance).__name__ == "H5IOStore" or in_progress.is_saving():
         # Not what a store of shards opens again after it was closed, to add to it.
         source = location.of(bound["path_or_io"], location.PYTHON)
@@ -140,9 +143,17 @@ def save_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     zipped = calls.bind(wrapped, args, kwargs).get("zipped", True)
     if path is None or not zipped or not path.endswith(".keras"):
         return wrapped(*args, **kwargs)
-    return save.save_sealed(
-        path, lambda where: calls.call_with(wrapped, args, kwargs, filepath=where)
-    )
+
+    def write(where: str) -> Any:
+        # Versions that do not take one open the path, see inline.open_archive.
+        takes_files = hasattr(sys.modules[wrapped.__module__], "_save_model_to_fileobj")
+        file = in_progress.created(where) if takes_files else None
+        if file is None:
+            return calls.call_with(wrapped, args, kwargs, filepath=where)
+        with inline.buffered(file) as buffered:
+            return calls.call_with(wrapped, args, kwargs, filepath=buffered)
+
+    return save.save_sealed(path, write, digested=True)
 
 
 @names_model
@@ -157,6 +168,7 @@ def save_weights_only(wrapped: Function, instance: Any, args: Args, kwargs: Kwar
         path,
         lambda where: calls.call_with(wrapped, args, kwargs, filepath=where),
         user_block=weights.user_block(bound["model"]),
+        digested=weights.are_large(bound["model"]),
     )
 
 
@@ -176,10 +188,13 @@ def save_legacy(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) ->
     def write(where: str) -> Any:
         import h5py
 
-        with h5py.File(where, mode="w", userblock_size=in_progress.user_block_for(where)) as opened:
+        room = in_progress.user_block_for(where)
+        file = in_progress.created(where) or where
+        with h5py.File(file, mode="w", userblock_size=room) as opened:
             return calls.call_with(wrapped, args, kwargs, filepath=opened)
 
-    return save.save_sealed(path, write, user_block=weights.user_block(bound["model"]))
+    block, large = weights.user_block(bound["model"]), weights.are_large(bound["model"])
+    return save.save_sealed(path, write, user_block=block, digested=large)
 
 
 def called_in_place(wrapped: Function, args: Args, kwargs: Kwargs, source: Location) -> Any:

@@ -8,6 +8,7 @@ from :mod:`guards` beside this, as a :class:`VerifiedPath`.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,13 @@ from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.borrowing import ModuleView
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
+from keras_integrity_hook.limits import KIB
+from keras_integrity_hook.loading import surfacing
 from keras_integrity_hook.saving import in_progress, on_close
 from keras_integrity_hook.verification import hdf5_reader
 from keras_integrity_hook.verification.verified_file import VerifiedFile
+
+_BUFFER = 64 * KIB
 
 
 class VerifiedPath(str):
@@ -55,10 +60,24 @@ def handed(file: VerifiedFile, lender: str) -> VerifiedFile | VerifiedPath:
 
 
 def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``zipfile.ZipFile``: it reads a file object as well as a path."""
+    """``zipfile.ZipFile``: it takes a file object as well as a path."""
     if args and isinstance(args[0], VerifiedPath):
         return wrapped(args[0].file, *args[1:], **kwargs)
-    return wrapped(*args, **kwargs)
+    return wrapped(*created(args, kwargs), **kwargs)
+
+
+def created(args: Args, kwargs: Kwargs) -> Args:
+    """The arguments of ``zipfile.ZipFile``, with the file that a save has it write."""
+    mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+    if mode != "w" or not args or not isinstance(args[0], str):
+        return args
+    file = in_progress.created(args[0])
+    return args if file is None else (buffered(file), *args[1:])
+
+
+def buffered(file: io.RawIOBase) -> io.BufferedWriter:
+    """``file`` for ``zipfile``, which writes many small pieces; long ones are passed on."""
+    return io.BufferedWriter(file, _BUFFER)
 
 
 def take_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -91,17 +110,21 @@ def hdf5(source: Location | None, mode: str, otherwise: Callable[[], Any]) -> An
             calls.refuse_uncheckable(source)
             if source.is_file:
                 return hdf5_reader.hdf5_over(paths.open_file(source))
+        # The bytes of an archive's member, or what reads them: where a read is refused while
+        # libhdf5 opens that, it keeps the file object, and the interpreter crashes at its end.
+        surfacing.require_verdict()
         return _refusing_links(otherwise())
-    if source is None or source.kind is not Kind.PATH:
+    if source is None or source.kind is not Kind.PATH or mode != "w":
         return otherwise()
-    if mode == "w" and not in_progress.is_saving():
+    if not in_progress.is_saving():
         return on_close.hdf5_sealed_on_close(source.path)
-    room = in_progress.user_block_for(source.path) if mode == "w" else 0
-    if not room:
+    room = in_progress.user_block_for(source.path)
+    file = in_progress.created(source.path)
+    if not room and file is None:
         return otherwise()
     import h5py
 
-    return h5py.File(source.path, mode="w", userblock_size=room)
+    return h5py.File(file or source.path, mode="w", userblock_size=room)
 
 
 def _refusing_links(opened: Any) -> Any:

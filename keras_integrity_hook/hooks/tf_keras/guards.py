@@ -17,7 +17,7 @@ from keras_integrity_hook.hooks.decorators import (
     heeds_safe_mode,
     names_model,
 )
-from keras_integrity_hook.hooks.keras3 import guards, paths
+from keras_integrity_hook.hooks.keras3 import guards, inline, paths
 from keras_integrity_hook.hooks.tensorflow import checkpoints, saved_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
@@ -82,6 +82,7 @@ def save_legacy_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kw
         path,
         lambda where: calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True),
         user_block=weights.user_block(model),
+        digested=weights.are_large(model),
     )
 
 
@@ -154,7 +155,7 @@ def open_archive(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -
     """``zipfile.ZipFile(file, mode)``: an archive opened for reading is verified."""
     mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
     if mode != "r" or not args:
-        return wrapped(*args, **kwargs)
+        return wrapped(*inline.created(args, kwargs), **kwargs)
     source = location.of(args[0], location.PYTHON)
     calls.refuse_uncheckable(source)
     if not source.is_file:

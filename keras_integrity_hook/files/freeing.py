@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a large file that goes had of disk and memory is given back in the background.
+
+The kernel does that when the last name and the last descriptor of a file are gone, and whoever lets
+go of it last waits: 25 to 60 ms for 100 MB that are in the page cache (ext4), as long as a save
+takes to write as much. So a thread is the last to let go. It has nothing to lose: should the
+process end before, the kernel closes what is open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.portable import system
+from keras_integrity_hook.limits import MIB
+
+_LARGE = 8 * MIB  # below, a thread costs as much as it saves
+_FLAGS = portable.O_PATH | portable.O_NOFOLLOW | portable.O_CLOEXEC | portable.O_NONBLOCK
+
+_at_work: list[threading.Thread] = []
+
+
+@contextlib.contextmanager
+def later(name: str, directory: int) -> Iterator[None]:
+    """Free what ``name`` has in the background, if it loses its last name in this block.
+
+    A directory has next to nothing to free, and is treated so while something else is being freed:
+    a file system that frees one thing at a time would let us wait for all.
+
+    Args:
+        name: a file, or a directory.
+        directory: descriptor of the directory that it is in.
+    """
+    fd = _held(name, directory)
+    try:
+        yield
+    finally:
+        if fd is not None:
+            _close_later(fd)
+
+
+def settle() -> None:
+    """Wait until all is freed: a disk may have room for what comes next only then."""
+    while _at_work:
+        with contextlib.suppress(IndexError):  # another thread waits, too
+            _at_work.pop().join()
+
+
+def _held(name: str, directory: int) -> int | None:
+    """A descriptor that keeps alive what is to be freed later; None where it may go at once."""
+    if not portable.O_PATH:
+        return None  # opened in any other way it might be in the way of whoever removes it
+    try:
+        status = system.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not (_is_large(status) or _is_directory_in_a_queue(status)):
+            return None
+        return system.open(name, _FLAGS, dir_fd=directory)
+    except OSError:
+        return None
+
+
+def _is_large(status: os.stat_result) -> bool:
+    is_last_name = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    return is_last_name and status.st_size >= _LARGE
+
+
+def _is_directory_in_a_queue(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode) and any(thread.is_alive() for thread in tuple(_at_work))
+
+
+def _close_later(fd: int) -> None:
+    thread = threading.Thread(target=os.close, args=(fd,), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # a limit on threads, or the interpreter is about to end
+        os.close(fd)
+    else:
+        _at_work.append(thread)
