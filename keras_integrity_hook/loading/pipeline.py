@@ -145,7 +145,7 @@ def verified_set(
         refusal.is_refused(error)
         raise
     except Exception as error:
-        speaking_of(error, checked.path, place.directory, below=below)
+        speaking_of(error, checked.path, local_copies.name_of(place.directory), below=below)
         raise
     finally:
         checked.close()
