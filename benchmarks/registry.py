@@ -88,7 +88,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     kept = True
     # As people have it: what was acknowledged outlives a crash of the machine.
-    with postgres.running(fsync="on", synchronous_commit="on", full_page_writes="on") as server:
+    lasting = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+    with postgres.running(on_disk=True, **lasting) as server:
         if given.mlflow:
             child = [given.mlflow, "-c", _MLFLOW, server.new_database("mlflow")]
             child += [str(MODELS), str(THREADS)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import OpenSet, Part
@@ -23,6 +24,11 @@ from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import digests
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.verification.ahead import AheadContent
+else:  # for those who look annotations up at run time
+    AheadContent = object
 
 LINKS = portable.DESCRIPTORS
 """Where descriptors of this process have paths, on Linux."""
@@ -36,11 +42,13 @@ class Verified:
         model: open; its content is what was checked.
         leases: what keeps writers out, from before the check on.
         times: when the files of a set were last changed, in nanoseconds.
+        ahead: what verifies it ahead of its reader, where it was not verified whole before.
     """
 
     model: SealedModel
     leases: tuple[ReadLease, ...]
     times: tuple[int, ...]
+    ahead: AheadContent | None = None
 
     @property
     def files(self) -> OpenSet:
@@ -63,6 +71,8 @@ class Verified:
         Raises:
             ChecksumMismatchError: a file was changed while it was being loaded.
         """
+        if self.ahead is not None:
+            self.ahead.finish()
         if self.is_leased:
             return
         with errors_of(self.model.path):
@@ -75,6 +85,8 @@ class Verified:
 
     def release(self) -> None:
         """Let waiting writers go on; calling it again does nothing."""
+        if self.ahead is not None:
+            self.ahead.close()
         for lease in self.leases:
             lease.release()
 
@@ -109,11 +121,13 @@ class Unsealed:
         self.model.close()
 
 
-def verify(model: SealedModel) -> Verified:
+def verify(model: SealedModel, *, ahead: bool = False) -> Verified:
     """Check all of ``model``, and keep it so. It stays open whatever happens.
 
     Args:
         model: open; of a set every file is held.
+        ahead: it may be handed over when all but the numbers in it was verified. Those are
+            verified ahead of their reader, who asks for the verdict (``AheadContent.finish``).
 
     Raises:
         ChecksumMismatchError, DamagedFileError: it does not match its seal.
@@ -128,11 +142,55 @@ def verify(model: SealedModel) -> Verified:
             model = _held_set(model, model.files, leases)
         times = _times(model)
         with errors_of(model.path):
+            if ahead:
+                started = _started_ahead(model, leases)
+                if started is not None:
+                    return Verified(model, tuple(leases), times, started)
             digests.check_content(model)
     except BaseException:
         _release(leases)
         raise
     return Verified(model, tuple(leases), times)
+
+
+def _started_ahead(model: SealedModel, leases: list[ReadLease]) -> AheadContent | None:
+    """``model`` as far as it has to be verified before it is read; None where that is all of it.
+
+    Raises:
+        ChecksumMismatchError, DamagedFileError: it does not match its seal.
+    """
+    from keras_integrity_hook.verification import ahead_plan
+    from keras_integrity_hook.verification.ahead import AheadContent
+
+    if model.content.size != model.seal.statement.size or not ahead_plan.fits(model):
+        return None
+    if model.files is not None and not all(lease.keeps for lease in leases):
+        return None  # at its end everything is verified again, so it may as well be first
+    data = ahead_plan.chunks_of_data(model)
+    if not any(data):
+        return None
+    content = AheadContent(model, leases, data)
+    try:
+        content.verify_structure()
+    except BaseException:
+        content.close()
+        raise
+    if model.files is not None:
+        _serve_ahead(model.files, content)
+    return content
+
+
+def _serve_ahead(files: OpenSet, content: AheadContent) -> None:
+    """Let those who read the weights of a set read ``content``."""
+    from keras_integrity_hook.verification import ahead_plan
+    from keras_integrity_hook.verification.ahead import AheadPart
+
+    start = 0
+    for part in files.parts:
+        size = part.content.size
+        if ahead_plan.is_read_by_us(files, part):
+            part.content = AheadPart(content, start, size)
+        start += size
 
 
 def no_room(model: ModelFile, error: OSError) -> UnreadableFileError:
