@@ -6,7 +6,8 @@ a million versions.
 environment with mlflow and psycopg. Both stores are called directly, without a server between: what
 is compared is MLflow's ``create_model_version`` with a registration whose signature and rules are
 checked and whose place in the Merkle tree is signed, and ``get_model_version`` with an answer that
-carries events and proofs. MLflow has no call that registers many.
+carries events and proofs. MLflow has no call that registers many; of both, so many threads register
+at once, too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,20 +33,29 @@ from keras_integrity_hook.signing import signers
 from tests.support import postgres
 from tests.support.registries import Cast, registration
 
-REGISTERED, LOOKED_UP, MODELS, AT_ONCE = 1_000, 10_000, 10, 100
+REGISTERED, LOOKED_UP, MODELS, AT_ONCE, THREADS = 1_000, 10_000, 10, 100, 32
 TIMES_FASTER, P99 = 10.0, 5.0  # what is promised; the second in milliseconds
 ONE, POST = "registration, one by one", f"registration, {AT_ONCE} in a post"
 LOOK = f"look-up, {LOOKED_UP:,} of {REGISTERED:,} versions"
+THREADED = f"registration, {THREADS} threads"
 CREATE, GET = "MLflow: create_model_version", "MLflow: get_model_version"
+CREATE_THREADED = f"{CREATE}, {THREADS} threads"
 _LOOKS = 5_000  # among many versions
 
 _MLFLOW = """
 import sys, random, time, warnings
+from concurrent.futures import ThreadPoolExecutor
 warnings.filterwarnings("ignore")
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 store, models, made, chance = SqlAlchemyStore(sys.argv[1]), int(sys.argv[2]), 0, random.Random(1)
+threads = int(sys.argv[3])
 for number in range(models):
     store.create_registered_model(f"m{number}")
+for number in range(threads):  # one for each: nobody waits for the number of another's version
+    store.create_registered_model(f"t{number}")
+def create(thread, count):
+    for _ in range(count):
+        store.create_model_version(f"t{thread}", "file:///models/m", None)
 store.create_model_version("m0", "file:///models/m", None)
 for line in sys.stdin:
     action, count = line.split()
@@ -52,6 +63,10 @@ for line in sys.stdin:
     if action == "get":
         numbers = [chance.randrange(made - 1) for _ in numbers]
     start = time.perf_counter()
+    if action == "threads":
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(create, range(threads), [int(count) // threads] * threads))
+        numbers = []
     for n in numbers:
         if action == "get":
             store.get_model_version(f"m{n % models}", n // models + 1)
@@ -73,9 +88,11 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     kept = True
     # As people have it: what was acknowledged outlives a crash of the machine.
-    with postgres.running(fsync="on", synchronous_commit="on", full_page_writes="on") as server:
+    lasting = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+    with postgres.running(on_disk=True, **lasting) as server:
         if given.mlflow:
-            child = [given.mlflow, "-c", _MLFLOW, server.new_database("mlflow"), str(MODELS)]
+            child = [given.mlflow, "-c", _MLFLOW, server.new_database("mlflow")]
+            child += [str(MODELS), str(THREADS)]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             with subprocess.Popen(child, text=True, **pipes) as theirs:  # type: ignore[call-overload]
                 kept = compared(measured(server.new_database("ours"), theirs))
@@ -86,7 +103,8 @@ def main(arguments: list[str]) -> int:
 
 def measured(url: str, theirs: subprocess.Popen[str]) -> Figures:
     """Both by turns, so that what else the machine does meets both."""
-    figures: Figures = {name: [] for name in (ONE, POST, CREATE, LOOK, GET)}
+    names = (ONE, POST, THREADED, CREATE, CREATE_THREADED, LOOK, GET)
+    figures: Figures = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder, open_store(url, create=True) as store:
         cast, key, now = founded(store, Path(folder))
 
@@ -103,6 +121,12 @@ def measured(url: str, theirs: subprocess.Popen[str]) -> Figures:
             figures[ONE].append(timed(lambda one: append([one]), singles))
             figures[CREATE].append(asked_of(theirs, "create", AT_ONCE))
             figures[POST].append(timed(append, [post]) / AT_ONCE)
+            some = [
+                cast.signed(registration(f"t{number}", f"1.{at}"), "carol")
+                for number in range(2 * THREADS)
+            ]
+            figures[THREADED].append(timed_by_threads(lambda one: append([one]), some))
+            figures[CREATE_THREADED].append(asked_of(theirs, "threads", len(some)))
         chance = random.Random(1)
         roots = [body.root for body in bodies[:REGISTERED]]
         for _ in range(LOOKED_UP // REGISTERED):
@@ -137,12 +161,21 @@ def timed(action: Callable[[Any], object], values: Iterable[Any]) -> float:
     return (time.perf_counter() - start) / len(every) * 1000
 
 
+def timed_by_threads(action: Callable[[Any], object], values: list[Any]) -> float:
+    """Milliseconds for each, where so many threads do it at once."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        start = time.perf_counter()
+        list(pool.map(action, values))
+        return (time.perf_counter() - start) / len(values) * 1000
+
+
 def compared(figures: Figures) -> bool:
     """Print medians, and how many times faster ours is; whether what is promised is kept."""
     medians = {name: statistics.median(rounds) for name, rounds in figures.items()}
     for name, figure in medians.items():
         print(f"{name:46} {figure:8.2f} ms")
     times = {name: medians[CREATE] / medians[name] for name in (ONE, POST)}
+    times[THREADED] = medians[CREATE_THREADED] / medians[THREADED]
     times[LOOK] = medians[GET] / medians[LOOK]
     for name, factor in times.items():
         print(f"{'times faster: ' + name:46} {factor:8.1f}")

@@ -32,9 +32,10 @@ _WORDS = {"passed": True, "review": True, "refused": False, "failed": False}
 def fleet() -> None:
     """Verify and inspect, seal or sign every model of a fleet, by many workers.
 
-    Models are found at and below paths and URLs (s3://, gs://, …), whatever their number. What is
-    found goes into Parquet files in the directory --out; 'keras-integrity report DIR' makes a page
-    of them. It needs keras-integrity-hook[fleet], and the package of the store (s3fs, gcsfs, …).
+    Models are found at and below paths and URLs (s3://, gs:// and others), whatever their number.
+    What is found goes into Parquet files in the directory --out; 'keras-integrity report DIR' makes
+    a page of them. It needs keras-integrity-hook[fleet], and the package of the store (s3fs, gcsfs
+    and others).
     """
 
 
@@ -43,13 +44,6 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         json_option,
         quiet_option,
-        click.option(
-            "--seconds",
-            type=click.FloatRange(min=1),
-            default=3600.0,
-            show_default=True,
-            help="How long one file may take to be fetched.",
-        ),
         click.option(
             "--resume", is_flag=True, help="Go on with the last run there, if it was stopped."
         ),
@@ -86,6 +80,13 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 
 @fleet.command()
 @_common
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=3600.0,
+    show_default=True,
+    help="How long one file may take to be fetched.",
+)
 def scan(**given: Any) -> None:
     """Verify and inspect every model: its seal, policy, trust, registry, and what loading it would
     do. Nothing is changed.
@@ -177,7 +178,7 @@ def _options(verb: str, given: dict[str, Any]) -> Options:
         policy,
         key=given.get("key", ""),
         algorithm=given.get("algorithm") or "",
-        seconds=given["seconds"],
+        seconds=given.get("seconds", 3600.0),
     )
 
 

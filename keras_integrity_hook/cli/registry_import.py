@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,7 @@ from keras_integrity_hook.cli.output import json_option
 from keras_integrity_hook.cli.registry_places import Place, service_key_option, url_option
 from keras_integrity_hook.cli.registry_signing import Given, keys_option
 from keras_integrity_hook.cli.signing import prompt
+from keras_integrity_hook.errors import RegistryError
 
 if TYPE_CHECKING:
     from keras_integrity_hook.mlflow_registry.importing import Brought
@@ -31,10 +33,53 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done;
 
 @click.group("import", cls=Group)
 def import_() -> None:
-    """Bring in what other places know: models of MLflow, revocations of trust files.
+    """Bring in what other places know: models of MLflow, revocations of trust files, a mirror.
 
-    Each becomes an event that you sign. It can be run again: what is there stays as it is.
+    What is no event yet becomes one that you sign. It can be run again: what is there stays as it
+    is.
     """
+
+
+@import_.command()
+@click.argument("source", metavar="URL")
+@url_option
+@service_key_option
+@json_option
+def mirror(source: str, url: str | None, service_key: str | None, as_json: bool) -> None:
+    """Fill a new database with the log of the mirror, or the service, at URL.
+
+    All of the log is verified first. The events are the same then, and so are the registry's id and
+    what clients remember of it: this is for whoever has lost a database and its backup.
+    """
+    with places.failures("import mirror", as_json=as_json):
+        where = places.url_of(url)
+        places.refuse_remote(where)
+        count = _copied(source, where, places.service_key_of(where, service_key))
+    if as_json:
+        output.emit("registry import mirror", ok=True, registry=where, events=count)
+        return
+    output.state("imported", where)
+    output.facts([("events", count), ("from", source)])
+
+
+def _copied(source: str, url: str, service_key: str) -> int:
+    """Events that were copied; raises RegistryError, also where the log has a fault."""
+    from keras_integrity_hook.registry import whole
+    from keras_integrity_hook.registry.store import open_store
+    from keras_integrity_hook.signing import signers
+
+    now, key = datetime.now(UTC), signers.find(service_key, prompt())
+    with places.opened(source) as there:
+        log = there.log()
+        expected = whole.Expected(settings.at().registry_id or "")
+        faults = whole.verify(log, now, expected).faults
+        if faults:
+            raise RegistryError(
+                f"the log of {source} is not to be believed: {faults[0].cause}",
+                remedy="'keras-integrity registry verify' says all that is wrong with it.",
+            )
+        with open_store(url, create=True) as store:
+            return store.copy(log, service_key=key, now=now)
 
 
 @import_.command()

@@ -7,15 +7,13 @@ same bytes: duplicate names, numbers that lose digits, text that is none. All of
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedBundleError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.sealing import canonical
+from keras_integrity_hook.sealing import base64_text, canonical
 
 
 def loads(data: bytes) -> Any:
@@ -76,9 +74,10 @@ def count(value: Any) -> int:
 def base64_bytes(value: Any) -> bytes:
     """The bytes that the base64 text ``value`` spells. Raises MalformedBundleError."""
     try:
-        return base64.b64decode(text(value), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedBundleError("the bundle holds broken base64") from error
+        return base64_text.decode(text(value))
+    except ValueError as error:
+        cause = "the bundle holds base64 that is broken or not canonical"
+        raise MalformedBundleError(cause) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

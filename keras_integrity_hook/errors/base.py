@@ -160,7 +160,7 @@ class UnsupportedPlatformError(IntegrityError):
 
     code = "unsupported-platform"
     default_remedy = (
-        "Use Keras on Linux or macOS (on Windows: in WSL or a container), uninstall "
+        "Use Keras on Linux, macOS or Windows (or in a container there), uninstall "
         "keras-integrity-hook here, or set the environment variable KERAS_INTEGRITY=off to work "
         "without the guard."
     )

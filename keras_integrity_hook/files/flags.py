@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import os
 
+_HAS_OPEN_DIRECTORIES = hasattr(os, "O_DIRECTORY")
+
 O_CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
 O_DIRECTORY: int = getattr(os, "O_DIRECTORY", 1 << 40)
 O_NOCTTY: int = getattr(os, "O_NOCTTY", 0)
 O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 1 << 41)
 O_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
+# A directory that may be renamed and removed while it is open, as it may everywhere but on Windows.
+O_MOVABLE: int = 0 if _HAS_OPEN_DIRECTORIES else 1 << 42
 O_PATH: int = getattr(os, "O_PATH", os.O_RDONLY)  # for use with ``dir_fd`` alone
 O_BINARY: int = getattr(os, "O_BINARY", 0)  # or Windows ends lines in its own way

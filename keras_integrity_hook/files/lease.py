@@ -38,10 +38,15 @@ class ReadLease:
     """A lease on ``fd`` if it can be had and means something: it is refused while the file is open
     for writing, for other owners' files, and on other systems."""
 
-    def __init__(self, fd: int) -> None:
-        """``fd`` stays the caller's, and open for as long as this is used."""
+    def __init__(self, fd: int, *, is_beyond_reach: bool = False) -> None:
+        """``fd`` stays the caller's, and open for as long as this is used.
+
+        Args:
+            is_beyond_reach: nobody else can open the file at all, so that no lease is needed.
+        """
         self._fd = fd
         self._owner = -1
+        self._is_beyond_reach = is_beyond_reach
         self._since = time.monotonic()  # asked before it is taken: no wait is longer
         if not portable.Leases.exist or not is_kept_at(fd):
             return
@@ -55,12 +60,14 @@ class ReadLease:
     @property
     def held(self) -> bool:
         """Whether the lease is whole: no writer has asked for the file since it was taken."""
-        return self._owner >= 0 and portable.Leases.is_held(self._fd)
+        return self._is_beyond_reach or (self._owner >= 0 and portable.Leases.is_held(self._fd))
 
     @property
     def keeps(self) -> bool:
         """Whether nobody can have changed the file since the lease was taken: it is whole, or a
         writer that broke it is still being kept waiting."""
+        if self._is_beyond_reach:
+            return True
         if self._owner < 0:
             return False
         waited = time.monotonic() - self._since  # at most, by whoever asked first

@@ -22,6 +22,7 @@ from keras_integrity_hook.files.flags import (
     O_BINARY,
     O_CLOEXEC,
     O_DIRECTORY,
+    O_MOVABLE,
     O_NOCTTY,
     O_NOFOLLOW,
     O_NONBLOCK,
@@ -33,16 +34,20 @@ __all__ = [
     "O_BINARY",
     "O_CLOEXEC",
     "O_DIRECTORY",
+    "O_MOVABLE",
     "O_NOCTTY",
     "O_NOFOLLOW",
     "O_NONBLOCK",
     "O_PATH",
     "Leases",
+    "clone_by_descriptor",
+    "clone_by_name",
     "close",
     "cores",
     "exchange",
     "file_system",
     "has_attributes",
+    "has_clones_by_name",
     "has_own_rights",
     "is_opted_out",
     "lock",
@@ -246,6 +251,32 @@ def exchange(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
         if function is not None:
             return bool(function(*one, *other, _EXCHANGE) == 0)
     return False
+
+
+@functools.cache
+def has_clones_by_name() -> bool:
+    """Whether the system clones an open file to a name: fclonefileat(2) of macOS."""
+    import ctypes
+
+    try:
+        return hasattr(ctypes.CDLL(None), "fclonefileat")
+    except TypeError:
+        return False
+
+
+def clone_by_name(fd: int, directory: int, name: str, flags: int) -> None:
+    """Make ``name``, in the open directory, a clone of the open file. Raises OSError."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fclonefileat(fd, directory, os.fsencode(name), flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def clone_by_descriptor(fd: int, into: int, request: int) -> None:
+    """Let the file behind ``into`` share all blocks of that behind ``fd``. Raises OSError."""
+    fcntl.ioctl(into, request, fd)
 
 
 def has_attributes() -> bool:

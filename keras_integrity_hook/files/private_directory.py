@@ -23,6 +23,7 @@ PREFIX = ".keras-integrity-"
 COMMITTED = ".keras-integrity-committed"
 _MARKER = ".keras-integrity-marker-"
 _OPEN = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+_OPEN |= portable.O_MOVABLE  # what is ours is renamed and removed while it is open
 _ATTEMPTS = 100
 
 

@@ -20,11 +20,11 @@ from os import fsdecode
 from typing import Any
 
 from keras_integrity_hook.files import windows
-from keras_integrity_hook.files.flags import O_BINARY, O_DIRECTORY, O_NOFOLLOW
+from keras_integrity_hook.files.flags import O_BINARY, O_DIRECTORY, O_MOVABLE, O_NOFOLLOW
 from keras_integrity_hook.files.windows_rights import Rights
 
 _DESCRIPTORS = "/proc/self/fd"
-_OF_OURS = O_DIRECTORY | O_NOFOLLOW  # flags that ``open`` sees to itself
+_OF_OURS = O_DIRECTORY | O_MOVABLE | O_NOFOLLOW  # flags that ``open`` sees to itself
 _ATTEMPTS = 100  # to create what somebody else makes and removes all the time
 _READ_AT_ONCE = 1 << 24  # bytes
 _TRIES, _PAUSE = 20, 0.025  # seconds, between attempts to replace a file that is open

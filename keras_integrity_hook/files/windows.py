@@ -3,9 +3,11 @@
 
 A directory that is open here cannot be renamed or removed, nor one above it, because it is opened
 without ``FILE_SHARE_DELETE``. So its path, which the system is asked for each time, leads to it for
-as long as it is open: that is what ``dir_fd`` is elsewhere. A file that is opened once more with
-``FILE_SHARE_READ`` alone is opened for writing by nobody until that is closed: a lease that no
-writer can break. Nothing here is imported, or loaded, on another system.
+as long as it is open: that is what ``dir_fd`` is elsewhere. One of ours that is yet to be renamed
+(``O_MOVABLE``) is this user's alone, so that nobody else does it.
+
+A file that is opened once more with ``FILE_SHARE_READ`` alone is opened for writing by nobody until
+that is closed: a lease that no writer can break. Nothing here is imported on another system.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import os
 from typing import Any
 
 from keras_integrity_hook.files import windows_rights
-from keras_integrity_hook.files.flags import O_BINARY, O_DIRECTORY, O_NOFOLLOW
+from keras_integrity_hook.files.flags import O_BINARY, O_DIRECTORY, O_MOVABLE, O_NOFOLLOW
 from keras_integrity_hook.files.windows_calls import Overlapped, Security, calls, number, refuse
 from keras_integrity_hook.files.windows_rights import Rights
 
@@ -67,7 +69,8 @@ def open(path: str, flags: int, *, is_private: bool) -> int:
     access = ways.get(flags & (os.O_WRONLY | os.O_RDWR), _READ | _WRITE)
     share = _SHARE_READ | _SHARE_WRITE | _SHARE_DELETE
     if flags & O_DIRECTORY:
-        access, share = _LIST | _READ_ATTRIBUTES | _READ_CONTROL, _SHARE_READ | _SHARE_WRITE
+        access = _LIST | _READ_ATTRIBUTES | _READ_CONTROL
+        share &= ~(0 if flags & O_MOVABLE else _SHARE_DELETE)
     follow = _OPEN_REPARSE_POINT if flags & O_NOFOLLOW else 0
     handle = _handle(path, access, share, (_disposition(flags), follow), is_private=is_private)
     try:
@@ -236,7 +239,7 @@ def end_lease(fd: int) -> None:
 def _lock_directory(fd: int, *, shared: bool, wait: bool) -> None:
     import time
 
-    path, share = path_of(fd), _SHARE_READ | (_SHARE_WRITE if shared else 0)
+    path, share = path_of(fd), _SHARE_READ | _SHARE_DELETE | (_SHARE_WRITE if shared else 0)
     while True:
         try:
             _locks[fd] = _handle(path, _ADD_FILE, share)

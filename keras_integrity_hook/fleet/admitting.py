@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook import api
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIGNATURE_NAME, Place
+from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, Place
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
     ConfigurationError,
@@ -27,7 +27,8 @@ from keras_integrity_hook.errors import (
     SealWriteError,
     UnsealedModelError,
 )
-from keras_integrity_hook.files import portable, private_directory
+from keras_integrity_hook.files import local_copies, location, portable, private_directory
+from keras_integrity_hook.files.location import Kind
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.fleet import copying
 from keras_integrity_hook.fleet.discovery import model_files
@@ -39,7 +40,6 @@ ADMITTED = ".keras-integrity-admitted"
 
 _COPY = "models"
 _LEFT_BY_SYSTEMS = ("lost+found",)
-_SIGNED_BESIDE = ".sig"
 _UNCOVERED = "would be served with the models, and no seal covers it"
 _ALLOW = "Remove it from the source, seal it with its model, or allow it by name (--allow)."
 
@@ -74,10 +74,12 @@ def admit(source: str, target: str, *, allowed: Sequence[str] = ()) -> list[Chec
         One entry for each model, and one for each file that belongs to none and is not allowed.
 
     Raises:
-        ConfigurationError: the target has entries that this function did not put there.
+        ConfigurationError: the target has entries that this function did not put there, lies in
+            the source, or another call is at work there.
         UnreadableFileError, RemoteError, LimitExceededError: the source cannot be read.
         SealWriteError: the target cannot be written.
     """
+    _refuse_circle(source, target)
     try:
         os.makedirs(target, exist_ok=True)
         fd = system.open(target, os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC)
@@ -91,15 +93,43 @@ def admit(source: str, target: str, *, allowed: Sequence[str] = ()) -> list[Chec
 
 
 def _admit(source: str, target: str, fd: int, allowed: Sequence[str]) -> list[Checked]:
+    _take_turn(fd, target)
     before = _admitted_before(fd, target)
     with private_directory.fresh(fd) as (private, name):
-        copy = os.path.join(target, name, _COPY)
+        copy = os.path.join(os.path.abspath(target), name, _COPY)
         os.mkdir(copy)
-        copying.copy(source, copy)
-        checked = list(_check(source, copy, allowed))
+        with local_copies.standing_for(*copying.copy(source, copy)):
+            checked = list(_check(copy, allowed))
         if all(one.error is None for one in checked):
             _put_in_place(fd, private, copy, before)
     return checked
+
+
+def _take_turn(fd: int, target: str) -> None:
+    """Keep every other call out of the target until ``fd`` is closed.
+
+    Raises:
+        ConfigurationError: one is at work there.
+    """
+    try:
+        portable.lock(fd)
+    except BlockingIOError:
+        cause = "another 'admit' is at work there"
+        raise ConfigurationError(cause, path=target, remedy="Wait until it has ended.") from None
+    except OSError:
+        return  # no locks on this file system: renames fail where two meet
+
+
+def _refuse_circle(source: str, target: str) -> None:
+    """Raises ConfigurationError where one of the two lies in the other."""
+    found = location.of(source, location.TENSORFLOW)
+    if found.kind is Kind.REMOTE:
+        return
+    paths = [os.path.realpath(found.path), os.path.realpath(target)]
+    if os.path.commonpath(paths) in paths:
+        cause = f"is in the source, '{source}', or the source in it"
+        remedy = "Name a directory elsewhere: what is in the target is served."
+        raise ConfigurationError(cause, path=target, remedy=remedy)
 
 
 def _put_in_place(fd: int, private: int, copy: str, before: Sequence[str]) -> None:
@@ -167,45 +197,47 @@ def _recorded(fd: int, target: str) -> list[str]:
     raise ConfigurationError(cause, path=target, remedy="Empty the directory.")
 
 
-def _check(source: str, copy: str, allowed: Sequence[str]) -> Iterator[Checked]:
-    """Every model in the copy, and every file there that belongs to none."""
+def _check(copy: str, allowed: Sequence[str]) -> Iterator[Checked]:
+    """Every model in the copy, and every file there that belongs to none, by their names in the
+    source: so rules, the history and the audit log know them."""
     covered: set[str] = set()
     refused: list[str] = []
-
-    def in_source(path: str) -> str:
-        return source if path == copy else os.path.join(source, os.path.relpath(path, copy))
-
     for found in model_files([copy]):
+        name = local_copies.name_of(found.path)
         report, error = None, found.error
         try:
             if error is None:
-                report = _sealed(found.path, api.verify(found.path))
+                report = _sealed(name, api.verify_each_at_hand(name))
                 covered.update(_files_of(found.path))
         except IntegrityError as refusal:
             error = refusal
         if error is not None:
-            error.path, report = in_source(found.path), None
+            error.path, report = name, None
             refused.append(found.path)  # what is in it is told of once
-        yield Checked(in_source(found.path), report, error)
+        yield Checked(name, report, error)
     for path in copying.files_below(copy):
-        name = os.path.relpath(path, copy)
+        relative = os.path.relpath(path, copy)
         is_told = any(path == one or path.startswith(one + os.sep) for one in refused)
-        if is_told or path in covered or any(fnmatchcase(name, one) for one in allowed):
+        if is_told or path in covered or any(fnmatchcase(relative, one) for one in allowed):
             continue
-        told = UnsealedModelError(_UNCOVERED, path=in_source(path), remedy=_ALLOW)
-        yield Checked(in_source(path), None, told)
+        name = local_copies.name_of(path)
+        yield Checked(name, None, UnsealedModelError(_UNCOVERED, path=name, remedy=_ALLOW))
 
 
-def _sealed(path: str, report: Report) -> Report:
-    """``report``. Raises UnsealedModelError where nobody vouches for the content."""
-    if report.assurance == "none":
+def _sealed(path: str, reports: Sequence[Report]) -> Report:
+    """The first of ``reports``, which are of all models that ``path`` is.
+
+    Raises:
+        UnsealedModelError: nobody vouches for the content of one.
+    """
+    if any(report.assurance == "none" for report in reports):
         raise UnsealedModelError("has no seal, and only what has one is served", path=path)
-    return report
+    return reports[0]
 
 
 def _files_of(path: str) -> Iterator[str]:
     """The files that the check of a model was about, and what vouches for them."""
-    yield from (path, path + SEAL_SUFFIX, path + _SIGNED_BESIDE)
+    yield from (path, *(path + end for end in copying.BESIDE))
     named = recognition.recognise(path)
     places = recognition.sets_in_directory(path) or ([named] if named else [])
     for place in places:

@@ -307,9 +307,10 @@ class _Examination:
 
 def examine_all(batch: tuple[Target, ...], options: Options) -> list[Finding]:
     """What a worker does: a few models, one after the other."""
-    from keras_integrity_hook.fleet.examine import examine_target
+    from keras_integrity_hook.fleet import bringing, examine
 
-    return [examine_target(target, options) for target in batch]
+    with bringing.shared_folder():
+        return [examine.examine_target(target, options) for target in batch]
 
 
 def _is_lost(answer: Any) -> bool:

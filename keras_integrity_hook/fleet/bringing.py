@@ -10,19 +10,23 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, Kind, Place
+from keras_integrity_hook.containers.kinds import Kind, Place
 from keras_integrity_hook.errors import (
     ExaminationTimeoutError,
     LimitExceededError,
     UnreadableFileError,
 )
-from keras_integrity_hook.fleet import passed_over, targets
+from keras_integrity_hook.fleet import targets
 from keras_integrity_hook.fleet.options import Options
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
+
+_NAME = "model"
+_shared: ContextVar[str] = ContextVar("_shared", default="")
 
 
 @dataclass(frozen=True)
@@ -30,30 +34,23 @@ class Here:
     """A model that can be opened.
 
     Attributes:
-        path: where it lies now.
         name: what it is called, and opened by: the path, or the URL of what is a copy here.
         places: the sets that it is; None among them stands for a single file.
         size: bytes that were read from a store for it, or that lie here.
-        put_back: puts what was changed of it to where it came from.
     """
 
-    path: str
     name: str
     places: tuple[Place | None, ...]
     size: int = 0
-    put_back: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
-def brought(target: Target, options: Options, *, to_change: bool = False) -> Iterator[Here]:
+def brought(target: Target, options: Options) -> Iterator[Here]:
     """``target``, to be opened in this block.
-
-    Args:
-        to_change: it is going to be changed, so it has to be recognisably Keras's.
 
     Raises:
         FileNotFoundError: it is not there any more.
-        IntegrityError: it cannot be had, or is not to be changed.
+        IntegrityError: it cannot be had.
     """
     if not targets.is_remote(target.location):
         yield _in_its_place(target)
@@ -62,9 +59,6 @@ def brought(target: Target, options: Options, *, to_change: bool = False) -> Ite
             yield here
     else:
         with _copy_of_file(target, options) as here:
-            if to_change and (reason := passed_over.why_not_keras(here.path)):
-                cause = "it is not recognisably a Keras model, and is left as it is"
-                raise UnreadableFileError(cause, path=target.location, remedy=reason)
             yield here
 
 
@@ -72,7 +66,21 @@ def _in_its_place(target: Target) -> Here:
     path = target.location
     is_directory = os.path.isdir(path)
     places = recognition.sets_in_directory(path) if is_directory else [recognition.recognise(path)]
-    return Here(path, path, tuple(places) or (None,), target.size)
+    return Here(path, tuple(places) or (None,), target.size)
+
+
+@contextlib.contextmanager
+def shared_folder() -> Iterator[None]:
+    """Let copies of single files that are made in this block, one after the other, lie in one
+    private directory: to make one for each takes longer than to check a small model."""
+    from keras_integrity_hook.remote import spool
+
+    with spool.private_folder() as folder:
+        token = _shared.set(folder)
+        try:
+            yield
+        finally:
+            _shared.reset(token)
 
 
 @contextlib.contextmanager
@@ -81,24 +89,46 @@ def _copy_of_file(target: Target, options: Options) -> Iterator[Here]:
     from keras_integrity_hook.remote import sources, spool, urls
 
     url = target.location
-    with sources.open_source(url) as source, spool.private_folder() as folder:
+    with sources.open_source(url) as source, _folder_for(target) as folder:
         _refuse_without_room(source.size, folder, url)
-        path = os.path.join(folder, urls.split(url).name)
-        spool.fetch(source, path, watch=_deadline(options.seconds, url))
-        size = source.size
-        for name in target.beside:
-            size += _fetch_beside(urls.beside(url, name), os.path.join(folder, name))
-        with local_copies.standing_for(urls.shown(url), path):
-            before = _state_of(folder)
-
-            def put_back() -> None:
-                source.check_again()
-                _put_changed(folder, before, urls.beside(url, ""))
-
-            yield Here(path, urls.shown(url), (None,), size, put_back)
+        path = os.path.join(folder, _NAME)  # of its own: an object may have one that no file has
+        try:
+            spool.fetch(source, path, watch=_deadline(options.seconds, url))
+            size = source.size + _fetch_beside(target, folder)
+            with local_copies.standing_for(urls.shown(url), path):
+                yield Here(urls.shown(url), (None,), size)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
 
-def _fetch_beside(url: str, path: str) -> int:
+@contextlib.contextmanager
+def _folder_for(target: Target) -> Iterator[str]:
+    """A private directory; its own where files lie beside it, which would count for others."""
+    from keras_integrity_hook.remote import spool
+
+    folder = _shared.get()
+    if folder and not target.beside:
+        yield folder
+        return
+    with spool.private_folder() as own:
+        yield own
+
+
+def _fetch_beside(target: Target, folder: str) -> int:
+    """Fetch what lies beside a file and says something of it; bytes of it all."""
+    from keras_integrity_hook.remote import urls
+
+    name = urls.split(target.location).name
+    size = 0
+    for one in target.beside:
+        local = one.replace(name, _NAME, 1) if one.startswith(name) else one
+        path = os.path.join(folder, local)
+        size += _fetch_small(urls.beside(target.location, one), path)
+    return size
+
+
+def _fetch_small(url: str, path: str) -> int:
     """Fetch what vouches for a file; its size, 0 where it is not there any more."""
     from keras_integrity_hook.remote import sources, spool
 
@@ -121,13 +151,7 @@ def _copy_of_set(target: Target, kind: Kind) -> Iterator[Here]:
     directory = url[: len(url) - len(target.stem)].rstrip("/") if target.stem else url
     there = Place(kind, directory, target.stem)
     with set_fetching.fetched(there, lambda place, names: None, vouchers=True) as place:
-        before = _state_of(place.directory)
-        size = sum(status[0] for status in before.values())
-
-        def put_back() -> None:
-            _put_changed(place.directory, before, urls.below(directory, ""))
-
-        yield Here(place.path, urls.shown(url), (place,), size, put_back)
+        yield Here(urls.shown(url), (place,), _size_of(place.directory))
 
 
 def _deadline(seconds: float, url: str) -> Callable[[bytes], None]:
@@ -152,22 +176,9 @@ def _refuse_without_room(size: int, folder: str, url: str) -> None:
         raise UnreadableFileError(cause, path=url, remedy=remedy)
 
 
-def _state_of(folder: str) -> dict[str, tuple[int, int, int]]:
-    """Size, time of change and inode of each file below ``folder``, by its relative name."""
-    found = {}
-    for at, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(at, name)
-            status = os.stat(path)
-            relative = os.path.relpath(path, folder)
-            found[relative] = (status.st_size, status.st_mtime_ns, status.st_ino)
-    return found
-
-
-def _put_changed(folder: str, before: dict[str, tuple[int, int, int]], url: str) -> None:
-    """Put the files below ``folder`` that are not what they were ``before`` below ``url``."""
-    from keras_integrity_hook.remote import upload, urls
-
-    for name, state in sorted(_state_of(folder).items()):
-        if before.get(name) != state and name != SIGNATURE_NAME:
-            upload.put(os.path.join(folder, name), urls.below(url, name.replace(os.sep, "/")))
+def _size_of(folder: str) -> int:
+    return sum(
+        os.stat(os.path.join(at, name)).st_size
+        for at, _, names in os.walk(folder)
+        for name in names
+    )

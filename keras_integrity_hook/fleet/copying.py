@@ -7,24 +7,34 @@ refused, as nobody can tell what they lead to by the time they are followed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.errors import LimitExceededError, RemoteError, UnreadableFileError
 from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind
 from keras_integrity_hook.files.reading import open_regular
 from keras_integrity_hook.limits import LIMITS, MIB
 
+BESIDE = (SEAL_SUFFIX, ".sig")
+"""What the names of a seal, and of a signature, beside a single file end with."""
+
 _PIECE = 8 * MIB
 
 
-def copy(source: str, folder: str) -> None:
+def copy(source: str, folder: str) -> tuple[str, str]:
     """Put the file ``source``, or what is in the directory ``source``, into the empty ``folder``.
+
+    What vouches for a single file and lies beside it comes along.
 
     Args:
         source: a path, or a URL of whatever store can be read here.
+
+    Returns:
+        What the source is called, and where the copy of it is.
 
     Raises:
         UnreadableFileError, RemoteError: it, or something in it, is not there or cannot be read.
@@ -33,12 +43,18 @@ def copy(source: str, folder: str) -> None:
     """
     found = location.of(source, location.TENSORFLOW)
     if found.kind is Kind.REMOTE:
-        _copy_from_store(source, folder)
-    elif os.path.isdir(found.path):
-        for path in files_below(found.path):
-            _copy_local(path, os.path.join(folder, os.path.relpath(path, found.path)))
-    else:
-        _copy_local(found.path, os.path.join(folder, os.path.basename(found.path)))
+        return _copy_from_store(source, folder)
+    path = found.path.rstrip(os.sep) or os.sep
+    if os.path.isdir(path):
+        for one in files_below(path):
+            _copy_local(one, os.path.join(folder, os.path.relpath(one, path)))
+        return path, folder
+    copied = os.path.join(folder, os.path.basename(path))
+    _copy_local(path, copied)
+    for end in BESIDE:
+        if os.path.lexists(path + end):
+            _copy_local(path + end, copied + end)
+    return path, copied
 
 
 def files_below(top: str) -> Iterator[str]:
@@ -88,19 +104,30 @@ def _pieces(fd: int, path: str) -> Iterator[bytes]:
         raise UnreadableFileError(f"cannot be read ({error.strerror})", path=path) from error
 
 
-def _copy_from_store(url: str, folder: str) -> None:
+def _copy_from_store(url: str, folder: str) -> tuple[str, str]:
     from keras_integrity_hook.remote import sources, urls
 
     try:
-        if not sources.is_directory(url):
-            with sources.open_source(url) as source:
-                _write(_below(folder, urls.split(url).name, url), source.stream())
-            return
-        for entry in sources.walk(url):
-            with sources.open_source(entry.url) as source:
-                _write(_below(folder, _relative(entry.url, url), url), source.stream())
+        if sources.is_directory(url):
+            for entry in sources.walk(url):
+                _fetch(entry.url, _below(folder, _relative(entry.url, url), url))
+            return urls.shown(url), folder
+        name = urls.split(url).name
+        copied = _below(folder, name, url)
+        _fetch(url, copied)
     except FileNotFoundError:
         raise RemoteError("nothing is there", path=urls.shown(url)) from None
+    for end in BESIDE:
+        with contextlib.suppress(FileNotFoundError):
+            _fetch(urls.beside(url, name + end), copied + end)
+    return urls.shown(url), copied
+
+
+def _fetch(url: str, path: str) -> None:
+    from keras_integrity_hook.remote import sources
+
+    with sources.open_source(url) as source:
+        _write(path, source.stream())
 
 
 def _relative(url: str, top: str) -> str:

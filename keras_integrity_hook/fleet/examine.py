@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 
 from keras_integrity_hook import api, settings
+from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import open_set
@@ -20,13 +21,14 @@ from keras_integrity_hook.errors import (
     RegistryError,
     UnreadableFileError,
 )
-from keras_integrity_hook.files import confinement
-from keras_integrity_hook.fleet import bringing, search, targets
+from keras_integrity_hook.files import confinement, local_copies
+from keras_integrity_hook.fleet import bringing, passed_over, search, targets
 from keras_integrity_hook.fleet.bringing import Here
 from keras_integrity_hook.fleet.drafts import Draft
 from keras_integrity_hook.fleet.findings import Finding
 from keras_integrity_hook.fleet.options import Options, Verb
 from keras_integrity_hook.fleet.targets import Target
+from keras_integrity_hook.loading import at_hand
 from keras_integrity_hook.policy import admission, evidence, registration
 from keras_integrity_hook.settings import Settings
 from keras_integrity_hook.verification import digests
@@ -172,16 +174,26 @@ def _sign(target: Target, options: Options, draft: Draft) -> None:
 
 def _changed(target: Target, options: Options, draft: Draft, act: Callable[[str], None]) -> None:
     """Change a model by ``act``, where it lies, and say what it is then."""
-    with bringing.brought(target, options, to_change=True) as here:
-        draft.facts["bytes_read"] = here.size
-        with confinement.confined_to(target.place):
-            act(here.path)
-        here.put_back()
-        with _opened(here, here.places[0]) as model:
+    with confinement.confined_to(target.place), at_hand.to_change(target.location) as name:
+        _refuse_foreign(name)
+        act(name)
+        with api.opened(name) as model:
             draft.opened(model)
-            demands = admission.demands_on(model)
             if isinstance(model, SealedModel):
-                _ask_of_seal(model, demands[0], draft)
+                _ask_of_seal(model, admission.demands_on(model)[0], draft)
+    draft.facts["bytes_read"] = target.size
+
+
+def _refuse_foreign(name: str) -> None:
+    """Refuse to change what comes from a store and is not recognisably Keras's: on a disk that was
+    passed over when it was found."""
+    copy = local_copies.copy_of(name)
+    if copy == name or recognition.recognise(copy) is not None:
+        return
+    reason = passed_over.why_not_keras(copy)
+    if reason:
+        cause = "it is not recognisably a Keras model, and is left as it is"
+        raise UnreadableFileError(cause, path=name, remedy=reason)
 
 
 _ACTS = {Verb.SCAN: _scan, Verb.SEAL: _seal, Verb.SIGN: _sign}

@@ -69,9 +69,10 @@ class Run:
 
 def new_run(verb: str, locations: Iterable[str], *, policy: str = "", hook: str = "") -> Run:
     """A run that begins now; nothing is written yet."""
-    now = _now()
-    run = f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
-    return Run(run, verb, tuple(locations), now, policy=policy, hook=hook)
+    now = datetime.now(UTC)
+    run = f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{os.urandom(2).hex()}"
+    begun = now.replace(microsecond=0)
+    return Run(run, verb, tuple(locations), begun, policy=policy, hook=hook)
 
 
 def runs(directory: str) -> list[Run]:

@@ -23,6 +23,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     UnsealedModelWarning,
 )
+from keras_integrity_hook.files import local_copies
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.history import directories, judging, seals, store
@@ -62,7 +63,7 @@ class Memory:
         """
         self.directory = directories.in_force(of_machine=of_machine)
         try:
-            self.path = real_path(path if place is None else place.path)
+            self.path = real_path(path if place is None else local_copies.name_of(place.path))
         except ValueError as error:  # a name that no file can have
             raise UnreadableFileError(f"cannot be opened ({error})", path=path) from error
         self.contradicted: IntegrityError | None = None

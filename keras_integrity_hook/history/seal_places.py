@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from keras_integrity_hook.containers.kinds import KINDS, Place
+from keras_integrity_hook.files import local_copies
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history.seen import FILE
 from keras_integrity_hook.sealing.statement import FILES
@@ -35,14 +36,14 @@ def place_of_seal(place: Place) -> str:
 
 def is_sealed_as(path: str, kind: str) -> bool:
     """Whether something lies where the seal of such a model at ``path`` would."""
-    where = seal_place(path, kind)
+    where = local_copies.copy_of(seal_place(path, kind))
     return os.path.isfile(where) if kind == FILE else os.path.lexists(where)
 
 
 def identity_at(path: str) -> Identity | None:
-    """The file at ``path``; None for none."""
+    """The file at ``path``, or the copy of a URL that is here; None for none."""
     try:
-        return identity_of(system.stat(path))
+        return identity_of(system.stat(local_copies.copy_of(path)))
     except (OSError, ValueError):
         return None
 

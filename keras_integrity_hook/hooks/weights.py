@@ -33,13 +33,15 @@ def all_or_nothing(
     """
     if model is None:
         model = bind(wrapped, args, kwargs).get("model")
-    snapshot = Snapshot(variables_of(model))
+    snapshot = Snapshot(_loaded_with(model))
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
         opened = replaced()
         try:
             return call_with(wrapped, args, kwargs, **opened)
         finally:
+            for file in files:
+                file.finish()
             if any(file.failure for file in files):
                 snapshot.restore()
 
@@ -54,12 +56,32 @@ class Snapshot:
     def take(self) -> None:
         """Copy the values now (host memory of the model's size)."""
         if self._values is None:
-            self._values = [variable.numpy().copy() for variable in self._variables]
+            self._values = [_value_of(variable) for variable in self._variables]
 
     def restore(self) -> None:
         """Assign the copied values back."""
         for variable, value in zip(self._variables, self._values or (), strict=False):
             variable.assign(value)
+
+
+def _value_of(variable: Any) -> Any:
+    """The value of ``variable`` as it is now, whatever is assigned later.
+
+    TensorFlow and JAX give a variable new memory where somebody holds what it has; PyTorch and
+    others write into it, so theirs is copied.
+    """
+    held = getattr(variable, "value", variable)
+    held = held() if callable(held) else held
+    package = type(held).__module__.partition(".")[0]
+    if package == "tensorflow":
+        return held.read_value() if hasattr(held, "read_value") else held
+    return held if package in ("jax", "jaxlib") else variable.numpy().copy()
+
+
+def _loaded_with(model: Any) -> list[Any]:
+    """The variables that a file of weights may hold: also the state of optimizer and metrics."""
+    metrics = list(getattr(model, "metrics_variables", None) or ())
+    return [*variables_of(model), *variables_of(getattr(model, "optimizer", None)), *metrics]
 
 
 def variables_of(owner: Any) -> list[Any]:

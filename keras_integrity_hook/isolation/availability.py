@@ -13,6 +13,8 @@ from keras_integrity_hook.errors import SandboxUnavailableError
 def facts() -> dict[str, Any]:
     """For ``doctor``: ``landlock`` (its ABI, 0 for none), ``seccomp``, and ``missing`` in words."""
     missing = reasons()
+    if not _is_linux():  # a number of a call is another call's elsewhere
+        return {"landlock": 0, "seccomp": False, "missing": missing}
     return {"landlock": _landlock(), "seccomp": _has_seccomp(), "missing": missing}
 
 
@@ -29,7 +31,7 @@ def require() -> None:
 
 def reasons() -> list[str]:
     """What is missing, in words."""
-    if not hasattr(os, "memfd_create"):
+    if not _is_linux():
         return ["this system has no files in memory that can be sealed (memfd_create)"]
     missing = []
     if not sys.executable or not os.access(sys.executable, os.X_OK):
@@ -46,6 +48,10 @@ def reasons() -> list[str]:
     if not missing:
         missing += _of_seccomp()
     return missing
+
+
+def _is_linux() -> bool:
+    return hasattr(os, "memfd_create")
 
 
 def _is_installed(name: str) -> bool:

@@ -4,7 +4,8 @@
     with at_hand.to_read(path) as name: ...      # what is behind a URL has a private copy meanwhile
     with at_hand.to_change(path) as name: ...    # and what changed of that is put back in the end
 
-In the block ``name`` is the path or the URL, and whatever opens a model opens it by that.
+In the block ``name`` is the path or the URL, and whatever opens a model opens it by that. A model
+that is at hand already is not fetched again: whoever did that puts it back.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def to_read(path: str | os.PathLike[str]) -> Iterator[str]:
         RemoteError: it cannot be fetched.
     """
     found = location.of(path, location.TENSORFLOW)
-    if found.kind is not Kind.REMOTE:
+    if found.kind is not Kind.REMOTE or local_copies.copy_of(found.text) != found.text:
         yield found.path or os.fsdecode(path)
         return
     with _fetched(found.text) as name:
@@ -48,7 +49,7 @@ def to_change(path: str | os.PathLike[str]) -> Iterator[str]:
         RemoteWriteError: it cannot be put there, and is as it was.
     """
     found = location.of(path, location.TENSORFLOW)
-    if found.kind is not Kind.REMOTE:
+    if found.kind is not Kind.REMOTE or local_copies.copy_of(found.text) != found.text:
         yield found.path or os.fsdecode(path)
         return
     with _fetched(found.text) as name:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -45,18 +46,21 @@ class Closable(Protocol):
         """Give back what it holds; calling it again does nothing."""
 
 
-Checked_co = TypeVar("Checked_co", bound=Closable, covariant=True)
+Checked = TypeVar("Checked", bound=Closable)
 Unchecked_co = TypeVar("Unchecked_co", covariant=True)
 
 
-class Form(Protocol[Checked_co, Unchecked_co]):
+class Form(Protocol[Checked, Unchecked_co]):
     """What is different about single files and sets."""
 
     def open(self, located: Located) -> ModelFile:
         """Steps 2 and 3. Raises IntegrityError."""
 
-    def hand_over(self, verified: Verified) -> Checked_co:
+    def hand_over(self, verified: Verified) -> Checked:
         """Step 6; takes ``verified`` over. Raises IntegrityError."""
+
+    def when_whole(self, handed: Checked, action: Callable[[], None]) -> None:
+        """Do ``action`` when all of what was handed over was verified."""
 
     def hand_over_unsealed(self, model: ModelFile) -> Unchecked_co:
         """Step 6, of what has no seal and needs none; takes ``model`` over."""
@@ -79,6 +83,10 @@ class SingleFile:
     def hand_over(self, verified: Verified) -> VerifiedFile:
         """The bytes under their seal."""
         return VerifiedFile.of(verified)
+
+    def when_whole(self, handed: VerifiedFile, action: Callable[[], None]) -> None:
+        """Now, or at the verdict over what is verified while it is read."""
+        handed.when_whole(action)
 
     def hand_over_unsealed(self, model: ModelFile) -> VerifiedFile:
         """The bytes as they are, or were when they were inspected."""
@@ -110,6 +118,10 @@ class FileSet(NamedTuple):
     def hand_over(self, verified: Verified) -> VerifiedDirectory:
         """The files, and nothing else."""
         return VerifiedDirectory(verified, self.below)
+
+    def when_whole(self, handed: VerifiedDirectory, action: Callable[[], None]) -> None:
+        """Now, or at the verdict over what is verified while it is read."""
+        handed.when_whole(action)
 
     def hand_over_unsealed(self, model: ModelFile) -> VerifiedDirectory | None:
         """The files as they were inspected; else the loader reads where the user's files lie."""

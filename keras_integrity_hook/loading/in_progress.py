@@ -53,6 +53,11 @@ class LoadInProgress:
                 self.before_unleased()
         return file
 
+    def finish(self) -> None:
+        """Wait for the verdict over each of the ``files``; a refusal is their failure."""
+        for file in self.files:
+            file.finish()
+
     @property
     def failure(self) -> IntegrityError | None:
         """The error of the first read that was refused, even where Keras swallowed it."""

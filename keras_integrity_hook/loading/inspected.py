@@ -23,7 +23,7 @@ from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.settings import Inspecting, Settings
 from keras_integrity_hook.verification import holding
 from keras_integrity_hook.verification.holding import Verified
-from keras_integrity_hook.verification.verified_file import HeldContent
+from keras_integrity_hook.verification.verified_file import content_of
 
 if TYPE_CHECKING:
     from keras_integrity_hook.inspection.kept_reads import KeptReads
@@ -43,7 +43,7 @@ def inspect_verified(verified: Verified, *named: str) -> None:
     """
     demands = _demands(verified.model, named)
     if demands:
-        content = HeldContent.of(verified) if verified.model.files is None else None
+        content = content_of(verified) if verified.model.files is None else None
         _inspect(verified.model, content, demands)
 
 

@@ -38,7 +38,14 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.files import local_copies, location
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history.memory import Memory
-from keras_integrity_hook.loading import contracted, in_progress, inspected, override, tried
+from keras_integrity_hook.loading import (
+    contracted,
+    in_progress,
+    inspected,
+    override,
+    pipelined,
+    tried,
+)
 from keras_integrity_hook.loading.forms import (
     Closable,
     FileSet,
@@ -85,7 +92,7 @@ def open_verified(path: str, *, fd: int | None = None) -> VerifiedFile:
     if handed is not None:
         # A file of a set, checked with it and pinned; its guard watches the lease.
         part = single_file(handed.path, -1, hdf5.CONTAINER, handed.content)
-        return in_progress.current().hand_out(VerifiedFile.unchecked(part))
+        return in_progress.current().hand_out(VerifiedFile.part(part))
     loading = in_progress.current()
     located = Located(local_copies.name_of(path), fd=fd, named=loading.sets_of(path))
     return loading.hand_out(_load(located, SingleFile()))
@@ -138,7 +145,7 @@ def verified_set(
         refusal.is_refused(error)
         raise
     except Exception as error:
-        speaking_of(error, checked.path, place.directory, below=below)
+        speaking_of(error, checked.path, local_copies.name_of(place.directory), below=below)
         raise
     finally:
         checked.close()
@@ -201,7 +208,8 @@ def _attempted(
         if is_tried:
             admitted = tried.pinned(admitted)
         if isinstance(admitted.model, SealedModel):
-            verified = holding.verify(admitted.model)  # 5
+            ahead = not is_tried and pipelined.is_asked_for(admitted.model, *located.named)
+            verified = holding.verify(admitted.model, ahead=ahead)  # 5
             undo.callback(verified.release)
             inspected.inspect_verified(verified, *located.named)
             if is_tried:
@@ -209,9 +217,7 @@ def _attempted(
             handed = form.hand_over(verified)  # 6
             undo.callback(handed.close)
             contracted.note(admitted.model, *located.named)
-            _record(admitted, admitted.model)
-            if memory is not None:
-                memory.keep(opened.model)
+            form.when_whole(handed, lambda: _remember(admitted, opened.model, memory))
         else:
             unsealed = inspected.inspect_unsealed(admitted.model, *located.named)
             audit.record("load", located.path, outcome="unsealed")
@@ -234,9 +240,14 @@ def _admit(opened: Opened, memory: Memory | None) -> Admitted:
     return admitted
 
 
-def _record(admitted: Admitted, model: SealedModel) -> None:
+def _remember(admitted: Admitted, opened: ModelFile, memory: Memory | None) -> None:
+    """For the record, and for the next load, that all of the model matched its seal."""
+    model = admitted.model
+    assert isinstance(model, SealedModel)
     facts = audit.seal_facts(model.seal.statement)
     audit.record("load", model.path, outcome="ok", assurance=admitted.assurance, **facts)
+    if memory is not None:
+        memory.keep(opened)
 
 
 def _absent(located: Located, error: IntegrityError) -> OSError | None:

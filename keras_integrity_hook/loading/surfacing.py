@@ -36,6 +36,7 @@ def surfacing_failures(
         try:
             yield load.files
         except Exception as error:
+            load.finish()
             failure = load.failure or refusal.refusal_behind(error, handled)
             if failure is None:
                 raise
@@ -43,9 +44,22 @@ def surfacing_failures(
             if failure is error:
                 raise
             raise failure from None
+        load.finish()
         if load.failure is not None:
             _record(load.failure, load)
             raise load.failure
+
+
+def require_verdict() -> None:
+    """Wait for the verdict over what was handed out so far in this load.
+
+    Raises:
+        IntegrityError: the first refusal.
+    """
+    load = in_progress.current()
+    load.finish()
+    if load.failure is not None:
+        raise load.failure
 
 
 def speaking_of(error: Exception, private: str, path: str, *, below: str = "") -> None:

@@ -9,7 +9,6 @@ is in the log; the log's checkpoint; and, since nobody can prove that nothing is
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import notes
 from keras_integrity_hook.registry.events import Service
 from keras_integrity_hook.registry.merkle import HASH_SIZE
-from keras_integrity_hook.sealing import canonical
+from keras_integrity_hook.sealing import base64_text, canonical
 from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.signing.signers import SigningKey
 
@@ -198,9 +197,10 @@ def _event(position: Any, entry: Any, proof: Any) -> ProvenEvent:
 
 def _hashes(spelt: Any) -> tuple[bytes, ...]:
     try:
-        data = base64.b64decode(_text(spelt), validate=True)
-    except binascii.Error as error:
-        raise MalformedEventError("a proof holds broken base64") from error
+        data = base64_text.decode(_text(spelt))
+    except ValueError as error:
+        cause = "a proof holds base64 that is broken or not canonical"
+        raise MalformedEventError(cause) from error
     if len(data) > LIMITS.registry_proof * HASH_SIZE:
         raise LimitExceededError(f"a proof has over {LIMITS.registry_proof} hashes")
     if len(data) % HASH_SIZE:

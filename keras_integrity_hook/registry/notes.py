@@ -8,7 +8,6 @@ registry's services go by the registry's origin, as the specification recommends
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry.events import Service
 from keras_integrity_hook.registry.merkle import HASH_SIZE
+from keras_integrity_hook.sealing import base64_text
 from keras_integrity_hook.sealing.statement import spelled
 from keras_integrity_hook.signing import keys
 from keras_integrity_hook.signing.keys import ED25519, PublicKey
@@ -170,12 +170,11 @@ def _signature(line: re.Match[str] | None) -> tuple[str, bytes]:
 
 def _decoded(text: str, size: int | None = None) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedEventError("a note holds broken base64") from error
+        # Two spellings of one value would be two checkpoints of one size.
+        data = base64_text.decode(text)
+    except ValueError as error:
+        cause = "a note holds base64 that is broken or not canonical"
+        raise MalformedEventError(cause) from error
     if len(data) <= _ID_SIZE or size not in (None, len(data)):
         raise MalformedEventError("a note holds something else than what belongs there")
-    # Two spellings of one value would be two checkpoints of one size.
-    if base64.b64encode(data).decode() != text:
-        raise MalformedEventError("a note holds base64 that is not canonical")
     return data

@@ -52,14 +52,13 @@ def store_of(url: str) -> Store:
             path=urls.shown(url),
             remedy="Give the path or the URL that it leads to.",
         )
-    if "tensorflow" in sys.modules and _tensorflow_knows(scheme):
+    loaded = sys.modules.get("tensorflow") is not None
+    if loaded and _tensorflow_knows(scheme):
         return _of_tensorflow()
     try:
         return _of_fsspec(url, scheme)
     except UnknownSchemeError:
-        if "tensorflow" in sys.modules or not importlib.util.find_spec("tensorflow"):
-            raise
-        if not _tensorflow_knows(scheme):
+        if loaded or not _tensorflow_is_installed() or not _tensorflow_knows(scheme):
             raise
     return _of_tensorflow()
 
@@ -67,6 +66,13 @@ def store_of(url: str) -> Store:
 def takes_whole(url: str) -> bool:
     """Whether a new file is there only when it is whole, and a move would be a second copy."""
     return urls.split(url).scheme in _ONE_REQUEST
+
+
+def _tensorflow_is_installed() -> bool:
+    try:
+        return importlib.util.find_spec("tensorflow") is not None
+    except ValueError:  # somebody has seen to it that it cannot be imported
+        return False
 
 
 def _tensorflow_knows(scheme: str) -> bool:
@@ -109,7 +115,7 @@ def speaking_of(url: str, *, writing: bool = False) -> Iterator[None]:
 
 
 def _failed(url: str, error: Exception, writing: bool) -> RemoteError:
-    text = str(error).replace(url, urls.shown(url)).strip()
+    text = urls.without_secrets(str(error).replace(url, urls.shown(url))).strip()
     why = f"{type(error).__name__}: {printable(text)}" if text else type(error).__name__
     path = urls.shown(url)
     if writing:

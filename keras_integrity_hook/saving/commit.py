@@ -31,6 +31,7 @@ from keras_integrity_hook.files.target import entry, is_at
 
 _MARKER = ".keras-integrity-commit-"
 _DIRECTORY = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
+_DIRECTORY |= portable.O_MOVABLE  # as it is when it is one of ours
 _FILE = os.O_RDONLY | portable.O_NOFOLLOW | portable.O_NONBLOCK | portable.O_CLOEXEC
 _ATTEMPTS = 100  # other processes may be saving the same set without a pause
 _PATIENCE = 20  # looks, 50 ms apart, at what may be a save that another user is about to finish

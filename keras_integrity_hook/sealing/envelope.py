@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import MalformedSealError
-from keras_integrity_hook.sealing import canonical, text
+from keras_integrity_hook.sealing import base64_text, canonical, text
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
@@ -81,12 +80,6 @@ def _decode_base64(spelt: object) -> bytes:
     if not isinstance(spelt, str):
         raise MalformedSealError("the seal has something else where base64 belongs")
     try:
-        data = base64.b64decode(spelt, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedSealError("the seal holds broken base64") from error
-    # Two spellings must not mean one value: b64decode ignores padding that is too long and the
-    # unused bits of the last digit. All before that stands for itself and need not be compared.
-    last = base64.b64encode(data[-(len(data) % 3 or 3) :]).decode("ascii")
-    if len(spelt) != -(-len(data) // 3) * 4 or spelt[-4:] != last:
-        raise MalformedSealError("the seal holds base64 that is not canonical")
-    return data
+        return base64_text.decode(spelt)
+    except ValueError as error:
+        raise MalformedSealError("the seal holds base64 that is broken or not canonical") from error

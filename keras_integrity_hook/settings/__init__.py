@@ -22,6 +22,7 @@ from keras_integrity_hook.settings.choices import (
     Sandbox,
     Store,
     Unsealed,
+    Verify,
 )
 from keras_integrity_hook.settings.layers import MODE_VARIABLE, Layers
 from keras_integrity_hook.settings.schema import Settings
@@ -41,6 +42,7 @@ __all__ = [
     "Settings",
     "Store",
     "Unsealed",
+    "Verify",
     "at",
     "at_each_name",
     "for_save",

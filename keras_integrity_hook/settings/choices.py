@@ -41,6 +41,15 @@ class Require(StrEnum):
         return demand.value in self.value.split("+")
 
 
+class Verify(StrEnum):
+    """When the bytes of a model are verified; no byte is ever used before it was."""
+
+    STRICT = "strict"
+    """All of them before any is handed over."""
+    PIPELINED = "pipelined"
+    """Ahead of the reader, and all of them before the model is returned."""
+
+
 class Sandbox(StrEnum):
     """Which models must have been loaded in a sandbox before this process loads them."""
 

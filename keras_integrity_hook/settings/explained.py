@@ -25,6 +25,11 @@ MEANINGS: Mapping[str, str] = {
         "vetted: a trusted vetter says that it passed, see [sandbox.md](sandbox.md). "
         "registered: the registry knows its content, see `stages`"
     ),
+    "verify": (
+        "when the bytes of a sealed model are verified: all of them before Keras gets any, or "
+        "ahead of it while it reads; see "
+        "[how-it-works.md](how-it-works.md#verification-ahead-of-the-reader)"
+    ),
     "history": (
         "what happens to a model that contradicts what this machine saw at its path before: "
         "its seal is gone, none of its signers has signed, its version went back; see "

@@ -22,6 +22,7 @@ from keras_integrity_hook.settings.choices import (
     Sandbox,
     Store,
     Unsealed,
+    Verify,
 )
 
 INPUTS_AT = ("predict", "evaluate", "call")
@@ -54,6 +55,7 @@ KEYS: Mapping[str, Key] = {
     "downloads": Key(value_types.Choice(Downloads), Downloads.ENCRYPTED, _PROCESS),
     "unsealed": Key(value_types.Choice(Unsealed), Unsealed.WARN, _LOADS),
     "require": Key(value_types.Choice(Require), Require.NOTHING, _LOADS),
+    "verify": Key(value_types.Choice(Verify), Verify.STRICT, _LOADS),
     "history": Key(value_types.Choice(History), History.WARN, _LOADS),
     "sandbox": Key(value_types.Choice(Sandbox), Sandbox.OFF, _LOADS),
     "signers": Key(value_types.Names("a list of names or key ids of trusted keys"), (), _LOADS),
@@ -129,6 +131,7 @@ class Settings(NamedTuple):
     downloads: Downloads
     unsealed: Unsealed
     require: Require
+    verify: Verify
     history: History
     sandbox: Sandbox
     signers: tuple[str, ...]

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.sealing import envelope
+from keras_integrity_hook.sealing import base64_text, envelope
 from keras_integrity_hook.sealing.envelope import Envelope, Signature
 from keras_integrity_hook.signing import keys, trust_store
 from keras_integrity_hook.signing.trust_file import TrustedKey
@@ -92,6 +90,6 @@ def _note(found: dict[str, Signer], key: TrustedKey, signature: Signature, data:
 def raw(signature: Signature) -> bytes:
     """The bytes of ``signature``."""
     try:
-        return base64.b64decode(signature.sig, validate=True)
-    except (binascii.Error, ValueError):
+        return base64_text.decode(signature.sig)
+    except ValueError:
         return b""  # an envelope that was not decoded from a file; never a good signature

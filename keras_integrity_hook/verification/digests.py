@@ -29,6 +29,16 @@ def check_content(model: SealedModel) -> None:
     except DamagedFileError as error:
         error.path = model.path
         raise
+    compare(model, table)
+
+
+def compare(model: SealedModel, table: bytes) -> None:
+    """Compare the chunk digests of ``model`` as it is with those that its seal states.
+
+    Raises:
+        ChecksumMismatchError: with the damaged ranges and the parts of the model they hit.
+    """
+    statement = model.seal.statement
     chunks = tree.damaged_chunks(model.seal.table, table, statement.algorithm)
     if chunks:
         refusal = damage.mismatch(model, chunks)

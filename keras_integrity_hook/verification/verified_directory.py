@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.containers.model_file import Seal
 from keras_integrity_hook.errors import ChecksumMismatchError
+from keras_integrity_hook.sealing.content import FileContent
 from keras_integrity_hook.verification import handed_out, holding
 from keras_integrity_hook.verification.handed_out import HandedFile, is_verified
 from keras_integrity_hook.verification.holding import LINKS, Unsealed, Verified
@@ -46,6 +48,7 @@ class VerifiedDirectory:
         self._verified = verified
         self._files = verified.files
         self._below = below
+        self._when_whole: list[Callable[[], None]] = []
         self._owner: weakref.finalize[[LoadDirectory], Any] | None = None
         try:
             self._private = LoadDirectory()
@@ -72,6 +75,13 @@ class VerifiedDirectory:
         """The files, relative to :attr:`path`."""
         return [part.name for part in self._files.parts]
 
+    def when_whole(self, action: Callable[[], None]) -> None:
+        """Do ``action`` when all of the files were verified; now if they were."""
+        if isinstance(self._verified, Verified) and self._verified.ahead is not None:
+            self._when_whole.append(action)
+        else:
+            action()
+
     def check_again(self) -> None:
         """Check what was handed out again, as far as somebody may have changed it meanwhile.
 
@@ -80,6 +90,8 @@ class VerifiedDirectory:
         """
         if self._owner is None:
             self._verified.check_again()
+            while self._when_whole:
+                self._when_whole.pop(0)()
         try:
             self._private.check_entries()
         except ChecksumMismatchError as error:
@@ -118,7 +130,10 @@ class VerifiedDirectory:
         if self._below:
             self._private.add_folder(self._below)
         for part in self._files.parts:
-            if part.fd >= 0 and os.path.isdir(LINKS):
+            if hasattr(part.content, "whole"):
+                # Read through its content alone: whoever opens the path finds nothing.
+                self._private.add_copy(self._inner(part), FileContent(-1, 0, 0))
+            elif part.fd >= 0 and os.path.isdir(LINKS):
                 self._private.add_link(self._inner(part), f"{LINKS}/{part.fd}")
             else:
                 self._private.add_copy(self._inner(part), part.content)

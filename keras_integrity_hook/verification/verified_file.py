@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import ChecksumMismatchError, IntegrityError
@@ -17,6 +19,11 @@ from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.verification.chunk_checker import ChunkChecker
 from keras_integrity_hook.verification.holding import Verified
+
+if TYPE_CHECKING:
+    from keras_integrity_hook.verification.ahead import AheadContent
+else:  # for those who look annotations up at run time
+    AheadContent = object
 
 
 class VerifiedFile(io.RawIOBase):
@@ -45,6 +52,9 @@ class VerifiedFile(io.RawIOBase):
         self._content = content
         self._lease = lease
         self._position = 0
+        self._ahead: AheadContent | None = None
+        self._is_part = False
+        self._when_whole: list[Callable[[], None]] = []
 
     @classmethod
     def of(cls, verified: Verified) -> VerifiedFile:
@@ -55,20 +65,53 @@ class VerifiedFile(io.RawIOBase):
         """
         (lease,) = verified.leases
         model = verified.model
-        file = cls(model, HeldContent.of(verified), lease)
+        file = cls(model, content_of(verified), lease)
         file.seal = model.seal
+        file._ahead = verified.ahead
         return file
 
     @classmethod
     def unchecked(cls, model: ModelFile) -> VerifiedFile:
         """Take over ``model``, whose content is handed out as it is: it has no seal, the mode is
-        ``warn``, or it was checked with the set that it is a file of."""
+        ``warn``."""
         return cls(model, model.content)
+
+    @classmethod
+    def part(cls, model: ModelFile) -> VerifiedFile:
+        """Take over a file of a set, which was checked with it or is checked while it is read."""
+        file = cls.unchecked(model)
+        file._ahead = getattr(model.content, "whole", None)
+        file._is_part = True  # the verdict is over the set, and its other files are still to come
+        return file
 
     @property
     def may_change(self) -> bool:
-        """Whether a writer may still come between the check and a read, which is then refused."""
-        return self._lease is not None and not self._lease.held
+        """Whether a read may still be refused: the file is verified while it is read, or a writer
+        may come between the check and a read."""
+        return self._ahead is not None or (self._lease is not None and not self._lease.held)
+
+    def when_whole(self, action: Callable[[], None]) -> None:
+        """Do ``action`` when all of the content was verified; now if it was."""
+        if self._ahead is None:
+            action()
+        else:
+            self._when_whole.append(action)
+
+    def finish(self) -> None:
+        """Wait for the verdict over all of the content, where that has not fallen; a refusal is
+        noted in :attr:`failure`. Calling it again does nothing."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return
+        try:
+            ahead.finish()
+            for action in self._when_whole:
+                action()
+        except IntegrityError as error:
+            self._note(error)
+        finally:
+            if not self._is_part:
+                ahead.close()
 
     def __str__(self) -> str:
         # Keras asks for the end of it, and would fetch a URL anew: bytes that nobody has checked.
@@ -122,8 +165,13 @@ class VerifiedFile(io.RawIOBase):
         try:
             if over is not None:
                 over.close()
+            # Not where somebody wants to end it now.
+            if not self._is_part and isinstance(sys.exception(), Exception | None):
+                self.finish()
         finally:
             if not self.closed:
+                if self._ahead is not None and not self._is_part:
+                    self._ahead.close()
                 if self._lease is not None:
                     self._lease.release()
                 self._model.close()
@@ -134,6 +182,11 @@ class VerifiedFile(io.RawIOBase):
         if isinstance(error, ChecksumMismatchError):
             error.container = error.container or self._model.container
         self.failure = self.failure or error
+
+
+def content_of(verified: Verified) -> Content:
+    """The content of ``verified``, a single file, as it was verified or is as it is read."""
+    return HeldContent.of(verified) if verified.ahead is None else verified.ahead
 
 
 class HeldContent:

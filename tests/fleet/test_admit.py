@@ -14,6 +14,7 @@ import pytest
 
 from keras_integrity_hook import api
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.fleet.admitting import ADMITTED, Checked, admit
 from tests.support.models import write_model
 from tests.support.processes import cli, document, environment
@@ -84,12 +85,43 @@ class TestAdmitted:
         assert refused(admit(str(folder), str(target))) == {}
         assert set(served(target)) == {"model.weights.h5", "model.weights.h5.seal"}
 
+    def test_a_single_file_brings_the_seal_beside_it(self, tmp_path: Path, target: Path) -> None:
+        model = write_model(tmp_path, "model.weights.h5")
+        api.seal(model, store="sidecar")
+        assert refused(admit(str(model), str(target))) == {}
+        assert set(served(target)) == {"model.weights.h5", "model.weights.h5.seal"}
+
+    def test_rules_of_a_policy_go_by_the_source(
+        self, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        policy = tmp_path / "policy.toml"
+        rule = '[[rules]]\npath = "{}"\nrequire = "signed"\n'
+        monkeypatch.setenv("KERAS_INTEGRITY_POLICY", str(policy))
+        policy.write_text(rule.format(f"{source}/keras/**"))
+        assert refused(admit(str(source), str(target))) == {
+            str(source / "keras" / "model.keras"): "not-signed"
+        }
+        policy.write_text(rule.format("/elsewhere/**"))
+        assert refused(admit(str(source), str(target))) == {}
+
     def test_a_url_is_a_source_like_another(self, source: Path, target: Path) -> None:
         fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
         memory = fsspec.filesystem("memory")
         memory.put(f"{source}/", "/admitted/", recursive=True)
         assert refused(admit("memory://admitted", str(target))) == {}
         assert served(target) == files(source)
+        memory.pipe_file("/admitted/keras/model.keras", b"PK")
+        (bad,) = [one for one in admit("memory://admitted", str(target)) if one.error]
+        assert bad.path == "memory://admitted/keras/model.keras"
+
+    def test_one_file_behind_a_url_is_a_source_too(self, tmp_path: Path, target: Path) -> None:
+        fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
+        model = write_model(tmp_path, "model.weights.h5")
+        api.seal(model, store="sidecar")
+        for end in ("", ".seal"):
+            fsspec.filesystem("memory").put(f"{model}{end}", f"/one/model.weights.h5{end}")
+        assert refused(admit("memory://one/model.weights.h5", str(target))) == {}
+        assert set(served(target)) == {"model.weights.h5", "model.weights.h5.seal"}
 
     def test_a_file_url_is_a_path(self, source: Path, target: Path) -> None:
         assert refused(admit(source.as_uri(), str(target))) == {}
@@ -190,6 +222,12 @@ class TestRefused:
             admit(str(source), str(target))
         assert (target / "other").exists()
 
+    @pytest.mark.parametrize("below", ["", "fraud", "served/here"])
+    def test_nothing_is_copied_in_a_circle(self, source: Path, below: str) -> None:
+        with pytest.raises(ConfigurationError, match="in the source"):
+            admit(str(source), str(source / below))
+        assert not (source / "served").exists()
+
     def test_a_source_that_is_not_there_is_one_error(self, tmp_path: Path, target: Path) -> None:
         with pytest.raises(IntegrityError, match="no such file"):
             admit(str(tmp_path / "nothing"), str(target))
@@ -205,6 +243,34 @@ class TestRefused:
             admit("memory://escape", str(target))
         assert not (target.parent / "outside.keras").exists()
         memory.store.pop("/escape/../../outside.keras")
+
+    def test_only_one_at_a_time_puts_models_into_a_target(self, source: Path, target: Path) -> None:
+        target.mkdir()
+        fd = os.open(target, os.O_RDONLY)
+        portable.lock(fd)
+        with pytest.raises(ConfigurationError, match="another"):
+            admit(str(source), str(target))
+        os.close(fd)
+        assert refused(admit(str(source), str(target))) == {}
+
+    def test_a_full_disk_is_one_error_and_leaves_nothing(self, source: Path, target: Path) -> None:
+        code = """
+import resource, sys
+from keras_integrity_hook.fleet.admitting import admit
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+admit(*sys.argv[1:])
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code, source, target],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "SealWriteError" in done.stderr
+        assert "File too large" in done.stderr
+        assert files(target) == {}
+        assert os.listdir(target) == []
 
 
 class TestCommand:
@@ -244,3 +310,23 @@ admitting.admit(*sys.argv[1:])
     assert visible == []
     assert refused(admit(str(source), str(target))) == {}
     assert served(target) == files(source)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("_CHECKPOINT_METADATA", "_METADATA", "d/model.py"),
+        ("config.json", "metadata.json", "model.weights.h5"),
+    ],
+    ids=["orbax", "keras"],
+)
+def test_second_model_in_a_sealed_directory_needs_a_seal_of_its_own(
+    source: Path, target: Path, names: tuple[str, ...]
+) -> None:
+    sealed = source / "fraud" / "1"
+    for name in names:  # what no seal covers, dressed up as the files of a model of another kind
+        (sealed / name).parent.mkdir(exist_ok=True)
+        (sealed / name).write_bytes(b"{}")
+    checked = admit(str(source), str(target))
+    assert refused(checked) == {str(sealed): "unsealed"}
+    assert not served(target)

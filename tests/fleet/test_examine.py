@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from keras_integrity_hook import api
-from keras_integrity_hook.fleet.examine import examine
+from keras_integrity_hook.fleet import search
+from keras_integrity_hook.fleet.audit import examine_all
+from keras_integrity_hook.fleet.examine import examine, examine_target
 from keras_integrity_hook.fleet.findings import Finding, Outcome, State
 from keras_integrity_hook.fleet.options import Options, Verb
 from keras_integrity_hook.limits import LIMITS
+from tests.support import attacks, model_kinds
 from tests.support.models import CONTAINERS, archive_bytes, write_model
 from tests.support.signers import let_trust, make_key
 
@@ -224,11 +227,65 @@ def test_what_the_disk_has_no_room_for_is_not_fetched(odd: Any) -> None:
     assert "where temporary files go" in found.refusals[0].cause
 
 
-@pytest.mark.parametrize("length", [300, 5_000])
-def test_a_name_no_file_can_have_is_a_finding(odd: Any, length: int) -> None:
-    name = "a" * length + ".keras"
+def test_an_object_may_have_a_name_that_no_file_has(odd: Any) -> None:
+    name = "a" * 300 + ".keras"
     odd.objects[f"bucket/{name}"] = archive_bytes()
-    assert examine(f"odd://bucket/{name}", SCAN).outcome is Outcome.FAILED
+    assert examine(f"odd://bucket/{name}", SCAN).outcome is Outcome.PASSED
+
+
+def test_copies_in_one_folder_know_nothing_of_each_other(tmp_path: Path, odd: Any) -> None:
+    sealed = write_model(tmp_path, "a.keras")
+    api.seal(sealed, store="sidecar")
+    for name in ("a", "b", "c"):
+        odd.objects[f"bucket/{name}.keras"] = archive_bytes()
+    odd.objects["bucket/b.keras.seal"] = Path(f"{sealed}.seal").read_bytes()
+    found = examine_all(tuple(search.find(["odd://bucket"], to_change=False)), SCAN)
+    assert [one.state for one in found] == [State.UNSEALED, State.SEALED, State.UNSEALED]
+
+
+SETS = ("directory", "saved-model", "shards.weights.json")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_in_a_store_is_read_once_and_its_damage_is_told(
+    tmp_path: Path, odd: Any, keras: Any, name: str
+) -> None:
+    path = tmp_path / "m" / name
+    model_kinds.save(attacks.build(1.0), path)
+    for damage in (False, True):
+        if damage:
+            file = model_kinds.attacked_file(path)
+            flipped(file, file.stat().st_size // 2)
+        odd.read.clear()
+        for one in path.parent.rglob("*"):
+            if one.is_file():
+                odd.objects[f"bucket/{one.relative_to(path.parent)}"] = one.read_bytes()
+        (target,) = search.find(["odd://bucket"], to_change=False)
+        (found,) = examine_all((target,), SCAN)
+        assert found.location == f"odd://bucket/{name}"
+        assert found.outcome is (Outcome.REFUSED if damage else Outcome.PASSED), found
+        assert found.state is (State.DAMAGED if damage else State.SEALED)
+        whole = {one: len(data) for one, data in odd.objects.items()}
+        assert dict(odd.read) == whole
+        assert found.bytes_read == sum(whole.values())
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_seal_puts_the_seal_of_a_set_beside_it_in_the_store(
+    tmp_path: Path, odd: Any, keras: Any, name: str
+) -> None:
+    path = tmp_path / "m" / name
+    model_kinds.save(attacks.build(1.0), path)
+    api.unseal(path)
+    for one in path.parent.rglob("*"):
+        if one.is_file():
+            odd.objects[f"bucket/{one.relative_to(path.parent)}"] = one.read_bytes()
+    before = set(odd.objects)
+    (target,) = search.find(["odd://bucket"], to_change=True)
+    found = examine_target(target, Options(Verb.SEAL))
+    assert (found.state, found.outcome) == (State.SEALED, Outcome.PASSED), found
+    assert len(set(odd.objects) - before) == 1
+    assert examine_target(target, SCAN).root == found.root
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

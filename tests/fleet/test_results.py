@@ -35,6 +35,12 @@ def test_runs_are_listed_by_time_and_one_that_was_killed_has_no_end(tmp_path: Pa
     assert [run.ended is None for run in written] == [False, False, False, True]
 
 
+def test_the_ids_of_runs_sort_by_time_within_a_second_too() -> None:
+    made = [results.new_run("scan", ["x"]).run for _ in range(200)]
+    assert made == sorted(made)
+    assert len(set(made)) == 200
+
+
 def test_each_file_has_the_schema_whatever_is_in_it(tmp_path: Path) -> None:
     (run,) = write_audit(tmp_path, count=1, nights=1)
     (part,) = results.parts(str(tmp_path), run)

@@ -17,6 +17,7 @@ import pytest
 
 from keras_integrity_hook import (
     ChecksumMismatchError,
+    IntegrityError,
     UnsealedModelError,
     UnsealedModelWarning,
     seal,
@@ -378,3 +379,96 @@ def test_failed_lora_save_keeps_the_old_file(hub: Any, tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with pytest.raises(ValueError, match="filename"):
         made.save_lora_weights(str(tmp_path / "w.h5"))
+
+
+# --- presets on hubs ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_hub(hub: Any, preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Hugging Face's client, which alone is replaced, has the preset; what was asked of it."""
+    client = pytest.importorskip("huggingface_hub")
+    asked: list[str] = []
+
+    def download(*, repo_id: str, filename: str) -> str:
+        assert repo_id == "somebody/bert"
+        asked.append(filename)
+        if not (preset / filename).exists():
+            raise client.utils.LocalEntryNotFoundError(filename)
+        cached = tmp_path / "cache" / filename
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(preset / filename, cached)
+        return str(cached)
+
+    monkeypatch.setattr(client, "hf_hub_download", download)
+    return asked
+
+
+ON_HUB = "hf://somebody/bert"
+
+
+def test_preset_on_a_hub_is_checked_whole(hub: Any, on_hub: list[str]) -> None:
+    loaded = hub.models.TextClassifier.from_preset(ON_HUB)
+    assert same_weights(loaded, classifier(hub))
+    assert on_hub[0] == SEAL
+    assert {"config.json", "tokenizer.json", "assets/tokenizer/vocabulary.txt"} <= set(on_hub)
+    assert len(on_hub) == len(set(on_hub))
+    assert same_weights(hub.models.Backbone.from_preset(ON_HUB), backbone(hub))
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "assets/tokenizer/vocabulary.txt", "task.weights.h5"]
+)
+def test_damaged_preset_on_a_hub_is_refused_by_its_url(
+    hub: Any, preset: Path, on_hub: list[str], name: str
+) -> None:
+    flip(preset / name)
+    for part in (hub.models.TextClassifier, hub.tokenizers.Tokenizer):
+        with pytest.raises(ChecksumMismatchError) as caught:
+            part.from_preset(ON_HUB)
+        assert caught.value.path == ON_HUB
+        assert caught.value.parts[0].startswith(name)
+
+
+def test_preset_that_lacks_a_file_on_the_hub_is_refused(
+    hub: Any, preset: Path, on_hub: list[str]
+) -> None:
+    (preset / "tokenizer.json").unlink()
+    with pytest.raises(ChecksumMismatchError, match=r"tokenizer\.json' is missing"):
+        hub.models.TextClassifier.from_preset(ON_HUB)
+
+
+def test_refused_by_its_seal_a_preset_is_not_downloaded(
+    hub: Any, preset: Path, on_hub: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "signed")
+    with pytest.raises(IntegrityError, match=ON_HUB):
+        hub.models.TextClassifier.from_preset(ON_HUB)
+    assert on_hub == [SEAL, "model.sig"]
+    unseal(preset)
+    on_hub.clear()
+    with pytest.raises(UnsealedModelError, match=ON_HUB):
+        hub.models.TextClassifier.from_preset(ON_HUB)
+    assert on_hub == [SEAL]
+
+
+def test_preset_without_a_seal_on_a_hub_loads_with_a_warning(
+    hub: Any, preset: Path, on_hub: list[str]
+) -> None:
+    unseal(preset)
+    with pytest.warns(UnsealedModelWarning, match=ON_HUB) as warned:
+        loaded = hub.models.TextClassifier.from_preset(ON_HUB)
+    assert len([one for one in warned if one.category is UnsealedModelWarning]) == 1
+    assert same_weights(loaded, classifier(hub))
+
+
+def test_preset_behind_a_url_that_tensorflow_knows_is_checked_whole(
+    hub: Any, preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tf = pytest.importorskip("tensorflow")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    for name, data in content(preset).items():
+        with tf.io.gfile.GFile(f"ram://presets/{name}", "wb") as file:
+            file.write(data)
+    loaded = hub.models.TextClassifier.from_preset("ram://presets")
+    assert same_weights(loaded, classifier(hub))

@@ -21,13 +21,18 @@ from tests.support.model_kinds import FILES, SETS, attacked_file, load, save
 
 pytestmark = pytest.mark.usefixtures("keras")
 
-LOADS = int(os.environ.get("RACE_LOADS", "150"))
+LOADS = {
+    mode: int(os.environ.get("RACE_LOADS", number))
+    for mode, number in (("strict", "150"), ("pipelined", "40"))
+}
 """Loads per format; the nightly run asks for 1000."""
 
 SECONDS = 60
 """No race lasts longer, however slow the machine."""
 
-UNITS = 300
+UNITS = {"strict": 300, "pipelined": 800}
+"""With more there are chunks that hold numbers of one variable alone, and are verified while they
+are read."""
 SEALED_VALUES = (1.0, 2.0)
 DAMAGED_VALUE = 3.0
 
@@ -61,12 +66,12 @@ while True:
 """
 
 
-def model_of(value: float) -> Any:
+def model_of(value: float, units: int) -> Any:
     """A model all of whose weights are ``value``: a mixture of two files shows at once."""
     import keras
 
     model = keras.Sequential(
-        [keras.Input((UNITS,)), *(keras.layers.Dense(UNITS, name=f"d{n}") for n in range(3))]
+        [keras.Input((units,)), *(keras.layers.Dense(units, name=f"d{n}") for n in range(3))]
     )
     model.set_weights([np.full(weight.shape, value, "float32") for weight in model.get_weights()])
     return model
@@ -75,9 +80,9 @@ def model_of(value: float) -> Any:
 def forge(source: Path, target: Path) -> None:
     """Write ``source`` with weights that nobody sealed, leaving every other byte as it is."""
     content = source.read_bytes()
-    old = np.full(UNITS, SEALED_VALUES[0], "float32").tobytes()
+    old = np.full(300, SEALED_VALUES[0], "float32").tobytes()
     assert old in content
-    target.write_bytes(content.replace(old, np.full(UNITS, DAMAGED_VALUE, "float32").tobytes()))
+    target.write_bytes(content.replace(old, np.full(300, DAMAGED_VALUE, "float32").tobytes()))
 
 
 @contextmanager
@@ -93,15 +98,22 @@ def values_of(model: Any) -> set[float]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [*FILES, *SETS])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        *((name, "strict") for name in (*FILES, *SETS)),
+        *((name, "pipelined") for name in (*FILES, "directory", "shards.weights.json")),
+    ],
+)
 def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file caught halfway may look unsealed; what is asked here is what a *checked* load yields.
     monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    monkeypatch.setenv("KERAS_INTEGRITY_VERIFY", mode)
     models = [tmp_path / str(number) / name for number in range(2)]
     for value, path in zip(SEALED_VALUES, models, strict=True):
-        save(model_of(value), path)
+        save(model_of(value, UNITS[mode]), path)
         assert keras_integrity_hook.verify(path).state == "sealed"
     # The first model is attacked, with files of its own, of the second one, and forged ones.
     target = attacked_file(models[0])
@@ -112,11 +124,11 @@ def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
     # A single file of the second model is whole; in a set it is a swapped member.
     allowed = [{value} for value in (SEALED_VALUES[:1] if name in SETS else SEALED_VALUES)]
 
-    own = model_of(0.0)
+    own = model_of(0.0, UNITS[mode])
     loaded = refused = 0
     deadline = time.monotonic() + SECONDS
     with attacked(target, sources):
-        while loaded + refused < LOADS and time.monotonic() < deadline:
+        while loaded + refused < LOADS[mode] and time.monotonic() < deadline:
             before = values_of(own)
             try:
                 own = load(own, models[0])
@@ -126,6 +138,6 @@ def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
             else:
                 loaded += 1
                 assert values_of(own) in allowed
-    print(f"{name}: {loaded} loaded, {refused} refused")
+    print(f"{name}, {mode}: {loaded} loaded, {refused} refused")
     assert loaded, "no load ever succeeded: nothing was shown about what a load yields"
     assert refused, "no load was ever refused: the attack never met one"

@@ -35,11 +35,20 @@ def forged(path: Path) -> Path:
     return evil
 
 
+@pytest.mark.parametrize("verify", ["strict", "pipelined"])
 @pytest.mark.parametrize("direct", [True, False], ids=["no page cache", "page cache"])
 @pytest.mark.parametrize("name", ["m.weights.h5", "m.keras"])
 def test_file_system_in_user_space_that_changes_its_mind_serves_no_unsigned_value(
-    keras: Any, publisher: Publisher, signed_policy: Path, tmp_path: Path, name: str, direct: bool
+    keras: Any,
+    publisher: Publisher,
+    signed_policy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    direct: bool,
+    verify: str,
 ) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_VERIFY", verify)
     path = tmp_path / name
     save = keras.Model.save_weights if name.endswith(".h5") else keras.Model.save
     save(build(1.0), path)

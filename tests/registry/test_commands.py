@@ -589,3 +589,39 @@ def test_lines_of_the_log_fit_a_terminal(desk: Desk, columns: int) -> None:
         os.close(theirs)
     assert lines[0].startswith("founded")
     assert max(map(len, lines)) < columns
+
+
+def test_a_lost_database_is_filled_from_its_mirror(desk: Desk, tmp_path: Path) -> None:
+    registry_id = desk.founded()
+    for version in ("1.0", "2.0"):
+        path = write_model(desk.folder, f"{version}.keras")
+        kih.seal(path)
+        desk.run("register", path, "--model", "m", "--version", version, by=("carol",))
+    desk.run("export", tmp_path / "mirror")
+    mirror, key = f"file://{tmp_path}/mirror", desk.folder / "registry.db.key"
+    with open_store(desk.url) as store:
+        before = (store.checkpoint(), [one.encoded for one in store.whole_log()])
+    new = f"sqlite:///{tmp_path}/new.db"
+    filled = ("import", "mirror", mirror, "--registry", new, "--service-key", key)
+    assert desk.said(*filled)["events"] == 3
+    with open_store(new) as store:
+        assert (store.checkpoint(), [one.encoded for one in store.whole_log()]) == before
+        assert store.registry_id() == registry_id
+    desk.run("verify", "--registry", new)
+    assert "already" in desk.said(*filled, code=1)["error"]["message"]
+
+
+def test_no_database_is_filled_from_a_mirror_that_somebody_edited(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.founded()
+    desk.run("export", tmp_path / "mirror")
+    bundle = next((tmp_path / "mirror" / "v1" / "tile" / "entries").rglob("*.p/*"))
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 2] ^= 1
+    bundle.write_bytes(data)
+    mirror, key = f"file://{tmp_path}/mirror", desk.folder / "registry.db.key"
+    new = tmp_path / "new.db"
+    filled = ("import", "mirror", mirror, "--registry", f"sqlite:///{new}", "--service-key", key)
+    desk.said(*filled, code=1)
+    assert not new.exists()

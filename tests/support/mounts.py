@@ -14,28 +14,35 @@ from pathlib import Path
 
 import pytest
 
-_SERVER = """
+_SERVED = """
 import errno, os, stat, sys
 import mfusepy as fuse
 
-name, first, then, mount, direct = sys.argv[1:]
-first, then = open(first, "rb").read(), open(then, "rb").read()
-
-class Turncoat(fuse.Operations):
-    '''Serves the first bytes until all of them were read, and other ones from then on.'''
+class OneFile(fuse.Operations):
+    '''A directory with one file in it.'''
     use_ns = True
-    read_so_far = 0
+
+    def __init__(self, name, size):
+        self.name, self.size = name, size
 
     def getattr(self, path, fh=None):
         if path == "/":
             return dict(st_mode=stat.S_IFDIR | 0o755, st_nlink=2)
-        if path == "/" + name:
+        if path == "/" + self.name:
             mode = stat.S_IFREG | 0o444
-            return dict(st_mode=mode, st_nlink=1, st_size=len(first), st_uid=os.getuid())
+            return dict(st_mode=mode, st_nlink=1, st_size=self.size, st_uid=os.getuid())
         raise fuse.FuseOSError(errno.ENOENT)
 
     def readdir(self, path, fh):
-        return [".", "..", name]
+        return [".", "..", self.name]
+"""
+_TURNCOAT = """
+name, first, then, mount, direct = sys.argv[1:]
+first, then = open(first, "rb").read(), open(then, "rb").read()
+
+class Turncoat(OneFile):
+    '''Serves the first bytes until all of them were read, and other ones from then on.'''
+    read_so_far = 0
 
     def open(self, path, flags):
         self.read_so_far = 0
@@ -47,7 +54,29 @@ class Turncoat(fuse.Operations):
             self.read_so_far += size
         return content[offset : offset + size]
 
-fuse.FUSE(Turncoat(), mount, foreground=True, **({"direct_io": True} if direct == "1" else {}))
+server = Turncoat(name, len(first))
+fuse.FUSE(server, mount, foreground=True, **({"direct_io": True} if direct == "1" else {}))
+"""
+_COUNTING = """
+name, path, mount, count = sys.argv[1:]
+fd = os.open(path, os.O_RDONLY)
+out = os.open(count, os.O_WRONLY | os.O_CREAT, 0o600)
+
+class Counting(OneFile):
+    '''Writes down how many bytes it has served.'''
+    served = 0
+
+    def open(self, path, flags):
+        return 1
+
+    def read(self, path, size, offset, fh):
+        data = os.pread(fd, size, offset)
+        self.served += len(data)
+        os.pwrite(out, b"%020d" % self.served, 0)
+        return data
+
+server = Counting(name, os.fstat(fd).st_size)
+fuse.FUSE(server, mount, foreground=True, direct_io=True)
 """
 
 
@@ -84,16 +113,32 @@ def turncoat(name: str, first: Path, then: Path, at: Path, *, direct: bool) -> I
     Args:
         direct: without the kernel's page cache.
     """
+    arguments = [name, str(first), str(then), str(at), "1" if direct else "0"]
+    with _served(_TURNCOAT, arguments, at):
+        yield at
+
+
+@contextmanager
+def counting(path: Path, at: Path) -> Iterator[Callable[[], int]]:
+    """A FUSE mount at ``at`` with the file ``path`` in it and no page cache; yields what tells
+    how many bytes of it were served so far."""
+    count = at.with_name(f"{at.name}.count")
+    with _served(_COUNTING, [path.name, str(path), str(at), str(count)], at):
+        yield lambda: int(count.read_text() or 0)
+
+
+@contextmanager
+def _served(script: str, arguments: list[str], at: Path) -> Iterator[None]:
     pytest.importorskip("mfusepy")
     if not os.path.exists("/dev/fuse") or shutil.which("fusermount3") is None:
         pytest.skip("needs /dev/fuse and fusermount3")
     at.mkdir(exist_ok=True)
-    arguments = [name, str(first), str(then), str(at), "1" if direct else "0"]
-    server = subprocess.Popen([sys.executable, "-S", "-c", _path() + _SERVER, *arguments])
+    command = [sys.executable, "-S", "-c", _path() + _SERVED + script, *arguments]
+    server = subprocess.Popen(command)
     try:
         if not _comes_true(lambda: os.path.ismount(at)):
             pytest.skip("FUSE cannot be mounted here")
-        yield at
+        yield
     finally:
         subprocess.run(["fusermount3", "-u", "-z", str(at)], check=False)
         server.kill()

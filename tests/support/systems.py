@@ -81,6 +81,25 @@ class _Library(ctypes.CDLL):
 ctypes.CDLL = _Library
 """
 
+# As macOS: an open file gets another name, under which its bytes are what they are now.
+_CLONES = """
+import ctypes, os
+_there = ctypes.CDLL
+cloned = []
+def _clone(fd, directory, name, flags):
+    copy = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=directory)
+    at = 0
+    while piece := os.pread(fd, 1 << 20, at):
+        at += os.write(copy, piece)
+    os.close(copy)
+    cloned.append(fd)
+    return 0
+class _Cloning(_there):
+    def __getattr__(self, name):
+        return _clone if name == "fclonefileat" else super().__getattr__(name)
+ctypes.CDLL = _Cloning
+"""
+
 WITHOUT = {
     "leases": "import fcntl; gone(fcntl, 'F_SETLEASE', 'F_GETLEASE', 'F_SETSIG')",
     "preadv": "gone(os, 'preadv', 'pwritev')",
@@ -112,6 +131,7 @@ LIKE_MACOS = "\n".join(WITHOUT[name] for name in ("leases", "attributes", "renam
     "\nimport socket; gone(socket, 'SOCK_NONBLOCK', 'SOCK_CLOEXEC')\n"
 )
 LIKE_MACOS_WITHOUT_PROC = LIKE_MACOS + _NO_PROC
+LIKE_MACOS_WITH_CLONES = LIKE_MACOS_WITHOUT_PROC + _CLONES
 
 # What Windows does not have, and what it has instead.
 LIKE_WINDOWS = f"""{_GONE}

@@ -59,7 +59,7 @@ def install() -> None:
     ctypes.WinDLL = _Library  # type: ignore[attr-defined]
     ctypes.WinError = _error  # type: ignore[attr-defined]
     ctypes.get_last_error = lambda: _failed[0]  # type: ignore[attr-defined]
-    ctypes.CDLL = _library_of_posix  # type: ignore[assignment,misc]
+    ctypes.CDLL = _LibraryOfPosix  # type: ignore[misc]
     msvcrt: Any = types.ModuleType("msvcrt")
     msvcrt.open_osfhandle = lambda handle, flags: handle - _HANDLES_FROM
     msvcrt.get_osfhandle = lambda fd: fd + _HANDLES_FROM
@@ -86,13 +86,13 @@ class _Library:
         return lambda *given: function(*given)  # noqa: PLW0108, whose attributes are set
 
 
-_cdll = ctypes.CDLL
+class _LibraryOfPosix(ctypes.CDLL):
+    """There is none of no name, in which everything of the process could be found."""
 
-
-def _library_of_posix(name: Any, *given: Any, **named: Any) -> Any:
-    if name is None:
-        raise TypeError("LoadLibrary() argument 1 must be str, not None")
-    return _cdll(name, *given, **named)
+    def __init__(self, name: Any, *given: Any, **named: Any) -> None:
+        if name is None:
+            raise TypeError("LoadLibrary() argument 1 must be str, not None")
+        super().__init__(name, *given, **named)
 
 
 def _error(number: int) -> OSError:

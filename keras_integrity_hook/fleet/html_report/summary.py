@@ -20,9 +20,9 @@ from keras_integrity_hook.fleet.results import Run
 from keras_integrity_hook.limits import LIMITS
 
 if TYPE_CHECKING:
-    import pyarrow
+    from pyarrow import Array, RecordBatch
 else:  # for those who look annotations up at run time
-    pyarrow = object
+    Array = RecordBatch = object
 
 EXPIRES_SOON = timedelta(days=30)
 
@@ -163,7 +163,7 @@ def points(directory: str, runs: Iterable[Run]) -> Iterator[Point]:
         yield Point(run, models, sealed, signed, words["outcome"][Outcome.REFUSED])
 
 
-def _batches(directory: str, run: Run, columns: list[str]) -> Iterator[pyarrow.RecordBatch]:
+def _batches(directory: str, run: Run, columns: list[str]) -> Iterator[RecordBatch]:
     """The rows of a run; every value that is wanted is there, and of the type that it should be."""
     import pyarrow as pa
 
@@ -180,19 +180,19 @@ def _batches(directory: str, run: Run, columns: list[str]) -> Iterator[pyarrow.R
         ) from error
 
 
-def _count_words(words: dict[str, Tally], batch: pyarrow.RecordBatch) -> None:
+def _count_words(words: dict[str, Tally], batch: RecordBatch) -> None:
     for name, tally in words.items():
         for word, count in _counted(batch.column(name).dictionary_decode()):
             tally.add(word, count)
 
 
-def _counted(values: pyarrow.Array) -> Iterator[tuple[Any, int]]:
+def _counted(values: Array) -> Iterator[tuple[Any, int]]:
     """The different values of a column, and how often each is there."""
     for one in values.drop_null().value_counts():
         yield one["values"].as_py(), one["counts"].as_py()
 
 
-def _add(told: Summary, batch: pyarrow.RecordBatch) -> None:
+def _add(told: Summary, batch: RecordBatch) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -214,7 +214,7 @@ def _add(told: Summary, batch: pyarrow.RecordBatch) -> None:
     _add_notable(told, batch)
 
 
-def _add_oldest(told: Summary, batch: pyarrow.RecordBatch) -> None:
+def _add_oldest(told: Summary, batch: RecordBatch) -> None:
     import pyarrow.compute as pc
 
     first = pc.select_k_unstable(batch, LIMITS.report_rows, [("sealed_at", "ascending")])
@@ -223,12 +223,12 @@ def _add_oldest(told: Summary, batch: pyarrow.RecordBatch) -> None:
             told.oldest.add(_row_of(row))
 
 
-def _add_notable(told: Summary, batch: pyarrow.RecordBatch) -> None:
+def _add_notable(told: Summary, batch: RecordBatch) -> None:
     """The models that a person should look at: in one list each, and those without a seal also in
     theirs."""
     import pyarrow.compute as pc
 
-    def where(column: str, word: str) -> pyarrow.Array:
+    def where(column: str, word: str) -> Array:
         return pc.equal(batch.column(column).dictionary_decode(), word)
 
     failed, refused = where("outcome", Outcome.FAILED), where("outcome", Outcome.REFUSED)
@@ -250,13 +250,13 @@ def _add_notable(told: Summary, batch: pyarrow.RecordBatch) -> None:
     told.unsealed.extend(*_listed(batch, where("state", State.UNSEALED)))
 
 
-def _listed(batch: pyarrow.RecordBatch, are: pyarrow.Array) -> tuple[int, list[Row]]:
+def _listed(batch: RecordBatch, are: Array) -> tuple[int, list[Row]]:
     """How many rows are such, and the first of them, as many as any list keeps."""
     found = batch.filter(are)
     return found.num_rows, [_row_of(row) for row in _rows(found.slice(0, LIMITS.report_rows))]
 
 
-def _count_codes(tally: Tally, batch: pyarrow.RecordBatch, first: dict[str, Reason]) -> None:
+def _count_codes(tally: Tally, batch: RecordBatch, first: dict[str, Reason]) -> None:
     """Count models by the codes of their refusals; a code that is new gets an example."""
     import pyarrow.compute as pc
 
@@ -270,7 +270,7 @@ def _count_codes(tally: Tally, batch: pyarrow.RecordBatch, first: dict[str, Reas
             first[code] = Reason(said["cause"], said["remedy"], location.as_py())
 
 
-def _count_rules(tally: Tally, batch: pyarrow.RecordBatch) -> None:
+def _count_rules(tally: Tally, batch: RecordBatch) -> None:
     """Count models by the rules that found something which is not fine."""
     import pyarrow.compute as pc
 
@@ -282,7 +282,7 @@ def _count_rules(tally: Tally, batch: pyarrow.RecordBatch) -> None:
         tally.add(rule, count)
 
 
-def _models_by(owners: pyarrow.Array, names: pyarrow.Array) -> Iterator[tuple[str, int]]:
+def _models_by(owners: Array, names: Array) -> Iterator[tuple[str, int]]:
     """The different ``names``, and how many models have each, however often."""
     import pyarrow as pa
 
@@ -305,7 +305,7 @@ def _row_of(row: dict[str, Any]) -> Row:
     )
 
 
-def _rows(batch: pyarrow.RecordBatch) -> list[dict[str, Any]]:
+def _rows(batch: RecordBatch) -> list[dict[str, Any]]:
     """Rows of Python, in which times are the numbers that they are stored as: those are never out
     of range."""
     import pyarrow as pa
@@ -317,7 +317,7 @@ def _rows(batch: pyarrow.RecordBatch) -> list[dict[str, Any]]:
     return rows
 
 
-def _how_many(are: pyarrow.Array) -> int:
+def _how_many(are: Array) -> int:
     import pyarrow.compute as pc
 
     return int(pc.sum(are).as_py() or 0)

@@ -20,6 +20,7 @@ from keras_integrity_hook.hooks.borrowing import ModuleView
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import paths
 from keras_integrity_hook.limits import KIB
+from keras_integrity_hook.loading import surfacing
 from keras_integrity_hook.saving import in_progress, on_close
 from keras_integrity_hook.verification import hdf5_reader
 from keras_integrity_hook.verification.verified_file import VerifiedFile
@@ -109,6 +110,9 @@ def hdf5(source: Location | None, mode: str, otherwise: Callable[[], Any]) -> An
             calls.refuse_uncheckable(source)
             if source.is_file:
                 return hdf5_reader.hdf5_over(paths.open_file(source))
+        # The bytes of an archive's member, or what reads them: where a read is refused while
+        # libhdf5 opens that, it keeps the file object, and the interpreter crashes at its end.
+        surfacing.require_verdict()
         return _refusing_links(otherwise())
     if source is None or source.kind is not Kind.PATH or mode != "w":
         return otherwise()

@@ -159,12 +159,12 @@ def _is_checkpoint(path: str) -> bool:
 
 
 def is_checkpoint_at_url(url: str) -> bool:
-    """Whether steps, or the files of one, lie behind a URL."""
+    """What Keras finds out of a directory, behind a URL."""
     try:
         names = {entry.url.rpartition("/")[2] for entry in sources.listing(url)}
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return any(name.isdigit() for name in names) or bool(names & {_METADATA, *_MARKS})
+    return any(name.isdigit() for name in names) or not names.isdisjoint(_MARKS)
 
 
 def _refuse_unknown(path: str) -> None:

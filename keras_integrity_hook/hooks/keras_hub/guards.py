@@ -65,12 +65,13 @@ def _load_from_hub(wrapped: Function, args: Args, kwargs: Kwargs, url: str) -> A
 
 
 def _load_unsealed(wrapped: Function, args: Args, kwargs: Kwargs, url: str) -> Any:
-    """KerasHub downloads what it needs; the weights are warned of when they are loaded."""
+    """KerasHub downloads what it needs, file by file."""
     try:
         admission.refuse_unsealed(url, "the preset")
     except IntegrityError as error:
         refusal.is_refused(error)
         raise
+    admission.warn_unsealed(url, *hubs.downloads_of_weights(url))
     token = _unsealed.set(_unsealed.get() | {url})
     try:
         return wrapped(*args, **kwargs)

@@ -24,6 +24,7 @@ from keras_integrity_hook.loading import remote_sets
 from keras_integrity_hook.remote import spool
 
 _UTILITIES = "keras_hub.src.utils.preset_utils"
+_WEIGHTS = ("model.weights.h5", "task.weights.h5", "model.weights.json")
 
 
 def url_of(preset: object) -> str | None:
@@ -66,6 +67,15 @@ def gathered(url: str) -> Iterator[Place | None]:
                 with contextlib.suppress(FileNotFoundError):  # the check will say so
                     _link(str(get_file(url, name)), folder, name)
             yield place
+
+
+def downloads_of_weights(url: str) -> list[str]:
+    """Where the weights of the preset at ``url`` will lie: one warning is enough for all of it."""
+    try:
+        folder = os.path.dirname(str(sys.modules[_UTILITIES].get_file(url, "config.json")))
+    except FileNotFoundError:
+        return []
+    return [os.path.join(folder, name) for name in _WEIGHTS]
 
 
 def _is_signed_beside(url: str, folder: str) -> bool:

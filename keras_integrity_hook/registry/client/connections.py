@@ -7,22 +7,25 @@ always says a little more is given up all the same.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
+import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection
-    from socket import socket
 else:  # for those who look annotations up at run time
-    HTTPConnection = socket = object
+    HTTPConnection = object
 
 _Result = TypeVar("_Result")
 
 _IDLE_SECONDS = 20.0  # the service ends what was idle for 30
+_HTTPS = 443
 _MOST = 4  # that are kept for one registry
 _kept: dict[tuple[str, int], list[Connection]] = {}
 
@@ -36,7 +39,8 @@ class Connection:
 
     def __init__(self, connection: HTTPConnection) -> None:
         self._connection = connection
-        connection.connect()
+        with _given_up_after(connection):
+            connection.connect()
         self._socket = _Socket(connection.sock)
         connection.sock = self._socket
         self.is_good = False
@@ -79,6 +83,28 @@ class Connection:
 
     def close(self) -> None:
         self._connection.close()
+
+
+@contextlib.contextmanager
+def _given_up_after(connection: HTTPConnection) -> Iterator[None]:
+    """Let what is said before a connection is there take no longer than its time-out: with a proxy,
+    as many reads as that likes."""
+    if connection.default_port != _HTTPS:
+        yield
+        return
+
+    def give_up() -> None:
+        with contextlib.suppress(OSError):  # it has ended
+            # A TLS socket's own method takes from the reader what it reads with.
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(connection.timeout or 0, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def used(
@@ -139,7 +165,7 @@ class _Socket:
         until: when, on the monotonic clock.
     """
 
-    def __init__(self, plain: socket) -> None:
+    def __init__(self, plain: socket.socket) -> None:
         self.plain = plain
         self.until = 0.0
 

@@ -7,8 +7,6 @@ so nothing slower than SHA-256 is needed to keep it from being guessed.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -18,6 +16,7 @@ from typing import NamedTuple
 from keras_integrity_hook.errors import ConfigurationError, printable
 from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.sealing import base64_text
 
 _NAME = re.compile(r"[^\s#]{1,64}")
 _LINE = re.compile(rf"({_NAME.pattern})\s+([0-9a-f]{{64}})")
@@ -96,7 +95,7 @@ def _password(scheme: str, rest: str) -> str:
     if scheme.lower() != "basic":
         return ""
     try:
-        text = base64.b64decode(rest.strip(), validate=True).decode()
-    except (binascii.Error, ValueError):
+        text = base64_text.decode(rest.strip()).decode()
+    except ValueError:
         return ""
     return text.partition(":")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sqlalchemy.engine import Connection
 
@@ -34,6 +34,16 @@ from keras_integrity_hook.signing.signers import SigningKey
 
 _AT_ONCE = 100  # events whose consequences are written at once
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Log(Protocol):
+    """A log that can be read, such as that of a mirror."""
+
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint, a signed note."""
+
+    def entries(self, start: int, end: int) -> Sequence[bytes]:
+        """Those from ``start`` to before ``end``, as many as there are."""
 
 
 class End(NamedTuple):
@@ -92,25 +102,51 @@ def _append(  # noqa: PLR0913, PLR0917
     new: Sequence[tuple[SignedEvent, bytes]],
     known: Known,
     end: End,
-    key: SigningKey,
+    key: SigningKey | None,
     now: datetime,
 ) -> End:
     """The end of the log after events that are not in it yet, which are encoded so.
 
     Args:
         known: all that these events touch.
+        key: signs the checkpoint; None where more is appended before there is to be one.
     """
     following = Following(end.head, known)
     for position, (signed, _) in enumerate(new, start=end.frontier.size):
         following.apply(position, signed)
-    registry = _founded(following.head.registry)
-    _refuse_other_keys(registry, key, now)
     frontier, rows = log_tables.rows_after(end.frontier, [(one.id, entry) for one, entry in new])
-    checkpoint = Checkpoint(registry.origin, frontier.size, merkle.root_of(frontier))
-    note = notes.sign_checkpoint(checkpoint, key)
-    rows[CHECKPOINTS] = [{"size": frontier.size, "note": note.decode()}]
+    note = b""
+    if key is not None:
+        note = _note(_founded(following.head.registry), frontier, key, now)
+        rows[CHECKPOINTS] = [{"size": frontier.size, "note": note.decode()}]
     following.write(connection, rows)
     return End(note, frontier, following.head)
+
+
+def _note(registry: Registry, frontier: Frontier, key: SigningKey, now: datetime) -> bytes:
+    _refuse_other_keys(registry, key, now)
+    checkpoint = Checkpoint(registry.origin, frontier.size, merkle.root_of(frontier))
+    return notes.sign_checkpoint(checkpoint, key)
+
+
+def copy(connection: Connection, log: Log, key: SigningKey, now: datetime) -> End:
+    """As :meth:`keras_integrity_hook.registry.store.store.Store.copy`."""
+    if log_tables.tip(connection).size:
+        raise RegistryError(
+            "there is a registry in this database already",
+            remedy="Name another database; one that lacks events gets them by 'registry submit'.",
+        )
+    wanted = notes.unverified_checkpoint(log.checkpoint())
+    end = End()
+    for start in range(0, wanted.size, _AT_ONCE):
+        entries = log.entries(start, min(start + _AT_ONCE, wanted.size))
+        part = [(signed_events.decode(entry), entry) for entry in entries]
+        known = state_reading.known(connection, [state.touched(one) for one, _ in part])
+        is_last = start + _AT_ONCE >= wanted.size
+        end = _append(connection, part, known, end, key if is_last else None, now)
+    if (end.frontier.size, merkle.root_of(end.frontier)) != (wanted.size, wanted.root):
+        raise RegistryError("the log that was read is not the one of its checkpoint")
+    return end
 
 
 def _end(connection: Connection, tip: Tip, known: End) -> End:

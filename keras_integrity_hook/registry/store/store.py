@@ -260,6 +260,22 @@ class Store:
 
     # What an administrator does.
 
+    def copy(self, log: appending.Log, *, service_key: SigningKey, now: datetime) -> int:
+        """Put all events of another place's log into this database, which has none, as they are;
+        how many there were. All are there then, or none.
+
+        Args:
+            service_key, now: as of :meth:`append`.
+
+        Raises:
+            RegistryError: there are events already, or the log is not that of its checkpoint.
+            EventRefusedError: an event may not stand where it stands, or ``service_key`` is no
+                service's (rule ``"service-key"``).
+            MalformedEventError, LimitExceededError: an entry is no event, or too long.
+        """
+        self._end = self._database.write(lambda c: appending.copy(c, log, service_key, now))
+        return self._end.frontier.size
+
     def rebuild(self) -> int:
         """Make the state anew from the log; the number of events.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from keras_integrity_hook.errors import RegistryUnavailableError
 from keras_integrity_hook.registry.client.web import Web
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -88,3 +89,30 @@ def test_a_connection_on_which_something_is_left_is_not_used_again(limit: int) -
             with contextlib.suppress(Exception):
                 Web(server.url, 5).read("x", limit - 1)
             assert Web(server.url, 5).read("x", 2) == b"ok"
+
+
+def test_a_proxy_that_sends_its_answer_letter_by_letter_keeps_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def drip() -> None:
+            connection, _ = proxy.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 ")
+                while not end.wait(0.05):
+                    connection.sendall(b"a")
+
+        threading.Thread(target=drip, daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        asking = threading.Thread(target=_read_in_vain, args=("https://example.com",), daemon=True)
+        asking.start()
+        asking.join(30)
+        assert not asking.is_alive()
+        end.set()
+
+
+def _read_in_vain(url: str) -> None:
+    with contextlib.suppress(RegistryUnavailableError):
+        Web(url, 0.3).read("x", 100)

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sealed content that is verified ahead of its reader (``verify = "pipelined"``).
+
+Threads read and digest the chunks that the reader will come to. No byte is served before the chunk
+it lies in was compared with the seal, as fs-verity does it (Linux kernel documentation,
+``filesystems/fsverity``); the verdict over all of them is :meth:`AheadContent.finish`'s.
+
+Under a read lease nobody can change the file, so bytes are served from it once their chunk was
+verified. Without one they are served from memory of ours, and those that are no more held there are
+read and compared again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from keras_integrity_hook.containers.model_file import SealedModel
+from keras_integrity_hook.containers.opening import errors_of
+from keras_integrity_hook.errors import DamagedFileError, IntegrityError
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.files.lease import ReadLease
+from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.sealing import tree
+from keras_integrity_hook.verification import digests
+from keras_integrity_hook.verification.ahead_chunks import AheadChunks, State
+from keras_integrity_hook.verification.ahead_memory import AheadMemory
+from keras_integrity_hook.verification.chunk_checker import ChunkChecker
+
+
+class AheadContent:
+    """The content of ``model``, of which every byte was verified before it is served."""
+
+    def __init__(self, model: SealedModel, leases: Sequence[ReadLease], data: bytes) -> None:
+        """Start to verify; nothing was verified when this returns.
+
+        Args:
+            model: open, and of the size that its seal states; it stays the caller's.
+            leases: those on all of its files.
+            data: see :func:`ahead_plan.chunks_of_data`. The other chunks are verified first.
+        """
+        statement = model.seal.statement
+        self._model = model
+        self._content = model.content
+        self._leases = leases
+        self._data = data
+        self._algorithm = statement.algorithm
+        self._width = tree.ALGORITHMS[statement.algorithm]
+        self._chunk_size = statement.chunk_size
+        self._table = bytearray(model.seal.table)
+        self._checker = ChunkChecker.under(model.seal, model.content)
+        self._checking = threading.RLock()
+        self._scratch = threading.local()
+        self._memory = None if self.is_kept else AheadMemory(LIMITS.ahead_held)
+        self._holds = self._memory is not None
+        self._verdict: IntegrityError | None = None
+        self._is_finished = False
+        self._owner = os.getpid()
+        self._structure = [index for index, is_data in enumerate(data) if not is_data]
+        window = LIMITS.ahead if self._memory is None else LIMITS.ahead_unleased
+        self._chunks = AheadChunks(
+            len(data), max(2, window // statement.chunk_size), first=self._structure
+        )
+        self._threads = self._started()
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._content.size
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether leases have kept every file as it was since they were taken."""
+        return all(lease.keeps for lease in self._leases)
+
+    def verify_structure(self) -> None:
+        """Wait until all but the numbers was verified: the configuration, names and shapes.
+
+        Raises:
+            ChecksumMismatchError: something of the content is not what was sealed.
+            DamagedFileError: it became shorter. OSError: it cannot be read.
+        """
+        for index in self._structure:
+            self._verify_here(index)
+        self._require(self._structure)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises as :meth:`verify_structure`."""
+        if self._memory is None:
+            if self._is_read(offset, buffer):
+                return
+        elif os.getpid() == self._owner:
+            for index, within, target in self._pieces(offset, buffer):
+                self._serve(self._memory, index, within, target)
+            return
+        with self._checking:
+            self._checker.read_into(offset, buffer)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`verify_structure`."""
+        if self._memory is None:
+            data = self._content.read(offset, size)  # one allocation, and no copy
+            if self._is_as_read(offset, memoryview(data)):
+                return data
+        buffer = bytearray(size)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def finish(self) -> None:
+        """The verdict: wait until every chunk was verified. Raises as :meth:`verify_structure`;
+        calling it again gives the same one."""
+        if self._verdict is not None:
+            raise self._verdict
+        if self._is_finished:
+            return
+        self._holds = False  # who has finished reads nothing any more
+        if self._memory is not None:
+            self._memory.clear()
+        try:
+            with errors_of(self._model.path):
+                self._verify_rest()
+                digests.compare(self._model, bytes(self._table))
+        except IntegrityError as error:
+            self._verdict = error
+            raise
+        self._is_finished = True
+
+    def close(self) -> None:
+        """Stop; calling it again does nothing. What the threads read stays open until then."""
+        self._chunks.stop()
+        if os.getpid() == self._owner:
+            for thread in self._threads:
+                if thread is not threading.current_thread():
+                    thread.join()
+        if self._memory is not None:
+            self._memory.clear()
+
+    def _started(self) -> list[threading.Thread]:
+        """As many threads as there are other cores, and one where there is none: it reads."""
+        number = min(max(portable.cores() - 1, 1), len(self._data))
+        threads = [threading.Thread(target=self._go_ahead, daemon=True) for _ in range(number)]
+        return [thread for thread in threads if tree.starts(thread)]
+
+    def _go_ahead(self) -> None:
+        """Verify until it is over. What a thread cannot read the reader will try, and say why."""
+        while (index := self._chunks.claim_ahead()) is not None:
+            try:
+                self._verify(index)
+            except BaseException:
+                return
+
+    def _verify_rest(self) -> None:
+        self._chunks.open_window()
+        while (index := self._chunks.claim_any()) is not None:
+            self._verify(index)
+        for index in range(len(self._data)):
+            while self._chunks.settled(index) is State.NEW:
+                self._verify_here(index)  # a thread could not; this one tries, and says why not
+
+    def _is_read(self, offset: int, buffer: memoryview) -> bool:
+        """Fill ``buffer``; False where the leases did not hold, and what it is cannot be told.
+
+        Chunk by chunk, as the threads do: where each went its own way the kernel would not know
+        what to read ahead.
+        """
+        if os.getpid() != self._owner:  # a forked child has none of the threads
+            return False
+        touched = []
+        for index, within, target in self._pieces(offset, buffer):
+            if not self._chunks.is_good(index):
+                self._chunks.move(index)
+                touched.append(index)
+                if len(target) == self._length(index) and self._chunks.claim(index):
+                    self._verify(index, target)
+                    continue
+                self._verify_here(index)
+            self._content.read_into(index * self._chunk_size + within, target)
+        self._require(touched)
+        return self.is_kept
+
+    def _is_as_read(self, offset: int, data: memoryview) -> bool:
+        """Whether ``data``, which was read under leases and which nobody has seen, is what was
+        sealed; False where the leases did not hold, and it cannot be told.
+
+        What nobody has verified is digested where it lies, so that it is not read again.
+        """
+        if os.getpid() != self._owner:
+            return False
+        touched = []
+        for index, _, piece in self._pieces(offset, data):
+            if self._chunks.is_good(index):
+                continue
+            self._chunks.move(index)
+            touched.append(index)
+            if len(piece) < self._length(index):
+                self._verify_here(index)
+            elif self._chunks.claim(index):
+                self._verify(index, piece, is_read=True)
+        self._require(touched)
+        return self.is_kept
+
+    def _serve(self, memory: AheadMemory, index: int, within: int, target: memoryview) -> None:
+        """Fill ``target`` from one chunk, of which the file is read once if there is room."""
+        self._chunks.move(index)
+        is_whole = len(target) == self._length(index)
+        if is_whole and self._chunks.claim(index):
+            self._verify(index, target)
+            self._require([index])
+            return
+        self._verify_here(index)
+        self._require([index])
+        if not memory.serve(index, within, target, drop=bool(self._data[index])):
+            with self._checking:
+                self._checker.read_into(index * self._chunk_size + within, target)
+
+    def _verify_here(self, index: int) -> None:
+        if self._chunks.claim(index):
+            self._verify(index)
+
+    def _verify(
+        self, index: int, target: memoryview | None = None, *, is_read: bool = False
+    ) -> None:
+        """Verify a chunk that was claimed, and say what became of it.
+
+        Args:
+            target: of its size, where it is read to; nobody sees it before this returns.
+            is_read: it has been.
+        """
+        state = State.NEW
+        try:
+            memory = self._memory if self._holds and target is None else None
+            held = None if memory is None else memory.buffer(self._length(index))
+            digest = tree.new_hash(self._algorithm)
+            if is_read:
+                digest.update(target)
+            else:
+                self._read_to(digest, index, held or target or self._piece())
+            state = self._compared(index, digest.digest())
+            if memory is not None and held is not None and state is State.GOOD:
+                memory.hold(index, held)
+        finally:
+            self._chunks.settle(index, state)
+
+    def _compared(self, index: int, digest: bytes) -> State:
+        place = slice(index * self._width, (index + 1) * self._width)
+        self._table[place] = digest
+        return State.GOOD if digest == self._model.seal.table[place] else State.BAD
+
+    def _read_to(self, digest: Any, index: int, buffer: memoryview) -> None:
+        """Digest a chunk that is read to ``buffer``, piece by piece where that is smaller."""
+        start = index * self._chunk_size
+        stop = start + self._length(index)
+        while start < stop:
+            piece = buffer[: stop - start]
+            self._content.read_into(start, piece)
+            digest.update(piece)
+            start += len(piece)
+
+    def _require(self, indexes: Iterable[int]) -> None:
+        """Wait for chunks. Where one is bad the rest is verified, too: all of the damage is told,
+        as when that is done first."""
+        for index in indexes:
+            while (state := self._chunks.settled(index)) is State.NEW:
+                self._verify_here(index)  # a thread could not; this one tries, and says why not
+            if state is State.BAD:
+                self.finish()
+
+    def _pieces(self, offset: int, buffer: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+        """Chunk, place in it and target of each part of a read."""
+        done = 0
+        while done < len(buffer):
+            index, within = divmod(offset + done, self._chunk_size)
+            target = buffer[done : done + self._length(index) - within]
+            yield index, within, target
+            done += len(target)
+
+    def _length(self, index: int) -> int:
+        return min(self._chunk_size, self.size - index * self._chunk_size)
+
+    def _piece(self) -> memoryview:
+        """Memory of this thread to read a chunk to, piece by piece."""
+        found: memoryview | None = getattr(self._scratch, "piece", None)
+        if found is None:
+            found = self._scratch.piece = memoryview(bytearray(min(MIB, self._chunk_size)))
+        return found
+
+
+class AheadPart:
+    """One file of a set that is verified ahead of its reader."""
+
+    def __init__(self, whole: AheadContent, start: int, size: int) -> None:
+        """``size`` bytes of ``whole`` from ``start`` on."""
+        self.whole = whole
+        self._start = start
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises as :meth:`AheadContent.read_into`."""
+        self._within(offset, len(buffer))
+        self.whole.read_into(self._start + offset, buffer)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
+        self._within(offset, size)
+        return self.whole.read(self._start + offset, size)
+
+    def _within(self, offset: int, size: int) -> None:
+        if offset + size > self._size:
+            raise DamagedFileError("a read beyond the end of the content")
