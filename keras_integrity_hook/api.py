@@ -94,16 +94,14 @@ def verify(path: Location) -> Report:
     """
     portable.require()
     with at_hand.to_read(path) as name:
-        return verify_at_hand(name)
+        return verify_each_at_hand(name)[0]
 
 
-def verify_at_hand(name: str) -> Report:
-    """As :func:`verify`, of a model that is called ``name`` and lies here, if only as a copy that
-    :func:`files.local_copies.standing_for` knows."""
-    report = _verified(name, _place_of(name))
-    for place in _others_of(name):
-        _verified(name, place)  # a directory can be two models, and neither hides the other
-    return report
+def verify_each_at_hand(name: str) -> list[Report]:
+    """As :func:`verify`, of all that ``name`` is: a directory can be two models, and neither hides
+    the other. It lies here, if only as a copy that :func:`files.local_copies.standing_for` knows.
+    """
+    return [_verified(name, place) for place in (_place_of(name), *_others_of(name))]
 
 
 def _verified(name: str, place: Place | None) -> Report:

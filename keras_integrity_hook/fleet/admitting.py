@@ -207,7 +207,7 @@ def _check(copy: str, allowed: Sequence[str]) -> Iterator[Checked]:
         report, error = None, found.error
         try:
             if error is None:
-                report = _sealed(name, api.verify_at_hand(name))
+                report = _sealed(name, api.verify_each_at_hand(name))
                 covered.update(_files_of(found.path))
         except IntegrityError as refusal:
             error = refusal
@@ -224,11 +224,15 @@ def _check(copy: str, allowed: Sequence[str]) -> Iterator[Checked]:
         yield Checked(name, None, UnsealedModelError(_UNCOVERED, path=name, remedy=_ALLOW))
 
 
-def _sealed(path: str, report: Report) -> Report:
-    """``report``. Raises UnsealedModelError where nobody vouches for the content."""
-    if report.assurance == "none":
+def _sealed(path: str, reports: Sequence[Report]) -> Report:
+    """The first of ``reports``, which are of all models that ``path`` is.
+
+    Raises:
+        UnsealedModelError: nobody vouches for the content of one.
+    """
+    if any(report.assurance == "none" for report in reports):
         raise UnsealedModelError("has no seal, and only what has one is served", path=path)
-    return report
+    return reports[0]
 
 
 def _files_of(path: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_integrity_hook.errors import RemoteError, RemoteUnavailableError, UnknownSchemeError
 from keras_integrity_hook.remote import urls
-from keras_integrity_hook.remote.store import Entry
+from keras_integrity_hook.remote.store import Entry, Reader
 
 _BRINGS = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -30,6 +30,8 @@ _BRINGS = {
 _VERSIONS = ("ETag", "etag", "generation", "VersionId", "version_id", "md5Hash", "content_md5")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 _WEB = ("http", "https")
+_SILENCE = 60.0
+"""Seconds after which a web server that says nothing is given up."""
 
 
 def store_of(url: str, scheme: str) -> FsspecStore:
@@ -64,8 +66,18 @@ def store_of(url: str, scheme: str) -> FsspecStore:
             f"nothing that is installed knows '{scheme}://'", path=urls.shown(url)
         ) from error
     options = kind._get_kwargs_from_urls(url)
+    if scheme in _WEB:
+        options |= {"client_kwargs": {"timeout": _patience()}}
     # A listing that is kept would hide what has changed, and grow without end.
     return FsspecStore(kind(**options, use_listings_cache=False), scheme)
+
+
+def _patience() -> Any:
+    """How long a web server is waited for: aiohttp's own limit ends every download that takes
+    longer than five minutes."""
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=None, sock_connect=_SILENCE, sock_read=_SILENCE)
 
 
 def _and_package(scheme: str) -> str:
@@ -91,6 +103,37 @@ class _Reader:
             self._file.close()
 
 
+class _WebReader:
+    """Parts of a file on a web server. No more of an answer is read than was asked for, whatever
+    the server sends: fsspec reads all of it."""
+
+    def __init__(self, files: Any, url: str) -> None:
+        self._files, self._url = files, url
+
+    def read(self, offset: int, length: int) -> bytes:
+        if not length:
+            return b""
+        headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
+        # With a size it is not asked for again.
+        with self._files.open(self._url, "rb", block_size=0, size=1, headers=headers) as file:
+            if not _is_part(file.r, offset):
+                raise io.UnsupportedOperation("the server does not answer requests for parts")
+            data = b""
+            while len(data) < length and (more := file.read(length - len(data))):
+                data += more
+        return data
+
+    def close(self) -> None:
+        pass  # each request has a connection of its own, or that of the one before
+
+
+def _is_part(answer: Any, offset: int) -> bool:
+    """Whether the answer begins at ``offset``. What is not there is empty, and no error."""
+    if answer.status == 206:
+        return str(answer.headers.get("Content-Range", "")).startswith(f"bytes {offset}-")
+    return not offset
+
+
 class FsspecStore:
     """See :class:`store.Store`."""
 
@@ -101,7 +144,9 @@ class FsspecStore:
     def stat(self, url: str) -> Entry:
         return self._entry(url, self._files.info(self._path(url)))
 
-    def open(self, url: str) -> _Reader:
+    def open(self, url: str) -> Reader:
+        if self._scheme in _WEB:
+            return _WebReader(self._files, self._path(url))
         # Reads at one place say nothing of the next: what is fetched ahead is fetched for nothing.
         return _Reader(self._files.open(self._path(url), "rb", cache_type="none"))
 

@@ -8,13 +8,14 @@ Whatever cannot be told so is told when the file is there: nothing is refused fo
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 
 from keras_integrity_hook.containers import keras_zip, zip_members
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.containers.opening import open_alone
-from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.errors import IntegrityError, RemoteUnavailableError
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import KIB, MIB
 from keras_integrity_hook.remote.sources import Source
@@ -39,12 +40,21 @@ def model_without_content(source: Source, name: str) -> Iterator[ModelFile | Non
 
     with tempfile.TemporaryFile() as file:
         fd = file.fileno()
-        model = _read(source, fd, name)
+        model = _read_if_possible(source, fd, name)
         try:
             yield model
         finally:
             if model is not None:
                 model.close()
+
+
+def _read_if_possible(source: Source, fd: int, name: str) -> ModelFile | None:
+    try:
+        return _read(source, fd, name)
+    except RemoteUnavailableError as error:
+        if isinstance(error.__cause__, io.UnsupportedOperation):
+            return None  # not every web server answers requests for parts
+        raise
 
 
 def _read(source: Source, fd: int, name: str) -> ModelFile | None:

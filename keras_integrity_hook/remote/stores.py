@@ -115,7 +115,7 @@ def speaking_of(url: str, *, writing: bool = False) -> Iterator[None]:
 
 
 def _failed(url: str, error: Exception, writing: bool) -> RemoteError:
-    text = str(error).replace(url, urls.shown(url)).strip()
+    text = urls.without_secrets(str(error).replace(url, urls.shown(url))).strip()
     why = f"{type(error).__name__}: {printable(text)}" if text else type(error).__name__
     path = urls.shown(url)
     if writing:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from keras_integrity_hook.errors import RemoteError
 from keras_integrity_hook.files import location
@@ -23,6 +24,10 @@ _SECRET = re.compile(
     r"password|secret",
     re.IGNORECASE,
 )
+# Where a user's name and password may stand before the host. Elsewhere what stands before an "@" is
+# a part of the place: abfs://container@account/, two of which are not one.
+_WITH_USERS = (*_WEB, "ftp", "ftps", "sftp", "ssh", "smb", "webhdfs", "hdfs", "arrow_hdfs")
+_QUOTED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _DOTS = re.compile(r"(\.|%2e){1,2}", re.IGNORECASE)
 
 
@@ -58,35 +63,53 @@ def split(url: str) -> Url:
     Raises:
         RemoteError: a part of its path leads elsewhere.
     """
-    scheme, _, rest = url.partition("://")
-    scheme, query = scheme.lower(), ""
-    if scheme in _WEB:
-        rest, _, query = rest.partition("#")[0].partition("?")
-    place, slash, path = rest.partition("/")
+    scheme, place, path, query = _parts(url)
     if any(_DOTS.fullmatch(step) for step in path.split("/")):
         raise RemoteError(
             "a part of its path is '.' or '..', which not every store understands alike",
             path=shown(url),
             remedy="Write the URL without it.",
         )
-    return Url(scheme, place, slash + path, query)
+    if scheme not in _WITH_USERS and ":" in place.rpartition("@")[0]:
+        raise RemoteError(
+            f"'{scheme}://' has no place for a user's name and password",
+            path=shown(url),
+            remedy="Give the credentials to the store's own library, in its variables or files.",
+        )
+    return Url(scheme, place, path, query)
+
+
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, place, path and query. What follows ``?`` or ``#`` is never a part of the host, to
+    those who fetch it: nobody is told of another host than they ask."""
+    scheme, _, rest = url.partition("://")
+    scheme, query = scheme.lower(), ""
+    if scheme in _WEB:
+        rest, _, query = rest.partition("#")[0].partition("?")
+    place, slash, path = rest.partition("/")
+    return scheme, place, slash + path, query
 
 
 def shown(url: str) -> str:
     """``url`` as it is spoken of: without a user's name and password, and without what a presigned
     one is signed by."""
-    scheme, _, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    text = f"{scheme.lower()}://{place.rpartition('@')[2]}{slash}{path}"
-    if scheme.lower() not in _WEB:
-        return text
-    plain, _, query = text.partition("#")[0].partition("?")
-    kept = [one for one in query.split("&") if one and not _is_secret(one)]
-    return f"{plain}?{'&'.join(kept)}" if kept else plain
+    scheme, place, path, query = _parts(url)
+    user, _, host = place.rpartition("@")
+    if scheme in _WITH_USERS or ":" in user:
+        place = host
+    kept = "&".join(one for one in query.split("&") if one and not _is_secret(one))
+    return f"{scheme}://{place}{path}" + (f"?{kept}" if kept else "")
 
 
-def _is_secret(parameter: str) -> bool:
-    return _SECRET.fullmatch(parameter.partition("=")[0]) is not None
+def without_secrets(text: str) -> str:
+    """``text`` with each URL in it as it may be :func:`shown`, however it is spelt there."""
+    return _QUOTED.sub(lambda found: shown(found[0]), text)
+
+
+def _is_secret(parameters: str) -> bool:
+    # Servers unescape the names, and some take ";" for "&".
+    names = (one.partition("=")[0] for one in parameters.split(";"))
+    return any(_SECRET.fullmatch(unquote(name)) for name in names)
 
 
 def below(url: str, name: str) -> str:

@@ -89,8 +89,7 @@ class AheadContent:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`verify_structure`."""
         if self._memory is None:
-            self._content.read_into(offset, buffer)
-            if self._is_as_read(offset, buffer):
+            if self._is_read(offset, buffer):
                 return
         elif os.getpid() == self._owner:
             for index, within, target in self._pieces(offset, buffer):
@@ -160,13 +159,34 @@ class AheadContent:
             while self._chunks.settled(index) is State.NEW:
                 self._verify_here(index)  # a thread could not; this one tries, and says why not
 
+    def _is_read(self, offset: int, buffer: memoryview) -> bool:
+        """Fill ``buffer``; False where the leases did not hold, and what it is cannot be told.
+
+        Chunk by chunk, as the threads do: where each went its own way the kernel would not know
+        what to read ahead.
+        """
+        if os.getpid() != self._owner:  # a forked child has none of the threads
+            return False
+        touched = []
+        for index, within, target in self._pieces(offset, buffer):
+            if not self._chunks.is_good(index):
+                self._chunks.move(index)
+                touched.append(index)
+                if len(target) == self._length(index) and self._chunks.claim(index):
+                    self._verify(index, target)
+                    continue
+                self._verify_here(index)
+            self._content.read_into(index * self._chunk_size + within, target)
+        self._require(touched)
+        return self.is_kept
+
     def _is_as_read(self, offset: int, data: memoryview) -> bool:
         """Whether ``data``, which was read under leases and which nobody has seen, is what was
         sealed; False where the leases did not hold, and it cannot be told.
 
         What nobody has verified is digested where it lies, so that it is not read again.
         """
-        if os.getpid() != self._owner:  # a forked child has none of the threads
+        if os.getpid() != self._owner:
             return False
         touched = []
         for index, _, piece in self._pieces(offset, data):

@@ -310,3 +310,23 @@ admitting.admit(*sys.argv[1:])
     assert visible == []
     assert refused(admit(str(source), str(target))) == {}
     assert served(target) == files(source)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("_CHECKPOINT_METADATA", "_METADATA", "d/model.py"),
+        ("config.json", "metadata.json", "model.weights.h5"),
+    ],
+    ids=["orbax", "keras"],
+)
+def test_second_model_in_a_sealed_directory_needs_a_seal_of_its_own(
+    source: Path, target: Path, names: tuple[str, ...]
+) -> None:
+    sealed = source / "fraud" / "1"
+    for name in names:  # what no seal covers, dressed up as the files of a model of another kind
+        (sealed / name).parent.mkdir(exist_ok=True)
+        (sealed / name).write_bytes(b"{}")
+    checked = admit(str(source), str(target))
+    assert refused(checked) == {str(sealed): "unsealed"}
+    assert not served(target)

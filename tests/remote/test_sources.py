@@ -17,7 +17,8 @@ from keras_integrity_hook.errors import (
     UnknownSchemeError,
 )
 from keras_integrity_hook.files import local_copies
-from keras_integrity_hook.remote import sources, spool, upload, urls
+from keras_integrity_hook.limits import MIB
+from keras_integrity_hook.remote import fsspec_store, peeking, sources, spool, upload, urls
 from tests.remote.conftest import Place
 from tests.support.buckets import Bucket, Web
 
@@ -38,6 +39,37 @@ def test_web_server_without_ranges_is_read_as_a_stream(web: Web) -> None:
     web.files["/m.keras"], web.knows_ranges = DATA, False
     with sources.open_source(f"{web.url}/m.keras") as source:
         assert b"".join(source.stream()) == DATA
+
+
+def test_part_of_a_file_that_never_ends_is_read_no_further_than_asked_for(web: Web) -> None:
+    web.files["/m.keras"], web.has_no_end = DATA, True
+    with sources.open_source(f"{web.url}/m.keras") as source:
+        assert source.read(1000, 16) == DATA[1000:1016]
+    assert web.endless < 100 * MIB  # what fits into the buffers between the two
+
+
+def test_other_part_than_was_asked_for_is_refused(web: Web) -> None:
+    web.files["/m.keras"], web.knows_ranges = DATA, False
+    with (
+        sources.open_source(f"{web.url}/m.keras") as source,
+        pytest.raises(RemoteUnavailableError, match="parts"),
+    ):
+        source.read(1000, 16)
+
+
+def test_seal_that_cannot_be_read_in_parts_is_told_when_the_file_is_there(web: Web) -> None:
+    web.files["/m.keras"], web.knows_ranges = b"PK\x03\x04" + DATA, False
+    with (
+        sources.open_source(f"{web.url}/m.keras") as source,
+        peeking.model_without_content(source, "m.keras") as model,
+    ):
+        assert model is None
+
+
+def test_download_may_take_longer_than_five_minutes(web: Web) -> None:
+    web.files["/m.keras"] = DATA
+    store = fsspec_store.store_of(f"{web.url}/m.keras", "http")
+    assert store._files.client_kwargs["timeout"].total is None
 
 
 def test_web_server_that_does_not_say_how_large_a_file_is_is_refused(web: Web) -> None:
@@ -158,11 +190,42 @@ def test_path_that_stores_understand_differently_is_refused(url: str) -> None:
         ("https://h/m.keras?id=5&sig=s#part", "https://h/m.keras?id=5"),
         ("S3://bucket/a?b.keras", "s3://bucket/a?b.keras"),
         ("sftp://u:pw@h/m.keras", "sftp://h/m.keras"),
+        ("https://h/m.keras?%73ig=s&x=1;token=s&id=5", "https://h/m.keras?id=5"),
     ],
 )
 def test_nothing_secret_of_a_url_is_shown(url: str, shown: str) -> None:
     assert urls.shown(url) == shown
     assert urls.split(url).name.endswith(".keras")
+
+
+@pytest.mark.parametrize("mark", ["?", "#"])
+def test_host_that_is_told_is_the_one_that_is_asked(mark: str) -> None:
+    url = f"https://evil{mark}@trusted/m.keras"
+    assert urls.shown(url).startswith("https://evil")
+    assert urls.split(url).place == "evil"
+
+
+def test_containers_of_one_account_have_names_of_their_own() -> None:
+    names = {urls.shown(f"abfs://{one}@a.example.net/m.keras") for one in ("prod", "dev")}
+    assert names == {f"abfs://{one}@a.example.net/m.keras" for one in ("prod", "dev")}
+
+
+def test_password_where_the_store_takes_none_is_refused_and_not_shown() -> None:
+    url = "s3://name:topsecret@bucket/m.keras"
+    with pytest.raises(RemoteError, match="no place for") as caught:
+        sources.open_source(url)
+    assert "topsecret" not in str(caught.value)
+
+
+def test_secret_is_not_quoted_from_a_url_that_the_store_spells_anew(web: Web) -> None:
+    web.files["/m.keras"] = DATA
+    # What reads it writes "/" for the "%2F" before it asks, and tells the new text.
+    url = f"{web.url}/m.keras?X-Amz-Credential=a%2Fb&X-Amz-Signature=topsecret"
+    with sources.open_source(url) as source:
+        web.refuses = True
+        with pytest.raises(RemoteError) as caught:
+            source.read(0, 10)
+    assert "topsecret" not in str(caught.value)
 
 
 def test_error_of_a_store_does_not_quote_a_secret(web: Web) -> None:

@@ -146,7 +146,9 @@ class Web:
         knows_ranges: it answers requests for a part with that part.
         tells_size: answers have a length.
         breaks_off_after: bytes of an answer after which it hangs up; None for never.
-        before: called with the path before each answer.
+        refuses: it answers with the status 403.
+        has_no_end: a part goes on and on.
+        endless: bytes that were sent so.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -155,6 +157,9 @@ class Web:
     knows_ranges: bool = True
     tells_size: bool = True
     breaks_off_after: int | None = None
+    refuses: bool = False
+    has_no_end: bool = False
+    endless: int = 0
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
@@ -162,6 +167,9 @@ class Web:
         data = self.files.get(path)
         if data is None:
             handler.send_error(404)
+            return
+        if self.refuses:
+            handler.send_error(403)
             return
         status, ranged = 200, handler.headers.get("Range", "")
         if ranged and self.knows_ranges:
@@ -174,12 +182,16 @@ class Web:
             handler.send_header("Content-Range", f"bytes {start}-{end}/{total}")
         if self.knows_ranges:
             handler.send_header("Accept-Ranges", "bytes")
-        if self.tells_size:
+        if self.tells_size and not (ranged and self.has_no_end):
             handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
         sent = b"" if handler.command == "HEAD" else data[: self.breaks_off_after]
         self.requests.append(Request(handler.command, path, ranged or "-", len(sent)))
-        handler.wfile.write(sent)
+        with contextlib.suppress(ConnectionError):
+            handler.wfile.write(sent)
+            while ranged and self.has_no_end:
+                handler.wfile.write(bytes(1 << 16))
+                self.endless += 1 << 16
 
 
 @contextlib.contextmanager
