@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seal every model Keras saves, check every model Keras loads.
 
-Nothing is imported until it is used: this package is imported at every interpreter start.
+Nothing is imported until it is used.
 """
 
 TYPE_CHECKING = False
@@ -188,11 +188,13 @@ __all__ = [name for name in _HOME_OF if not name.startswith("_")]
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name == "activation":  # a start-up file has loaded a module of it, and not the package
+        return import_module(f"{__name__}.{name}")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value

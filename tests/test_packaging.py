@@ -205,10 +205,33 @@ def test_start_up_imports_only_the_finder(from_wheel: Venv, tmp_path: Path) -> N
     new = {name for name in set(ours) - set(bare) if not name.startswith("keras_integrity_hook")}
     assert new <= {"__future__"}
     assert {name for name in ours if name.startswith("keras_integrity_hook")} == {
-        "keras_integrity_hook",
-        "keras_integrity_hook.activation",
-        "keras_integrity_hook.activation.finder",
+        "keras_integrity_hook.activation.finder"
     }
+
+
+IMPORTS = (
+    "import keras_integrity_hook.activation.finder as finder",
+    "from keras_integrity_hook.activation import finder",
+    "import keras_integrity_hook.activation; finder = keras_integrity_hook.activation.finder",
+    "import keras_integrity_hook as k; k.__version__; finder = k.activation.finder",
+)
+
+
+@pytest.mark.parametrize("how", IMPORTS)
+def test_finder_is_found_by_every_import_although_it_was_loaded_alone(
+    from_wheel: Venv, how: str
+) -> None:
+    code = f"import sys; {how}; print(finder.is_armed(), type(sys.meta_path[0]) is finder.Finder)"
+    assert from_wheel.run("-c", code) == "True True"
+
+
+@pytest.mark.parametrize("kind", ["empty package", "empty activation"])
+def test_shadow_package_on_the_path_is_not_imported_later_either(
+    from_wheel: Venv, tmp_path: Path, kind: str
+) -> None:
+    code = "import keras_integrity_hook as k; print(k.__file__, k.__version__)"
+    done = from_wheel.start("-c", code, PYTHONPATH=str(shadow(tmp_path, kind)))
+    assert done.stdout.startswith(str(from_wheel.site)), done.stderr
 
 
 SHADOWS = {
@@ -282,13 +305,13 @@ def test_broken_package_is_not_silent(wheel: Path, tmp_path: Path) -> None:
     (venv.site / "keras_integrity_hook" / "activation" / "finder.py").unlink()
     done = venv.start("-c", "print('started')")
     assert done.stdout == "started\n"
-    assert "keras_integrity_hook.activation.finder" in done.stderr
+    assert "keras_integrity_hook/activation/finder.py" in done.stderr
 
 
 def test_start_up_line_hides_nothing() -> None:
     line = (ROOT / "keras_integrity_hook.pth").read_text().splitlines()[-1]
     assert line.startswith("import ")
-    assert len(line) < 240
+    assert len(line) < 360
     for suspect in ("base64", "subprocess", "urllib", "socket", "__import__", "compile"):
         assert suspect not in line
 

@@ -5,8 +5,9 @@ It stays on ``sys.meta_path`` for good, unlike ``wrapt.register_post_import_hook
 popped before they run: there a second ``import keras``, a reload or a purge of ``sys.modules``
 would go unpatched.
 
-This module runs at every interpreter start and imports nothing that is not loaded already; even
-``from __future__ import annotations`` would be one more file to read.
+This module runs at every interpreter start, and it alone: a start-up file loads it without the
+packages that it lies in. It imports nothing that is not loaded already; even ``from __future__
+import annotations`` would be one more file to read.
 """
 
 import sys
@@ -73,7 +74,9 @@ WATCHED: frozenset[str] = frozenset(
         "tensorflow.python.keras.utils.data_utils",
     }
 )
-_OURS = __name__.partition(".")[0] + "."
+_PACKAGE = __name__.partition(".")[0]
+_OURS = _PACKAGE + "."
+_DEPTH = 3  # of this file below the directory that the package lies in
 
 
 class Finder:
@@ -102,7 +105,7 @@ class Finder:
         if sys.meta_path[0] is not self:
             self._regain_front()
         if fullname not in self._names or fullname in self._asking.names:
-            return _as_written(fullname, path) if fullname.startswith(_OURS) and path else None
+            return _of_ours(fullname, path) if fullname.startswith(_PACKAGE) else None
         spec = self._ask_others(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = PatchingLoader(spec.loader, self._patch)  # type: ignore[assignment]
@@ -209,6 +212,17 @@ def is_armed() -> bool:
 def _is_predecessor(other: object) -> bool:
     kind = type(other)
     return kind is not Finder and (kind.__module__, kind.__name__) == (__name__, Finder.__name__)
+
+
+def _of_ours(fullname: str, path: "Any") -> "ModuleSpec | None":
+    """The spec of a module of this package, which is the one that this file belongs to.
+
+    A start-up file loads this module alone. What on ``sys.path`` comes before the package, and has
+    its name, must not be taken for it when the rest is imported.
+    """
+    if fullname == _PACKAGE:
+        return _as_written(fullname, [__file__.replace("\\", "/").rsplit("/", _DEPTH)[0]])
+    return _as_written(fullname, path) if fullname.startswith(_OURS) and path else None
 
 
 def _as_written(fullname: str, path: "Any") -> "ModuleSpec | None":

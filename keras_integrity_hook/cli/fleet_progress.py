@@ -7,10 +7,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-
-import click
 
 from keras_integrity_hook.cli.bar import can_be_shown
 from keras_integrity_hook.texts import bytes_of
@@ -43,17 +41,25 @@ def shown(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         now = time.monotonic()
         if is_terminal and now - last >= _SECONDS:
             columns = shutil.get_terminal_size().columns - 1
-            click.echo(_CLEAR_LINE + line(progress)[:columns], err=True, nl=False)
+            _draw(_CLEAR_LINE + line(progress)[:columns])
             last = now
         elif not is_terminal and now - last >= _SECONDS_IN_LOGS:
-            click.echo(line(progress), err=True)
+            _draw(line(progress) + "\n")
             last = now
 
     try:
         yield watch
     finally:
         if is_terminal:
-            click.echo(_CLEAR_LINE, err=True, nl=False)
+            _draw(_CLEAR_LINE)
+
+
+def _draw(text: str) -> None:
+    # Not by click, which takes NO_COLOR to mean that no line is drawn anew; and a line about the
+    # work is no reason for it to fail.
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def line(progress: Progress) -> str:

@@ -26,8 +26,8 @@ HOSTS = (
 )
 
 NOT_SUPPORTED = (
-    ("paths with a scheme (gs://, s3://, ram://)", "no local file that could be held and checked"),
-    ("KerasHub presets from a hub", "fetched a file at a time; the weights alone are checked"),
+    ("OrbaxCheckpoint at a URL", "Orbax writes by itself; a sealed step is checked when loaded"),
+    ("KerasHub presets from a hub that have no seal", "fetched a file at a time"),
     (
         "TensorFlow Serving, tf.lite.Interpreter, C++ loaders",
         "they read the disk outside of Python",
@@ -40,7 +40,6 @@ NOT_SUPPORTED = (
         "start-up files reach them, but they read pieces of models",
     ),
     ("streams of the program's own, archives that get_file unpacks", "no file of a model is named"),
-    ("KerasHub's configuration and tokenizer from hf://, kaggle://", "downloaded file by file"),
     ("ONNX, OpenVINO, LiteRT and torch exports", "written only; other programs read them"),
     ("h5py, numpy and zipfile used directly", "they are not loaders of models"),
     ("pickle and copy of models in memory", "no file; what writes the pickle is not Keras"),

@@ -72,7 +72,10 @@ def names_file(source: location.Location) -> bool:
         return False
     from keras_integrity_hook.remote import urls
 
-    return urls.split(source.text).name.endswith(FILES)
+    url = urls.split(source.text)
+    # hf://user/repository is all of a repository, whatever that is called: Keras downloads it.
+    is_repository = url.scheme == "hf" and url.path.count("/") < 2
+    return url.name.endswith(FILES) and not is_repository
 
 
 def _as_the_store_says(error: FileNotFoundError) -> Exception:

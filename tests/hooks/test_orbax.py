@@ -385,3 +385,56 @@ def test_step_is_signed_where_a_key_is_set_and_refused_where_none_counts(
     let_trust("trainer", public)
     assert kih.verify(step).signers == ("trainer",)
     model.load_weights(tmp_path / "root")
+
+
+# --- behind URLs ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_url(root: Path) -> tuple[Any, str]:
+    """The same checkpoint in a store that neither Keras nor Orbax knows; the store, and its URL."""
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    if store.exists("/orbax"):
+        store.rm("/orbax", recursive=True)
+    store.put(str(root), "/orbax", recursive=True)
+    return store, "memory://orbax"
+
+
+def test_checkpoint_behind_a_url_is_checked_and_loads(
+    keras: Any, at_url: tuple[Any, str], model: Any
+) -> None:
+    _, url = at_url
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnsealedModelWarning)
+        loaded = keras.models.load_model(url)
+        weights = build(keras, seed=7)
+        weights.fit(X, Y, verbose=0)
+        weights.load_weights(url)
+    for made in (loaded, weights):
+        assert np.array_equal(made.get_weights()[0], model.get_weights()[0])
+
+
+def test_damaged_checkpoint_behind_a_url_is_refused_by_its_url(
+    keras: Any, at_url: tuple[Any, str]
+) -> None:
+    store, url = at_url
+    name = max(store.find("/orbax/2"), key=lambda path: int(store.size(path)))
+    data = bytearray(store.cat(name))
+    data[len(data) // 2] ^= 1
+    store.pipe(name, bytes(data))
+    weights = build(keras, seed=7)
+    weights.fit(X, Y, verbose=0)
+    for load in (keras.models.load_model, weights.load_weights):
+        with pytest.raises(ChecksumMismatchError) as caught:
+            load(url)
+        assert caught.value.path == f"{url}/2"
+
+
+def test_step_behind_a_url_without_a_seal_is_refused_where_one_is_required(
+    keras: Any, at_url: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, url = at_url
+    store.rm_file(f"/orbax/2/{SEAL}")
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    with pytest.raises(UnsealedModelError, match=f"{url}/2"):
+        keras.models.load_model(url)

@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ import pytest
 import keras_integrity_hook as kih
 from keras_integrity_hook.containers.opening import open_model
 from keras_integrity_hook.detached import sign
+from keras_integrity_hook.files import location
+from keras_integrity_hook.hooks import remote_files
 from tests.remote.conftest import Place
 from tests.support.attacks import Publisher
 from tests.support.buckets import Bucket, Web
@@ -288,6 +290,36 @@ def test_model_on_a_web_server_is_read_once_and_checked(
     with pytest.raises(kih.ChecksumMismatchError) as caught:
         keras.models.load_model(f"{web.url}/large.keras?X-Amz-Signature=s")
     assert caught.value.path == f"{web.url}/large.keras"
+
+
+def test_single_file_of_a_hub_is_checked_and_a_repository_is_left_to_keras(
+    keras: Any, monkeypatch: pytest.MonkeyPatch, large: bytes
+) -> None:
+    pytest.importorskip("fsspec")
+    from fsspec.implementations.memory import MemoryFileSystem
+    from fsspec.registry import _registry as registered
+
+    class Hub(MemoryFileSystem):
+        """A stand-in for the hub's client, which would ask the hub."""
+
+        protocol = "hf"
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return f"/{path.removeprefix('hf://').strip('/')}"
+
+    monkeypatch.setitem(registered, "hf", Hub)
+    Hub().pipe("/user/repository/m.keras", large)
+    url = "hf://user/repository/m.keras"
+    assert keras.models.load_model(url).count_params() == 2_002_000
+    Hub().pipe("/user/repository/m.keras", flipped(large))
+    with pytest.raises(kih.ChecksumMismatchError) as caught:
+        keras.models.load_model(url)
+    assert caught.value.path == url
+    source = location.of("hf://user/m.keras", location.KERAS)
+    assert not remote_files.names_file(source)
 
 
 def test_what_is_not_there_is_keras_s_own_error(keras: Any, model: Any, place: Place) -> None:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers that are started here work for who started them, and for nobody else on the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from keras_integrity_hook.errors import ConfigurationError
+from keras_integrity_hook.files import portable
+from keras_integrity_hook.fleet import workers
+
+pytest.importorskip("distributed")
+
+
+STRANGER = """
+import sys, distributed
+from distributed.security import Security
+
+address = sys.argv[1]
+for target, security in (
+    (address, None), (address, Security.temporary()), (address.replace("tls:", "tcp:"), None)
+):
+    try:
+        with distributed.Client(target, security=security, timeout=2) as client:
+            print("ran", client.submit(sum, [1, 2]).result(timeout=5))
+    except Exception as error:
+        print("refused")
+"""
+
+
+def test_a_stranger_who_finds_the_port_gets_no_work_done() -> None:
+    with workers.started(2) as client:
+        address = str(client.scheduler.address) if client.scheduler else ""
+        assert address.startswith("tls://127.0.0.1:")
+        assert workers.number_of(client) == 2
+        assert all(one.startswith("tls://127.0.0.1:") for one in client.nthreads())
+        done = subprocess.run(
+            [sys.executable, "-c", STRANGER, address], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.split() == ["refused"] * 3, done
+        for port in client.scheduler_info().get("services", {}).values():
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=5)
+            caught.value.close()
+            assert caught.value.code == 404
+
+
+@pytest.mark.parametrize(("number", "cores", "processes"), [(1, 2, 1), (8, 2, 2), (3, 2, 1)])
+def test_processes_divide_the_number_that_is_asked_for(
+    number: int, cores: int, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portable, "cores", lambda: cores)
+    assert workers._processes(number) == processes
+
+
+def test_a_package_that_is_missing_is_named_with_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import importlib.util
+
+    plain = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "pyarrow" else plain(name)
+    )
+    with pytest.raises(ConfigurationError, match="pyarrow") as caught:
+        workers.require()
+    assert "keras-integrity-hook[fleet]" in caught.value.remedy()
