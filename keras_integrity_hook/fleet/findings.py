@@ -187,6 +187,9 @@ def table(findings: Iterable[Finding]) -> Table:
     return pa.Table.from_pylist([one.to_row() for one in findings], schema())
 
 
+_LARGEST = 2**63 - 1
+
+
 def _texts(value: type[Observation] | type[Refusal]) -> Any:
     import pyarrow as pa
 
@@ -198,6 +201,8 @@ def _bounded(value: Any) -> Any:
         return unicode(value[: LIMITS.finding_text])
     if isinstance(value, tuple):
         return [_bounded(one) for one in _cut(value)]
+    if isinstance(value, int):  # a store may say that it has more bytes than there are numbers
+        return min(max(value, 0), _LARGEST)
     return value
 
 

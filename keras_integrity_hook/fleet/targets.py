@@ -109,7 +109,7 @@ def _below(place: Place) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def too_many(top: str) -> LimitExceededError:

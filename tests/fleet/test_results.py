@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keras_integrity_hook.errors import FleetResultsError
-from keras_integrity_hook.fleet import findings, results
+from keras_integrity_hook.fleet import findings, results, targets
 from keras_integrity_hook.fleet.findings import Finding, Observation, Outcome, Refusal, State
+from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
 from tests.support.audits import a_run, some_findings, write_audit
 
@@ -45,6 +47,21 @@ def test_each_file_has_the_schema_whatever_is_in_it(tmp_path: Path) -> None:
     (run,) = write_audit(tmp_path, count=1, nights=1)
     (part,) = results.parts(str(tmp_path), run)
     assert pq.read_schema(part).equals(findings.schema())
+
+
+def test_what_a_store_makes_up_is_no_end_of_an_audit() -> None:
+    target = Target("odd://bucket/\ud800.keras", size=10**30, version="\udfff")
+    facts: dict[str, Any] = {
+        "location": target.location,
+        "size": target.size,
+        "version": target.version,
+    }
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    finding = Finding(state=State.UNKNOWN, outcome=Outcome.FAILED, examined=at, **facts)
+    (row,) = findings.table([finding]).to_pylist()
+    assert (row["size"], row["location"]) == (2**63 - 1, "odd://bucket/\\ud800.keras")
+    assert target.key != replace(target, version="\udffe").key
+    assert targets.version_of([(target.location, target.size, target.version)])
 
 
 def test_a_run_that_is_gone_on_with_writes_beside_what_is_there(tmp_path: Path) -> None:
