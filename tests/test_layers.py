@@ -22,7 +22,7 @@ GUESTS = {
     "contracts": {"numpy", "tensorflow"},
     "signing": {"cryptography", "securesystemslib", "tomlkit"},
     "verification": {"h5py"},
-    "remote": {"fsspec", "tensorflow"},
+    "remote": {"aiohttp", "fsspec", "tensorflow"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
     "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
     "versions": {"packaging"},

@@ -26,7 +26,7 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
     printable,
 )
-from keras_integrity_hook.files import exhaustion, portable, reading
+from keras_integrity_hook.files import entry_names, exhaustion, portable, reading
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
@@ -255,9 +255,11 @@ def spell(place: Place, name: str) -> str:
 
 def name_of(place: Place, spelt: str) -> str:
     """The file that :func:`spell` spelt so. Raises MalformedSealError."""
-    if place.stem and spelt.startswith(_STEM):
-        return place.stem + unescape(spelt[len(_STEM) :])
-    return unescape(spelt)
+    of_stem = place.stem and spelt.startswith(_STEM)
+    name = place.stem + unescape(spelt[len(_STEM) :]) if of_stem else unescape(spelt)
+    if not entry_names.is_below(name):
+        raise MalformedSealError("the seal lists a file outside its directory")
+    return name
 
 
 def escape(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.errors import LimitExceededError, RemoteError, UnreadableFileError
-from keras_integrity_hook.files import location
+from keras_integrity_hook.files import entry_names, location
 from keras_integrity_hook.files.location import Kind
 from keras_integrity_hook.files.reading import open_regular
 from keras_integrity_hook.limits import LIMITS, MIB
@@ -140,10 +140,9 @@ def _relative(url: str, top: str) -> str:
 
 def _below(folder: str, name: str, url: str) -> str:
     """The local path for what a store calls ``name``, which is below ``folder`` in any case."""
-    steps = name.split("/")
-    if any(step in ("", ".", "..") or "\0" in step or os.sep in step for step in steps):
+    if not entry_names.is_below(name):
         _refuse_name(name, url)
-    return os.path.join(folder, *steps)
+    return os.path.join(folder, *name.split("/"))
 
 
 def _refuse_name(name: str, url: str) -> NoReturn:

@@ -35,6 +35,13 @@ _NOBODY_COULD_LOOK = (
     UnreadableFileError,
     WorkerLostError,
 )
+_WORSE = (State.UNKNOWN, State.SEALED, State.UNSEALED, State.DAMAGED)
+_NO_SEAL: dict[str, Any] = {
+    **dict.fromkeys(("algorithm", "root", "model", "model_version"), ""),
+    **dict.fromkeys(("sealed_at", "expires")),
+    "assurance": "none",
+    "signers": (),
+}
 
 
 class Draft:
@@ -50,6 +57,7 @@ class Draft:
         self._examined = datetime.now(UTC)
         self._refusals: list[Refusal] = []
         self._has_failed = False
+        self._is_told_of = True
         self.facts: dict[str, Any] = {
             "location": target.location,
             "run": run,
@@ -61,9 +69,14 @@ class Draft:
 
     def opened(self, model: ModelFile) -> None:
         """It has a structure: what that is, and what its seal says."""
-        self.facts["container"] = model.container
-        self.facts["state"] = State.UNSEALED if model.seal is None else State.SEALED
+        state = State.UNSEALED if model.seal is None else State.SEALED
+        # A directory can be two models: what is good of one hides nothing that is bad of another.
+        self._is_told_of = _WORSE.index(state) >= _WORSE.index(self.facts["state"])
+        if not self._is_told_of:
+            return
+        self.facts |= {"container": model.container, "state": state}
         if model.seal is None:
+            self.facts |= _NO_SEAL
             return
         stated = model.seal.statement
         self.facts |= {
@@ -78,7 +91,7 @@ class Draft:
 
     def signed_by(self, names: tuple[str, ...]) -> None:
         """Trusted signers whose signatures are good; none is no news."""
-        if names:
+        if names and self._is_told_of:
             self.facts |= {"assurance": "signed", "signers": names}
 
     def inspected(self, found: tuple[Inspected, ...]) -> None:

@@ -18,6 +18,7 @@ from keras_integrity_hook.containers.kinds import (
     Place,
 )
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.files import entry_names
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.remote import sources, urls
 from keras_integrity_hook.remote.sources import Entry
@@ -92,7 +93,7 @@ def _name_below(top: str, url: str) -> str:
     """The name of the object ``url`` below ``top``. Raises DamagedFileError."""
     name = url.removeprefix(top)
     steps = name.split("/")
-    if not url.startswith(top) or "\0" in name or any(step in ("", ".", "..") for step in steps):
+    if not url.startswith(top) or not entry_names.is_below(name):
         raise DamagedFileError("the store has an object with an odd name", path=urls.shown(url))
     if len(steps) > LIMITS.set_depth or len(name) > LIMITS.set_name:
         cause = "the store has an object with too long a name"

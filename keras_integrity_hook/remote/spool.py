@@ -12,7 +12,14 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from keras_integrity_hook.files import local_copies, location, portable, private_directory
+from keras_integrity_hook.errors import RemoteError
+from keras_integrity_hook.files import (
+    entry_names,
+    local_copies,
+    location,
+    portable,
+    private_directory,
+)
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.sources import Source
@@ -51,8 +58,12 @@ def fetched(source: Source, *, watch: _Watch | None = None) -> Iterator[str]:
     Raises:
         OSError: there is no room for it. RemoteError: as ``Source.stream``.
     """
+    name = urls.split(source.url).name
+    if not entry_names.is_entry(name):
+        cause = "its name is that of no file on this system"
+        raise RemoteError(cause, path=urls.shown(source.url), remedy="Give the object another one.")
     with private_folder() as folder:
-        local = os.path.join(folder, urls.split(source.url).name)
+        local = os.path.join(folder, name)
         fetch(source, local, watch=watch)
         with local_copies.standing_for(urls.shown(source.url), local):
             yield local

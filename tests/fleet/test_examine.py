@@ -365,3 +365,21 @@ def test_limits_hold_for_what_lies_beside_an_object(tmp_path: Path, odd: Any) ->
     odd.streams["bucket/a.keras.seal"] = (size, lambda: b"x" * 1_000_000)
     found = examine("odd://bucket/a.keras", SCAN)
     assert (found.outcome, codes(found)) == (Outcome.REFUSED, ["limit-exceeded"])
+
+
+@pytest.mark.parametrize("sealed", ["saved_model", "keras"])
+def test_what_is_sealed_hides_no_second_model_in_its_directory(tmp_path: Path, sealed: str) -> None:
+    files = {
+        "saved_model": {"saved_model.pb": b"\x08\x01\x12\x00"},
+        "keras": {"config.json": b"{}", "metadata.json": b"{}", "model.weights.h5": bytes(100)},
+    }
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for kind in sorted(files, key=lambda kind: kind != sealed):
+        for name, data in files[kind].items():
+            (folder / name).write_bytes(data)
+        if kind == sealed:
+            api.seal(folder)
+    finding = examine(str(folder), SCAN)
+    assert (finding.state, finding.assurance, finding.root) == (State.UNSEALED, "none", "")
+    assert api.verify(folder).assurance == "none"

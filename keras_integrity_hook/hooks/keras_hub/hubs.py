@@ -19,7 +19,7 @@ from keras_integrity_hook.containers.file_set import name_of
 from keras_integrity_hook.containers.kinds import KERAS_HUB_PRESET, SIGNATURE_NAME, Place
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import MalformedSealError
-from keras_integrity_hook.files import local_copies
+from keras_integrity_hook.files import entry_names, local_copies
 from keras_integrity_hook.loading import remote_sets
 from keras_integrity_hook.remote import spool
 
@@ -97,7 +97,7 @@ def _listed(url: str, place: Place) -> list[str]:
         members = () if model.seal is None else model.seal.statement.files
         names = [name_of(place, member.name) for member in members]
     for name in names:
-        if any(step in ("", ".", "..") for step in name.split("/")):
+        if not entry_names.is_below(name):
             raise MalformedSealError("the seal lists a file outside the preset", path=url)
     return names
 
