@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from benchmarks.remote_sets import SETS, TARGET
+
 _PLACE = "ram://benchmark"
 
 
@@ -50,4 +52,8 @@ def _anew(save: Callable[[str], object], url: str) -> None:
     save(url)
 
 
-CASES = {".keras": _archive(), ".weights.h5": _weights()}
+CASES = {
+    ".keras": _archive(),
+    ".weights.h5": _weights(),
+    **{name: Case(save, load, TARGET) for name, (save, load) in SETS.items()},
+}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, freeing
 from keras_integrity_hook.files.atomic import PrivateFile, Target
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.saving import reproducible, seal_writer, sidecars
@@ -148,6 +148,8 @@ def reservations(
     with atomic.open_target(requested.path) as target:
         target.refuse_unwritable()
         reason = atomic.why_in_place(target, ignoring=ignoring)
+        if reason is None:
+            freeing.uncache(target.name, target.directory)
         algorithm = algorithm_for(requested, user_block, digested=digested)
         reserving = _Reserving(target, room, algorithm)
         yield reserving.beside(reason, ignoring)
