@@ -75,7 +75,8 @@ def names_file(source: location.Location) -> bool:
     url = urls.split(source.text)
     # hf://user/repository is all of a repository, whatever that is called: Keras downloads it.
     is_repository = url.scheme == "hf" and url.path.count("/") < 2
-    return url.name.endswith(FILES) and not is_repository
+    # Keras looks at the end of the whole text, be it that of a query.
+    return (url.name.endswith(FILES) or source.text.endswith(FILES)) and not is_repository
 
 
 def _as_the_store_says(error: FileNotFoundError) -> Exception:

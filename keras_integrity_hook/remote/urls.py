@@ -119,5 +119,6 @@ def below(url: str, name: str) -> str:
 
 def beside(url: str, name: str) -> str:
     """The URL of the file ``name`` in the directory that ``url`` is in."""
-    plain = url.partition("#")[0].partition("?")[0] if split(url).query else url
+    is_web = split(url).scheme in _WEB
+    plain = url.partition("#")[0].partition("?")[0] if is_web else url
     return plain[: len(plain) - len(split(url).name)] + name

@@ -430,3 +430,13 @@ def test_save_that_is_killed_leaves_the_old_model_or_the_new_one(
     # What the killed ones left here goes with the next.
     save(small, url)
     assert nothing_is_left()
+
+
+@pytest.mark.parametrize("end", ["?x=.keras", "#.keras"])
+def test_what_keras_takes_for_a_file_by_its_query_never_gets_past_the_check(
+    web: Web, keras: Any, end: str
+) -> None:
+    web.files["/a"] = b"no model"
+    with pytest.raises(ValueError, match="format not supported"):
+        keras.models.load_model(f"{web.url}/a{end}")
+    assert [request.method for request in web.requests if request.sent] == ["GET"]

@@ -261,3 +261,8 @@ def test_directory_that_is_put_in_the_place_of_the_private_one_is_not_read(
             other.parent.mkdir(parents=True)
             other.write_bytes(b"another model")
         assert Path(local).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("end", ["", "#part", "?id=5", "?id=5#part"])
+def test_what_lies_beside_a_web_address_has_neither_query_nor_fragment(end: str) -> None:
+    assert urls.beside(f"https://h/a/m.keras{end}", "m.keras.seal") == "https://h/a/m.keras.seal"
