@@ -62,6 +62,8 @@ def started(number: int) -> Iterator[Client]:
         # Nothing is served to browsers: there is no way to ask who they are.
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
+        # What it keeps of every call would grow with the number of models.
+        "distributed.worker.profile.enabled": False,
     }
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(quiet))
