@@ -275,3 +275,21 @@ def test_nothing_of_this_is_imported_by_whoever_loads_local_files() -> None:
     loaded = set(done.stdout.split())
     assert not {name for name in loaded if name.startswith("keras_integrity_hook.remote.")}
     assert "fsspec" not in loaded
+
+
+def test_directory_that_is_put_in_the_place_of_the_private_one_is_not_read(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.files["/m.keras"] = DATA
+    temporary = tmp_path / "shared"
+    temporary.mkdir()
+    temporary.chmod(0o777)  # whoever may write there may rename what is not theirs
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with sources.open_source(f"{web.url}/m.keras") as source, spool.fetched(source) as local:
+        (private,) = temporary.iterdir()
+        private.rename(tmp_path / "stolen")
+        for one in (tmp_path / "stolen").rglob("m.keras"):
+            other = private / one.relative_to(tmp_path / "stolen")
+            other.parent.mkdir(parents=True)
+            other.write_bytes(b"another model")
+        assert Path(local).read_bytes() == DATA
