@@ -132,8 +132,11 @@ def _fetch_small(url: str, path: str) -> int:
     """Fetch what vouches for a file; its size, 0 where it is not there any more."""
     from keras_integrity_hook.remote import sources, spool
 
+    found = sources.open_companion(url)
+    if found is None:
+        return 0
     try:
-        with sources.open_source(url) as source:
+        with found as source:
             if source.size > LIMITS.envelope + LIMITS.padding:
                 cause = f"{source.size} bytes are no seal and no signature"
                 raise LimitExceededError(cause, path=url)

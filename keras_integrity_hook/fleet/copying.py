@@ -7,7 +7,6 @@ refused, as nobody can tell what they lead to by the time they are followed.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
@@ -118,8 +117,10 @@ def _copy_from_store(url: str, folder: str) -> tuple[str, str]:
     except FileNotFoundError:
         raise RemoteError("nothing is there", path=urls.shown(url)) from None
     for end in BESIDE:
-        with contextlib.suppress(FileNotFoundError):
-            _fetch(urls.beside(url, name + end), copied + end)
+        companion = sources.open_companion(urls.beside(url, name + end))
+        if companion is not None:
+            with companion:
+                _write(copied + end, companion.stream())
     return urls.shown(url), copied
 
 

@@ -70,7 +70,7 @@ def _single(url: str) -> Target:
     try:
         with sources.open_source(url) as source:
             names = targets.beside(urls.split(url).name)
-            beside = tuple(one for one in names if sources.exists(urls.beside(url, one)))
+            beside = tuple(one for one in names if sources.open_companion(urls.beside(url, one)))
             return Target(url, source.size, source.version, beside=beside)
     except FileNotFoundError:
         stem = _stem_at(url)

@@ -25,7 +25,6 @@ from keras_integrity_hook.errors import (
     LimitExceededError,
     NotSignedError,
     RecalledModelError,
-    RemoteUnavailableError,
     RevokedModelError,
     RollbackError,
     SignerChangedError,
@@ -114,14 +113,9 @@ def _beside(url: str, demands: tuple[Settings, ...], *, seal: bool) -> Iterator[
     if any(one.needs_vetting for one in demands):
         names.append(name + SUMMARIES)
     for each in names:
-        try:
-            yield sources.open_source(urls.beside(url, each))
-        except (FileNotFoundError, IsADirectoryError):
-            continue
-        except RemoteUnavailableError as error:
-            # What S3 says of what is not there to who may not list it.
-            if not isinstance(error.__cause__, PermissionError):
-                raise
+        found = sources.open_companion(urls.beside(url, each))
+        if found is not None:
+            yield found
 
 
 def _fetch_companion(companion: Source, local: str) -> None:

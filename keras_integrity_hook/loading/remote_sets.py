@@ -57,7 +57,7 @@ def _is_about_content(place: Place, names: frozenset[str], demands: tuple[Settin
         return False
     beside = [place.path + end for end in set_names.VOUCHERS]
     within = {SIGNATURE_NAME, *(place.stem + end for end in set_names.VOUCHERS)}
-    return bool(names & within) or (not place.stem and any(map(sources.exists, beside)))
+    return bool(names & within) or (not place.stem and any(map(sources.open_companion, beside)))
 
 
 def refuse_by_seal(path: str, local: Place, *named: str) -> None:

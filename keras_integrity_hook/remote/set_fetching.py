@@ -86,11 +86,13 @@ def _private_folder(url: str) -> Iterator[str]:
 def _fetch_vouchers(url: str, folder: str) -> None:
     """What lies beside the directory ``url``, not in it, and vouches for it."""
     for suffix in set_names.VOUCHERS:
+        source = sources.open_companion(url.rstrip("/") + suffix)
+        if source is None:
+            continue
+        if source.size > LIMITS.bundle:
+            cause = f"a signature of {source.size} bytes is over {LIMITS.bundle}"
+            raise LimitExceededError(cause, path=urls.shown(source.url))
         with contextlib.suppress(FileNotFoundError):
-            source = sources.open_source(url.rstrip("/") + suffix)
-            if source.size > LIMITS.bundle:
-                cause = f"a signature of {source.size} bytes is over {LIMITS.bundle}"
-                raise LimitExceededError(cause, path=urls.shown(source.url))
             _copy(source, folder + suffix)
 
 

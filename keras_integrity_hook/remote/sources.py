@@ -27,7 +27,16 @@ from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.store import Entry, Reader, Store
 from keras_integrity_hook.remote.stores import speaking_of, store_of
 
-__all__ = ["Entry", "Source", "exists", "is_directory", "listing", "open_source", "walk"]
+__all__ = [
+    "Entry",
+    "Source",
+    "exists",
+    "is_directory",
+    "listing",
+    "open_companion",
+    "open_source",
+    "walk",
+]
 
 PIECE = 8 * MIB
 
@@ -146,6 +155,24 @@ def open_source(url: str) -> Source:
             f"a file of {entry.size} bytes is over {LIMITS.content}", path=urls.shown(url)
         )
     return Source(url, store, entry)
+
+
+def open_companion(url: str) -> Source | None:
+    """The file at ``url``, which says something of a model beside it; None where there is none.
+
+    What S3 says of what is not there to who may not list it is that he may not read it.
+
+    Raises:
+        RemoteError: as :func:`open_source`.
+    """
+    try:
+        return open_source(url)
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    except RemoteUnavailableError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return None
+        raise
 
 
 def is_directory(url: str) -> bool:

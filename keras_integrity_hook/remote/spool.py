@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 from collections.abc import Callable, Iterator
 
 from keras_integrity_hook.errors import RemoteError
@@ -17,6 +18,7 @@ from keras_integrity_hook.files import (
     entry_names,
     local_copies,
     location,
+    permissions,
     portable,
     private_directory,
 )
@@ -34,7 +36,12 @@ _Watch = Callable[[bytes], object]
 def private_folder() -> Iterator[str]:
     """A directory of this user alone, where temporary files go.
 
+    Its path leads there for this block, through a descriptor where those have paths: others may be
+    able to rename what is not theirs there (no sticky bit), and put a directory of their own in its
+    place. The last part is random, so that no later descriptor of the same number leads there.
+
     Raises:
+        InsecurePermissionsError: others can, and descriptors have no paths.
         OSError: there is no room, or no directory for temporary files.
     """
     import tempfile
@@ -42,8 +49,15 @@ def private_folder() -> Iterator[str]:
     temporary = os.path.realpath(tempfile.gettempdir())
     above = system.open(temporary, _FOLDER)
     try:
-        with private_directory.fresh(above) as (_, name):
-            yield location.of(os.path.join(temporary, name), location.KERAS).in_place
+        with private_directory.fresh(above) as (fd, name):
+            inside = secrets.token_hex(8)
+            system.mkdir(inside, 0o700, dir_fd=fd)
+            if os.path.isdir(portable.DESCRIPTORS):
+                yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
+                return
+            permissions.check_path(temporary)
+            path = os.path.join(temporary, name, inside)
+            yield location.of(path, location.KERAS).in_place
     finally:
         os.close(above)
 

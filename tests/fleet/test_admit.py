@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,9 @@ from keras_integrity_hook import api
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.fleet.admitting import ADMITTED, Checked, admit
+from keras_integrity_hook.fleet.examine import examine
+from keras_integrity_hook.fleet.findings import State
+from keras_integrity_hook.fleet.options import Options
 from tests.support.models import write_model
 from tests.support.processes import cli, document, environment
 
@@ -330,3 +334,22 @@ def test_second_model_in_a_sealed_directory_needs_a_seal_of_its_own(
     checked = admit(str(source), str(target))
     assert refused(checked) == {str(sealed): "unsealed"}
     assert not served(target)
+
+
+def test_who_may_read_a_model_and_not_list_its_bucket_admits_it(
+    tmp_path: Path, target: Path, odd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(tmp_path, "model.keras")
+    api.seal(model)
+    odd.objects["bucket/model.keras"] = model.read_bytes()
+    look = odd.info
+
+    def info(self: Any, path: str, **options: Any) -> Any:
+        try:
+            return look(self, path, **options)
+        except FileNotFoundError:
+            raise PermissionError("Forbidden") from None  # as S3 does
+
+    monkeypatch.setattr(odd, "info", info)
+    assert refused(admit("odd://bucket/model.keras", str(target))) == {}
+    assert examine("odd://bucket/model.keras", Options(run="r")).state is State.SEALED
