@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -62,29 +64,51 @@ def started(number: int) -> Iterator[Client]:
         # Nothing is served to browsers: there is no way to ask who they are.
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
+        # What it keeps of every call would grow with the number of models.
+        "distributed.worker.profile.enabled": False,
     }
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(quiet))
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-integrity-fleet-"))
+        stack.enter_context(dask.config.set({**quiet, "temporary-directory": scratch}))
         security = Security.temporary()
         try:
-            cluster = LocalCluster(
-                n_workers=processes,
-                threads_per_worker=number // processes,
-                processes=True,
-                host="127.0.0.1",
-                protocol="tls://",
-                security=security,
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.CRITICAL,
-            )
-            stack.callback(_closed, cluster)
+            with _interrupts_not_passed_on():
+                cluster = LocalCluster(
+                    n_workers=processes,
+                    threads_per_worker=number // processes,
+                    processes=True,
+                    host="127.0.0.1",
+                    protocol="tls://",
+                    security=security,
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
+                    silence_logs=logging.CRITICAL,
+                )
+                stack.callback(_closed, cluster)
             client = Client(cluster, security=security, set_as_default=False)
             stack.callback(_closed, client)
         except Exception as error:
             cause = f"no worker can be started ({type(error).__name__}: {error})"
             raise FleetWorkersError(cause) from error
         yield client
+
+
+@contextlib.contextmanager
+def _interrupts_not_passed_on() -> Iterator[None]:
+    """Let the processes that are started in this block not know of Ctrl-C, which a terminal sends
+    to all of them: this one ends them, and each would print where it was. One that comes meanwhile
+    comes at the end of the block."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its start would undo it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

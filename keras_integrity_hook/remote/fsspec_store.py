@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_integrity_hook.errors import RemoteError, RemoteUnavailableError, UnknownSchemeError
 from keras_integrity_hook.remote import urls
-from keras_integrity_hook.remote.store import Entry, Reader
+from keras_integrity_hook.remote.store import OBJECT_STORES, Entry, Reader
 
 _BRINGS = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -30,6 +30,8 @@ _BRINGS = {
 _VERSIONS = ("ETag", "etag", "generation", "VersionId", "version_id", "md5Hash", "content_md5")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 _WEB = ("http", "https")
+_ABSENT = (404, 410)
+_FORBIDDEN = (401, 403)
 _SILENCE = 60.0
 """Seconds after which a web server that says nothing is given up."""
 
@@ -65,11 +67,17 @@ def store_of(url: str, scheme: str) -> FsspecStore:
         raise UnknownSchemeError(
             f"nothing that is installed knows '{scheme}://'", path=urls.shown(url)
         ) from error
-    options = kind._get_kwargs_from_urls(url)
+    options = kind._get_kwargs_from_urls(_spelt(url))
     if scheme in _WEB:
         options |= {"client_kwargs": {"timeout": _patience()}}
     # A listing that is kept would hide what has changed, and grow without end.
     return FsspecStore(kind(**options, use_listings_cache=False), scheme)
+
+
+def _spelt(url: str) -> str:
+    """``url`` with its scheme in lower case: fsspec would take another for a part of the path."""
+    scheme, separator, rest = url.partition("://")
+    return scheme.lower() + separator + rest
 
 
 def _patience() -> Any:
@@ -134,6 +142,18 @@ def _is_part(answer: Any, offset: int) -> bool:
     return not offset
 
 
+def _tell_why(error: FileNotFoundError) -> None:
+    """Raise what is behind ``error``, which is fsspec's word for whatever a web server, or the way
+    to it, lacks. Nothing is absent unless a server says so."""
+    cause = error.__cause__
+    status = getattr(cause, "status", None)
+    if cause is None or status in _ABSENT:
+        return
+    if status in _FORBIDDEN:
+        raise PermissionError(f"the server answers {cause}") from cause
+    raise cause
+
+
 class FsspecStore:
     """See :class:`store.Store`."""
 
@@ -142,7 +162,12 @@ class FsspecStore:
         self._scheme = scheme
 
     def stat(self, url: str) -> Entry:
-        return self._entry(url, self._files.info(self._path(url)))
+        try:
+            return self._entry(url, self._files.info(self._path(url)))
+        except FileNotFoundError as error:
+            if self._scheme in _WEB:
+                _tell_why(error)
+            raise
 
     def open(self, url: str) -> Reader:
         if self._scheme in _WEB:
@@ -185,7 +210,10 @@ class FsspecStore:
         self._files.rm_file(self._path(url))
 
     def make_directory(self, url: str) -> None:
-        self._files.makedirs(self._path(url), exist_ok=True)
+        # Object stores have none, and some of fsspec's would make the bucket: one that was mistyped
+        # is to be an error.
+        if self._scheme not in OBJECT_STORES:
+            self._files.makedirs(self._path(url), exist_ok=True)
 
     def _refuse_read_only(self, url: str) -> None:
         if self._scheme in _WEB:
@@ -196,7 +224,7 @@ class FsspecStore:
             )
 
     def _path(self, url: str) -> str:
-        return str(self._files._strip_protocol(url))
+        return str(self._files._strip_protocol(_spelt(url)))
 
     def _entry(self, url: str, info: Mapping[str, Any]) -> Entry:
         if info.get("type") == "directory":

@@ -6,6 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+OBJECT_STORES = {
+    *("s3", "s3a", "s3n", "gs", "gcs", "az", "abfs", "abfss", "adl", "wasb", "wasbs"),
+    *("oss", "oci", "ocilake", "tos", "tosfs", "cos", "obs"),
+}
+"""Object stores: a new object is there when it is whole, and to move one is to copy it."""
+
 
 class Entry(NamedTuple):
     """What lies in a directory of a store.

@@ -22,7 +22,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.remote import urls
-from keras_integrity_hook.remote.store import Store
+from keras_integrity_hook.remote.store import OBJECT_STORES, Store
 
 # These lead back to local files, or to other URLs that are written in them: what rules and records
 # know them by would not be where the bytes lie.
@@ -31,11 +31,9 @@ _NO_STORES = {
     *("asyncwrapper", "cached", "simplecache", "filecache", "blockcache"),
     *("zip", "tar", "libarchive"),
 }
-_ONE_REQUEST = {
-    *("s3", "s3a", "s3n", "gs", "gcs", "az", "abfs", "abfss", "adl", "wasb", "wasbs"),
-    *("oss", "oci", "ocilake", "tos", "tosfs", "cos", "obs"),
-}
-"""Object stores: a new object is there when it is whole, and to move one is to copy it."""
+
+_TOLD = 400
+"""Characters of a store's own error; some list all that they have tried."""
 
 
 def store_of(url: str) -> Store:
@@ -44,6 +42,7 @@ def store_of(url: str) -> Store:
     Raises:
         UnknownSchemeError: nobody does here, with the package that would.
         RemoteError: see :func:`urls.split`.
+        RemoteUnavailableError: what the store needs on this machine is not there.
     """
     scheme = urls.split(url).scheme
     if scheme in _NO_STORES:
@@ -56,7 +55,8 @@ def store_of(url: str) -> Store:
     if loaded and _tensorflow_knows(scheme):
         return _of_tensorflow()
     try:
-        return _of_fsspec(url, scheme)
+        with speaking_of(url):  # some connect at once
+            return _of_fsspec(url, scheme)
     except UnknownSchemeError:
         if loaded or not _tensorflow_is_installed() or not _tensorflow_knows(scheme):
             raise
@@ -65,7 +65,7 @@ def store_of(url: str) -> Store:
 
 def takes_whole(url: str) -> bool:
     """Whether a new file is there only when it is whole, and a move would be a second copy."""
-    return urls.split(url).scheme in _ONE_REQUEST
+    return urls.split(url).scheme in OBJECT_STORES
 
 
 def _tensorflow_is_installed() -> bool:
@@ -116,6 +116,8 @@ def speaking_of(url: str, *, writing: bool = False) -> Iterator[None]:
 
 def _failed(url: str, error: Exception, writing: bool) -> RemoteError:
     text = urls.without_secrets(str(error).replace(url, urls.shown(url))).strip()
+    if len(text) > _TOLD:
+        text = text[:_TOLD] + " …"
     why = f"{type(error).__name__}: {printable(text)}" if text else type(error).__name__
     path = urls.shown(url)
     if writing:

@@ -61,8 +61,19 @@ class _Snapshot:
     It is over with the block, also for a thread that has started with a copy of its context.
     """
 
-    layers: Layers | None = None
     is_over = False
+
+    def __init__(self) -> None:
+        # At most one entry, for all threads that share the block: setdefault is one step, and what
+        # the first of them has read is what all of them are told.
+        self._read: dict[None, Layers] = {}
+
+    def layers(self) -> Layers:
+        return self._read.get(None) or self.answer_with(layers.current())
+
+    def answer_with(self, found: Layers) -> Layers:
+        """What is answered from now on: ``found``, unless another was first."""
+        return self._read.setdefault(None, found)
 
 
 _snapshot: ContextVar[_Snapshot | None] = ContextVar("_snapshot", default=None)
@@ -99,7 +110,7 @@ def under(policy: str, name: str) -> Iterator[None]:
         ConfigurationError, InsecurePermissionsError: as :func:`at`.
     """
     taken = _Snapshot()
-    taken.layers = layers.current((policy.encode("utf-8", "surrogateescape"), name))
+    taken.answer_with(layers.current((policy.encode("utf-8", "surrogateescape"), name)))
     token = _snapshot.set(taken)
     try:
         yield
@@ -112,9 +123,7 @@ def _current() -> Layers:
     taken = _snapshot.get()
     if taken is None or taken.is_over:
         return layers.current()
-    if taken.layers is None:
-        taken.layers = layers.current()
-    return taken.layers
+    return taken.layers()
 
 
 def at(path: str | None = None) -> Settings:

@@ -216,7 +216,8 @@ def _variables() -> dict[str, Entry]:
     names = os.environb if os.supports_bytes_environ else map(os.fsencode, os.environ)
     ours = [os.fsdecode(name) for name in names if name.startswith(_OURS)]
     for variable in ours:
-        text = "" if variable in _OTHERS else os.environ[variable]
+        # Another thread may have taken it away since.
+        text = "" if variable in _OTHERS else os.environ.get(variable, "")
         name = "mode" if variable == MODE_VARIABLE else variable.removeprefix(PREFIX).lower()
         if text:
             entries[name] = _entry_of_variable(variable, name, text)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +73,35 @@ def test_a_package_that_is_missing_is_named_with_the_extra(
     with pytest.raises(ConfigurationError, match="pyarrow") as caught:
         workers.require()
     assert "keras-integrity-hook[fleet]" in caught.value.remedy()
+
+
+INTERRUPTED = """
+import time
+from keras_integrity_hook.fleet import workers
+
+with workers.started(2) as client:
+    print("started", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes")
+def test_interrupt_of_a_terminal_ends_workers_in_silence_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert told.count("KeyboardInterrupt") == 1, told  # its own
+    assert "distributed" not in told, told
+    assert not list(tmp_path.iterdir())

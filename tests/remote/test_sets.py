@@ -271,3 +271,15 @@ def test_nothing_at_a_url_is_said_as_of_a_path(surface: Surface, model: Any, pla
     with pytest.raises((OSError, ValueError, LookupError, kih.IntegrityError, Exception)) as caught:
         surface.load(model, f"{place.url}/{surface.path}")
     assert not isinstance(caught.value, RemoteChangedError)
+
+
+def test_set_is_not_saved_to_a_bucket_that_is_not_there(bucket: Bucket, model: Any) -> None:
+    with pytest.raises(kih.RemoteWriteError):
+        model.export("s3://no-bucket-of-this-name/served", verbose=False)
+    there = [one["Name"] for one in bucket.client.list_buckets()["Buckets"]]
+    assert "no-bucket-of-this-name" not in there
+
+
+def test_directory_that_is_not_at_a_url_is_told_as_that(bucket: Bucket, keras: Any) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing-here"):
+        keras.models.load_model(f"{bucket.url}/nothing-here")

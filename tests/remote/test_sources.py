@@ -156,6 +156,38 @@ def test_store_that_does_not_take_it_is_an_error_of_ours(bucket: Bucket, tmp_pat
     assert caught.value.path == "s3://no-such-bucket-here/m.keras"
 
 
+@pytest.mark.parametrize("lack", ["refuses", "is_broken", "is_off"])
+def test_web_server_that_does_not_say_so_has_not_lost_a_file(web: Web, lack: str) -> None:
+    web.files["/m.keras"] = DATA
+    url = f"{web.url}/m.keras" if lack != "is_off" else "http://127.0.0.1:9/m.keras"
+    setattr(web, lack, True)
+    with pytest.raises(RemoteUnavailableError):
+        sources.open_source(url)
+    with pytest.raises(RemoteUnavailableError):
+        sources.exists(url)
+
+
+def test_scheme_in_capitals_is_the_same_store(bucket: Bucket) -> None:
+    bucket.write("m.keras", DATA)
+    with sources.open_source(f"S3://{bucket.name}/m.keras") as source:
+        assert b"".join(source.stream()) == DATA
+
+
+def test_store_that_lacks_something_on_this_machine_is_told_in_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def fails(self: object, *arguments: object, **options: object) -> None:
+        raise OSError("no such library\n" * 1_000)
+
+    monkeypatch.setattr(MemoryFileSystem, "__init__", fails)
+    MemoryFileSystem.clear_instance_cache()
+    with pytest.raises(RemoteUnavailableError, match="no such library") as caught:
+        sources.open_source("memory://b/m.keras")
+    assert len(str(caught.value)) < 1_000
+
+
 @pytest.mark.parametrize(
     ("url", "package"), [("gcs://b/m.keras", "gcsfs"), ("abfs://c/m.keras", "adlfs")]
 )

@@ -147,6 +147,7 @@ class Web:
         tells_size: answers have a length.
         breaks_off_after: bytes of an answer after which it hangs up; None for never.
         refuses: it answers with the status 403.
+        is_broken: it answers with the status 500.
         has_no_end: a part goes on and on.
         endless: bytes that were sent so.
     """
@@ -158,6 +159,7 @@ class Web:
     tells_size: bool = True
     breaks_off_after: int | None = None
     refuses: bool = False
+    is_broken: bool = False
     has_no_end: bool = False
     endless: int = 0
 
@@ -170,6 +172,9 @@ class Web:
             return
         if self.refuses:
             handler.send_error(403)
+            return
+        if self.is_broken:
+            handler.send_error(500)
             return
         status, ranged = 200, handler.headers.get("Range", "")
         if ranged and self.knows_ranges:

@@ -142,6 +142,7 @@ def _policy(style: str) -> str:
 
 def _environment() -> Environment:
     try:
+        import pyarrow.parquet  # noqa: F401 # by which the results are read
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise _missing(error) from None

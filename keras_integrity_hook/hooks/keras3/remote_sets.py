@@ -8,7 +8,9 @@ that one fetches them.
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import sys
 from typing import Any
 
@@ -16,7 +18,7 @@ from keras_integrity_hook.files.location import Kind
 from keras_integrity_hook.hooks import calls, remote_files
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.keras3 import guards, orbax
-from keras_integrity_hook.remote import sources
+from keras_integrity_hook.remote import sources, urls
 
 _PASSED_ON = {"custom_objects": None, "compile": True, "safe_mode": True}
 
@@ -40,10 +42,17 @@ def with_directories(guard: Function) -> Function:
 
 def _loader_of(url: str) -> Function | None:
     """What of Keras loads the directory at ``url``; None where it is none, or this version of Keras
-    loads no such."""
+    loads no such.
+
+    Raises:
+        FileNotFoundError: nothing is there; Keras would say that it does not know the scheme.
+    """
     try:
         names = {entry.url.rpartition("/")[2] for entry in sources.listing(url)}
     except (FileNotFoundError, NotADirectoryError):
+        if not sources.exists(url):
+            absent = os.strerror(errno.ENOENT)
+            raise FileNotFoundError(errno.ENOENT, absent, urls.shown(url)) from None
         return None
     if "config.json" in names:
         library = sys.modules["keras.src.saving.saving_lib"]
