@@ -133,3 +133,10 @@ def _columns() -> int | None:
         return max(_NARROWEST, os.get_terminal_size(sys.stderr.fileno()).columns)
     except (AttributeError, OSError, ValueError):  # closed, or replaced by something else
         return None
+
+
+def extra(name: str, *packages: str) -> str:
+    """A remedy where packages of an extra are missing. They are named themselves: who reads this
+    knows best from where this package may be installed."""
+    wanted = " ".join(f"'{one}'" if set(one) & set("[<>=") else one for one in packages)
+    return f"Install what the extra '{name}' brings: pip install {wanted}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keras_integrity_hook import texts
 from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli import registry_places as places
 from keras_integrity_hook.cli.output import json_option
@@ -166,7 +167,15 @@ def _listening(*where: str | int) -> Listening:
     except ImportError as error:
         raise ConfigurationError(
             f"a package that the service needs is not installed ({error.name})",
-            remedy="Install the extra: pip install 'keras-integrity-hook[registry]'.",
+            remedy=texts.extra(
+                "registry",
+                "fastapi",
+                "uvicorn",
+                "jinja2",
+                "prometheus-client",
+                "sqlalchemy>=2",
+                "alembic",
+            ),
         ) from None
     return Listening(*where)  # type: ignore[arg-type]
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from keras_integrity_hook import texts
 from keras_integrity_hook.distribution import places
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.files import portable, reading
@@ -42,8 +43,7 @@ def require_tuf() -> None:
         import tuf.api.metadata  # noqa: F401
     except ImportError:
         cause = "trust files are published and pulled with python-tuf, which is not installed"
-        remedy = "Install this package with its extra 'tuf': pip install 'tuf>=6'."
-        raise ConfigurationError(cause, remedy=remedy) from None
+        raise ConfigurationError(cause, remedy=texts.extra("tuf", "tuf>=6")) from None
 
 
 class Repository:

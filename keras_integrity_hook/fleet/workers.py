@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from keras_integrity_hook import texts
 from keras_integrity_hook.errors import ConfigurationError, FleetWorkersError
 from keras_integrity_hook.files import portable
 
@@ -39,7 +40,7 @@ def require() -> None:
     missing = [name for name in ("distributed", "pyarrow", "fsspec") if find_spec(name) is None]
     if missing:
         cause = f"an audit needs packages that are not installed: {', '.join(missing)}"
-        raise ConfigurationError(cause, remedy="pip install 'keras-integrity-hook[fleet]'")
+        raise ConfigurationError(cause, remedy=texts.extra("fleet", *missing))
 
 
 @contextlib.contextmanager

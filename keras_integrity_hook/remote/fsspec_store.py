@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_integrity_hook import texts
 from keras_integrity_hook.errors import RemoteError, RemoteUnavailableError, UnknownSchemeError
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.store import OBJECT_STORES, Entry, Reader
@@ -51,8 +52,7 @@ def store_of(url: str, scheme: str) -> FsspecStore:
         raise UnknownSchemeError(
             "nothing that is installed reads URLs",
             path=urls.shown(url),
-            remedy=f"Install fsspec{_and_package(scheme)}: "
-            f"pip install 'keras-integrity-hook[remote]'{_package(scheme)}",
+            remedy=texts.extra("remote", "fsspec", *filter(None, [_BRINGS.get(scheme)])),
         ) from error
     try:
         kind = fsspec.get_filesystem_class(scheme)
@@ -86,14 +86,6 @@ def _patience() -> Any:
     from aiohttp import ClientTimeout
 
     return ClientTimeout(total=None, sock_connect=_SILENCE, sock_read=_SILENCE)
-
-
-def _and_package(scheme: str) -> str:
-    return f" and {_BRINGS[scheme]}" if scheme in _BRINGS else ""
-
-
-def _package(scheme: str) -> str:
-    return f" {_BRINGS[scheme]}" if scheme in _BRINGS else ""
 
 
 class _Reader:

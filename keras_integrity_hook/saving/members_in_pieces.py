@@ -16,6 +16,8 @@ from keras_integrity_hook.saving.digested_writer import DigestedWriter
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
+else:  # for those who look annotations up at run time
+    ZipFile = object
 
 _PIECE = MIB
 _MODE = 0o600 << 16  # of a member, as writestr() of zipfile sets it

@@ -72,7 +72,7 @@ def test_a_package_that_is_missing_is_named_with_the_extra(
     )
     with pytest.raises(ConfigurationError, match="pyarrow") as caught:
         workers.require()
-    assert "keras-integrity-hook[fleet]" in caught.value.remedy()
+    assert "extra 'fleet' brings: pip install pyarrow" in caught.value.remedy()
 
 
 INTERRUPTED = """

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_integrity_hook import texts
 from keras_integrity_hook._version import __version__
 from keras_integrity_hook.errors import ConfigurationError, FleetResultsError
 from keras_integrity_hook.fleet import results
@@ -164,7 +165,7 @@ def _environment() -> Environment:
 def _missing(error: ImportError) -> ConfigurationError:
     return ConfigurationError(
         f"a package that the report needs is not installed ({error.name})",
-        remedy="Install the extra: pip install 'keras-integrity-hook[fleet]'.",
+        remedy=texts.extra("fleet", "jinja2", "pyarrow"),
     )
 
 

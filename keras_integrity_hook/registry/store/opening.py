@@ -11,6 +11,7 @@ import time
 import urllib.parse
 from typing import Any
 
+from keras_integrity_hook import texts
 from keras_integrity_hook.errors import RegistryError
 
 try:
@@ -24,7 +25,7 @@ try:
 except ImportError as missing:
     raise RegistryError(
         f"a registry in a database needs {missing.name}, which is not installed",
-        remedy="pip install 'keras-integrity-hook[registry]'",
+        remedy=texts.extra("registry", "sqlalchemy>=2", "alembic", "psycopg[binary]"),
     ) from None
 
 _URLS = "sqlite:////ABSOLUTE/PATH, sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"

@@ -196,4 +196,4 @@ except RegistryError as error:
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs sqlalchemy" in run.stdout
-    assert "pip install 'keras-integrity-hook[registry]'" in run.stdout
+    assert "extra 'registry' brings: pip install 'sqlalchemy>=2'" in run.stdout
