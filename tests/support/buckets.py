@@ -28,11 +28,11 @@ log = open(sys.argv[1], "a", buffering=1)
 def counted(environ, start_response):
     asked = ("REQUEST_METHOD", "PATH_INFO", "HTTP_RANGE")
     method, path, ranged = (environ.get(name, "") for name in asked)
-    sent = 0
-    for piece in backend(environ, start_response):
-        sent += len(piece)
-        yield piece
+    # Written before anything is sent: whoever has the answer finds its line.
+    pieces = list(backend(environ, start_response))
+    sent = sum(map(len, pieces))
     log.write(f"{method} {path} {ranged or '-'} {sent}\\n")
+    return pieces
 
 class Quiet(WSGIRequestHandler):
     def log(self, *arguments):
