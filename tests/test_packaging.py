@@ -356,8 +356,8 @@ def test_metadata_is_complete(metadata: Message) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     assert "Apache-2.0" in (metadata["License"], metadata["License-Expression"])
     kept_elsewhere = {"aws", "azure", "gcp", "hsm", "vault"}
-    extras = {"blake3", "demo", "dev", "mlflow", "registry", "sandbox", "sigstore", "test", "tuf"}
-    extras |= kept_elsewhere
+    extras = {"blake3", "demo", "dev", "docs", "fleet", "mlflow", "registry", "remote"}
+    extras |= {"sandbox", "sigstore", "test", "tuf", *kept_elsewhere}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     required = {line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line}
     assert required == {

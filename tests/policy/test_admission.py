@@ -94,18 +94,15 @@ def test_old_seal_is_refused(
         keras.models.load_model(tmp_path / "m.keras")
 
 
-def test_url_is_refused_where_a_seal_is_required(keras: Any, model: Any, policy: Path) -> None:
+def test_checkpoint_that_is_not_there_is_refused_where_a_seal_is_required(
+    model: Any, policy: Path
+) -> None:
     policy.write_text('[[rules]]\npath = "ram://vault/**"\nrequire = "sealed"\n')
     tf = pytest.importorskip("tensorflow")
     for place in ("vault", "elsewhere"):
         tf.io.gfile.makedirs(f"ram://{place}")
-    loads = {
-        "checkpoint": tf.train.Checkpoint(model=model).read,
-        "saved": tf.saved_model.load,
-    }
-    for name, read in loads.items():
-        with pytest.raises(kih.UnsealedModelError, match="URL"):
-            read(f"ram://vault/{name}")
+    with pytest.raises(kih.UnsealedModelError, match="URL"):
+        tf.train.Checkpoint(model=model).read("ram://vault/checkpoint")
     tf.train.Checkpoint(model=model).write("ram://elsewhere/ckpt")
     tf.train.Checkpoint(model=model).read("ram://elsewhere/ckpt")
 
