@@ -180,7 +180,7 @@ def test_dead_registry_costs_its_time_out_once_a_minute(
             at(timedelta(seconds=ahead))
             forget_what_was_said()
             with pytest.raises(kih.RegistryUnavailableError):
-                ask(fleet, url, seconds=0.2)
+                ask(fleet, url, seconds=1)
             assert heard() == count, ahead
     for connection, _ in asked:
         connection.close()
@@ -217,7 +217,7 @@ def test_server_that_always_says_a_little_more_keeps_no_thread(fleet: Fleet) -> 
         try:
             with pytest.raises(kih.RegistryUnavailableError):
                 ask(fleet, url, seconds=0.3)
-            until = time.monotonic() + 5
+            until = time.monotonic() + 100
             while is_asking() and time.monotonic() < until:
                 time.sleep(0.05)
             assert not is_asking()
