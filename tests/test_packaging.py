@@ -363,7 +363,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_sdist_can_be_tested(sdist: Path, source: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names >= STARTUP_FILES | {"LICENSE", "pyproject.toml", "setup.py", "tox.ini"}
+    assert names >= STARTUP_FILES | {"LICENSE", "pyproject.toml", "setup.py"}
+    assert names >= {"tox.ini", ".ci/again.py"}
     tests = {path for path in (source / "tests").rglob("*") if path.is_file()}
     pages = {*(source / "docs").rglob("*.md"), *source.glob("*.md"), *(source / "man").iterdir()}
     assert pages

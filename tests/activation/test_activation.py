@@ -179,7 +179,7 @@ def test_eight_threads_importing_at_once(in_zoo: Callable[[str], str]) -> None:
             heard.append(roar())
         threads = [threading.Thread(target=work) for _ in range(8)]
         for thread in threads: thread.start()
-        for thread in threads: thread.join(30)
+        for thread in threads: thread.join(100)
         print(set(heard), len(heard), patched)
     """
     assert in_zoo(code) == "{'guarded plain'} 8 ['zoo.lion']"
@@ -204,7 +204,7 @@ def test_threads_importing_while_rivals_are_inserted(in_zoo: Callable[[str], str
         for thread in threads: thread.start()
         rivals = [Rival() for _ in range(50)]
         for rival in rivals: sys.meta_path.insert(0, rival)
-        for thread in threads: thread.join(60)
+        for thread in threads: thread.join(100)
         import zoo.lion
         print([str(f) for f in failures if isinstance(f, ModuleNotFoundError)])
         print(zoo.lion.roar(), sys.meta_path.count(finder))
