@@ -40,7 +40,7 @@ class Protocol(H11Protocol):
         super().__init__(*args, **keywords)
         self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > LIMITS.connections:
             transport.abort()
