@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.formats import SUFFIXES
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, Place
-from keras_integrity_hook.fleet.discovery import SUFFIXES, members_of
+from keras_integrity_hook.fleet.discovery import members_of
 
 _BESIDE = (SEAL_SUFFIX, ".sig")
 Find = Callable[[str], list[Place]]

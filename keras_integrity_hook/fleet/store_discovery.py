@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.formats import SUFFIXES
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
 from keras_integrity_hook.errors import (
     DamagedFileError,
@@ -22,7 +23,6 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.fleet import targets
-from keras_integrity_hook.fleet.discovery import SUFFIXES
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.remote import sources, urls
