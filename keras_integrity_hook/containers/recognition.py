@@ -10,7 +10,7 @@ beside it (see ``fleet.discovery``).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from keras_integrity_hook.containers.kinds import (
@@ -63,12 +63,19 @@ def recognise(path: str) -> Place | None:
         kind = next(_kinds_of_directory(path), None)
         return None if kind is None else Place(kind, path, "")
     parent, stem = os.path.split(path)
+    kind = kind_of_stem(stem, lambda name: os.path.lexists(os.path.join(parent, name)))
+    return None if kind is None else Place(kind, parent or ".", stem)
+
+
+def kind_of_stem(stem: str, is_there: Callable[[str], bool]) -> Kind | None:
+    """The set that ``stem`` names among the files of a directory, which is asked about each name;
+    None where it is none."""
     if stem.endswith(".weights.json"):
-        return Place(KERAS_SHARDS, parent or ".", stem)
-    if stem == BACKUP_METADATA and os.path.lexists(os.path.join(parent, BACKUP_WEIGHTS)):
-        return Place(KERAS_BACKUP, parent or ".", stem)
-    if stem and not os.path.lexists(path) and os.path.lexists(path + ".index"):
-        return Place(TF_CHECKPOINT, parent or ".", stem)
+        return KERAS_SHARDS
+    if stem == BACKUP_METADATA and is_there(BACKUP_WEIGHTS):
+        return KERAS_BACKUP
+    if stem and not is_there(stem) and is_there(stem + ".index"):
+        return TF_CHECKPOINT
     return None
 
 

@@ -6,18 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import (
-    KERAS_SHARDS,
-    SAVED_MODEL,
-    TF_CHECKPOINT,
-    Place,
-)
+from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.remote import sources, urls
 from keras_integrity_hook.remote.store import Entry
-
-_SHARDS = ".weights.json"
 
 
 def place_of(url: str) -> Place | None:
@@ -29,15 +22,17 @@ def place_of(url: str) -> Place | None:
     """
     name = urls.split(url).name
     above = urls.beside(url, "").rstrip("/")
-    if name.endswith(_SHARDS):
-        return Place(KERAS_SHARDS, above, name)
     if sources.is_directory(url):
         folder = StoreFolder.of(url)
         kind = next(recognition.kinds_of(folder), None)
         return None if kind is None else Place(kind, url.rstrip("/"), "")
-    if not sources.exists(url) and sources.exists(f"{url}.index"):
-        return Place(TF_CHECKPOINT, above, name)
-    return None
+
+    def is_there(other: str) -> bool:
+        # What is asked for by a query of its own is asked with it.
+        return sources.exists(url if other == name else urls.beside(url, other))
+
+    kind = recognition.kind_of_stem(name, is_there)
+    return None if kind is None else Place(kind, above, name)
 
 
 class StoreFolder:
