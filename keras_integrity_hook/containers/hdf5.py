@@ -7,18 +7,17 @@ HDF5 File Format Specification v3, section II: the superblock stands at offset 0
 
 from __future__ import annotations
 
-from keras_integrity_hook.containers.copying import write_all
+from keras_integrity_hook.containers.copying import move_up, write_all
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import (
     DamagedFileError,
     LimitExceededError,
     MalformedSealError,
     NotAModelError,
-    SealWriteError,
 )
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
-from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
 from keras_integrity_hook.sealing.content import FileContent
 
@@ -96,19 +95,7 @@ def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
     reserved = system.fstat(fd).st_size - layout.content.size
     needed = user_block_for(block.OVERHEAD + len(envelope) + len(table))
     if needed > reserved:
-        _move_up(fd, reserved, needed)
+        move_up(fd, reserved, needed)
         reserved = needed
     padding = reserved - block.OVERHEAD - len(envelope) - len(table)
     write_all(fd, memoryview(block.encode(envelope, table, padding)), 0)
-
-
-def _move_up(fd: int, start: int, to: int) -> None:
-    """Move everything from ``start`` on to ``to``, last piece first so that nothing is lost."""
-    end = system.fstat(fd).st_size
-    while end > start:
-        begin = max(start, end - MIB)
-        piece = system.pread(fd, end - begin, begin)
-        if len(piece) != end - begin:
-            raise SealWriteError("the file changed while it was sealed")
-        write_all(fd, memoryview(piece), begin - start + to)
-        end = begin
