@@ -17,6 +17,12 @@ SEAL_SUFFIX = ".seal"
 SEAL_NAME = "keras_integrity.seal"
 SIGNATURE_NAME = "model.sig"
 """A detached signature in a directory (OpenSSF Model Signing), which is made after the seal."""
+SIGNATURE_SUFFIX = ".sig"
+"""The same beside a model."""
+SUMMARIES_SUFFIX = ".vsa.intoto.jsonl"
+"""What vetters say of a model, beside it."""
+VOUCHERS = (SIGNATURE_SUFFIX, SUMMARIES_SUFFIX)
+"""How the names of files end that vouch for a model beside them."""
 GRAPHS = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 """One of these holds the graph of a SavedModel."""
 BACKUP_METADATA, BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
@@ -191,3 +197,8 @@ KINDS = {
     )
 }
 """By their names in a statement."""
+
+
+def beside(name: str) -> tuple[str, ...]:
+    """The names of files that, in its directory, say something of the single file ``name``."""
+    return (*(name + end for end in (SEAL_SUFFIX, *VOUCHERS)), SIGNATURE_NAME)

@@ -13,7 +13,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from keras_integrity_hook.containers.kinds import Place
+from keras_integrity_hook.containers.kinds import VOUCHERS, Place
 from keras_integrity_hook.errors import LimitExceededError, RemoteChangedError, UnreadableFileError
 from keras_integrity_hook.files import exhaustion, local_copies
 from keras_integrity_hook.limits import LIMITS
@@ -85,7 +85,7 @@ def _private_folder(url: str) -> Iterator[str]:
 
 def _fetch_vouchers(url: str, folder: str) -> None:
     """What lies beside the directory ``url``, not in it, and vouches for it."""
-    for suffix in set_names.VOUCHERS:
+    for suffix in VOUCHERS:
         source = sources.open_companion(url.rstrip("/") + suffix)
         if source is None:
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, Place
+from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, VOUCHERS, Place
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.files import entry_names
 from keras_integrity_hook.limits import LIMITS
@@ -18,8 +18,6 @@ from keras_integrity_hook.remote.sources import Entry
 
 STAGED = ".keras-integrity-upload-"
 """How the name of an object begins that is on its way to another name."""
-VOUCHERS = (".sig", ".vsa.intoto.jsonl")
-"""How the names of files end that vouch for a model beside it."""
 
 
 def present(place: Place) -> dict[str, Entry]:
