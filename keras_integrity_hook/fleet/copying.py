@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
+from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import VOUCHERS, beside
 from keras_integrity_hook.errors import LimitExceededError, RemoteError, UnreadableFileError
 from keras_integrity_hook.files import entry_names, location
@@ -22,7 +23,7 @@ _PIECE = 8 * MIB
 
 
 def copy(source: str, folder: str) -> tuple[str, str]:
-    """Put the file ``source``, or what is in the directory ``source``, into the empty ``folder``.
+    """Put the model ``source``, or what is in the directory ``source``, into the empty ``folder``.
 
     What vouches for it and lies beside it comes along: beside the file, or beside the folder.
 
@@ -48,15 +49,19 @@ def copy(source: str, folder: str) -> tuple[str, str]:
             _copy_if_there(path + end, folder + end)
         return path, folder
     above, name = os.path.split(path)
-    copied = os.path.join(folder, name)
-    _copy_local(path, copied)
-    for other in beside(name):
-        _copy_if_there(os.path.join(above, other), os.path.join(folder, other))
-    return path, copied
+    place = recognition.recognise(path)
+    if place is None:
+        _copy_local(path, os.path.join(folder, name))
+    else:
+        for one in filter(place.owns, os.listdir(place.directory)):
+            _copy_local(os.path.join(above, one), os.path.join(folder, one))
+    for one in beside(name):
+        _copy_if_there(os.path.join(above, one), os.path.join(folder, one))
+    return path, os.path.join(folder, name)
 
 
 def _copy_if_there(path: str, destination: str) -> None:
-    if os.path.lexists(path):
+    if os.path.lexists(path) and not os.path.lexists(destination):
         _copy_local(path, destination)
 
 
@@ -108,7 +113,7 @@ def _pieces(fd: int, path: str) -> Iterator[bytes]:
 
 
 def _copy_from_store(url: str, folder: str) -> tuple[str, str]:
-    from keras_integrity_hook.remote import sources, urls
+    from keras_integrity_hook.remote import folders, set_names, sources, urls
 
     try:
         if sources.is_directory(url):
@@ -119,7 +124,12 @@ def _copy_from_store(url: str, folder: str) -> tuple[str, str]:
             return urls.shown(url), folder
         name = urls.split(url).name
         copied = _below(folder, name, url)
-        _fetch(url, copied)
+        place = folders.place_of(url)
+        if place is None:
+            _fetch(url, copied)
+        else:
+            for one, entry in set_names.present(place).items():
+                _fetch(entry.url, _below(folder, one, url))
     except FileNotFoundError:
         raise RemoteError("nothing is there", path=urls.shown(url)) from None
     for other in beside(name):
@@ -130,6 +140,8 @@ def _copy_from_store(url: str, folder: str) -> tuple[str, str]:
 def _fetch_if_there(url: str, path: str) -> None:
     from keras_integrity_hook.remote import sources
 
+    if os.path.lexists(path):  # it came with a set
+        return
     companion = sources.open_companion(url)
     if companion is not None:
         with companion:

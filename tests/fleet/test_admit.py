@@ -365,14 +365,28 @@ def test_what_a_vetter_said_beside_a_model_comes_along_and_counts(
     pytest.importorskip("cryptography")
     folder = tmp_path / "source"
     folder.mkdir()
-    model = (SINGLE | SETS)[container].write(folder)
+    sample = (SINGLE | SETS)[container]
+    model = sample.write(folder)
     api.seal(model)
     vet(model, tmp_path / "lab.key")
     monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "vetted")
     assert refused(admit(str(folder), str(target))) == {}
     assert files(folder).keys() == served(target).keys()
-    if container in SINGLE or model.is_dir():
-        assert {one.error for one in admit(str(model), str(tmp_path / "again"))} == {None}
+    assert {one.error for one in admit(str(model), str(tmp_path / "again"))} == {None}
+    assert served(tmp_path / "again") == files(sample.top(folder))
+
+
+@pytest.mark.parametrize("container", [*SINGLE, *SETS])
+def test_every_kind_of_model_is_admitted_from_a_url_by_its_name(
+    container: str, tmp_path: Path, target: Path, odd: Any
+) -> None:
+    sample = (SINGLE | SETS)[container]
+    api.seal(sample.write(tmp_path / "here"))
+    for name, data in files(tmp_path / "here").items():
+        odd.objects[f"bucket/{name}"] = data
+    (one,) = admit(f"odd://bucket/{sample.name}", str(target))
+    assert (one.path, one.error) == (f"odd://bucket/{sample.name}", None)
+    assert served(target) == files(sample.top(tmp_path / "here"))
 
 
 def vet(model: Path, key: Path) -> None:
