@@ -105,6 +105,20 @@ def test_it_is_found_told_and_verified_in_a_store(
     assert (report.state, report.container) == ("sealed", container)
 
 
+@ALL
+def test_it_is_sealed_and_unsealed_where_it_lies_in_a_store(
+    container: str, tmp_path: Path, memory_store: str
+) -> None:
+    sample = SAMPLES[container]
+    sample.write(tmp_path)
+    _copy(tmp_path, memory_store)
+    url = f"{memory_store}/{sample.name}"
+    assert kih.seal(url).container == container
+    assert kih.verify(url).state == "sealed"
+    kih.unseal(url)
+    assert kih.verify(url).state == "unsealed"
+
+
 @BY_FORM
 def test_damage_that_hits_no_named_part_is_told_in_words_of_its_own(container: str) -> None:
     told = [form.structure for form in FORMATS.values()]
