@@ -33,8 +33,9 @@ def to_read(path: str | os.PathLike[str]) -> Iterator[str]:
         RemoteError: it cannot be fetched.
     """
     found = location.of(path, location.TENSORFLOW)
-    if found.kind is not Kind.REMOTE or local_copies.copy_of(found.text) != found.text:
-        yield found.path or os.fsdecode(path)
+    at_hand = _at_hand(found)
+    if at_hand is not None:
+        yield at_hand
         return
     with _fetched(found.text) as name:
         yield name
@@ -49,8 +50,9 @@ def to_change(path: str | os.PathLike[str]) -> Iterator[str]:
         RemoteWriteError: it cannot be put there, and is as it was.
     """
     found = location.of(path, location.TENSORFLOW)
-    if found.kind is not Kind.REMOTE or local_copies.copy_of(found.text) != found.text:
-        yield found.path or os.fsdecode(path)
+    at_hand = _at_hand(found)
+    if at_hand is not None:
+        yield at_hand
         return
     with _fetched(found.text) as name:
         pairs = _pairs(found.text, name)
@@ -63,6 +65,16 @@ def to_change(path: str | os.PathLike[str]) -> Iterator[str]:
             raise RemoteChangedError(cause, path=name)
         for pair in changed:
             pair.put()
+
+
+def _at_hand(found: location.Location) -> str | None:
+    """The name of what lies here, or has a copy here; None for what has to be fetched."""
+    if found.kind is not Kind.REMOTE:
+        return found.path or found.text
+    from keras_integrity_hook.remote import urls
+
+    name = urls.shown(found.text)
+    return name if local_copies.copy_of(name) != name else None
 
 
 class _Pair(NamedTuple):

@@ -66,6 +66,7 @@ __all__ = ["open_verified", "refuse_broken", "surfacing_failures", "verified_set
 _Checked = TypeVar("_Checked", bound=Closable)
 _Unchecked = TypeVar("_Unchecked")
 _ATTEMPTS = 4  # to check a set that is saved anew meanwhile
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 _LOOKS = 20  # at a model and what is remembered of it, while others save there
 
 
@@ -169,13 +170,16 @@ def _load(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unc
 
 
 def _handed_over(located: Located, form: Form[_Checked, _Unchecked]) -> _Checked | _Unchecked:
-    """Steps 2 to 6; again if the set was saved anew meanwhile, which is no damage."""
+    """Steps 2 to 6; again if it was saved meanwhile, anew or for the first time: no damage."""
     for _ in range(_ATTEMPTS - 1):
         before = _seal_identity(located)
         try:
             return _settled(located, form)
         except ChecksumMismatchError:
             if _seal_identity(located) == before:
+                raise
+        except UnreadableFileError as error:
+            if not _has_appeared(located, error):
                 raise
     return _settled(located, form)
 
@@ -250,17 +254,26 @@ def _remember(admitted: Admitted, opened: ModelFile, memory: Memory | None) -> N
         memory.keep(opened)
 
 
+def _has_appeared(located: Located, error: IntegrityError) -> bool:
+    """Whether nothing was there when it was opened, and something is now. (No link to nothing.)"""
+    return isinstance(error.__cause__, _ABSENT) and os.path.exists(_looked_for(located))
+
+
 def _absent(located: Located, error: IntegrityError) -> OSError | None:
     """Keras's own kind of error where nothing is there at all, which is no refusal.
 
     Keras is not asked: it might find what has appeared meanwhile, and nobody has checked.
     """
-    path = located.path if located.place is None else located.place.directory
     cause = error.__cause__
-    is_there = os.path.lexists(local_copies.copy_of(path))
-    if not isinstance(cause, FileNotFoundError | NotADirectoryError) or is_there:
+    if not isinstance(cause, _ABSENT) or os.path.lexists(_looked_for(located)):
         return None
     return type(cause)(cause.errno, os.strerror(cause.errno or 0), located.path)
+
+
+def _looked_for(located: Located) -> str:
+    """Where a model would lie, or its copy."""
+    path = located.path if located.place is None else located.place.directory
+    return local_copies.copy_of(path)
 
 
 def _pinned_by_override(located: Located, error: IntegrityError) -> SealedModel | None:

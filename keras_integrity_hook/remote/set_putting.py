@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.errors import RemoteWriteError
-from keras_integrity_hook.remote import at_once, set_names, stores, upload, urls
+from keras_integrity_hook.remote import at_once, failures, set_names, stores, upload, urls
 
 
 def put(local: str, place: Place, names: Iterable[str]) -> None:
@@ -99,7 +99,7 @@ class _Put:
             do(name)
 
     def _stage(self, name: str) -> None:
-        with stores.speaking_of(self._url(name), writing=True):
+        with failures.speaking_of(self._url(name), writing=True):
             self._store.put(self._file(name), self._staged(name))
 
     def _unstage(self, name: str) -> None:
@@ -107,19 +107,19 @@ class _Put:
             self._store.remove(self._staged(name))
 
     def _move(self, name: str) -> None:
-        with stores.speaking_of(self._url(name), writing=True):
+        with failures.speaking_of(self._url(name), writing=True):
             self._store.move(self._staged(name), self._url(name))
 
     def _remove(self, names: Iterable[str]) -> None:
         """One after the other, so that what a loader asks for first is gone before the rest."""
         for name in names:
-            with contextlib.suppress(FileNotFoundError), stores.speaking_of(self._url(name)):
+            with contextlib.suppress(FileNotFoundError), failures.speaking_of(self._url(name)):
                 self._store.remove(self._url(name))
 
     def _make_directories(self) -> None:
         folders = {urls.beside(self._url(name), "") for name in (*self.rest, *self.last)}
         for folder in sorted(folders):
-            with stores.speaking_of(folder, writing=True):
+            with failures.speaking_of(folder, writing=True):
                 self._store.make_directory(folder.rstrip("/"))
 
     def _file(self, name: str) -> str:

@@ -24,8 +24,9 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.remote import urls
+from keras_integrity_hook.remote.failures import speaking_of
 from keras_integrity_hook.remote.store import Entry, Reader, Store
-from keras_integrity_hook.remote.stores import speaking_of, store_of
+from keras_integrity_hook.remote.stores import store_of
 
 __all__ = [
     "Entry",

@@ -8,20 +8,12 @@ TensorFlow after all, if it is installed.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator
 
-from keras_integrity_hook.errors import (
-    IntegrityError,
-    RemoteError,
-    RemoteUnavailableError,
-    RemoteWriteError,
-    UnknownSchemeError,
-    printable,
-)
+from keras_integrity_hook.errors import UnknownSchemeError
 from keras_integrity_hook.remote import urls
+from keras_integrity_hook.remote.failures import speaking_of
 from keras_integrity_hook.remote.store import OBJECT_STORES, Store
 
 # These lead back to local files, or to other URLs that are written in them: what rules and records
@@ -31,9 +23,6 @@ _NO_STORES = {
     *("asyncwrapper", "cached", "simplecache", "filecache", "blockcache"),
     *("zip", "tar", "libarchive"),
 }
-
-_TOLD = 400
-"""Characters of a store's own error; some list all that they have tried."""
 
 
 def store_of(url: str) -> Store:
@@ -91,35 +80,3 @@ def _of_fsspec(url: str, scheme: str) -> Store:
     from keras_integrity_hook.remote import fsspec_store
 
     return fsspec_store.store_of(url, scheme)
-
-
-@contextlib.contextmanager
-def speaking_of(url: str, *, writing: bool = False) -> Iterator[None]:
-    """Let what a store raises in this block come out as an error of ours about ``url``.
-
-    Raises:
-        FileNotFoundError: nothing is there, and nothing was to be written.
-        RemoteUnavailableError, RemoteWriteError: anything else.
-    """
-    try:
-        yield
-    except IntegrityError as error:
-        error.path = urls.shown(url)
-        raise
-    except FileNotFoundError as error:
-        if not writing:
-            raise FileNotFoundError(error.errno or 2, "No such file", urls.shown(url)) from error
-        raise _failed(url, error, writing) from error
-    except Exception as error:  # each store has errors of its own
-        raise _failed(url, error, writing) from error
-
-
-def _failed(url: str, error: Exception, writing: bool) -> RemoteError:
-    text = urls.without_secrets(str(error).replace(url, urls.shown(url))).strip()
-    if len(text) > _TOLD:
-        text = text[:_TOLD] + " …"
-    why = f"{type(error).__name__}: {printable(text)}" if text else type(error).__name__
-    path = urls.shown(url)
-    if writing:
-        return RemoteWriteError(f"the model could not be written there ({why})", path=path)
-    return RemoteUnavailableError(f"it cannot be read ({why})", path=path)

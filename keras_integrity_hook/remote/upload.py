@@ -14,8 +14,9 @@ import secrets
 
 from keras_integrity_hook.errors import RemoteWriteError
 from keras_integrity_hook.remote import urls
+from keras_integrity_hook.remote.failures import speaking_of
 from keras_integrity_hook.remote.store import Store
-from keras_integrity_hook.remote.stores import speaking_of, store_of, takes_whole
+from keras_integrity_hook.remote.stores import store_of, takes_whole
 
 PREFIX = ".keras-integrity-"
 """How the temporary names begin."""

@@ -1,50 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """URLs of models: what they name, and what of them may be said.
 
-A URL is what rules, errors, the audit log and the history know a model by. So nothing secret of it
-may be in there, and no two readers may take one text for different places: path segments that lead
-elsewhere (``..``) are refused, which some stores resolve and others take for a name.
+A URL is what rules, errors, the audit log and the history know a model by (:mod:`files.url_names`).
+So nothing secret of it may be in there, and no two readers may take one text for different places:
+path segments that lead elsewhere (``..``) are refused, which some stores resolve and others take
+for a name, and hosts that are spelt so that those who ask may mean another.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
-from urllib.parse import unquote
 
 from keras_integrity_hook.errors import RemoteError
-from keras_integrity_hook.files import location
+from keras_integrity_hook.files import location, url_names
 from keras_integrity_hook.files.location import Kind
+from keras_integrity_hook.files.url_names import WEB, Parts, shown, without_secrets
 
-_WEB = ("http", "https")
-# What presigned URLs of S3, Google's and Azure's stores are signed by; and what hosts call tokens.
-_SECRET = re.compile(
-    r"x-(amz|goog|oss)-.*|awsaccesskeyid|googleaccessid|signature|sig|se|sp|sv|sr|st|spr|skoid|"
-    r"sktid|skt|ske|sks|skv|expires|key-pair-id|policy|token|access_token|auth|api_?key|key|"
-    r"password|secret",
-    re.IGNORECASE,
-)
-# Where a user's name and password may stand before the host. Elsewhere what stands before an "@" is
-# a part of the place: abfs://container@account/, two of which are not one.
-_WITH_USERS = (*_WEB, "ftp", "ftps", "sftp", "ssh", "smb", "webhdfs", "hdfs", "arrow_hdfs")
-_QUOTED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+__all__ = ["Url", "below", "beside", "is_remote", "shown", "split", "without_secrets"]
+
 _DOTS = re.compile(r"(\.|%2e){1,2}", re.IGNORECASE)
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 
 
-class Url(NamedTuple):
-    """The parts of a URL that count here.
+class Url(Parts):
+    """The parts of a URL, and its name."""
 
-    Attributes:
-        scheme: in lower case.
-        place: host or bucket, with what else stands before the path.
-        path: after that, with its first slash; empty for none.
-        query: of a web address, without its ``?``.
-    """
-
-    scheme: str
-    place: str
-    path: str
-    query: str
+    __slots__ = ()
 
     @property
     def name(self) -> str:
@@ -61,55 +42,30 @@ def split(url: str) -> Url:
     """The parts of ``url``.
 
     Raises:
-        RemoteError: a part of its path leads elsewhere.
+        RemoteError: a part of its path leads elsewhere, or its host may be taken for another.
     """
-    scheme, place, path, query = _parts(url)
-    if any(_DOTS.fullmatch(step) for step in path.split("/")):
+    scheme, place, path, query = url_names.parts_of(url)
+    plain = url_names.unescaped(path).replace("%5C", "/") if scheme in WEB else path
+    if any(_DOTS.fullmatch(step) for step in plain.split("/")):
         raise RemoteError(
             "a part of its path is '.' or '..', which not every store understands alike",
             path=shown(url),
             remedy="Write the URL without it.",
         )
-    if scheme not in _WITH_USERS and ":" in place.rpartition("@")[0]:
+    if not url_names.has_host(scheme) and ":" in place.rpartition("@")[0]:
         raise RemoteError(
             f"'{scheme}://' has no place for a user's name and password",
             path=shown(url),
             remedy="Give the credentials to the store's own library, in its variables or files.",
         )
+    is_odd = "\\" in place or url_names.IGNORED.search(url) is not None
+    if scheme in WEB and (is_odd or not _HOST.fullmatch(place.rpartition("@")[2])):
+        raise RemoteError(
+            "its host is none, or has characters that not everybody reads alike",
+            path=shown(url),
+            remedy="Write the host in letters, digits, dots and hyphens ('xn--…' for others).",
+        )
     return Url(scheme, place, path, query)
-
-
-def _parts(url: str) -> tuple[str, str, str, str]:
-    """Scheme, place, path and query. What follows ``?`` or ``#`` is never a part of the host, to
-    those who fetch it: nobody is told of another host than they ask."""
-    scheme, _, rest = url.partition("://")
-    scheme, query = scheme.lower(), ""
-    if scheme in _WEB:
-        rest, _, query = rest.partition("#")[0].partition("?")
-    place, slash, path = rest.partition("/")
-    return scheme, place, slash + path, query
-
-
-def shown(url: str) -> str:
-    """``url`` as it is spoken of: without a user's name and password, and without what a presigned
-    one is signed by."""
-    scheme, place, path, query = _parts(url)
-    user, _, host = place.rpartition("@")
-    if scheme in _WITH_USERS or ":" in user:
-        place = host
-    kept = "&".join(one for one in query.split("&") if one and not _is_secret(one))
-    return f"{scheme}://{place}{path}" + (f"?{kept}" if kept else "")
-
-
-def without_secrets(text: str) -> str:
-    """``text`` with each URL in it as it may be :func:`shown`, however it is spelt there."""
-    return _QUOTED.sub(lambda found: shown(found[0]), text)
-
-
-def _is_secret(parameters: str) -> bool:
-    # Servers unescape the names, and some take ";" for "&".
-    names = (one.partition("=")[0] for one in parameters.split(";"))
-    return any(_SECRET.fullmatch(unquote(name)) for name in names)
 
 
 def below(url: str, name: str) -> str:
@@ -119,6 +75,6 @@ def below(url: str, name: str) -> str:
 
 def beside(url: str, name: str) -> str:
     """The URL of the file ``name`` in the directory that ``url`` is in."""
-    is_web = split(url).scheme in _WEB
+    is_web = split(url).scheme in WEB
     plain = url.partition("#")[0].partition("?")[0] if is_web else url
     return plain[: len(plain) - len(split(url).name)] + name

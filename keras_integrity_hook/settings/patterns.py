@@ -16,7 +16,7 @@ import os
 import re
 from types import ModuleType
 
-from keras_integrity_hook.files import location, machine
+from keras_integrity_hook.files import location, machine, url_names
 from keras_integrity_hook.files.target import real_path
 
 _WILD = re.compile(r"[*?\[]")
@@ -53,13 +53,13 @@ def check(pattern: str) -> None:
 
 def names(path: str) -> tuple[str, ...]:
     """Every name that leads to the model at ``path``: its own, then after each link on the way,
-    and where it really lies at last; a URL's is itself.
+    and where it really lies at last; for those of a URL see :func:`url_names.names`.
 
     Whoever can write a directory can put a link there that leads out of it, and what is loaded by
     the name in it has to be what belongs there all the same.
     """
     if location.is_url(path):
-        return (path,)
+        return url_names.names(path)
     whole = os.path.join(location.working_directory(), path)
     at, steps = machine.steps(whole)
     found = {os.path.normpath(os.path.join(at, *steps)): None}
@@ -104,7 +104,7 @@ def _target(path: str) -> str | None:
 def _resolved_pattern(pattern: str) -> str:
     wild = _WILD.search(pattern)
     if location.is_url(pattern):
-        return pattern
+        return url_names.pattern(pattern)
     if wild is None:
         return real_path(pattern)
     fixed = pattern[: wild.start()].rpartition("/")[0]

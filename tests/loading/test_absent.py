@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import resource
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from typing import Any
 import pytest
 
 from keras_integrity_hook.errors import IntegrityError, UnreadableFileError
+from keras_integrity_hook.files import exhaustion
 from keras_integrity_hook.loading import pipeline as load
+from keras_integrity_hook.saving import pipeline as save
+from tests.support.models import archive_bytes, hdf5_bytes
 
 NAMES = ["m.keras", "m.h5", "m.weights.h5", "m.weights.json", "folder/m.h5", "file/m.h5"]
 
@@ -58,6 +62,24 @@ def test_link_to_nothing_is_refused(tmp_path: Path, home: Path) -> None:
     (tmp_path / "m.h5").symlink_to(tmp_path / "gone")
     with pytest.raises(UnreadableFileError, match="link to nothing"):
         load.open_verified(str(tmp_path / "m.h5"))
+
+
+def test_model_that_is_saved_just_after_it_was_looked_for_is_loaded(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.keras"
+    content = archive_bytes(hdf5_bytes(1))
+    remedy_for = exhaustion.remedy_for
+
+    def saved_meanwhile(error: Exception) -> str | None:
+        """Between the opening, which found nothing, and the question what is there now."""
+        if not path.exists():
+            save.save_sealed(str(path), lambda where: Path(where).write_bytes(content))
+        return remedy_for(error)
+
+    monkeypatch.setattr(exhaustion, "remedy_for", saved_meanwhile)
+    with load.open_verified(str(path)) as file, zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
 
 
 @pytest.fixture

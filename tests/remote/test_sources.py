@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,15 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.files import local_copies
 from keras_integrity_hook.limits import MIB
-from keras_integrity_hook.remote import fsspec_store, peeking, sources, spool, upload, urls
+from keras_integrity_hook.remote import (
+    failures,
+    fsspec_store,
+    peeking,
+    sources,
+    spool,
+    upload,
+    urls,
+)
 from tests.remote.conftest import Place
 from tests.support.buckets import Bucket, Web
 
@@ -265,6 +274,51 @@ def test_error_of_a_store_does_not_quote_a_secret(web: Web) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         sources.open_source(url)
     assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lack", ["nothing", "refuses", "is_broken", "breaks_off", "is_off"])
+def test_no_traceback_of_a_web_server_shows_a_secret(web: Web, lack: str) -> None:
+    top = web.url if lack != "is_off" else "http://127.0.0.1:9"
+    url = f"{top.replace('//', '//user:topsecret@')}/m.keras?id=1&X-Amz-Signature=topsecret"
+    if lack != "nothing":
+        web.files["/m.keras"] = DATA
+    if lack == "breaks_off":
+        web.breaks_off_after = len(DATA) // 2
+    elif lack != "nothing":
+        setattr(web, lack, True)
+    with pytest.raises((RemoteError, FileNotFoundError)) as caught:
+        b"".join(sources.open_source(url).stream())
+    told = "".join(traceback.format_exception(caught.value))
+    assert "topsecret" not in told
+    assert f"{top}/m.keras?id=1" in told
+    assert caught.value.__cause__ is not None
+    assert "topsecret" not in repr(caught.value.__cause__)
+
+
+def test_cause_that_quotes_no_secret_is_the_store_s_own(web: Web) -> None:
+    from aiohttp import ClientResponseError
+
+    web.files["/m.keras"], web.is_broken = DATA, True
+    with pytest.raises(RemoteUnavailableError) as caught:
+        sources.open_source(f"{web.url}/m.keras?id=1")
+    assert isinstance(caught.value.__cause__, ClientResponseError)
+
+
+def test_cause_is_replaced_by_one_of_its_kind_wherever_the_secret_stands() -> None:
+    url = "https://h/m?sig=topsecret"
+    noted = OSError(13, "denied")
+    noted.add_note(f"while {url} was read")
+    outer = PermissionError("denied")
+    outer.__cause__ = ValueError(url)
+    named = FileNotFoundError(2, "none", url)
+    odd = UnicodeDecodeError("ascii", b"x", 0, 1, url)
+    for error in (noted, outer, named, odd):
+        kind = UnicodeError if error is odd else type(error)
+        assert type(failures.without_secrets(error)) is kind
+        assert "topsecret" not in repr(failures.without_secrets(error))
+        assert failures.without_secrets(error).__cause__ is None
+    harmless = OSError("https://H:443/m?id=1")
+    assert failures.without_secrets(harmless) is harmless
 
 
 def test_nothing_of_this_is_imported_by_whoever_loads_local_files() -> None:
