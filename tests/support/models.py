@@ -12,7 +12,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from keras_integrity_hook.containers.formats import FORMATS
+from keras_integrity_hook.containers.formats import FORMATS, HDF5
 
 
 def hdf5_bytes(rows: int = 8) -> bytes:
@@ -135,10 +135,10 @@ CONTAINERS = tuple(sample.name for sample in SINGLE.values())
 
 
 def write_model(directory: Path, name: str) -> Path:
-    """A small unsealed model file called ``name``, of the form that this name ends as."""
+    """A small unsealed model file called ``name``, of the form that this name ends as, else HDF5."""
     path = directory / name
-    form = next(one for one in FORMATS.values() if name.endswith(one.suffixes))
-    (data,) = SINGLE[form.container].files.values()
+    forms = (one for one in FORMATS.values() if name.endswith(one.suffixes))
+    (data,) = SINGLE[next(forms, HDF5).container].files.values()
     path.write_bytes(data)
     return path
 
