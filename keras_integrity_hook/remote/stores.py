@@ -44,6 +44,10 @@ def store_of(url: str) -> Store:
     if scheme in WEB:  # whoever else reads it follows any redirect
         with speaking_of(url):
             return _of_fsspec(url, scheme)
+    if scheme == "kaggle":
+        from keras_integrity_hook.remote.kaggle_store import KaggleStore
+
+        return KaggleStore(url)
     loaded = sys.modules.get("tensorflow") is not None
     if loaded and _tensorflow_knows(scheme):
         return _of_tensorflow()
