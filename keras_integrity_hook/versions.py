@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,6 +20,7 @@ def is_version(text: str) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=256)
 def same(text: str) -> str:
     """The one spelling of all that mean the same version: ``"1.0"``, ``"v1.0.0"`` are ``"1"``.
 

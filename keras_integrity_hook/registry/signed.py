@@ -35,7 +35,12 @@ class SignedEvent(NamedTuple):
     @property
     def id(self) -> str:
         """What the event is called by: SHA-256 of the payload, hex. Signatures do not change it."""
-        return hashlib.sha256(self.payload).hexdigest()
+        return _id(self.payload)
+
+
+@functools.lru_cache(maxsize=spelling.KEPT)
+def _id(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
 
 
 def new_event(body: Body, registry: str, *, at: datetime | None = None) -> Event:
@@ -119,7 +124,7 @@ def signers(signed: SignedEvent, roles: Roles) -> tuple[Actor, ...]:
 
 
 # A tenth of a millisecond each, and the same ones again in every answer of a registry.
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=spelling.KEPT)
 def _has_signed(actor: Actor, signature: Signature, data: bytes) -> bool:
     public = PublicKey(actor.scheme, actor.public, actor.keyid)
     return keys.is_valid(public, seal_signers.raw(signature), data)

@@ -63,6 +63,10 @@ _NOT_IN_NAMES = re.compile(
     "\ufff0-\uffff\U000e0000-\U0010ffff]|  "
 )
 
+KEPT = 256
+"""Events of which it is remembered what follows from their bytes: those that are appended together,
+see ``store.together``."""
+
 _Reader = Callable[[Any], Any]
 
 
@@ -84,7 +88,7 @@ def spell(event: Event) -> bytes:
 
 # An entry is read when it is decoded and again when it happens, and the events by which a registry
 # was founded are in all its answers. Nobody changes an event.
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=KEPT)
 def read(payload: bytes) -> Event:
     """The event that ``payload`` spells.
 

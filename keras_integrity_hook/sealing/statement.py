@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from keras_integrity_hook.errors import LimitExceededError, MalformedSealError
@@ -18,7 +18,7 @@ _TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:keras-integrity-hook:seal:v1"
 _DIGEST = "keras-integrity-v1"
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
-_SPELLED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_SPELLED = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\dZ", re.ASCII)
 FILES = ("keras-zip", "hdf5")
 SETS = (
     "keras-directory",
@@ -232,9 +232,9 @@ def moment(text: str) -> datetime:
 
     One spelling each: they are compared as texts, too.
     """
-    if not _SPELLED.fullmatch(text):  # strptime takes "2027-1- 9T1:2:3Z" as well
+    if not _SPELLED.fullmatch(text):  # ISO 8601 has other forms, and an hour 24, as well
         raise ValueError("is not a moment as in 2027-01-31T12:00:00Z")
-    return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)
 
 
 def _consistent(statement: Statement) -> None:

@@ -8,6 +8,7 @@ the SDK of every cloud that is installed, seconds of it, on each load of a signe
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -105,6 +106,7 @@ def signature_of(private: PrivateKeyTypes, scheme: str, data: bytes) -> bytes:
     return bytes(key.sign(data, *_arguments(scheme, signing=True)))
 
 
+@functools.lru_cache(maxsize=64)
 def load(pem: str | bytes) -> PublicKeyTypes:
     """The key of ``cryptography`` that ``pem`` spells; raises SigningError."""
     from cryptography.exceptions import UnsupportedAlgorithm

@@ -24,6 +24,7 @@ from keras_integrity_hook.registry.records import Registry
 from keras_integrity_hook.registry.signed import SignedEvent
 from keras_integrity_hook.registry.store import log_tables, state_reading
 from keras_integrity_hook.registry.store.batches import Batch
+from keras_integrity_hook.registry.store.database import WRITERS_TURN
 from keras_integrity_hook.registry.store.log_tables import Tip
 from keras_integrity_hook.registry.store.rows import Receipt
 from keras_integrity_hook.registry.store.schema import CHECKPOINTS
@@ -67,6 +68,8 @@ def append(
 ) -> tuple[list[Receipt], End]:
     """All of ``events``, or none of them, at the end of the log: their receipts, and the new end.
 
+    Whoever calls it is to have it wait for its turn (``Database.write(waits_itself=True)``).
+
     Args:
         known: the end of the log when it was last seen, which may be of use.
 
@@ -74,7 +77,7 @@ def append(
     """
     given = _distinct(events)
     first = [state.touched(one) for one in given[:_AT_ONCE]]
-    with Batch(connection) as batch:
+    with Batch(connection, first=WRITERS_TURN) as batch:
         tip = batch.ask(log_tables.tip_question())
         places_there = batch.ask(log_tables.positions_question(one.id for one in given))
         touched = state_reading.ask_known(batch, first)

@@ -74,10 +74,15 @@ class Reply(Generic[T]):
 
 
 class Batch:
-    """Questions that are sent together at the end of a ``with`` block."""
+    """Questions that are sent together at the end of a ``with`` block.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        first: what PostgreSQL has to do before it answers, such as to wait for a lock.
+    """
+
+    def __init__(self, connection: Connection, first: str = "") -> None:
         self._connection = connection
+        self._first = first
         self._replies: list[Reply[Any]] = []
 
     def ask(self, question: Question[T]) -> Reply[T]:
@@ -98,9 +103,12 @@ class Batch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and self._replies:
-            send = _ask_sqlite if self._connection.dialect.name == "sqlite" else _ask_postgresql
-            send(self._connection, self._replies)
+        if error is not None:
+            return
+        if self._connection.dialect.name == "sqlite":
+            _ask_sqlite(self._connection, self._replies)
+        elif self._first or self._replies:
+            _ask_postgresql(self._connection, self._first, self._replies)
 
 
 def ask(connection: Connection, question: Question[T]) -> T:
@@ -135,11 +143,16 @@ def _ask_sqlite(connection: Connection, replies: Iterable[Reply[Any]]) -> None:
             ]
 
 
-def _ask_postgresql(connection: Connection, replies: Sequence[Reply[Any]]) -> None:
-    with _pipeline(connection) as driver:
+def _ask_postgresql(connection: Connection, first: str, replies: Sequence[Reply[Any]]) -> None:
+    # A pipeline costs more than a question does. Of a transaction, its beginning has to be sent.
+    is_one = len(replies) == 1 and not first and _is_begun(connection)
+    with (_plain if is_one else _pipeline)(connection) as driver:
+        if first:
+            driver.execute(first)
         cursors = [driver.execute(*_for_postgresql(reply.question)) for reply in replies]
-        for reply, cursor in zip(replies, cursors, strict=True):
-            reply.rows = cursor.fetchall()
+    # Only now: to fetch from within a pipeline is a journey of its own.
+    for reply, cursor in zip(replies, cursors, strict=True):
+        reply.rows = cursor.fetchall()
 
 
 def _for_postgresql(question: Question[Any]) -> tuple[str, dict[str, Any]]:
@@ -171,16 +184,34 @@ def _among_in_postgresql(*columns: sa.Column[Any]) -> sa.ColumnElement[bool]:
     return sa.tuple_(*columns).in_(sa.select(*(rows.c[name] for name in names)))
 
 
+def _is_begun(connection: Connection) -> bool:
+    """Whether there is a transaction already, or is to be none."""
+    from psycopg.pq import TransactionStatus
+
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.autocommit or driver.info.transaction_status == TransactionStatus.INTRANS)
+
+
 @contextlib.contextmanager
 def _pipeline(connection: Connection) -> Iterator[Any]:
-    """The driver's connection, which sends everything and waits only where rows are fetched. Its
-    errors are SQLAlchemy's, which the transaction around it has."""
-    from psycopg import Error, Pipeline
+    """The driver's connection, which sends everything, and waits at the end of the block."""
+    from psycopg import Pipeline
+
+    with (
+        _plain(connection) as driver,
+        driver.pipeline() if Pipeline.is_supported() else contextlib.nullcontext(),
+    ):
+        yield driver
+
+
+@contextlib.contextmanager
+def _plain(connection: Connection) -> Iterator[Any]:
+    """The driver's connection. Its errors are SQLAlchemy's, which the transaction around has."""
+    from psycopg import Error
 
     driver: Any = connection.connection.driver_connection
     try:
-        with driver.pipeline() if Pipeline.is_supported() else contextlib.nullcontext():
-            yield driver
+        yield driver
     except Error as error:
         dialect: Any = connection.dialect
         is_gone = dialect.is_disconnect(error, driver, None)

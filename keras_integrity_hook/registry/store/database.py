@@ -24,7 +24,9 @@ T = TypeVar("T")
 _TEXT = 300  # characters that are told of a database's own message
 _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # One lock for each schema: a database may hold a registry in each of several.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('keras-integrity ' || current_schema(), 0))"
+WRITERS_TURN = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('keras-integrity ' || current_schema(), 0))"
+)
 
 
 class Database(NamedTuple):
@@ -54,12 +56,22 @@ class Database(NamedTuple):
         """As :meth:`read`, for ``work`` of one statement, which is of one moment anyway."""
         return self._done(work, {"isolation_level": "AUTOCOMMIT"})
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, waits_itself: bool = False) -> T:
         """What ``work`` returns, after all that it wrote is on the disk; or nothing is written.
 
         It may be called twice where a connection turns out to be dead. Raises as :meth:`read`.
+
+        Args:
+            waits_itself: ``work`` has PostgreSQL do :data:`WRITERS_TURN` before all else, in one
+                journey with what it asks first.
         """
-        return self._done(work, {"isolation_level": "READ COMMITTED", "writing": True})
+
+        def in_turn(connection: Connection) -> T:
+            if not self.is_sqlite and not waits_itself:
+                batches.run(connection, (WRITERS_TURN, {}))
+            return work(connection)
+
+        return self._done(in_turn, {"isolation_level": "READ COMMITTED", "writing": True})
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[Moment]:
@@ -93,8 +105,6 @@ class Database(NamedTuple):
 
     def _once(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
-            if options.get("writing") and not self.is_sqlite:
-                batches.run(connection, (_LOCK, {}))
             return work(connection)
 
 
@@ -113,7 +123,7 @@ class Moment(NamedTuple):
         """As of :class:`Database`."""
         return self.read(work)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, waits_itself: bool = False) -> T:
         """Not here."""
         raise RegistryError("nothing is written to a registry as it was", path=self.shown)
 

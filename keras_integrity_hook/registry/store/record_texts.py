@@ -14,6 +14,7 @@ from keras_integrity_hook.errors import RegistryError
 from keras_integrity_hook.registry.records import Content, Mark, Model, Recall, Stage
 
 T = TypeVar("T")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def of_stages(stages: Mapping[str, Stage]) -> str:
@@ -58,7 +59,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def _spelled(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _read(text: str, reader: Callable[[Any], T]) -> T:

@@ -140,7 +140,7 @@ class Store:
     ) -> list[Receipt]:
         known = self._end
         receipts, end = self._database.write(
-            lambda c: appending.append(c, signed, service_key, now, known)
+            lambda c: appending.append(c, signed, service_key, now, known), waits_itself=True
         )
         # Only now that it is on the disk; whichever thread comes last, it is one that was there.
         self._end = end
