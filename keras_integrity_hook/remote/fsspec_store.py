@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from keras_integrity_hook import texts
@@ -231,7 +233,18 @@ class FsspecStore:
             raise RemoteUnavailableError(
                 "the server does not say how large it is", path=urls.shown(url)
             )
-        return Entry(url, int(size), _version(info), False)
+        return Entry(url, int(size), _version(info), False, _modified(info))
+
+
+def _modified(info: Mapping[str, Any]) -> float:
+    """When it was written, as stores say it: a date, its text (ISO 8601), or seconds."""
+    for value in filter(None, map(info.get, _TIMES)):
+        with contextlib.suppress(ValueError, OverflowError):
+            if isinstance(value, int | float):
+                return float(value)
+            when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+            return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return 0.0
 
 
 def _version(info: Mapping[str, Any]) -> str:

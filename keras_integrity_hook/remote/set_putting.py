@@ -18,7 +18,15 @@ from collections.abc import Callable, Iterable
 
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.errors import RemoteWriteError
-from keras_integrity_hook.remote import at_once, failures, set_names, stores, upload, urls
+from keras_integrity_hook.remote import (
+    at_once,
+    failures,
+    leftovers,
+    set_names,
+    stores,
+    upload,
+    urls,
+)
 
 
 def put(local: str, place: Place, names: Iterable[str]) -> None:
@@ -41,6 +49,7 @@ def put(local: str, place: Place, names: Iterable[str]) -> None:
         one.exchange()
     else:
         one.put_new()
+    leftovers.sweep(place.directory, deep=place.kind.whole_directory)
 
 
 class _Put:
