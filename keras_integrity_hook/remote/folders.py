@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import (
+    BACKUP_METADATA,
+    BACKUP_WEIGHTS,
+    KERAS_BACKUP,
     KERAS_SHARDS,
     SAVED_MODEL,
     TF_CHECKPOINT,
@@ -31,11 +34,15 @@ def place_of(url: str) -> Place | None:
     above = urls.beside(url, "").rstrip("/")
     if name.endswith(_SHARDS):
         return Place(KERAS_SHARDS, above, name)
-    if sources.is_directory(url):
-        folder = StoreFolder.of(url)
-        kind = next(recognition.kinds_of(folder), None)
-        return None if kind is None else Place(kind, url.rstrip("/"), "")
-    if not sources.exists(url) and sources.exists(f"{url}.index"):
+    if name == BACKUP_METADATA and sources.exists(urls.beside(url, BACKUP_WEIGHTS)):
+        return Place(KERAS_BACKUP, above, name)
+    is_directory = sources.is_directory(url)
+    if is_directory:
+        kind = next(recognition.kinds_of(StoreFolder.of(url)), None)
+        if kind is not None:
+            return Place(kind, url.rstrip("/"), "")
+    # ram:// takes what another name begins with for a directory.
+    if (is_directory or not sources.exists(url)) and sources.exists(f"{url.rstrip('/')}.index"):
         return Place(TF_CHECKPOINT, above, name)
     return None
 

@@ -197,3 +197,67 @@ class TestKaggle:
         with pytest.raises(UnknownSchemeError) as caught:
             sources.open_source(f"kaggle://{self.HANDLE}/m.keras")
         assert "kagglehub" in caught.value.remedy()
+
+
+@pytest.fixture
+def doubled(tf: Any, keras: Any) -> str:
+    """Three epochs of a training whose backup keeps the pair before."""
+    import secrets
+
+    if not hasattr(keras.callbacks.BackupAndRestore, "_load_model"):
+        pytest.skip("this version of Keras keeps one pair")
+    url = f"ram://b{secrets.token_hex(6)}/backup"
+    train(keras, url, 3)
+    return url
+
+
+def train(keras: Any, url: str, epochs: int) -> int:
+    """Train so many epochs; the first one that was trained."""
+    began: list[int] = []
+
+    class Noting(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            began.append(epoch)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    backup = keras.callbacks.BackupAndRestore(url, delete_checkpoint=False, double_checkpoint=True)
+    x, y = np.ones((8, 4), "float32"), np.ones((8, 3), "float32")
+    model.fit(x, y, epochs=epochs, verbose=0, callbacks=[backup, Noting()])
+    return began[0]
+
+
+def harm(tf: Any, url: str) -> None:
+    with tf.io.gfile.GFile(url, "rb") as file:
+        data = file.read()
+    tf.io.gfile.remove(url)  # it would be appended to
+    with tf.io.gfile.GFile(url, "wb") as file:
+        file.write(flipped(data))
+
+
+@pytest.mark.parametrize("name", ["latest.weights.h5", "training_metadata.json"])
+def test_damaged_backup_at_a_url_gives_way_to_the_sealed_one_before(
+    tf: Any, keras: Any, doubled: str, name: str
+) -> None:
+    assert kih.verify(f"{doubled}/training_metadata.json").state == "sealed"
+    harm(tf, f"{doubled}/{name}")
+    with pytest.warns(kih.IntegrityWarning, match="the backup before"):
+        assert train(keras, doubled, 4) == 2
+    assert kih.verify(f"{doubled}/training_metadata.json").state == "sealed"
+
+
+def test_damage_in_both_backups_at_a_url_is_refused(tf: Any, keras: Any, doubled: str) -> None:
+    harm(tf, f"{doubled}/training_metadata.json")
+    harm(tf, f"{doubled}/latest.weights.h5.bkp")
+    with pytest.warns(kih.IntegrityWarning), pytest.raises(kih.IntegrityError) as caught:
+        train(keras, doubled, 4)
+    assert str(caught.value.path).startswith(doubled)
+
+
+def test_damaged_backup_at_a_url_does_not_give_way_to_one_without_a_seal(
+    tf: Any, keras: Any, doubled: str
+) -> None:
+    harm(tf, f"{doubled}/latest.weights.h5")
+    tf.io.gfile.remove(f"{doubled}/training_metadata.json.bkp.seal")
+    with pytest.raises(kih.IntegrityError):
+        train(keras, doubled, 4)
