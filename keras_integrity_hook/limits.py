@@ -139,6 +139,7 @@ class Limits(NamedTuple):
     request_target: int = 4096  # the path and what follows it
     request_body: int = MIB
     connections: int = 2_000
+    handshake: int = 10  # seconds of TLS, before the first request and after the last
     registry_posted: int = 100  # events of one request, which are stored together
     registry_digests: int = 16  # of one question
     registry_page: int = 200  # rows of a list

@@ -308,6 +308,26 @@ def test_broken_package_is_not_silent(wheel: Path, tmp_path: Path) -> None:
     assert "keras_integrity_hook/activation/finder.py" in done.stderr
 
 
+@pytest.mark.parametrize("host", ["keras", "keras_hub", "tensorflow", "tf_keras"])
+def test_package_that_has_lost_its_watch_lets_no_host_be_imported(
+    wheel: Path, tmp_path: Path, host: str
+) -> None:
+    venv = Venv(tmp_path / "venv")
+    venv.install(wheel)
+    (venv.site / "keras_integrity_hook" / "activation" / "watching.py").unlink()
+    (venv.site / host).mkdir()
+    (venv.site / host / "__init__.py").write_text("")
+    code = f"""
+import sys
+for _ in range(2):
+    try:
+        import {host}
+    except ImportError as error:
+        print("watching" in str(error), {host!r} in sys.modules)
+"""
+    assert venv.run("-c", code).splitlines() == ["True False"] * 2
+
+
 def test_start_up_line_hides_nothing() -> None:
     line = (ROOT / "keras_integrity_hook.pth").read_text().splitlines()[-1]
     assert line.startswith("import ")
@@ -343,7 +363,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_sdist_can_be_tested(sdist: Path, source: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names >= STARTUP_FILES | {"LICENSE", "pyproject.toml", "setup.py", "tox.ini"}
+    assert names >= STARTUP_FILES | {"LICENSE", "pyproject.toml", "setup.py"}
+    assert names >= {"tox.ini", ".ci/again.py"}
     tests = {path for path in (source / "tests").rglob("*") if path.is_file()}
     pages = {*(source / "docs").rglob("*.md"), *source.glob("*.md"), *(source / "man").iterdir()}
     assert pages

@@ -207,11 +207,16 @@ def _show(run: Run, progress: Progress, directory: str) -> None:
             f"and {plural(more, 'more model')} that {'needs' if more == 1 else 'need'} somebody"
         )
     for outcome, count in sorted(progress.outcomes.items()):
-        output.state(str(outcome), plural(count, "model"), good=_WORDS[outcome])
+        output.state(str(outcome), plural(count, _noun(outcome)), good=_WORDS[outcome])
     for code, count in progress.codes.most_common():
         output.detail(f"{count:>8,}  {code}")
     output.line(
-        f"{plural(progress.examined, 'model')}, {bytes_of(progress.size)} read, "
+        f"{plural(progress.models, 'model')}, {bytes_of(progress.size)} read, "
         f"{progress.rate:,.1f} a second."
     )
     output.line(f"Results: {results.folder_of(directory, run)}")
+
+
+def _noun(outcome: str) -> str:
+    """What was counted: where nobody could look, nobody knows whether there is a model."""
+    return "location" if outcome == "failed" else "model"

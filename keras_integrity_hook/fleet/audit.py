@@ -27,6 +27,7 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     WorkerLostError,
 )
+from keras_integrity_hook.files import temporary
 from keras_integrity_hook.fleet import results, search, workers
 from keras_integrity_hook.fleet.drafts import Draft
 from keras_integrity_hook.fleet.findings import Finding, Outcome
@@ -46,6 +47,7 @@ _BATCH_SIZE = 64 * MIB
 _TASKS_EACH = 2  # that wait at a worker, so that it always has one
 _SECONDS_UNWRITTEN = 1.0, 10.0  # at the beginning, and at most
 _REFUSALS_COUNTED = 100  # codes; there are fewer
+_COUNTED = ("size", "version", "bytes_read", "refusals")  # of what earlier starts have found
 _NOTABLE = (Outcome.REFUSED, Outcome.FAILED)
 _NOTABLE_HELD = 100
 
@@ -57,7 +59,7 @@ class Progress:
     Attributes:
         found: models so far.
         is_complete: there are no more to be found.
-        examined: models with a finding, those of earlier starts of the run included.
+        examined: findings so far, those of earlier starts of the run included.
         before: how many of them are of earlier starts.
         size: bytes that were read.
         begun: by the monotonic clock.
@@ -75,6 +77,11 @@ class Progress:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     notable: list[Finding] = field(default_factory=list)
+
+    @property
+    def models(self) -> int:
+        """How many models were examined; where nobody could look there may be none."""
+        return self.examined - self.outcomes[Outcome.FAILED]
 
     @property
     def number_notable(self) -> int:
@@ -146,13 +153,7 @@ def audit(  # noqa: PLR0913
     )
     with _queue() as waiting, found_by as client:
         progress = Progress()
-        for finding in results.findings_of(directory, run):
-            progress.count(finding)
-        keys = (
-            Target(one.location, one.size, one.version).key
-            for one in results.findings_of(directory, run)
-        )
-        progress.before = waiting.pass_over(keys)
+        progress.before = waiting.pass_over(_known_of(directory, run, progress))
         to_change = options.verb is not Verb.SCAN
         found = search.find(locations, to_change=to_change)
         threading.Thread(target=waiting.fill, args=(found,), daemon=True).start()
@@ -191,6 +192,13 @@ def _resumed(directory: str, locations: Sequence[str], options: Options) -> Run 
     return last
 
 
+def _known_of(directory: str, run: Run, progress: Progress) -> Iterator[bytes]:
+    """The keys of what earlier starts of the run have examined, each counted on the way."""
+    for found in results.findings_of(directory, run, _COUNTED):
+        progress.count(found)
+        yield Target(found.location, found.size, found.version).key
+
+
 def _for_run(options: Options, run: Run) -> Options:
     from dataclasses import replace
 
@@ -199,9 +207,7 @@ def _for_run(options: Options, run: Run) -> Options:
 
 @contextlib.contextmanager
 def _queue() -> Iterator[Waiting]:
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="keras-integrity-fleet-") as folder:
+    with temporary.private_folder() as folder:
         waiting = Waiting(os.path.join(folder, "waiting"))
         try:
             yield waiting

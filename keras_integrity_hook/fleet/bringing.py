@@ -20,6 +20,7 @@ from keras_integrity_hook.errors import (
     LimitExceededError,
     UnreadableFileError,
 )
+from keras_integrity_hook.files import temporary
 from keras_integrity_hook.fleet import targets
 from keras_integrity_hook.fleet.options import Options
 from keras_integrity_hook.fleet.targets import Target
@@ -73,9 +74,7 @@ def _in_its_place(target: Target) -> Here:
 def shared_folder() -> Iterator[None]:
     """Let copies of single files that are made in this block, one after the other, lie in one
     private directory: to make one for each takes longer than to check a small model."""
-    from keras_integrity_hook.remote import spool
-
-    with spool.private_folder() as folder:
+    with temporary.private_folder() as folder:
         token = _shared.set(folder)
         try:
             yield
@@ -105,13 +104,11 @@ def _copy_of_file(target: Target, options: Options) -> Iterator[Here]:
 @contextlib.contextmanager
 def _folder_for(target: Target) -> Iterator[str]:
     """A private directory; its own where files lie beside it, which would count for others."""
-    from keras_integrity_hook.remote import spool
-
     folder = _shared.get()
     if folder and not target.beside:
         yield folder
         return
-    with spool.private_folder() as own:
+    with temporary.private_folder() as own:
         yield own
 
 

@@ -115,6 +115,14 @@ class Draft:
         could_look = not isinstance(error, _NOBODY_COULD_LOOK)
         self._has_failed |= not could_look and not isinstance(error, RegistryUnavailableError)
 
+    def not_found(self, error: IntegrityError) -> None:
+        """Why the search has no model to examine here: a directory is empty, say, or endless. That
+        is said of the place; only what is left of a model is refused."""
+        self.refuse(error)
+        if not isinstance(error, DamagedFileError):
+            self._has_failed = True
+            self.facts["state"] = State.UNKNOWN
+
     def finding(self) -> Finding:
         """The finding, when all is known."""
         return Finding(

@@ -55,8 +55,9 @@ def examine_target(target: Target, options: Options) -> Finding:
     try:
         with _in_force(options):
             if target.error is not None:
-                raise target.error
-            _ACTS[options.verb](target, options, draft)
+                draft.not_found(target.error)
+            else:
+                _ACTS[options.verb](target, options, draft)
     except IntegrityError as error:
         draft.refuse(error)
     except Exception as error:  # of a million models one finds what nobody thought of

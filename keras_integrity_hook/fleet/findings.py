@@ -8,7 +8,7 @@ stands as it was found, escaped only where it is no Unicode; whoever shows one e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -41,7 +41,8 @@ class Outcome(StrEnum):
     """It would load, and somebody should look at what the inspection found."""
     REFUSED = "refused"
     FAILED = "failed"
-    """It could not be examined: that is no good news, and says nothing about the model."""
+    """It could not be examined, or there was no model to be found: no good news, and nothing is
+    said about one."""
 
 
 class Refusal(NamedTuple):
@@ -137,22 +138,24 @@ class Finding:
 
         The location alone is never cut: it is what the model is found by.
         """
-        row = {name: _bounded(value) for name, value in asdict(self).items()}
+        row = {name: _bounded(value) for name, value in vars(self).items()}
         row["location"] = unicode(self.location)
-        row["observations"] = [one._asdict() for one in _cut(self.observations)]
-        row["refusals"] = [one._asdict() for one in _cut(self.refusals)]
         return row
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """The finding of a row that was read; columns of later versions are passed over."""
-        known = {one.name: row[one.name] for one in fields(cls) if one.name in row}
+        """The finding of a row that was read, or of some of its columns; those of later versions
+        are passed over."""
+        known = {name: row[name] for name in _NAMES if name in row}
         known["state"], known["outcome"] = State(known["state"]), Outcome(known["outcome"])
-        known["observations"] = tuple(Observation(**one) for one in known["observations"] or ())
-        known["refusals"] = tuple(Refusal(**one) for one in known["refusals"] or ())
+        known["observations"] = tuple(Observation(**one) for one in row.get("observations") or ())
+        known["refusals"] = tuple(Refusal(**one) for one in row.get("refusals") or ())
         for name in ("signers", "damaged_parts"):
-            known[name] = tuple(known[name] or ())
+            known[name] = tuple(row.get(name) or ())
         return cls(**known)
+
+
+_NAMES = tuple(one.name for one in fields(Finding))
 
 
 def schema() -> Schema:
@@ -175,9 +178,7 @@ def schema() -> Schema:
         "refusals": pa.list_(_texts(Refusal)),
     }
     may_be_null = ("sealed_at", "expires", "is_registered")
-    return pa.schema(
-        [pa.field(one.name, types[one.name], one.name in may_be_null) for one in fields(Finding)]
-    )
+    return pa.schema([pa.field(name, types[name], name in may_be_null) for name in _NAMES])
 
 
 def table(findings: Iterable[Finding]) -> Table:
@@ -199,21 +200,13 @@ def _texts(value: type[Observation] | type[Refusal]) -> Any:
 def _bounded(value: Any) -> Any:
     if isinstance(value, str):
         return unicode(value[: LIMITS.finding_text])
+    if isinstance(value, Observation | Refusal):
+        return {name: _bounded(text) for name, text in value._asdict().items()}
     if isinstance(value, tuple):
-        return [_bounded(one) for one in _cut(value)]
+        return [_bounded(one) for one in value[: LIMITS.finding_items]]
     if isinstance(value, int):  # a store may say that it has more bytes than there are numbers
         return min(max(value, 0), _LARGEST)
     return value
-
-
-def _cut(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """As many as are kept, their texts bounded."""
-    return tuple(
-        one._replace(**{name: _bounded(text) for name, text in one._asdict().items()})
-        if isinstance(one, Observation | Refusal)
-        else one
-        for one in values[: LIMITS.finding_items]
-    )
 
 
 def unicode(text: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ else:  # for those who look annotations up at run time
 SCHEMA = 1
 _FACTS = "run.json"
 _RUN = re.compile(r"run-(\d{8}T\d{6}Z-[0-9a-f]{4,16})")
+_ALWAYS = ("location", "state", "outcome", "examined")
 _PART = re.compile(r"part-(\d{6,})\.parquet")
 
 
@@ -125,9 +126,16 @@ def batches(directory: str, run: Run, columns: list[str] | None = None) -> Itera
             raise FleetResultsError(cause, path=path) from error
 
 
-def findings_of(directory: str, run: Run) -> Iterator[Finding]:
-    """The findings of ``run``; memory and raises as :func:`batches`."""
-    for batch in batches(directory, run):
+def findings_of(
+    directory: str, run: Run, columns: Sequence[str] | None = None
+) -> Iterator[Finding]:
+    """The findings of ``run``; memory and raises as :func:`batches`.
+
+    Args:
+        columns: which are read beside those that every finding has; None for all.
+    """
+    wanted = None if columns is None else [*_ALWAYS, *columns]
+    for batch in batches(directory, run, wanted):
         for row in batch.to_pylist():
             try:
                 yield Finding.from_row(row)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook import texts
 from keras_integrity_hook.errors import ConfigurationError, FleetWorkersError
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import portable, temporary
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -69,7 +68,7 @@ def started(number: int) -> Iterator[Client]:
         "distributed.worker.profile.enabled": False,
     }
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-integrity-fleet-"))
+        scratch = stack.enter_context(temporary.private_folder(for_children=True))
         stack.enter_context(dask.config.set({**quiet, "temporary-directory": scratch}))
         security = Security.temporary()
         try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.errors import LimitExceededError, RemoteChangedError, UnreadableFileError
-from keras_integrity_hook.files import exhaustion, local_copies
+from keras_integrity_hook.files import exhaustion, local_copies, temporary
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.remote import at_once, set_names, sources, spool, urls
 from keras_integrity_hook.remote.sources import Source
@@ -76,7 +76,7 @@ def _private_folder(url: str) -> Iterator[str]:
     """A private directory of the last name in ``url``, by which it is called in this block."""
     with contextlib.ExitStack() as stack:
         with _no_room_told(url):
-            above = stack.enter_context(spool.private_folder())
+            above = stack.enter_context(temporary.private_folder())
             folder = os.path.join(above, urls.split(url.rstrip("/")).name)
             os.mkdir(folder, 0o700)
         stack.enter_context(local_copies.standing_for(urls.shown(url), folder))

@@ -10,56 +10,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator
 
 from keras_integrity_hook.errors import RemoteError
-from keras_integrity_hook.files import (
-    entry_names,
-    local_copies,
-    location,
-    permissions,
-    portable,
-    private_directory,
-)
+from keras_integrity_hook.files import entry_names, local_copies, portable, temporary
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.sources import Source
 
-_FOLDER = os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _Watch = Callable[[bytes], object]
-
-
-@contextlib.contextmanager
-def private_folder() -> Iterator[str]:
-    """A directory of this user alone, where temporary files go.
-
-    Its path leads there for this block, through a descriptor where those have paths: others may be
-    able to rename what is not theirs there (no sticky bit), and put a directory of their own in its
-    place. The last part is random, so that no later descriptor of the same number leads there.
-
-    Raises:
-        InsecurePermissionsError: others can, and descriptors have no paths.
-        OSError: there is no room, or no directory for temporary files.
-    """
-    import tempfile
-
-    temporary = os.path.realpath(tempfile.gettempdir())
-    above = system.open(temporary, _FOLDER)
-    try:
-        with private_directory.fresh(above) as (fd, name):
-            inside = secrets.token_hex(8)
-            system.mkdir(inside, 0o700, dir_fd=fd)
-            if os.path.isdir(portable.DESCRIPTORS):
-                yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
-                return
-            permissions.check_path(temporary)
-            path = os.path.join(temporary, name, inside)
-            yield location.of(path, location.KERAS).in_place
-    finally:
-        os.close(above)
 
 
 @contextlib.contextmanager
@@ -76,7 +37,7 @@ def fetched(source: Source, *, watch: _Watch | None = None) -> Iterator[str]:
     if not entry_names.is_entry(name):
         cause = "its name is that of no file on this system"
         raise RemoteError(cause, path=urls.shown(source.url), remedy="Give the object another one.")
-    with private_folder() as folder:
+    with temporary.private_folder() as folder:
         local = os.path.join(folder, name)
         fetch(source, local, watch=watch)
         with local_copies.standing_for(urls.shown(source.url), local):

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
-from keras_integrity_hook.files import atomic, local_copies
+from keras_integrity_hook.files import atomic, local_copies, temporary
 from keras_integrity_hook.files.atomic import PrivateFile
-from keras_integrity_hook.remote import leftovers, spool, stores, upload, urls
+from keras_integrity_hook.remote import leftovers, stores, upload, urls
 from keras_integrity_hook.saving.reserved_file import ReservedFile, algorithm_for
 from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import Outcome, Requested
@@ -59,7 +59,7 @@ def reservations(
 
 @contextlib.contextmanager
 def _private(url: str, user_block: int, algorithm: str | None) -> Iterator[ReservedRemote]:
-    with spool.private_folder() as folder:
+    with temporary.private_folder() as folder:
         path = os.path.join(folder, urls.split(url).name)
         with (
             atomic.open_target(path) as target,

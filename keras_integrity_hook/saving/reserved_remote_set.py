@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from keras_integrity_hook.containers.kinds import Place
-from keras_integrity_hook.remote import set_putting, spool, urls
+from keras_integrity_hook.files import temporary
+from keras_integrity_hook.remote import set_putting, urls
 from keras_integrity_hook.saving import reserved_files, seal_set
 from keras_integrity_hook.saving.steps import Outcome, Requested, Reserved
 
@@ -52,7 +53,7 @@ def reservations(place: Place) -> Iterator[AbstractContextManager[Reserved]]:
 
 @contextlib.contextmanager
 def _private(place: Place) -> Iterator[Reserved]:
-    with spool.private_folder() as above:
+    with temporary.private_folder() as above:
         folder = os.path.join(above, urls.split(place.directory.rstrip("/")).name)
         if place.stem:
             os.mkdir(folder, 0o700)

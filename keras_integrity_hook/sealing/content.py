@@ -148,3 +148,36 @@ class JoinedContent:
         buffer = bytearray(size)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
+
+
+class PartContent:
+    """Some bytes of another content.
+
+    Attributes:
+        whole: that content.
+    """
+
+    def __init__(self, whole: Content, start: int, size: int) -> None:
+        """``size`` bytes of ``whole`` from ``start`` on."""
+        self.whole = whole
+        self._start = start
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises as :meth:`Content.read_into` of the whole."""
+        self._within(offset, len(buffer))
+        self.whole.read_into(self._start + offset, buffer)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
+        self._within(offset, size)
+        return self.whole.read(self._start + offset, size)
+
+    def _within(self, offset: int, size: int) -> None:
+        if offset + size > self._size:
+            raise DamagedFileError("a read beyond the end of the content")

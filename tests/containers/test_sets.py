@@ -33,6 +33,7 @@ from keras_integrity_hook.files.atomic import PrivateFile
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.verification import verified_directory
+from tests.support.descriptors import opened
 from tests.support.model_kinds import needs
 
 SHARD_SIZE = 0.002  # in units of Keras's max_shard_size, GB: a little over one layer
@@ -433,12 +434,12 @@ def test_private_directories_are_removed(
 
 def test_no_descriptor_is_left_open(keras: Any, folder: Path, index: Path) -> None:
     model = keras.saving.load_model(folder)
-    before = len(os.listdir("/proc/self/fd"))
+    before = opened()
     for _ in range(3):
         keras.saving.load_model(folder)
         model.load_weights(index)
         verify(folder)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened() == before
 
 
 # --- what a set is -----------------------------------------------------------------------------

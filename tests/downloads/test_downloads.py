@@ -356,7 +356,7 @@ def test_other_users_of_urllib_notice_nothing(
     class Slow(dict[str, bytes]):
         def get(self, *args: Any) -> Any:
             reached.set()
-            assert go_on.wait(20)
+            assert go_on.wait(100)
             return super().get(*args)
 
     secure.pages = Slow(secure.pages)
@@ -365,7 +365,7 @@ def test_other_users_of_urllib_notice_nothing(
     )
     ours.start()
     try:
-        assert reached.wait(20)
+        assert reached.wait(100)
         assert urllib.request._opener is None  # type: ignore[attr-defined]
         assert urllib.request.urlretrieve is original
         original(plain.url("/m.keras"), tmp_path / "theirs.keras")

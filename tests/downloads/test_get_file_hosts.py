@@ -216,7 +216,7 @@ def test_downloads_of_several_threads_do_not_share_their_hashes(
 
     class Together(dict[str, bytes]):
         def get(self, *args: Any) -> Any:
-            everybody.wait(20)
+            everybody.wait(100)
             return super().get(*args)
 
     secure.pages = Together(dict.fromkeys(hashes, MODEL))
@@ -233,7 +233,7 @@ def test_downloads_of_several_threads_do_not_share_their_hashes(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(100)
     assert outcomes == {
         "/right.h5": "downloaded",
         "/wrong.h5": "ValueError",

@@ -13,6 +13,7 @@ import pytest
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError, UnreadableFileError
 from keras_integrity_hook.files import reading
+from tests.support.descriptors import opened
 
 
 def make_socket(path: Path) -> None:
@@ -41,11 +42,11 @@ IRREGULAR: dict[str, Callable[[Path], object]] = {
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "file"
     IRREGULAR[kind](path)
-    before = len(os.listdir("/proc/self/fd"))
+    before = opened()
     with pytest.raises(UnreadableFileError) as refused:
         reading.read_file(str(path), 10)
     assert refused.value.path == str(path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened() == before
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])

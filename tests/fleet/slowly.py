@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loaded into each worker by Dask (``distributed.worker.preload``): every model takes a moment, so
-that a test can kill what is at work, and one that is called ``killer`` takes its worker with it."""
+that a test can kill what is at work; one that is called ``killer`` takes its worker with it, and
+one that is called ``held`` is not done before there is a file ``go-on`` beside its directory."""
 
 from __future__ import annotations
 
@@ -19,6 +20,9 @@ _examine = examine.examine_target
 
 def _slowly(target: Target, options: Options) -> Finding:
     time.sleep(0.02)
+    beside = os.path.join(os.path.dirname(os.path.dirname(target.location)), "go-on")
+    while "held" in target.location and not os.path.exists(beside):
+        time.sleep(0.05)
     if "killer" in target.location:
         os.kill(os.getpid(), signal.SIGKILL)
     return _examine(target, options)

@@ -84,6 +84,29 @@ def test_a_store_and_a_disk_in_one_run(
     assert len(found) == 5
 
 
+def test_where_no_model_is_found_none_was_refused_and_it_is_no_good_news(
+    tmp_path: Path, scheduler: str, odd: Any
+) -> None:
+    (tmp_path / "empty").mkdir()
+    odd.objects["bucket/x/README.md"] = b"x"
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    for name in ("ckpt.index", "ckpt.data-00000-of-00001"):
+        (lost / name).write_bytes(b"variables")
+    api.seal(lost / "ckpt")
+    (lost / "ckpt.index").unlink()
+    named = [str(tmp_path / "empty"), "odd://bucket", str(lost)]
+    _, progress = audit.audit(named, Options(), str(tmp_path / "out"), scheduler=scheduler)
+    found = by_location(of_last_run(tmp_path / "out"))
+    for location in named[:2]:
+        one = found[location]
+        assert (one.state, one.outcome) == (State.UNKNOWN, Outcome.FAILED)
+        assert [refusal.code for refusal in one.refusals] == ["not-a-model"]
+    left = found[str(lost / "ckpt")]
+    assert (left.state, left.outcome) == (State.DAMAGED, Outcome.REFUSED)
+    assert (progress.examined, progress.models) == (3, 1)
+
+
 def test_a_model_to_which_several_locations_lead_is_examined_once(
     tmp_path: Path, scheduler: str, odd: Any
 ) -> None:
@@ -190,27 +213,49 @@ def test_a_run_that_was_killed_is_gone_on_with_and_finds_each_model_once(tmp_pat
     folder.mkdir()
     sealed = write_model(folder, "0.keras")
     api.seal(sealed)
-    for number in range(1, 200):
-        (folder / f"{number}.keras").write_bytes(sealed.read_bytes())
+    for name in (*range(1, 199), "held"):
+        (folder / f"{name}.keras").write_bytes(sealed.read_bytes())
     first = _started(out, str(folder))
-    deadline = time.monotonic() + 60
     while not list(out.glob("run-*/part-*.parquet")):
         assert first.poll() is None, first.communicate()
-        assert time.monotonic() < deadline
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     first.communicate()
+    (tmp_path / "go-on").touch()
     (killed,) = results.runs(str(out))
     before = len(of_last_run(out))
     assert killed.ended is None
     assert 0 < before < 200
     second = _started(out, "--resume", "--json", str(folder))
-    told, trouble = second.communicate(timeout=120)
+    told, trouble = second.communicate(timeout=250)
     assert second.returncode == 0, trouble
     assert len(by_location(of_last_run(out))) == 200
     (run,) = results.runs(str(out))
     assert (run.run, run.examined) == (killed.run, 200)
     assert f'"resumed": {before}'.encode() in told
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill of this kind")
+def test_what_a_killed_run_left_where_temporary_files_go_the_next_one_removes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out, temporary = tmp_path / "models", tmp_path / "out", tmp_path / "temporary"
+    folder.mkdir()
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    for number in range(200):
+        (folder / f"{number}.keras").write_bytes(archive_bytes())
+    first = _started(out, str(folder))
+    while not list(out.glob("run-*/part-*.parquet")):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    first.kill()
+    first.communicate()  # and its workers, which have the same ends of its pipes
+    assert list(temporary.iterdir())
+    done = _started(out, "--resume", str(folder))
+    _, trouble = done.communicate(timeout=120)
+    assert done.returncode == 0, trouble
+    assert not list(temporary.iterdir())
 
 
 def test_a_model_that_kills_its_worker_is_a_finding_and_the_others_have_theirs(

@@ -275,7 +275,7 @@ def test_writer_waits_until_a_saved_model_is_loaded(
     # The kernel tells of the writer; the content is as checked, so the load is good.
     loaded = tf.saved_model.load(str(tmp_path / "m"))
     np.testing.assert_allclose(loaded.serve(INPUT), model(INPUT), rtol=1e-4)
-    assert writers[0].wait(timeout=30) == 0
+    assert writers[0].wait(timeout=100) == 0
     with pytest.raises(ChecksumMismatchError):
         tf.saved_model.load(str(tmp_path / "m"))
 

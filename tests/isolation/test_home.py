@@ -10,6 +10,7 @@ import pytest
 
 from keras_integrity_hook.isolation import home
 from keras_integrity_hook.limits import LIMITS
+from tests.support.descriptors import opened
 
 
 def test_it_is_for_this_user_alone_and_goes_with_all_that_is_in_it(tmp_path: Path) -> None:
@@ -56,9 +57,9 @@ def test_files_are_counted_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> Non
         assert count == 12
         assert size >= 9 * 8192
         monkeypatch.setattr(home, "LIMITS", LIMITS._replace(sandbox_files=5))
-        before = len(os.listdir("/proc/self/fd"))
+        before = opened()
         assert made.usage()[0] == 6
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert opened() == before
     finally:
         made.remove()
 

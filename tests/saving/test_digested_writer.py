@@ -24,6 +24,7 @@ from keras_integrity_hook.saving import digested_writer
 from keras_integrity_hook.saving.digested_writer import DigestedWriter
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import FileContent
+from tests.support import descriptors
 from tests.support.children import in_mount_namespace
 from tests.support.overwriting import LARGE_UNITS, UNITS, model_of
 
@@ -202,14 +203,12 @@ def test_a_layer_that_cannot_be_saved_leaves_nothing_open(
     layers = [keras.layers.Dense(LARGE_UNITS), keras.layers.Dense(LARGE_UNITS)]
     model = keras.Sequential([keras.Input((LARGE_UNITS,)), *layers, Unsaved(LARGE_UNITS)])
     path = tmp_path / name
-    gc.collect()
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = descriptors.opened()
     if name == "large.h5":
         saving[0] = threading.current_thread()
     with pytest.raises(RuntimeError, match="not this one"):
         save(model, path)
-    gc.collect()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert descriptors.opened() == before
     assert os.listdir(tmp_path) == []
     save(model_of(3, LARGE_UNITS), path)
     assert values_at(path, LARGE_UNITS) == {3.0}
@@ -258,11 +257,11 @@ def test_what_a_large_file_had_is_freed_by_another_thread(tmp_path: Path) -> Non
     path = tmp_path / "large"
     path.write_bytes(bytes(9 * MIB))
     directory = os.open(tmp_path, os.O_RDONLY)
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = descriptors.opened()
     with freeing.later("large", directory):
         path.unlink()
     freeing.settle()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert descriptors.opened() == before
     os.close(directory)
 
 

@@ -165,7 +165,9 @@ def test_task_that_cannot_be_read_waits_and_keeps_no_thread_busy(
 
     monkeypatch.setattr(registering, "flush", noted)
     save(models / "model.keras", "1.0")
-    time.sleep(1)
+    assert registering._sender is not None
+    registering._sender.wait(100)
+    time.sleep(0.3)  # in which a busy thread would try again, many times
     assert versions_of(fleet) == ["1.0"]
     assert [one.waiting for one in flushed][-1] == 1
     assert "0-broken.json" in flushed[-1].cause

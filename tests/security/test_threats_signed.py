@@ -7,7 +7,6 @@ As in ``test_threats.py`` the genuine model loads under the policy that refuses 
 from __future__ import annotations
 
 import struct
-import time
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -309,9 +308,7 @@ def test_crafted_seal_with_a_good_signature_in_it_is_refused(
     wrapped, table = crafted(what, attacks.seal_of(path))
     kih.unseal(path)
     attacks.put_raw(path, wrapped, table)
-    began = time.monotonic()
-    refused(kind, path)
-    assert time.monotonic() - began < 60  # however busy the machine; it could be hours
+    refused(kind, path)  # at once: it could be hours, which the time-out of tests would end
 
 
 def test_chunk_table_of_another_model_under_a_good_signature_is_refused(

@@ -31,7 +31,7 @@ class Interrupting:
         if self._turns:
             thread = threading.Thread(target=self._turns.pop())
             thread.start()
-            thread.join(20)
+            thread.join(100)
         return True
 
     __hash__ = None  # type: ignore[assignment]

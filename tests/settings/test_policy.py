@@ -10,7 +10,6 @@ import pwd
 import re
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -194,9 +193,7 @@ def test_pattern(pattern: str, path: str, expected: bool) -> None:
     ],
 )
 def test_long_path_takes_no_time_to_match(pattern: str, path: str) -> None:
-    began = time.monotonic()
-    assert not patterns.matches(pattern, path)
-    assert time.monotonic() - began < 5
+    assert not patterns.matches(pattern, path)  # or never, by trying each way to match it
 
 
 @pytest.mark.parametrize("pattern", ["/srv/[z-a]", "/srv/[!]", "/srv/[]"])
@@ -342,9 +339,7 @@ def test_key_of_many_parts_takes_no_memory(user_policy: Path) -> None:
 def test_many_rules_take_no_time_to_read(user_policy: Path) -> None:
     rule = '[[rules]]\npath = "/srv/{}/**"\nsigners = ["a"]\nmodel = "m"\nmaximum_age = "9d"\n\n'
     user_policy.write_text("".join(map(rule.format, range(1000))))
-    began = time.monotonic()
     assert settings.at("/srv/999/m").origins["model"] == f"{user_policy}, line {999 * 6 + 4}"
-    assert time.monotonic() - began < 3
 
 
 def test_policy_that_cannot_be_read_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def asked_at_once(threads: int = 8) -> set[Unsealed]:
     together = threading.Barrier(threads)
 
     def ask() -> Unsealed:
-        together.wait(30)
+        together.wait(100)
         return settings.at().unsealed
 
     with ThreadPoolExecutor(threads) as pool:

@@ -4,23 +4,24 @@
 from __future__ import annotations
 
 import os
-import socket
+import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_SERVING = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
 
 
 @contextmanager
 def served(home: Path, **variables: str) -> Iterator[str]:
     """The address of a server that keeps everything below ``home``."""
     home.mkdir(parents=True, exist_ok=True)
-    database, port = f"sqlite:///{home}/mlflow.db", _free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    database = f"sqlite:///{home}/mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "0"]
     command += ["--workers", "1", "--backend-store-uri", database]
     command += ["--registry-store-uri", f"keras-integrity+{database}"]
     command += ["--artifacts-destination", str(home / "artifacts")]
@@ -29,12 +30,10 @@ def served(home: Path, **variables: str) -> Iterator[str]:
             command, cwd=home, env={**os.environ, **variables}, stdout=log, stderr=log
         )
         try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for(address, server, home / "server.log")
-            yield address
+            yield _address(server, home / "server.log")
         finally:
             server.terminate()
-            server.wait(timeout=30)
+            server.wait(timeout=100)
 
 
 def register(client: Any, name: str, model: Path, *, tags: dict[str, str] | None = None) -> str:
@@ -47,18 +46,9 @@ def register(client: Any, name: str, model: Path, *, tags: dict[str, str] | None
     return str(client.create_model_version(name, source, run.info.run_id, tags).version)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return
-        except OSError:
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.2)
-    raise AssertionError(log.read_text())
+def _address(server: subprocess.Popen[bytes], log: Path) -> str:
+    """What the server says of itself once it answers, at a port that the system has chosen."""
+    while (said := _SERVING.search(log.read_text())) is None:
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.2)
+    return said[1]

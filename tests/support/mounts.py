@@ -149,7 +149,7 @@ def _path() -> str:
     return f"import sys; sys.path[:] = {[one for one in sys.path if one]!r}\n"
 
 
-def _comes_true(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def _comes_true(condition: Callable[[], bool], seconds: float = 100) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

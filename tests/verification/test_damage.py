@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import time
 import tracemalloc
 from collections.abc import Sequence
 
@@ -70,14 +69,11 @@ def test_map_whose_parts_all_overlap_costs_one_more_reading(regions: list[Region
     content = Counting(bytes(8 * MIB))
     model = damaged(content, regions)
     tracemalloc.start()
-    start = time.monotonic()
     with pytest.raises(ChecksumMismatchError):
         digests.check_content(model)
-    seconds = time.monotonic() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert content.count <= 2 * content.size
-    assert seconds < 20
     assert peak < 64 * MIB
 
 

@@ -21,6 +21,7 @@ from keras_integrity_hook.files import lease
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.verification import holding
 from keras_integrity_hook.verification.holding import Verified
+from tests.support.descriptors import opened
 
 
 @pytest.fixture
@@ -127,8 +128,8 @@ def test_load_that_outlasts_its_lease_ends_well(
     model.save(path)
     known = {"Slow": Slow}
     keras.saving.load_model(path, custom_objects=known)
-    before = len(os.listdir("/proc/self/fd"))
+    before = opened()
     loaded = keras.saving.load_model(path, custom_objects=known)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened() == before
     for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

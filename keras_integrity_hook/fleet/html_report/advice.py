@@ -120,8 +120,8 @@ def _upkeep(told: Summary, directory: str) -> Iterator[Step]:
         )
     if told.failed.count:
         yield Step(
-            f"Find out why {_models(told.failed.count, '')} could not be examined",
-            "That says nothing about them, so nobody knows how they are.",
+            f"Find out why {plural(told.failed.count, 'location')} could not be examined",
+            "Nobody knows how the models are that may be there.",
             _fleet("scan", told, directory),
             anchor="failed",
         )

@@ -74,15 +74,16 @@ def page(directory: str, *, run: str = "", now: datetime | None = None) -> str:
 
 def headline(told: Summary) -> str:
     """What it comes to, in one sentence."""
-    models = plural(told.models, "model")
+    models = plural(told.examined, "model")
     bad = told.outcome(Outcome.REFUSED)
     if bad:
         return f"{bad:,} of {models} would be refused"
     if failed := told.failed.count:
-        return f"Nothing would be refused, and {failed:,} of {models} could not be examined"
+        locations = f"{plural(failed, 'location')} could not be examined"
+        return f"Nothing would be refused, and {locations}" if told.examined else locations
     if unsealed := told.state(State.UNSEALED):
         return f"Nothing would be refused, and {unsealed:,} of {models} have no seal"
-    return f"All {models} pass" if told.models > 1 else f"{models} was examined"
+    return f"All {models} pass" if told.examined > 1 else f"{models} was examined"
 
 
 def _chosen(directory: str, there: Sequence[Run], wanted: str) -> Run:

@@ -84,7 +84,7 @@ class Summary:
     Attributes:
         run: the run.
         now: what "expired" is measured by.
-        models: how many there are.
+        models: how many findings there are.
         size: bytes that are stored of them.
         bytes_read: from the stores.
         seconds: of work, summed over all workers.
@@ -132,6 +132,11 @@ class Summary:
 
     def outcome(self, outcome: Outcome) -> int:
         return self.words["outcome"][outcome]
+
+    @property
+    def examined(self) -> int:
+        """Models that somebody could look at."""
+        return self.models - self.outcome(Outcome.FAILED)
 
     @property
     def signed(self) -> int:

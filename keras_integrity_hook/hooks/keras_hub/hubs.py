@@ -19,9 +19,8 @@ from keras_integrity_hook.containers.file_set import name_of
 from keras_integrity_hook.containers.kinds import KERAS_HUB_PRESET, SIGNATURE_NAME, Place
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import MalformedSealError
-from keras_integrity_hook.files import entry_names, local_copies
+from keras_integrity_hook.files import entry_names, local_copies, temporary
 from keras_integrity_hook.loading import remote_sets
-from keras_integrity_hook.remote import spool
 
 _UTILITIES = "keras_hub.src.utils.preset_utils"
 _WEIGHTS = ("model.weights.h5", "task.weights.h5", "model.weights.json")
@@ -55,7 +54,7 @@ def gathered(url: str) -> Iterator[Place | None]:
     except FileNotFoundError:
         yield None
         return
-    with spool.private_folder() as above:
+    with temporary.private_folder() as above:
         folder = os.path.join(above, "preset")
         os.mkdir(folder, 0o700)
         place = Place(KERAS_HUB_PRESET, folder, "")

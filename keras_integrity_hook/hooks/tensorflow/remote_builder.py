@@ -14,10 +14,11 @@ import weakref
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL
+from keras_integrity_hook.files import temporary
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.tensorflow import logs
-from keras_integrity_hook.remote import sources, spool, urls
+from keras_integrity_hook.remote import sources, urls
 from keras_integrity_hook.saving import pipeline as save
 
 
@@ -34,7 +35,7 @@ def begin(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs, url: str
             "different one, or delete all that is in it."
         )
     stack = contextlib.ExitStack()
-    folder = os.path.join(stack.enter_context(spool.private_folder()), "model")
+    folder = os.path.join(stack.enter_context(temporary.private_folder()), "model")
     weakref.finalize(instance, _remove, stack, os.getpid())
     calls.call_with(wrapped, args, kwargs, export_dir=folder)
 

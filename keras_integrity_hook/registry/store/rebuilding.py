@@ -4,7 +4,6 @@ there, which somebody may have edited."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from keras_integrity_hook.errors import printable
+from keras_integrity_hook.files import temporary
 from keras_integrity_hook.registry import signed as signed_events
 from keras_integrity_hook.registry import state
 from keras_integrity_hook.registry.merkle import Frontier
@@ -43,7 +43,7 @@ def differences(connection: Connection) -> Iterator[str]:
 
     The state is derived a second time, in a database of its own, and compared row by row.
     """
-    with tempfile.TemporaryDirectory(prefix="keras-integrity-") as directory:
+    with temporary.private_folder() as directory:
         engine = sa.create_engine(f"sqlite:///{directory}/derived.db")
         sa.event.listen(engine, "connect", _keep_nothing)
         try:

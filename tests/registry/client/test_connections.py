@@ -108,7 +108,7 @@ def test_a_proxy_that_sends_its_answer_letter_by_letter_keeps_no_thread(
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         asking = threading.Thread(target=_read_in_vain, args=("https://example.com",), daemon=True)
         asking.start()
-        asking.join(30)
+        asking.join(100)
         assert not asking.is_alive()
         end.set()
 

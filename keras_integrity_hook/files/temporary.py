@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private directories where temporary files go (TMPDIR), gone with the process that made them.
+
+The one of a process that was killed is removed by the next process that makes one there, see
+:mod:`private_directory`: what lies in them is as large as models are, or as many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+
+from keras_integrity_hook.files import location, permissions, portable, private_directory
+from keras_integrity_hook.files.portable import system
+
+_FOLDER = os.O_RDONLY | portable.O_DIRECTORY | portable.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def private_folder(*, for_children: bool = False) -> Iterator[str]:
+    """A directory of this user alone, removed at the end of the block with all that is in it.
+
+    Its path leads there for this block, through a descriptor where those have paths: others may be
+    able to rename what is not theirs there (no sticky bit), and put a directory of their own in its
+    place. The last part is random, so that no later descriptor of the same number leads there.
+
+    Args:
+        for_children: other processes go there, too, which have no such descriptor.
+
+    Raises:
+        InsecurePermissionsError: others can, and there is no path through a descriptor.
+        OSError: there is no room, or no directory for temporary files.
+    """
+    import tempfile
+
+    temporary = os.path.realpath(tempfile.gettempdir())
+    above = system.open(temporary, _FOLDER)
+    try:
+        with private_directory.fresh(above) as (fd, name):
+            inside = secrets.token_hex(8)
+            system.mkdir(inside, 0o700, dir_fd=fd)
+            if os.path.isdir(portable.DESCRIPTORS) and not for_children:
+                yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
+                return
+            permissions.check_path(temporary)
+            path = os.path.join(temporary, name, inside)
+            yield location.of(path, location.KERAS).in_place
+    finally:
+        os.close(above)
