@@ -10,6 +10,7 @@ from __future__ import annotations
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import (
     DamagedFileError,
+    IntegrityError,
     LimitExceededError,
     MalformedSealError,
     NotAModelError,
@@ -51,6 +52,15 @@ def locate(fd: int, size: int) -> Layout:
     if read_exactly(fd, len(SIGNATURE), length) != SIGNATURE:
         raise DamagedFileError("no HDF5 superblock follows the seal")
     return Layout(CONTAINER, FileContent(fd, length, size - length), seal, 0)
+
+
+def start_of_content(head: bytes) -> int:
+    """Where the content begins in a file with these first bytes, if it is sealed as such files are;
+    0 for any other. A guess: nothing was checked."""
+    try:
+        return block.size_from_header(head[: block.HEADER_SIZE])
+    except IntegrityError:
+        return 0
 
 
 def _only_a_seal() -> NotAModelError:

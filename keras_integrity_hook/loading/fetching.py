@@ -79,7 +79,7 @@ def copy_of(url: str, *, is_load: bool = True) -> Iterator[str]:
         demands = settings.at_each_name(name)
         if is_load and source.size > _SMALL and any(map(_asks_of_seal, demands)):
             _refuse_by_seal(source, name, demands)
-        with spool.fetched(source) as local:
+        with spool.fetched(source, algorithm=demands[0].algorithm) as local:
             for companion in _beside(url, demands, seal=not _is_sealed(local)):
                 _fetch_companion(companion, local)
             try:

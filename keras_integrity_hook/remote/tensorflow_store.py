@@ -9,8 +9,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.store import Entry
+
+_PIECE = (
+    MIB  # of a stream: for larger ones memory is had anew each time, which takes four times as long
+)
 
 
 def knows(scheme: str) -> bool:
@@ -54,7 +59,7 @@ class TensorFlowStore:
         import tensorflow as tf
 
         with _absent_as_python(url), tf.io.gfile.GFile(url, "rb") as file:
-            while data := file.read(piece):
+            while data := file.read(min(piece, _PIECE)):
                 yield data
 
     def listing(self, url: str) -> Iterator[Entry]:

@@ -73,6 +73,8 @@ def test_what_keras_saves_is_registered_and_loaded(
 def test_process_that_ends_has_registered_what_it_saved(models: Path, fleet: Fleet) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom tests.saving.test_registering import save\n"
+        "from keras_integrity_hook.saving import registering\n"
+        "registering._PATIENCE = 100.0\n"  # seconds, however slow the machine
         "save(Path(sys.argv[1]), '1.0')\n"
     )
     repository = str(Path(__file__).parents[2])
