@@ -20,16 +20,20 @@ def place_of(url: str) -> Place | None:
     Raises:
         FileNotFoundError: nothing is there. RemoteError: the store cannot be asked.
     """
+    url = url if url.endswith("://") else url.rstrip("/")
     name = urls.split(url).name
     above = urls.beside(url, "").rstrip("/")
-    if sources.is_directory(url):
-        folder = StoreFolder.of(url)
-        kind = next(recognition.kinds_of(folder), None)
-        return None if kind is None else Place(kind, url.rstrip("/"), "")
+    is_directory = sources.is_directory(url)
+    if is_directory:
+        kind = next(recognition.kinds_of(StoreFolder.of(url)), None)
+        if kind is not None:
+            return Place(kind, url, "")
 
     def is_there(other: str) -> bool:
-        # What is asked for by a query of its own is asked with it.
-        return sources.exists(url if other == name else urls.beside(url, other))
+        if other != name:
+            return sources.exists(urls.beside(url, other))
+        # ram:// takes what another name begins with for a directory.
+        return not is_directory and sources.exists(url)
 
     kind = recognition.kind_of_stem(name, is_there)
     return None if kind is None else Place(kind, above, name)

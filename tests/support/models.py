@@ -135,7 +135,7 @@ CONTAINERS = tuple(sample.name for sample in SINGLE.values())
 
 
 def write_model(directory: Path, name: str) -> Path:
-    """A small unsealed model file called ``name``, of the form that this name ends as, else HDF5."""
+    """A small unsealed model file called ``name``: of the form that this name ends as, or HDF5."""
     path = directory / name
     forms = (one for one in FORMATS.values() if name.endswith(one.suffixes))
     (data,) = SINGLE[next(forms, HDF5).container].files.values()

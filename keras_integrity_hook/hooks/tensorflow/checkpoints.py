@@ -30,6 +30,7 @@ from keras_integrity_hook.verification.verified_directory import VerifiedDirecto
 
 _VARIABLES = os.path.join("variables", "variables")
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")  # ends every file of a TensorFlow 1 checkpoint
+_SEAL_A_COPY = "Copy it to a local path, and give it a seal there: 'keras-integrity seal PATH'."
 _readers: ContextVar[ExitStack | None] = ContextVar("_readers", default=None)
 
 
@@ -228,8 +229,12 @@ def _admit_version_1(path: str) -> None:
         UnsealedModelError: a seal is required; or StrippedModelError, one was there before.
     """
     if location.is_url(path):
-        return admission.refuse_remote(path)  # such a file is read where it is
-    found = [path] if os.path.lexists(path) else glob.glob(path)
+        if glob.has_magic(path) or sources.exists(path):
+            cause = "a seal is required, and a checkpoint of TensorFlow 1 has none"
+            return admission.refuse_uncheckable(path, cause, _SEAL_A_COPY)
+        found = []
+    else:
+        found = [path] if os.path.lexists(path) else glob.glob(path)
     if not found:
         from tensorflow.python.framework import errors_impl
 
