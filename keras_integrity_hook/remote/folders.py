@@ -20,7 +20,8 @@ def place_of(url: str) -> Place | None:
     Raises:
         FileNotFoundError: nothing is there. RemoteError: the store cannot be asked.
     """
-    url = url if url.endswith("://") else url.rstrip("/")
+    if "?" not in url and not url.endswith("://"):
+        url = url.rstrip("/")
     name = urls.split(url).name
     above = urls.beside(url, "").rstrip("/")
     is_directory = sources.is_directory(url)
