@@ -21,7 +21,7 @@ from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
 from tests.remote.conftest import Place
 
-# Of how a store is read only this matters here: fsspec's are in large pieces, TensorFlow's in small.
+# Of how a store is read this alone matters here: fsspec in large pieces, TensorFlow in small ones.
 by_fsspec = pytest.mark.parametrize("place", ["memory"], indirect=True)
 by_tensorflow = pytest.mark.parametrize("place", ["ram"], indirect=True)
 SIZE = 20 * MIB  # above what is worth it
