@@ -20,7 +20,15 @@ from collections.abc import Iterable
 
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.errors import RemoteWriteError
-from keras_integrity_hook.remote import at_once, failures, set_names, stores, upload, urls
+from keras_integrity_hook.remote import (
+    at_once,
+    failures,
+    leftovers,
+    set_names,
+    stores,
+    upload,
+    urls,
+)
 
 
 def put(local: str, place: Place, names: Iterable[str]) -> None:
@@ -85,6 +93,7 @@ class Upload:
             self.abandon()
             raise
         self._is_over = True
+        leftovers.sweep(self._place.directory, deep=self._place.kind.whole_directory)
 
     def abandon(self) -> None:
         """Take back what went up of a set that is not finished; calling it again does nothing."""

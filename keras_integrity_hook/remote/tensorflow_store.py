@@ -47,7 +47,8 @@ class TensorFlowStore:
             found = tf.io.gfile.stat(url)
         if found.is_directory:
             return Entry(url, 0, "", True)
-        return Entry(url, int(found.length), f"{found.length}-{found.mtime_nsec}", False)
+        version = f"{found.length}-{found.mtime_nsec}"
+        return Entry(url, int(found.length), version, False, found.mtime_nsec / 1e9)
 
     def open(self, url: str) -> _Reader:
         import tensorflow as tf
