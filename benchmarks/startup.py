@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ RUNS = 300
 
 
 def startup() -> list[Result]:
-    """Milliseconds that ``python -c pass`` takes longer where the package is installed.
+    """What ``python -c pass`` takes longer where the package is installed.
 
     Two fresh environments, one bare and one with the package, started in turn.
     """
@@ -33,9 +34,11 @@ def startup() -> list[Result]:
         samples = interleaved(turns, RUNS, settle=False)
     extra = difference(samples, "installed", "bare") * 1000
     chance = difference(samples, "bare again", "bare") * 1000
+    share = extra / (statistics.median(samples["bare"]) * 1000) * 100
     case = f"Python {sys.version_info.major}.{sys.version_info.minor}"
     return [
         Result(case, "interpreter start overhead", extra, "ms", 1.0, samples),
+        Result(case, "the same, of a bare start", share, "%", 5.0),
         Result(case, "the same, bare against bare", chance, "ms", None),
     ]
 

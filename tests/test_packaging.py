@@ -308,6 +308,26 @@ def test_broken_package_is_not_silent(wheel: Path, tmp_path: Path) -> None:
     assert "keras_integrity_hook/activation/finder.py" in done.stderr
 
 
+@pytest.mark.parametrize("host", ["keras", "keras_hub", "tensorflow", "tf_keras"])
+def test_package_that_has_lost_its_watch_lets_no_host_be_imported(
+    wheel: Path, tmp_path: Path, host: str
+) -> None:
+    venv = Venv(tmp_path / "venv")
+    venv.install(wheel)
+    (venv.site / "keras_integrity_hook" / "activation" / "watching.py").unlink()
+    (venv.site / host).mkdir()
+    (venv.site / host / "__init__.py").write_text("")
+    code = f"""
+import sys
+for _ in range(2):
+    try:
+        import {host}
+    except ImportError as error:
+        print("watching" in str(error), {host!r} in sys.modules)
+"""
+    assert venv.run("-c", code).splitlines() == ["True False"] * 2
+
+
 def test_start_up_line_hides_nothing() -> None:
     line = (ROOT / "keras_integrity_hook.pth").read_text().splitlines()[-1]
     assert line.startswith("import ")

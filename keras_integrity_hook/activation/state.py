@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from keras_integrity_hook import audit, hooks, settings
-from keras_integrity_hook.activation import finder
+from keras_integrity_hook.activation import finder, watching
 from keras_integrity_hook.errors import IntegrityError, NotActiveError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.hooks.table import TargetState
@@ -164,7 +164,7 @@ def _mode() -> str:
 
 def _loaded() -> list[str]:
     """The watched modules in this process; "keras" last, whose patcher checks all the others."""
-    return sorted((name for name in finder.WATCHED if name in sys.modules), reverse=True)
+    return sorted((name for name in watching.WATCHED if name in sys.modules), reverse=True)
 
 
 def _unwrapped() -> set[str]:

@@ -12,7 +12,8 @@ import contextlib
 import os
 
 from keras_integrity_hook.errors import IntegrityError
-from keras_integrity_hook.files import atomic, owned, permissions
+from keras_integrity_hook.files import owned, permissions, portable
+from keras_integrity_hook.files.portable import system
 
 
 def cache_directory() -> str:
@@ -28,6 +29,7 @@ def state_directory() -> str:
 def read(path: str, limit: int) -> bytes | None:
     """The bytes of the file at ``path``, at most ``limit``; None where they cannot be believed."""
     try:
+        os.lstat(path)  # most are not there: then it is no matter who could change the way to it
         permissions.check_path(path)
         return owned.read_own(path, limit, named=False, strict=True)
     except (IntegrityError, OSError):
@@ -45,12 +47,24 @@ def write(path: str, data: bytes, *, at_most: int) -> bool:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         permissions.check_path(folder)
         _make_room(folder, at_most)
-        with atomic.open_target(path) as final, atomic.private_file(final) as private:
-            with os.fdopen(private.create(0o600), "wb") as file:
-                file.write(data)
-            private.put_in_place()
+        _replace(path, data)
         return True
     return False
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Nobody but the user can write in the directory, so that a name of chance is private enough;
+    what a process that is killed leaves goes with the older half."""
+    temporary = os.path.join(os.path.dirname(path), f".new-{os.urandom(16).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
+    try:
+        with os.fdopen(system.open(temporary, flags, 0o600), "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def _make_room(folder: str, at_most: int) -> None:

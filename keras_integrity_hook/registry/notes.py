@@ -8,6 +8,7 @@ registry's services go by the registry's origin, as the specification recommends
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 from collections.abc import Sequence
@@ -116,6 +117,7 @@ def unverified_checkpoint(note: bytes) -> Checkpoint:
     return _checkpoint(_parts(note)[0])
 
 
+@functools.lru_cache(maxsize=64)
 def key_id(name: str, pem: str) -> bytes:
     """The four bytes by which a note names the key ``pem``, where it goes by ``name``; raises
     SigningError where that is no Ed25519 key."""
@@ -147,7 +149,9 @@ def _checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), _decoded(root, HASH_SIZE))
 
 
-def _parts(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
+# A checkpoint is looked at by each who has a question about it.
+@functools.lru_cache(maxsize=16)
+def _parts(note: bytes) -> tuple[str, tuple[tuple[str, bytes], ...]]:
     """The text of a note, and of each signature the key's name, and its id with the signature."""
     if len(note) > LIMITS.registry_note:
         raise LimitExceededError(f"a note is over {LIMITS.registry_note} bytes")
@@ -159,7 +163,7 @@ def _parts(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
     if not blank or not below.endswith("\n") or _CONTROL.search(spelt):
         raise MalformedEventError("not a signed note")
     lines = [_SIGNATURE.fullmatch(line) for line in below[:-1].split("\n")]
-    return f"{text}\n", [_signature(line) for line in lines]
+    return f"{text}\n", tuple(_signature(line) for line in lines)
 
 
 def _signature(line: re.Match[str] | None) -> tuple[str, bytes]:

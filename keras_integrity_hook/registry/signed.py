@@ -75,6 +75,7 @@ def encode(signed: SignedEvent) -> bytes:
     return data
 
 
+@functools.lru_cache(maxsize=spelling.KEPT)
 def decode(data: bytes) -> SignedEvent:
     """The signed event that ``data`` spells, with a payload that spells an event.
 

@@ -33,13 +33,14 @@ them needs, none is refused that was not: so a part of the log proves what is tr
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, NoReturn, TypeVar, assert_never
 
 from keras_integrity_hook import versions
 from keras_integrity_hook.errors import EventRefusedError, printable
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry import authority
+from keras_integrity_hook.registry import authority, spelling
 from keras_integrity_hook.registry.events import (
     Event,
     Founded,
@@ -140,7 +141,7 @@ def consequences(state: State, signed: SignedEvent) -> Changes:
     by = authority.authors(signed, event.body, registry.roles, _recalled_keys(state, signed))
     act, body = _Act(eventid, event.time, by), event.body
     if isinstance(body, Founded | RolesChanged):
-        authority.check(body.roles)
+        _check_roles(signed.payload)
         return Changes(eventid, registry._replace(roles=body.roles))
     if isinstance(body, Registered):
         return _registered(state, body, act)
@@ -198,6 +199,15 @@ class Replay:
         return State(
             registry, self._models, self._versions, self._contents, self._keys, self._events
         )
+
+
+# Every answer of a registry begins with the same ones.
+@functools.lru_cache(maxsize=16)
+def _check_roles(payload: bytes) -> None:
+    """Whether the roles of an event can be in force; raises EventRefusedError."""
+    body = spelling.read(payload).body
+    assert isinstance(body, Founded | RolesChanged)
+    authority.check(body.roles)
 
 
 def _refuse(rule: str, cause: str, **more: str) -> NoReturn:

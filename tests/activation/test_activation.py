@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 
 import keras_integrity_hook
+from keras_integrity_hook.activation import finder, watching
 
 PACKAGE_HOME = Path(keras_integrity_hook.__file__).parent.parent
 PREAMBLE = """
 import importlib, importlib.machinery, sys
 sys.path[:0] = [{zoo!r}, {home!r}]
 from keras_integrity_hook.activation.finder import Finder, disarm
+from keras_integrity_hook.activation.watching import Watch
 
 disarm()  # where the package is installed: two finders would both want to be in front
 patched = []
@@ -34,7 +36,11 @@ def patch(module):
         module.roar = lambda: "guarded " + original()
         module.roar.original = original
 
-finder = Finder(frozenset({{"zoo.lion"}}), patch)
+def watching(names, patch):
+    watch = Watch(frozenset(names), patch)
+    return Finder(frozenset({{"zoo"}}), lambda: watch)
+
+finder = watching({{"zoo.lion"}}, patch)
 sys.meta_path.insert(0, finder)
 
 class Rival:
@@ -129,7 +135,7 @@ def test_patcher_that_raises_fails_every_import(in_zoo: Callable[[str], str]) ->
     code = """
         def refuse(module):
             raise RuntimeError("refused")
-        sys.meta_path[0] = Finder(frozenset({"zoo.lion"}), refuse)
+        sys.meta_path[0] = watching({"zoo.lion"}, refuse)
         for _ in range(3):
             try:
                 import zoo.lion
@@ -265,7 +271,7 @@ def test_tools_that_look_at_modules_still_work(in_zoo: Callable[[str], str]) -> 
         spec = importlib.util.find_spec("zoo.lion")
         print(spec.loader.is_package("zoo.lion"), "def roar" in spec.loader.get_source("zoo.lion"))
         print(type(copy.copy(spec.loader)) is type(spec.loader))
-        sys.meta_path[0] = Finder(frozenset({"zoo", "zoo.lion"}), lambda module: None)
+        sys.meta_path[0] = watching({"zoo", "zoo.lion"}, lambda module: None)
         for name in ("zoo.lion", "zoo"):
             sys.modules.pop(name, None)
         import zoo.lion
@@ -317,15 +323,36 @@ def test_arming_is_idempotent_and_survives_a_purge_of_this_package(
         def arm_twice():
             from keras_integrity_hook.activation.finder import arm
             arm(); arm()
-            return [f for f in sys.meta_path if type(f).__name__ == "Finder" and f is not finder]
-        first = arm_twice()
+            return [f for f in sys.meta_path if type(f).__name__ == "Finder"]
         sys.meta_path.remove(finder)
+        first = arm_twice()
         for name in [n for n in sys.modules if n.startswith("keras_integrity_hook")]:
             del sys.modules[name]
         second = arm_twice()
         print(len(first), len(second), first[0] is second[0])
     """
     assert in_zoo(code) == "1 1 False"
+
+
+def test_finder_knows_every_package_that_has_modules_to_watch() -> None:
+    assert {name.partition(".")[0] for name in watching.WATCHED} == finder.HOSTS
+
+
+@pytest.mark.parametrize("rivals", ["", "sys.meta_path.insert(0, Rival())"])
+def test_program_without_a_host_loads_the_finder_alone(rivals: str) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(PACKAGE_HOME)!r})
+from keras_integrity_hook.activation import finder
+finder.arm()
+class Rival:
+    def find_spec(self, *question): return None
+{rivals}
+import json, wave
+print("keras_integrity_hook.activation.watching" in sys.modules, finder.is_armed())
+"""
+    done = _python(code, {})
+    assert (done.stdout, done.stderr) == ("False True\n", "")
 
 
 def test_a_miss_costs_next_to_nothing(in_zoo: Callable[[str], str]) -> None:

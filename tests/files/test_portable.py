@@ -128,9 +128,9 @@ def test_off_is_honoured_where_nothing_can_be_guarded(home: Path, tmp_path: Path
 import keras_integrity_hook as kih
 kih.activate()
 print(kih.status().mode, kih.status().why_not_active())
-from keras_integrity_hook.activation import finder
+from keras_integrity_hook.activation import watching
 import types
-finder._wrap(types.ModuleType("keras"))
+watching._wrap(types.ModuleType("keras"))
 print("off is honoured")
 """
     done = run_like(LIKE_NOTHING, script, env={"KERAS_INTEGRITY": "off"})

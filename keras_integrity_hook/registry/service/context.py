@@ -43,7 +43,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _of(request: Request) -> Context:
+async def _of(request: Request) -> Context:  # what is not asynchronous takes a thread's turn
     context: Context = request.app.state.context
     return context
 

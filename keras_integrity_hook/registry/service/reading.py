@@ -7,15 +7,16 @@ this service.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import answers
-from keras_integrity_hook.registry.service.context import InContext, now
+from keras_integrity_hook.registry.service.context import Context, InContext, now
 from keras_integrity_hook.registry.service.documents import (
     Models,
     Recalls,
@@ -29,18 +30,40 @@ router = APIRouter(prefix="/v1", tags=["reading"])
 _Limit = Annotated[int, Query(ge=1, le=LIMITS.registry_page)]
 _Index = Annotated[int | None, Query(ge=0, lt=2**62, description="A position in the log.")]
 _Text = Annotated[str, Query(max_length=LIMITS.model_name)]
-_KEYS = "Ids of keys that signed the model, hex, with commas; or '*' for all."
-_Ids = Annotated[str, Query(description=_KEYS)]
-_Since = Annotated[int, Query(ge=0, lt=2**62, description="Size of a checkpoint seen before.")]
-_Digests = Annotated[str, Path(description="Roots of one content, hex, with commas.")]
+_SINCE = re.compile("[0-9]{1,18}", re.ASCII)
 
 
-@router.get("/digests/{digests}", response_class=Response)
-def answer(context: InContext, digests: _Digests, keys: _Ids = "", since: _Since = 0) -> Response:
+def _parameter(name: str, where: str, about: str, **schema: Any) -> dict[str, Any]:
+    is_path = where == "path"
+    return {
+        "name": name,
+        "in": where,
+        "required": is_path,
+        "description": about,
+        "schema": {"type": "string", **schema},
+    }
+
+
+# What each load asks. FastAPI takes longer to read these three than the answer takes.
+_QUESTION = (
+    _parameter("digests", "path", "Roots of one content, hex, with commas."),
+    _parameter("keys", "query", "Ids of keys that signed the model, hex, with commas; or '*'."),
+    _parameter("since", "query", "Size of a checkpoint seen before.", type="integer", minimum=0),
+)
+
+
+@router.get(
+    "/digests/{digests}", response_class=Response, openapi_extra={"parameters": list(_QUESTION)}
+)
+def answer(request: Request) -> Response:
     """What the log says of contents, whether it knows them or not, with all that proves it."""
     moment = now()
+    context: Context = request.app.state.context
+    keys = request.query_params.get("keys", "")
     found = context.store.answer(
-        _hex(digests, LIMITS.registry_digests), keys=_keys(keys) if keys else (), since=since
+        _hex(request.path_params["digests"], LIMITS.registry_digests),
+        keys=_keys(keys) if keys else (),
+        since=_size(request.query_params.get("since", "0")),
     )
     until = moment + timedelta(seconds=context.options.fresh_for)
     freshness = answers.freshness(*context.identity, moment, until)
@@ -95,6 +118,12 @@ def _hex(spelt: str, most: int) -> list[str]:
         detail = f"expected at most {most} digests or key ids, each of 64 or 128 hex digits"
         raise HTTPException(400, detail)
     return list(dict.fromkeys(parts))
+
+
+def _size(spelt: str) -> int:
+    if not _SINCE.fullmatch(spelt):
+        raise HTTPException(400, "since: the size of a log is a whole number")
+    return int(spelt)
 
 
 def _keys(spelt: str) -> list[str]:
