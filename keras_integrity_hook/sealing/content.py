@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -124,6 +124,11 @@ class JoinedContent:
         """``parts`` in the order of their bytes."""
         self._parts = parts
         self._starts = [0, *accumulate(part.size for part in parts)]
+
+    @property
+    def placed(self) -> Iterator[tuple[int, Content]]:
+        """Where each part begins (bytes), and the part."""
+        return zip(self._starts, self._parts, strict=False)
 
     @property
     def size(self) -> int:

@@ -76,7 +76,7 @@ class Verified:
         if self.is_leased:
             return
         with errors_of(self.model.path):
-            digests.check_content(self.model)
+            digests.check_content(self.model, afresh=True)
             if _times(self.model) != self.times:
                 raise ChecksumMismatchError(
                     "a file was written to while it was being loaded",

@@ -73,7 +73,18 @@ TARGETS = (
     Target(_LIB, "zipfile:ZipFile", inline.open_archive, until=(3, 10)),
     Target(_LIB, "file_utils:File", inline.take_archive, until=(3, 2)),
     # KerasFileEditor
-    Target(_EDITOR, "KerasFileEditor.__init__", editor.open_file, since=(3, 6)),
+    Target(
+        _EDITOR,
+        "KerasFileEditor.__init__",
+        from_anywhere(editor.open_file, reader=editor.READER),
+        since=(3, 6),
+    ),
+    Target(
+        _EDITOR,
+        "KerasFileEditor._generate_filepath_info",
+        editor.say_what_is_open,
+        since=(3, 6),
+    ),
     Target(_EDITOR, "KerasFileEditor.save", editor.save_file, since=(3, 6)),
     Target(_EDITOR, "zipfile:ZipFile", editor.open_archive, since=(3, 6)),
     # unzipped directories; the hub's download and upload go through them
