@@ -84,11 +84,13 @@ class Limits(NamedTuple):
     published: int = 512 * KIB  # one file of a publisher's TUF metadata
     published_roots: int = 256  # that a machine may be behind
     pull_seconds: int = 60  # for one file; a server may be slow, and not for ever
+    redirects: int = 5  # from one web address to the next
     content: int = 1 << 46  # 64 TiB
-    # What is verified ahead of its reader, and what of it is held in memory where no lease is
+    # What is verified ahead of its reader, and what of it is held in memory, most where no lease is
     ahead: int = 256 * MIB
     ahead_unleased: int = 64 * MIB
     ahead_held: int = 256 * MIB
+    ahead_kept: int = 4 * MIB  # of names and shapes, until the load is over
     # What a user may state in a seal, in characters or by number
     model_name: int = 255
     facts: int = 64
@@ -138,6 +140,7 @@ class Limits(NamedTuple):
     request_target: int = 4096  # the path and what follows it
     request_body: int = MIB
     connections: int = 2_000
+    handshake: int = 10  # seconds of TLS, before the first request and after the last
     registry_posted: int = 100  # events of one request, which are stored together
     registry_digests: int = 16  # of one question
     registry_page: int = 200  # rows of a list

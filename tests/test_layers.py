@@ -22,7 +22,7 @@ GUESTS = {
     "contracts": {"numpy", "tensorflow"},
     "signing": {"cryptography", "securesystemslib", "tomlkit"},
     "verification": {"h5py"},
-    "remote": {"aiohttp", "fsspec", "tensorflow"},
+    "remote": {"aiohttp", "fsspec", "kagglehub", "tensorflow", "yarl"},
     "detached": {"cryptography", "sigstore", "sigstore_models"},
     "isolation": {"landlockpy", "ml_dtypes", "numpy", "pyseccomp"},
     "versions": {"packaging"},

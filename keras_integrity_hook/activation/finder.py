@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from keras_integrity_hook.activation.watching import Watch
 
-    Wake = Callable[[], Watch]
+    GiveWatch = Callable[[], Watch]
 else:  # for those who look annotations up at run time
-    Any = ModuleSpec = ModuleType = Watch = Wake = object
+    Any = GiveWatch = ModuleSpec = ModuleType = Watch = object
 
 HOSTS = frozenset({"keras", "keras_hub", "tensorflow", "tf_keras"})
 """The packages that have modules to watch."""
@@ -42,7 +42,7 @@ class Finder:
             raises fails the import.
     """
 
-    def __init__(self, hosts: "frozenset[str]", watch: "Wake") -> None:
+    def __init__(self, hosts: "frozenset[str]", watch: "GiveWatch") -> None:
         self._hosts = hosts
         self._watch = watch
 

@@ -35,6 +35,7 @@ _COMMANDS = {
     "status": "doctor",
     "doctor": "doctor",
     "history": "history",
+    "clean": "cleaning",
     "policy": "policy",
     "site": "site",
     "demo": "demo",

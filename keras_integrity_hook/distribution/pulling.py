@@ -21,6 +21,7 @@ from keras_integrity_hook.distribution.places import Place
 from keras_integrity_hook.distribution.repository import require_tuf
 from keras_integrity_hook.distribution.subscriptions import Source
 from keras_integrity_hook.errors import (
+    AuditError,
     ConfigurationError,
     IntegrityError,
     SigningError,
@@ -29,7 +30,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.files import reading
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.signing import trust_file, trust_store
+from keras_integrity_hook.signing import trust_edit, trust_file, trust_store
 
 if TYPE_CHECKING:
     from tuf.ngclient import Updater
@@ -41,6 +42,7 @@ _EDITED = (
     "its place and keeps this one beside it."
 )
 _UNAVAILABLE = "What was pulled before stays in force. Try again when the address answers."
+_UNRECORDED = "Make the audit log writable, and pull again."
 _OTHER_ROOT = (
     "If the publisher has begun anew, --replace-root believes this one from now on. A publisher "
     "who only changes keys needs no new initial root."
@@ -82,7 +84,8 @@ def pull(
         SigningError: the files cannot be written.
         ConfigurationError: there is no source yet, or files that are there have a mistake.
         InsecurePermissionsError: others may write what is there.
-        AuditError: it has to be recorded and cannot be; nothing was changed.
+        AuditError: it has to be recorded and cannot be; nothing was changed but that trust was
+            taken away, where the publisher does.
     """
     if given is None and not os.path.isdir(place.directory):
         raise _no_source(place)
@@ -188,11 +191,31 @@ def _put(
         path = place.file(name)
         changed = place.read(path, targets.LENGTHS[name]) != data
         if changed:
-            _recorded(path, url, version=versions["targets"])
+            try:
+                _recorded(path, url, version=versions["targets"])
+            except AuditError as error:
+                raise _narrowed(place, news, error) from error
             with _as_signing_errors(path):
                 places.put(path, data)
         files[path] = changed
     return files
+
+
+def _narrowed(place: Place, news: Mapping[str, bytes], error: AuditError) -> AuditError:
+    """Put of the trust file in place what takes trust away, as ``trust revoke`` does: a log that
+    somebody fills up must not keep a stolen key good. What is to be told of it."""
+    path, published = place.file(targets.TRUST), news.get(targets.TRUST)
+    told = "nothing of what was published is in force"
+    if published is not None:
+        here = place.read(path, targets.LENGTHS[targets.TRUST]) or b""
+        left = trust_edit.narrowed(here, published, path)
+        if left != here:
+            with _as_signing_errors(path):
+                places.put(path, left)
+        said = trust_file.parse(published, path)
+        if left != here or said.revoked_keys or said.revoked_models:
+            told = "of what was published, only the revocations are in force"
+    return AuditError(f"{error.cause}; {told}", path=error.path, remedy=_UNRECORDED)
 
 
 def _put_policy(place: Place, policy: bytes, url: str, *, even_if_edited: bool) -> bool:

@@ -70,8 +70,11 @@ class ReadLease:
             return True
         if self._owner < 0:
             return False
+        held = self.held
+        if held or self._owner != os.getpid():
+            return held  # a forked child cannot tell a lease that was broken from one given up
         waited = time.monotonic() - self._since  # at most, by whoever asked first
-        return self.held or waited < _break_time() - _MARGIN
+        return waited < _break_time() - _MARGIN
 
     def release(self) -> None:
         """Let waiting writers go on; calling it again does nothing.

@@ -209,6 +209,22 @@ class Leases:
         fcntl.fcntl(fd, cls._SET, fcntl.F_RDLCK)
 
     @classmethod
+    def take_alone(cls, fd: int, signal_number: int) -> None:
+        """Take a write lease, which is had only where nobody else has the file open, and is broken
+        by whoever opens it, also to read. Raises OSError."""
+        if cls._windows is not None or fcntl is None or not cls.exist:
+            raise OSError("this system has no write leases")
+        fcntl.fcntl(fd, cls._SET_SIGNAL, signal_number)
+        fcntl.fcntl(fd, cls._SET, fcntl.F_WRLCK)
+
+    @classmethod
+    def is_alone(cls, fd: int) -> bool:
+        """Whether ``fd`` has a write lease that is whole. Raises OSError for what is no file."""
+        if cls._windows is not None or fcntl is None or not cls.exist:
+            return False
+        return fcntl.fcntl(fd, cls._GET) == fcntl.F_WRLCK
+
+    @classmethod
     def is_held(cls, fd: int) -> bool:
         """Whether ``fd`` has one that is whole. Raises OSError for what is no file."""
         if cls._windows is not None:

@@ -237,4 +237,5 @@ def empty(fd: int, *, keep: str | None = None) -> None:
             empty(below)
         finally:
             os.close(below)
-        system.rmdir(name, dir_fd=fd)
+        with freeing.later(name, fd):  # what was in it may be being freed
+            system.rmdir(name, dir_fd=fd)

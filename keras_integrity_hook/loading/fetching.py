@@ -15,10 +15,13 @@ import os
 from collections.abc import Iterator
 
 from keras_integrity_hook import errors, settings
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIGNATURE_NAME
+from keras_integrity_hook.containers.kinds import (
+    SEAL_SUFFIX,
+    SIGNATURE_NAME,
+    SIGNATURE_SUFFIX,
+    SUMMARIES_SUFFIX,
+)
 from keras_integrity_hook.containers.opening import open_alone
-from keras_integrity_hook.detached.vetted import SUFFIX as SUMMARIES
-from keras_integrity_hook.detached.vouching import SUFFIX as SIGNATURE
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.loading import override
 from keras_integrity_hook.loading.surfacing import speaking_of
@@ -64,7 +67,7 @@ def copy_of(url: str, *, is_load: bool = True) -> Iterator[str]:
         demands = settings.at_each_name(name)
         if is_load and source.size > _SMALL and any(map(_asks_of_seal, demands)):
             _refuse_by_seal(source, name, demands)
-        with spool.fetched(source) as local:
+        with spool.fetched(source, algorithm=demands[0].algorithm) as local:
             for companion in _beside(url, demands, seal=not _is_sealed(local)):
                 _fetch_companion(companion, local)
             try:
@@ -94,9 +97,9 @@ def _beside(url: str, demands: tuple[Settings, ...], *, seal: bool) -> Iterator[
     name = urls.split(url).name
     names = [name + SEAL_SUFFIX] if seal else []
     if any(one.needs_signatures for one in demands):
-        names += [name + SIGNATURE, SIGNATURE_NAME]
+        names += [name + SIGNATURE_SUFFIX, SIGNATURE_NAME]
     if any(one.needs_vetting for one in demands):
-        names.append(name + SUMMARIES)
+        names.append(name + SUMMARIES_SUFFIX)
     for each in names:
         found = sources.open_companion(urls.beside(url, each))
         if found is not None:

@@ -258,14 +258,14 @@ def _unsealed(path: str, what: str, demands: Settings) -> UnsealedModelError:
 
 
 def refuse_remote(location: str) -> None:
-    """Refuse a model behind a URL where a seal is required: its bytes cannot be held and checked.
+    """Refuse what is read where it lies, behind a URL, where a seal is required.
 
     Raises:
         UnsealedModelError: one is required there.
     """
     refuse_uncheckable(
         location,
-        "a seal is required, and behind a URL none is read",
+        "a seal is required, and in this way none is read behind a URL",
         "Copy the model to a local path and load it from there.",
     )
 

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from keras_integrity_hook import texts
 from keras_integrity_hook.errors import RemoteError, RemoteUnavailableError, UnknownSchemeError
+from keras_integrity_hook.files.url_names import WEB
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.store import OBJECT_STORES, Entry, Reader
 
@@ -30,7 +33,6 @@ _BRINGS = {
 # What stores call the version of an object, the most telling first.
 _VERSIONS = ("ETag", "etag", "generation", "VersionId", "version_id", "md5Hash", "content_md5")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-_WEB = ("http", "https")
 _ABSENT = (404, 410)
 _FORBIDDEN = (401, 403)
 _SILENCE = 60.0
@@ -68,8 +70,8 @@ def store_of(url: str, scheme: str) -> FsspecStore:
             f"nothing that is installed knows '{scheme}://'", path=urls.shown(url)
         ) from error
     options = kind._get_kwargs_from_urls(_spelt(url))
-    if scheme in _WEB:
-        options |= {"client_kwargs": {"timeout": _patience()}}
+    if scheme in WEB:
+        options |= _of_web(url)
     # A listing that is kept would hide what has changed, and grow without end.
     return FsspecStore(kind(**options, use_listings_cache=False), scheme)
 
@@ -80,12 +82,17 @@ def _spelt(url: str) -> str:
     return scheme.lower() + separator + rest
 
 
-def _patience() -> Any:
-    """How long a web server is waited for: aiohttp's own limit ends every download that takes
-    longer than five minutes."""
+def _of_web(url: str) -> dict[str, Any]:
+    """How a web server is asked, how long it is waited for, and where it may send us: aiohttp's own
+    limit ends every download that takes longer than five minutes."""
     from aiohttp import ClientTimeout
+    from yarl import URL
 
-    return ClientTimeout(total=None, sock_connect=_SILENCE, sock_read=_SILENCE)
+    from keras_integrity_hook.remote import redirects
+
+    patience = ClientTimeout(total=None, sock_connect=_SILENCE, sock_read=_SILENCE)
+    client = redirects.client_for(URL(url).host or "")
+    return {"client_kwargs": {"timeout": patience}, "get_client": client}
 
 
 class _Reader:
@@ -157,18 +164,18 @@ class FsspecStore:
         try:
             return self._entry(url, self._files.info(self._path(url)))
         except FileNotFoundError as error:
-            if self._scheme in _WEB:
+            if self._scheme in WEB:
                 _tell_why(error)
             raise
 
     def open(self, url: str) -> Reader:
-        if self._scheme in _WEB:
+        if self._scheme in WEB:
             return _WebReader(self._files, self._path(url))
         # Reads at one place say nothing of the next: what is fetched ahead is fetched for nothing.
         return _Reader(self._files.open(self._path(url), "rb", cache_type="none"))
 
     def stream(self, url: str, piece: int) -> Iterator[bytes]:
-        if self._scheme in _WEB:  # in one request: not every server has ranges
+        if self._scheme in WEB:  # in one request: not every server has ranges
             with self._files.open(self._path(url), "rb", block_size=0) as file:
                 while data := file.read(piece):
                     yield data
@@ -208,7 +215,7 @@ class FsspecStore:
             self._files.makedirs(self._path(url), exist_ok=True)
 
     def _refuse_read_only(self, url: str) -> None:
-        if self._scheme in _WEB:
+        if self._scheme in WEB:
             raise RemoteError(
                 "a web address can be read and not written",
                 path=urls.shown(url),
@@ -226,7 +233,18 @@ class FsspecStore:
             raise RemoteUnavailableError(
                 "the server does not say how large it is", path=urls.shown(url)
             )
-        return Entry(url, int(size), _version(info), False)
+        return Entry(url, int(size), _version(info), False, _modified(info))
+
+
+def _modified(info: Mapping[str, Any]) -> float:
+    """When it was written, as stores say it: a date, its text (ISO 8601), or seconds."""
+    for value in filter(None, map(info.get, _TIMES)):
+        with contextlib.suppress(ValueError, OverflowError):
+            if isinstance(value, int | float):
+                return float(value)
+            when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+            return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return 0.0
 
 
 def _version(info: Mapping[str, Any]) -> str:

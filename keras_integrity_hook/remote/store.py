@@ -20,12 +20,14 @@ class Entry(NamedTuple):
         size: in bytes; 0 for directories.
         version: a text that is another one when the content is: an ETag, a generation, or size and
             time of change; empty where the store has none.
+        modified: when it was written, in seconds since 1970 by the store's clock; 0 for unknown.
     """
 
     url: str
     size: int
     version: str
     is_directory: bool
+    modified: float = 0.0
 
 
 class Reader(Protocol):

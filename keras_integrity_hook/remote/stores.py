@@ -12,6 +12,7 @@ import importlib.util
 import sys
 
 from keras_integrity_hook.errors import UnknownSchemeError
+from keras_integrity_hook.files.url_names import WEB
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.failures import speaking_of
 from keras_integrity_hook.remote.store import OBJECT_STORES, Store
@@ -40,6 +41,13 @@ def store_of(url: str) -> Store:
             path=urls.shown(url),
             remedy="Give the path or the URL that it leads to.",
         )
+    if scheme in WEB:  # whoever else reads it follows any redirect
+        with speaking_of(url):
+            return _of_fsspec(url, scheme)
+    if scheme == "kaggle":
+        from keras_integrity_hook.remote.kaggle_store import KaggleStore
+
+        return KaggleStore(url)
     loaded = sys.modules.get("tensorflow") is not None
     if loaded and _tensorflow_knows(scheme):
         return _of_tensorflow()

@@ -14,6 +14,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,8 +30,10 @@ from keras_integrity_hook.errors import (
     IntegrityError,
     MalformedEventError,
     RegistryError,
+    RemoteError,
     printable,
 )
+from keras_integrity_hook.files import location
 from keras_integrity_hook.saving import commit, settled
 from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import Outcome
@@ -107,7 +110,8 @@ def _leave_task(path: str, outcome: Outcome, demands: Settings) -> None:
         if not outcome.statement.model.get(what):
             raise RegistryError(f"its seal says no {what}", remedy=_REMEDY)
     where = (demands.registry, demands.registry_id, demands.key)
-    spool.add(spool.Task(os.path.abspath(path), outcome.statement.root, *where))
+    path = path if location.is_url(path) else os.path.abspath(path)
+    spool.add(spool.Task(path, outcome.statement.root, *where))
 
 
 def _flushed() -> Flushed:
@@ -191,15 +195,32 @@ def _event_of(task: Task) -> SignedEvent:
     return event._replace(signatures=(signed.sign(event.payload, task.key),))
 
 
-def _opened(path: str) -> ModelFile:
-    try:
-        place = recognition.recognise(path)
-        if place is None:
-            return settled.open_settled(path)
-        commit.finish_interrupted(place)
-        return open_set(path, place, hold=True)
-    except IntegrityError as error:
-        raise _GoneError(f"it is not there any more: {error.cause}") from error
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[ModelFile]:
+    """The model at ``path``. Raises _GoneError; RemoteError: its store cannot be asked now."""
+    with contextlib.ExitStack() as stack:
+        try:
+            if location.is_url(path):
+                from keras_integrity_hook.saving import remote_models
+
+                model = stack.enter_context(remote_models.opened(path))
+            else:
+                model = stack.enter_context(_opened_here(path))
+        except FileNotFoundError as error:
+            raise _GoneError("it is not there any more") from error
+        except RemoteError:
+            raise
+        except IntegrityError as error:
+            raise _GoneError(f"it is not there any more: {error.cause}") from error
+        yield model
+
+
+def _opened_here(path: str) -> ModelFile:
+    place = recognition.recognise(path)
+    if place is None:
+        return settled.open_settled(path)
+    commit.finish_interrupted(place)
+    return open_set(path, place, hold=True)
 
 
 def _lay_aside(name: str, task: Task, error: IntegrityError) -> None:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.files import atomic, local_copies, temporary
 from keras_integrity_hook.files.atomic import PrivateFile
-from keras_integrity_hook.remote import upload, urls
+from keras_integrity_hook.remote import leftovers, stores, upload, urls
 from keras_integrity_hook.saving.reserved_file import ReservedFile, algorithm_for
 from keras_integrity_hook.saving.statement import NewSeal
 from keras_integrity_hook.saving.steps import Outcome, Requested
@@ -45,6 +45,8 @@ class ReservedRemote(ReservedFile):
             upload.remove(beside)
         elif requested.demands.store is Store.SIDECAR:
             upload.put(local + SEAL_SUFFIX, beside)
+        if not stores.takes_whole(self._url):
+            leftovers.sweep(urls.beside(self._url, "").rstrip("/"), deep=False)
 
 
 def reservations(

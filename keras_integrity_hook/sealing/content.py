@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -126,6 +126,11 @@ class JoinedContent:
         self._starts = [0, *accumulate(part.size for part in parts)]
 
     @property
+    def placed(self) -> Iterator[tuple[int, Content]]:
+        """Where each part begins (bytes), and the part."""
+        return zip(self._starts, self._parts, strict=False)
+
+    @property
     def size(self) -> int:
         """Bytes of content."""
         return self._starts[-1]
@@ -148,3 +153,36 @@ class JoinedContent:
         buffer = bytearray(size)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
+
+
+class PartContent:
+    """Some bytes of another content.
+
+    Attributes:
+        whole: that content.
+    """
+
+    def __init__(self, whole: Content, start: int, size: int) -> None:
+        """``size`` bytes of ``whole`` from ``start`` on."""
+        self.whole = whole
+        self._start = start
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; raises as :meth:`Content.read_into` of the whole."""
+        self._within(offset, len(buffer))
+        self.whole.read_into(self._start + offset, buffer)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
+        self._within(offset, size)
+        return self.whole.read(self._start + offset, size)
+
+    def _within(self, offset: int, size: int) -> None:
+        if offset + size > self._size:
+            raise DamagedFileError("a read beyond the end of the content")

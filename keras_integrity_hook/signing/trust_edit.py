@@ -5,7 +5,7 @@ step, and never by one that could not be read again."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -192,6 +192,52 @@ def _revoke(path: str, table: str, field: str, target: str, reason: str) -> bool
         now = datetime.now(UTC).replace(microsecond=0)
         _append(document, table, {field: target, "since": now, "reason": reason})
         return True
+
+
+def narrowed(here: bytes, published: bytes, path: str) -> bytes:
+    """The trust file ``here`` without the trust that ``published`` takes away, and with none that
+    it gives: what that revokes is revoked, and whom it does not name is not trusted any more.
+
+    Args:
+        path: of the file, for messages.
+
+    Raises:
+        ConfigurationError: one of them is no trust file, or what would come of it.
+        SigningError: what would come of it is too long.
+    """
+    import tomlkit
+
+    found, wanted = trust_file.parse(here, path), trust_file.parse(published, path)
+    document = tomlkit.parse(here)
+    for table, field in (("revoked_keys", "keyid"), ("revoked_models", "root")):
+        known = {one.target for one in getattr(found, table)}
+        for one in getattr(wanted, table):
+            if one.target not in known:
+                fields = {field: one.target, "since": one.since, "reason": one.reason}
+                _append(document, table, {name: value for name, value in fields.items() if value})
+    for table, entries in _tables(found).items():
+        _drop(document, table, entries, {_identity(one) for one in _tables(wanted)[table]})
+    after = tomlkit.dumps(document).encode()
+    _check(after, path)
+    if len(after) > LIMITS.trust_file:
+        raise _refused(f"not changed, since it would have over {LIMITS.trust_file} bytes", path)
+    return after
+
+
+def _drop(
+    document: TOMLDocument, table: str, entries: Sequence[Trusted], staying: Container[str]
+) -> None:
+    """Take those of ``entries``, which are all of ``table``, out that do not stay."""
+    listed: Any = document.get(table)
+    for at in reversed(range(len(entries))):
+        if _identity(entries[at]) not in staying:
+            del listed[at]
+    if entries and not listed:
+        del document[table]
+
+
+def _identity(one: Trusted) -> str:
+    return one.keyid if isinstance(one, TrustedKey) else one.name
 
 
 def _append(document: TOMLDocument, table: str, fields: dict[str, Any]) -> None:

@@ -7,13 +7,17 @@ it lies in was compared with the seal, as fs-verity does it (Linux kernel docume
 
 Under a read lease nobody can change the file, so bytes are served from it once their chunk was
 verified. Without one they are served from memory of ours, and those that are no more held there are
-read and compared again.
+read and compared again. Names and shapes are served from memory in any case: HDF5 reads them again
+and again, a few bytes at a time.
+
+A process that is forked in the middle has none of the threads, and verifies what is left by itself.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -22,12 +26,15 @@ from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import DamagedFileError, IntegrityError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.lease import ReadLease
-from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.limits import KIB, LIMITS, MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.verification import digests
 from keras_integrity_hook.verification.ahead_chunks import AheadChunks, State
 from keras_integrity_hook.verification.ahead_memory import AheadMemory
 from keras_integrity_hook.verification.chunk_checker import ChunkChecker
+
+_BLOCK = 64 * KIB  # of names and shapes; chunks are multiples of it
+_STRUCTURE = b"\0"  # see ahead_plan.chunks_of_data
 
 
 class AheadContent:
@@ -50,20 +57,33 @@ class AheadContent:
         self._width = tree.ALGORITHMS[statement.algorithm]
         self._chunk_size = statement.chunk_size
         self._table = bytearray(model.seal.table)
-        self._checker = ChunkChecker.under(model.seal, model.content)
-        self._checking = threading.RLock()
-        self._scratch = threading.local()
-        self._memory = None if self.is_kept else AheadMemory(LIMITS.ahead_held)
+        self._memory: AheadMemory | None = None
+        self._is_held = not self.is_kept
+        self._begin_alone()
         self._holds = self._memory is not None
         self._verdict: IntegrityError | None = None
         self._is_finished = False
-        self._owner = os.getpid()
         self._structure = [index for index, is_data in enumerate(data) if not is_data]
+        self._blocks: dict[int, bytes] = {}
         window = LIMITS.ahead if self._memory is None else LIMITS.ahead_unleased
         self._chunks = AheadChunks(
             len(data), max(2, window // statement.chunk_size), first=self._structure
         )
+        _living.add(self)
         self._threads = self._started()
+
+    def _begin_alone(self) -> None:
+        """Take locks, and what they protect, that no thread has: at the beginning, after a fork."""
+        self._checker = ChunkChecker.under(self._model.seal, self._content)
+        self._checking = threading.RLock()
+        self._scratch = threading.local()
+        self._memory = AheadMemory(LIMITS.ahead_held) if self._is_held else None
+
+    def forked(self) -> None:
+        """Go on without the threads, which this new process does not have."""
+        self._begin_alone()
+        self._chunks.forked()
+        self._threads = []
 
     @property
     def size(self) -> int:
@@ -88,10 +108,35 @@ class AheadContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`verify_structure`."""
+        self._within(offset, len(buffer))
+        first = offset // self._chunk_size
+        if len(buffer) < _BLOCK and self._data[first : first + 1] == _STRUCTURE:
+            block, within = self._block_at(offset)
+            piece = block[within : within + len(buffer)]
+            if len(piece) == len(buffer):
+                buffer[:] = piece
+                return
+        self._read_into(offset, buffer)
+
+    def _within(self, offset: int, size: int) -> None:
+        if offset + size > self.size:
+            raise DamagedFileError("a read beyond the end of the content")
+
+    def _block_at(self, offset: int) -> tuple[bytes, int]:
+        """The block that ``offset`` lies in, and where; empty where there is no room to keep it."""
+        number, within = divmod(offset, _BLOCK)
+        block = self._blocks.get(number, b"")
+        if not block and len(self._blocks) * _BLOCK < LIMITS.ahead_kept:
+            made = bytearray(min(_BLOCK, self.size - number * _BLOCK))
+            self._read_into(number * _BLOCK, memoryview(made))
+            block = self._blocks[number] = bytes(made)
+        return block, within
+
+    def _read_into(self, offset: int, buffer: memoryview) -> None:
         if self._memory is None:
             if self._is_read(offset, buffer):
                 return
-        elif os.getpid() == self._owner:
+        else:
             for index, within, target in self._pieces(offset, buffer):
                 self._serve(self._memory, index, within, target)
             return
@@ -100,7 +145,8 @@ class AheadContent:
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``; raises as :meth:`verify_structure`."""
-        if self._memory is None:
+        self._within(offset, size)
+        if self._memory is None and size >= _BLOCK:
             data = self._content.read(offset, size)  # one allocation, and no copy
             if self._is_as_read(offset, memoryview(data)):
                 return data
@@ -130,10 +176,10 @@ class AheadContent:
     def close(self) -> None:
         """Stop; calling it again does nothing. What the threads read stays open until then."""
         self._chunks.stop()
-        if os.getpid() == self._owner:
-            for thread in self._threads:
-                if thread is not threading.current_thread():
-                    thread.join()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        self._blocks.clear()
         if self._memory is not None:
             self._memory.clear()
 
@@ -165,8 +211,6 @@ class AheadContent:
         Chunk by chunk, as the threads do: where each went its own way the kernel would not know
         what to read ahead.
         """
-        if os.getpid() != self._owner:  # a forked child has none of the threads
-            return False
         touched = []
         for index, within, target in self._pieces(offset, buffer):
             if not self._chunks.is_good(index):
@@ -186,8 +230,6 @@ class AheadContent:
 
         What nobody has verified is digested where it lies, so that it is not read again.
         """
-        if os.getpid() != self._owner:
-            return False
         touched = []
         for index, _, piece in self._pieces(offset, data):
             if self._chunks.is_good(index):
@@ -287,30 +329,13 @@ class AheadContent:
         return found
 
 
-class AheadPart:
-    """One file of a set that is verified ahead of its reader."""
+_living: weakref.WeakSet[AheadContent] = weakref.WeakSet()
 
-    def __init__(self, whole: AheadContent, start: int, size: int) -> None:
-        """``size`` bytes of ``whole`` from ``start`` on."""
-        self.whole = whole
-        self._start = start
-        self._size = size
 
-    @property
-    def size(self) -> int:
-        """Bytes of content."""
-        return self._size
+def _forked() -> None:
+    for content in list(_living):
+        content.forked()
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill ``buffer`` from ``offset``; raises as :meth:`AheadContent.read_into`."""
-        self._within(offset, len(buffer))
-        self.whole.read_into(self._start + offset, buffer)
 
-    def read(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
-        self._within(offset, size)
-        return self.whole.read(self._start + offset, size)
-
-    def _within(self, offset: int, size: int) -> None:
-        if offset + size > self._size:
-            raise DamagedFileError("a read beyond the end of the content")
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -101,6 +101,11 @@ class AheadChunks:
             self._is_over = True
             self._changed.notify_all()
 
+    def forked(self) -> None:
+        """Take back what threads have claimed that this new process does not have."""
+        self._changed = threading.Condition()
+        self._states = self._states.replace(bytes([State.BUSY]), bytes([State.NEW]))
+
     def bad(self) -> list[int]:
         """The chunks that are not as they were sealed, as far as that is known."""
         return [index for index, state in enumerate(self._states) if state == State.BAD]

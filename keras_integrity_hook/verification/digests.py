@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import DamagedFileError
+from keras_integrity_hook.files import location
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.statement import Statement
 from keras_integrity_hook.verification import damage
 from keras_integrity_hook.verification.pinning import spelled_digest
 
 
-def check_content(model: SealedModel) -> None:
-    """Recompute every chunk digest of ``model`` and compare.
+def check_content(model: SealedModel, *, afresh: bool = False) -> None:
+    """Compare every chunk digest of ``model`` as it is now with the one that its seal states.
+
+    They are computed of its bytes, but for those of a private copy that were computed while it was
+    fetched: these are good until somebody writes to it.
+
+    Args:
+        afresh: compute all of them.
 
     Raises:
         ChecksumMismatchError: with the damaged ranges and the parts of the model they hit.
@@ -24,12 +33,24 @@ def check_content(model: SealedModel) -> None:
         raise damage.size_mismatch(model)
     try:
         table = tree.table(
-            model.content, chunk_size=statement.chunk_size, algorithm=statement.algorithm
+            model.content,
+            chunk_size=statement.chunk_size,
+            algorithm=statement.algorithm,
+            known={} if afresh else _arrived(model),
         )
     except DamagedFileError as error:
         error.path = model.path
         raise
     compare(model, table)
+
+
+def _arrived(model: SealedModel) -> Mapping[int, bytes]:
+    if not location.is_url(model.path):
+        return {}
+    from keras_integrity_hook.remote import arrivals
+
+    statement = model.seal.statement
+    return arrivals.known(model.content, statement.chunk_size, statement.algorithm)
 
 
 def compare(model: SealedModel, table: bytes) -> None:

@@ -22,7 +22,7 @@ from keras_integrity_hook.errors import ChecksumMismatchError, UnreadableFileErr
 from keras_integrity_hook.files import cloning, exhaustion, portable
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.files.portable import system
-from keras_integrity_hook.sealing.content import FileContent
+from keras_integrity_hook.sealing.content import FileContent, PartContent
 from keras_integrity_hook.verification import digests
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Verified:
         if self.is_leased:
             return
         with errors_of(self.model.path):
-            digests.check_content(self.model)
+            digests.check_content(self.model, afresh=True)
             if _times(self.model) != self.times:
                 raise ChecksumMismatchError(
                     "a file was written to while it was being loaded",
@@ -183,13 +183,12 @@ def _started_ahead(model: SealedModel, leases: list[ReadLease]) -> AheadContent 
 def _serve_ahead(files: OpenSet, content: AheadContent) -> None:
     """Let those who read the weights of a set read ``content``."""
     from keras_integrity_hook.verification import ahead_plan
-    from keras_integrity_hook.verification.ahead import AheadPart
 
     start = 0
     for part in files.parts:
         size = part.content.size
         if ahead_plan.is_read_by_us(files, part):
-            part.content = AheadPart(content, start, size)
+            part.content = PartContent(content, start, size)
         start += size
 
 

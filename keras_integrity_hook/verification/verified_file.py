@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from keras_integrity_hook.containers.model_file import ModelFile, Seal
 from keras_integrity_hook.errors import ChecksumMismatchError, IntegrityError
 from keras_integrity_hook.files.lease import ReadLease
-from keras_integrity_hook.sealing.content import Content
+from keras_integrity_hook.sealing.content import Content, PartContent
 from keras_integrity_hook.verification.chunk_checker import ChunkChecker
 from keras_integrity_hook.verification.holding import Verified
 
@@ -55,6 +55,7 @@ class VerifiedFile(io.RawIOBase):
         self._ahead: AheadContent | None = None
         self._is_part = False
         self._when_whole: list[Callable[[], None]] = []
+        self._members: list[VerifiedMember] = []
 
     @classmethod
     def of(cls, verified: Verified) -> VerifiedFile:
@@ -83,6 +84,12 @@ class VerifiedFile(io.RawIOBase):
         file._ahead = getattr(model.content, "whole", None)
         file._is_part = True  # the verdict is over the set, and its other files are still to come
         return file
+
+    def member(self, start: int, size: int) -> VerifiedMember:
+        """``size`` bytes of the content from ``start`` on, as a file that ends with this one."""
+        made = VerifiedMember(self._model, PartContent(self._content, start, size), self._note)
+        self._members.append(made)
+        return made
 
     @property
     def may_change(self) -> bool:
@@ -163,6 +170,8 @@ class VerifiedFile(io.RawIOBase):
         """
         over, self.over = self.over, None
         try:
+            for member in self._members:
+                member.close()
             if over is not None:
                 over.close()
             # Not where somebody wants to end it now.
@@ -182,6 +191,27 @@ class VerifiedFile(io.RawIOBase):
         if isinstance(error, ChecksumMismatchError):
             error.container = error.container or self._model.container
         self.failure = self.failure or error
+
+
+class VerifiedMember(VerifiedFile):
+    """A part of a verified file: whatever is refused of it is a failure of the whole."""
+
+    def __init__(
+        self, model: ModelFile, content: Content, failed: Callable[[IntegrityError], None]
+    ) -> None:
+        """Made by :meth:`VerifiedFile.member`; ``failed`` is told what was refused."""
+        super().__init__(model, content)
+        self._failed = failed
+
+    def close(self) -> None:
+        """Close it and the ``h5py.File`` over it, and not what it is a part of."""
+        over, self.over = self.over, None
+        if over is not None:
+            over.close()
+        io.RawIOBase.close(self)
+
+    def _note(self, error: IntegrityError) -> None:
+        self._failed(error)
 
 
 def content_of(verified: Verified) -> Content:

@@ -57,3 +57,8 @@ def entry(name: str, key: PublicKey) -> str:
 def recalled(root: str, reason: str = "backdoor") -> str:
     """A recalled model of a trust file."""
     return f'[[revoked_models]]\nroot = "{root}"\nreason = "{reason}"\n'
+
+
+def revoked(keyid: str, reason: str = "stolen") -> str:
+    """A revoked key of a trust file."""
+    return f'[[revoked_keys]]\nkeyid = "{keyid}"\nreason = "{reason}"\n'

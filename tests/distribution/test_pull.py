@@ -21,6 +21,7 @@ from keras_integrity_hook.distribution import addresses, fetching, places, publi
 from keras_integrity_hook.distribution.pulling import Pulled
 from keras_integrity_hook.distribution.subscriptions import Source
 from keras_integrity_hook.errors import (
+    AuditError,
     ConfigurationError,
     InsecurePermissionsError,
     NotSignedError,
@@ -29,7 +30,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.signing import trust_edit, trust_store
-from tests.distribution.publisher import LONG_AGO, Publisher, entry, recalled
+from tests.distribution.publisher import LONG_AGO, Publisher, entry, recalled, revoked
 from tests.distribution.web import Web
 from tests.support.models import write_model
 from tests.support.processes import cli, document, environment
@@ -408,6 +409,48 @@ def test_a_policy_that_was_not_pulled_stays_and_the_revocations_come_all_the_sam
     publisher.publish(policy='mode = "enforce"\nunsealed = "reject"\n')
     again()  # that one was pulled
     assert "reject" in policy.read_text()
+
+
+def test_a_log_that_cannot_be_written_keeps_no_key_good_that_the_publisher_revokes(
+    publisher: Publisher, web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays, stolen, gone, new = (make_key(tmp_path / name) for name in ("a", "b", "c", "d"))
+    three = entry("stays", stays) + entry("stolen", stolen) + entry("gone", gone)
+    publisher.publish(three + recalled("cd" * 32), 'mode = "warn"\n')
+    begin(publisher, web)
+    policy = Path(places.of_user().policy)
+    two = entry("renamed", stays) + entry("stolen", stolen)
+    publisher.publish(
+        two + entry("new", new) + revoked(stolen.keyid) + recalled(ID), 'mode = "off"\n'
+    )
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(tmp_path / "missing" / "audit.jsonl"))
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    for _ in range(2):  # the timer comes again
+        with pytest.raises(AuditError, match="only the revocations are in force"):
+            again()
+        found = trust_store.store()
+        assert [key.name for key in found.keys] == ["stays", "stolen"]
+        assert (set(found.revoked_keys), len(found.revoked_models)) == ({stolen.keyid}, 2)
+        assert policy.read_text() == 'mode = "warn"\n'
+    monkeypatch.delenv("KERAS_INTEGRITY_AUDIT_REQUIRED")
+    again()
+    found = trust_store.store()
+    assert [key.name for key in found.keys] == ["renamed", "stolen", "new"]
+    assert set(found.revoked_models) == {ID}  # the other is not published any more
+    assert policy.read_text() == 'mode = "off"\n'
+
+
+def test_what_cannot_be_recorded_is_not_pulled_where_nothing_is_revoked(
+    publisher: Publisher, web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_LOG", str(tmp_path / "missing" / "audit.jsonl"))
+    monkeypatch.setenv("KERAS_INTEGRITY_AUDIT_REQUIRED", "true")
+    publisher.publish(entry("a", publisher.public), 'mode = "enforce"\n')
+    with pytest.raises(AuditError, match="nothing of what was published is in force") as caught:
+        begin(publisher, web)
+    assert "pull again" in caught.value.remedy()
+    assert trust_store.store().keys == ()
+    assert not Path(places.of_user().policy).exists()
 
 
 def test_where_others_may_write_nothing_is_pulled(

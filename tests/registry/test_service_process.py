@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -64,17 +65,22 @@ def short() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_tls_and_tokens_keep_out_whoever_has_none(founded: Founded, tmp_path: Path) -> None:
+def with_tls(folder: Path) -> tuple[trustme.CA, list[str]]:
+    """A certificate for the service: who issued it, and the options that name it."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
-    certificate.private_key_pem.write_to_path(str(tmp_path / "key"))
+    certificate.private_key_pem.write_to_path(str(folder / "key"))
     for part in certificate.cert_chain_pems:
-        part.write_to_path(str(tmp_path / "crt"), append=True)
+        part.write_to_path(str(folder / "crt"), append=True)
+    return authority, ["--tls-cert", str(folder / "crt"), "--tls-key", str(folder / "key")]
+
+
+def test_tls_and_tokens_keep_out_whoever_has_none(founded: Founded, tmp_path: Path) -> None:
+    authority, options = with_tls(tmp_path)
     made = json.loads(cli("registry", "token", "ci", "--json").stdout)
     (tmp_path / "tokens").write_text(f"# who may ask\n{made['line']}\n")
     tls = ssl.create_default_context()
     authority.configure_trust(tls)
-    options = ["--tls-cert", str(tmp_path / "crt"), "--tls-key", str(tmp_path / "key")]
     options += ["--tokens", str(tmp_path / "tokens"), "--log-requests"]
     with serving(founded.database, founded.cast, *options, home=tmp_path) as service:
         assert service.url.startswith("https://")
@@ -106,6 +112,38 @@ def test_tls_and_tokens_keep_out_whoever_has_none(founded: Founded, tmp_path: Pa
         printed = service.process.stdout.read() + (tmp_path / "serve.err").read_text()
     assert '"GET /v1/models HTTP/1.1" 200' in printed
     assert made["token"] not in printed
+
+
+def test_a_tls_handshake_that_does_not_end_is_not_waited_for(
+    founded: Founded, tmp_path: Path
+) -> None:
+    authority, options = with_tls(tmp_path)
+    tls, said = ssl.create_default_context(), ssl.MemoryBIO()
+    authority.configure_trust(tls)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.wrap_bio(ssl.MemoryBIO(), said, server_hostname="127.0.0.1").do_handshake()
+    hello = said.read()
+
+    def is_hung_up(first: int) -> bool:
+        """Whether the service ends a connection on which so many bytes come at once, and then one
+        after the other for less than the minute that asyncio would wait."""
+        address = urlsplit(service.url)
+        with socket.create_connection((address.hostname, address.port), timeout=0.2) as plain:
+            plain.sendall(hello[:first])
+            try:
+                for at in range(first, first + 200):
+                    with contextlib.suppress(TimeoutError):
+                        return plain.recv(1) == b""
+                    plain.sendall(hello[at : at + 1])
+            except ConnectionError:
+                return True
+        return False
+
+    with serving(founded.database, founded.cast, *options, home=tmp_path) as service:
+        with ThreadPoolExecutor() as pool:
+            waiting = list(pool.map(is_hung_up, (0, 100)))
+            assert waiting == [True, True]
+        assert service.ask("GET", "/healthz", tls=tls).status == 200
 
 
 @pytest.mark.parametrize("line", ["", "name", "name abc", "<b> " + "0" * 63, "a b " + "0" * 64])

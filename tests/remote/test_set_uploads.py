@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.loading import pipeline
 from keras_integrity_hook.remote import set_putting
+from keras_integrity_hook.saving import reserved_remote_set, seal_set
 
 pytest.importorskip("fsspec")
 
@@ -285,3 +287,97 @@ def test_sidecar_of_a_directory_may_be_a_signature_beside_it(
     os.unlink(f"{store}.sig")
     with pytest.raises(kih.NotSignedError):
         found(store, saved)
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_upload_that_went_ahead_and_is_abandoned_leaves_what_was_there(
+    saved: tuple[Path, Path], store: Path, is_replaced: bool
+) -> None:
+    old, new = saved
+    if is_replaced:
+        put(old, store)
+    before = sorted(os.listdir(store)) if is_replaced else []
+    upload = set_putting.Upload(str(new), place_of(store))
+    upload.go_ahead(FILES)
+    upload.abandon()
+    upload.abandon()
+    assert (sorted(os.listdir(store)) if store.exists() else []) == before
+    assert found(store, saved) == ("old" if is_replaced else "none")
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_what_goes_ahead_is_no_model_before_the_rest_is_there(
+    saved: tuple[Path, Path], store: Path, is_replaced: bool
+) -> None:
+    old, new = saved
+    if is_replaced:
+        put(old, store)
+    upload = set_putting.Upload(str(new), place_of(store))
+    upload.go_ahead(FILES)
+    assert found(store, saved) == ("old" if is_replaced else "none")
+    upload.finish(FILES)
+    assert found(store, saved) == "new"
+    assert sorted(os.listdir(store)) == sorted(FILES)
+    upload.abandon()
+    assert found(store, saved) == "new"
+
+
+def test_what_could_not_go_ahead_fails_the_upload(saved: tuple[Path, Path], store: Path) -> None:
+    old, new = saved
+    put(old, store)
+
+    def fail() -> None:
+        raise PermissionError("no more")
+
+    at_operation(1, fail)
+    upload = set_putting.Upload(str(new), place_of(store))
+    upload.go_ahead(FILES)
+    with pytest.raises(RemoteWriteError, match="no more"):
+        upload.finish(FILES)
+    assert found(store, saved) == "old"
+    assert sorted(os.listdir(store)) == sorted(FILES)
+
+
+def test_over_remains_of_a_model_nothing_goes_ahead(saved: tuple[Path, Path], store: Path) -> None:
+    old, new = saved
+    put(old, store)
+    (store / "config.json").unlink()
+    before = {name: (store / name).read_bytes() for name in os.listdir(store)}
+    upload = set_putting.Upload(str(new), place_of(store))
+    upload.go_ahead(FILES)
+    upload.abandon()
+    assert {name: (store / name).read_bytes() for name in os.listdir(store)} == before
+    put(new, store)
+    assert found(store, saved) == "new"
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_large_set_whose_seal_fails_leaves_what_was_there(
+    keras: Any,
+    saved: tuple[Path, Path],
+    store: Path,
+    is_replaced: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reserved_remote_set, "GOES_AHEAD", 0)
+    old, _ = saved
+    if is_replaced:
+        put(old, store)
+    before = sorted(os.listdir(store)) if is_replaced else []
+    went_ahead = threading.Event()
+    WatchedFileSystem.before = staticmethod(
+        lambda operation, path: went_ahead.set() if operation == "put" else None
+    )
+
+    def fail(*args: Any) -> Any:
+        assert went_ahead.wait(60)
+        raise kih.SigningError("the key is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seal_set, "sealed", fail)
+        with pytest.raises(kih.SigningError):
+            keras.models.load_model(old).save(f"watched://{store}", zipped=False)
+    assert found(store, saved) == ("old" if is_replaced else "none")
+    assert (sorted(os.listdir(store)) if store.exists() else []) == before
+    keras.models.load_model(old).save(f"watched://{store}", zipped=False)
+    assert (store / "keras_integrity.seal").exists()

@@ -73,6 +73,8 @@ def test_what_keras_saves_is_registered_and_loaded(
 def test_process_that_ends_has_registered_what_it_saved(models: Path, fleet: Fleet) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom tests.saving.test_registering import save\n"
+        "from keras_integrity_hook.saving import registering\n"
+        "registering._PATIENCE = 100.0\n"  # seconds, however slow the machine
         "save(Path(sys.argv[1]), '1.0')\n"
     )
     repository = str(Path(__file__).parents[2])
@@ -255,3 +257,74 @@ def save_for_ever(models: Path, number: int, writer: int) -> None:
             os.write(writer, f"{number}.{version}\n".encode())
     finally:
         os._exit(1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """A directory of a store, as a URL."""
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.makedirs(f"/{tmp_path.name}")
+    return f"memory://{tmp_path.name}"
+
+
+def put(url: str, version: str) -> str:
+    """As :func:`save`, to a URL."""
+    data = archive_bytes(config=b'{"version": "%b"}' % version.encode())
+    with kih.provenance(name="churn", version=version):
+        pipeline.save_sealed(url, lambda where: Path(where).write_bytes(data))
+    return url
+
+
+@pytest.mark.parametrize("store_of_seal", ["embedded", "sidecar"])
+def test_what_is_saved_to_a_url_is_registered(
+    store: str, fleet: Fleet, idle: None, store_of_seal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_INTEGRITY_STORE", store_of_seal)
+    put(f"{store}/m.keras", "1.0")
+    assert registering.flush()[:3] == (1, (), 0)
+    assert versions_of(fleet) == ["1.0"]
+    assert kih.verify(f"{store}/m.keras").state == "sealed"
+
+
+def test_directory_that_is_saved_to_a_url_is_registered(
+    keras: Any, store: str, fleet: Fleet, idle: None
+) -> None:
+    if not hasattr(keras.src.saving.saving_lib, "_load_model_from_dir"):
+        pytest.skip("this version of Keras has no unzipped models")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with kih.provenance(name="churn", version="1.0"):
+        model.save(f"{store}/m", zipped=False)
+    assert registering.flush()[:3] == (1, (), 0)
+    assert versions_of(fleet) == ["1.0"]
+
+
+def test_only_what_was_saved_to_a_url_is_registered(store: str, fleet: Fleet, idle: None) -> None:
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    first, second = put(f"{store}/m.keras", "1.0"), put(f"{store}/n.keras", "2.0")
+    files.copy(second, first)
+    files.rm(second)
+    with pytest.warns(kih.IntegrityWarning, match="is not registered"):
+        found = registering.flush()
+    assert dict(found.refused)[first].startswith("it was replaced")
+    assert dict(found.refused)[second] == "it is not there any more"
+    assert versions_of(fleet) == []
+
+
+def test_store_that_does_not_answer_is_asked_again(
+    store: str, fleet: Fleet, idle: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    url = put(f"{store}/m.keras", "1.0")
+
+    def is_away(self: object, path: str, **options: object) -> None:
+        raise ConnectionError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "info", is_away)
+        found = registering.flush()
+        assert (found.sent, found.refused, found.waiting) == (0, (), 1)
+        assert url in found.cause
+    assert registering.flush()[:3] == (1, (), 0)

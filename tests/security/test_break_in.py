@@ -470,3 +470,24 @@ def test_time_that_is_none_costs_nobody_a_model(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     model.save(tmp_path / "m.keras")
     assert kih.inspect(tmp_path / "m.keras").seal is not None
+
+
+def test_shards_on_a_mount_that_keras_takes_for_remote_are_sealed_and_checked(
+    keras: Any, mounted: Path, policy: Path
+) -> None:
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+    path = mounted / "w.weights.json"
+    try:
+        model.save_weights(path, max_shard_size=1)
+    except (TypeError, ValueError):
+        pytest.skip("this version of Keras has no shards")
+    assert kih.verify(path).state == "sealed"
+    (shard, *_) = mounted.glob("w_*.weights.h5")
+    model.load_weights(path)
+    shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+    with pytest.raises(kih.IntegrityError, match=str(path)):
+        model.load_weights(path)
+    (mounted / "w.weights.json.seal").unlink()
+    policy.write_text('[[rules]]\npath = "/gcs/**"\nrequire = "sealed"\n')
+    with pytest.raises(kih.UnsealedModelError):
+        model.load_weights(path)

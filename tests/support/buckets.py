@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -146,6 +147,7 @@ class Web:
         knows_ranges: it answers requests for a part with that part.
         tells_size: answers have a length.
         breaks_off_after: bytes of an answer after which it hangs up; None for never.
+        moved: where those are sent who ask for a path.
         refuses: it answers with the status 403.
         is_broken: it answers with the status 500.
         has_no_end: a part goes on and on.
@@ -155,6 +157,7 @@ class Web:
     files: dict[str, bytes] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     url: str = ""
+    moved: dict[str, str] = field(default_factory=dict)
     knows_ranges: bool = True
     tells_size: bool = True
     breaks_off_after: int | None = None
@@ -167,6 +170,12 @@ class Web:
         """Answer one request."""
         path = handler.path.partition("?")[0]
         data = self.files.get(path)
+        if path in self.moved:
+            handler.send_response(302)
+            handler.send_header("Location", self.moved[path])
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
         if data is None:
             handler.send_error(404)
             return
@@ -200,7 +209,7 @@ class Web:
 
 
 @contextlib.contextmanager
-def web_server() -> Iterator[Web]:
+def web_server(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     """A web server on loopback."""
     web = Web()
 
@@ -214,8 +223,10 @@ def web_server() -> Iterator[Web]:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        web.url = f"http://127.0.0.1:{server.server_port}"
+    with ThreadingHTTPServer((host, 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        web.url = f"http{'s' if tls else ''}://{host}:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield web

@@ -34,8 +34,10 @@ class Fleet(Kept):
         return self.cast.registry
 
     def demand(self, url: str | None = None, **settings: Any) -> None:
-        """Demand that models be registered; ``settings`` are other ones or other values."""
+        """Demand that models be registered; ``settings`` are other ones or other values. A question
+        may take longer than it may by default: the machine may be busy."""
         named = {"require": "registered", "registry": url or self.url, "registry_id": self.id}
+        named["registry_timeout"] = "30s"
         lines = [f"{name} = {_toml(value)}\n" for name, value in {**named, **settings}.items()]
         self.policy.write_text("".join(lines))
 

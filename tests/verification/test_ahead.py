@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.verification import ahead_plan, holding
 from keras_integrity_hook.verification.ahead import AheadContent
+from keras_integrity_hook.verification.ahead_chunks import State
 from keras_integrity_hook.verification.ahead_memory import AheadMemory
 from tests.support import mounts
 
@@ -202,14 +205,72 @@ def test_a_map_that_calls_everything_numbers_hides_no_damage(sealed: Path, tmp_p
             content.close()
 
 
+def exit_of_child(content: AheadContent, plain: bytes) -> int:
+    """How a child ends that is forked now and reads all of ``content``; killed if it waits."""
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        is_same = content.read(0, content.size) == plain
+        content.finish()
+        content.close()
+        os._exit(0 if is_same else 1)
+    return os.waitpid(child, 0)[1]
+
+
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_a_forked_child_reads_what_its_parent_has_opened(sealed: Path) -> None:
-    plain = content_of(sealed)
-    with opened(sealed, leased=False) as content:
+@pytest.mark.parametrize("leased", [True, False], ids=["leased", "unleased"])
+def test_a_forked_child_reads_what_its_parent_has_opened(sealed: Path, leased: bool) -> None:
+    with opened(sealed, leased=leased) as content:
+        assert exit_of_child(content, content_of(sealed)) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+@pytest.mark.parametrize("leased", [True, False], ids=["leased", "unleased"])
+def test_a_forked_child_waits_for_no_thread_of_its_parent(
+    sealed: Path, leased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for one that holds the locks, nor for one that is in the middle of a chunk."""
+    plain, forked, is_held = content_of(sealed), threading.Event(), threading.Event()
+    monkeypatch.setattr(tree, "starts", lambda thread: False)
+
+    def hold() -> None:
+        content._chunks.claim(2)
+        with content._chunks._changed, content._checking:
+            is_held.set()
+            forked.wait()
+        content._chunks.settle(2, State.NEW)
+
+    with opened(sealed, leased=leased) as content:
+        thread = threading.Thread(target=hold)
+        thread.start()
+        is_held.wait()
+        try:
+            assert exit_of_child(content, plain) == 0
+        finally:
+            forked.set()
+            thread.join()
+        assert content.read(0, content.size) == plain
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_forked_child_takes_no_lease_that_its_parent_has_given_up_for_one_that_holds(
+    sealed: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.weights.h5"
+    path.write_bytes(sealed.read_bytes())
+    with opened(path, leased=True) as content:
+        go_on, tell = os.pipe()
         child = os.fork()
         if not child:
-            os._exit(0 if content.read(MIB, 2 * MIB) == plain[MIB : 3 * MIB] else 1)
+            signal.alarm(60)
+            os.read(go_on, 1)
+            os._exit(1 if content.is_kept else 0)
+        for lease in content._leases:
+            lease.release()
+        os.write(tell, b"1")
         assert os.waitpid(child, 0)[1] == 0
+        os.close(go_on)
+        os.close(tell)
 
 
 READER = """
@@ -248,6 +309,37 @@ def test_a_file_larger_than_memory_on_a_file_system_in_user_space_is_read_once(
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert path.stat().st_size <= served() <= 1.02 * path.stat().st_size
+
+
+def test_names_and_shapes_are_read_again_from_memory(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = content_of(sealed)
+    with opened(sealed, leased=True) as content:
+        assert content.read(0, 100) == plain[:100]
+        buffer = bytearray(50)
+        with monkeypatch.context() as patched:
+            patched.setattr(content, "_read_into", None)  # nothing else is asked
+            content.read_into(100, memoryview(buffer))
+        assert buffer == plain[100:150]
+
+
+def test_reads_that_end_with_the_content_or_go_beyond_it(tmp_path: Path) -> None:
+    """Where the last chunk is a whole one, too."""
+    path = tmp_path / "m.weights.h5"
+    around = 0  # bytes that HDF5 needs besides the numbers
+    for _ in range(2):
+        with h5py.File(path, "w") as file:
+            file["layers/one/vars/0"] = np.zeros(4 * MIB - around, "uint8")
+        around += path.stat().st_size - 4 * MIB
+    keras_integrity_hook.seal(path)
+    with opened(path, leased=True) as content:
+        assert content.size == 4 * MIB
+        assert content.read(content.size, 0) == b""
+        assert len(content.read(content.size - 1, 1)) == 1
+        for offset, size in ((content.size - 1, 2), (content.size, 1), (content.size + MIB, 1)):
+            with pytest.raises(DamagedFileError):
+                content.read(offset, size)
 
 
 def test_what_is_held_stays_within_its_room() -> None:

@@ -92,7 +92,15 @@ def load_pair(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
         metadata = instance._training_metadata_path
         audit.record("fallback", metadata, outcome="retried", instead=earlier, error=error)
         notices.warn(f"trying the backup before: {error.in_one_line()}")
-        raise DamagedBackupError(error) from error
+        if not _is_remote(metadata):
+            raise DamagedBackupError(error) from error
+        # Keras's own copy appends to what is there in TensorFlow's ram://.
+        _copy_if_there(instance._prev_weights_path, instance._weights_path)
+        _copy_if_there(earlier, metadata)
+        try:
+            return _load(wrapped, instance, args, kwargs)
+        except IntegrityError:  # the pair before is no better
+            raise error from None
     except OSError:
         if _exists(instance._prev_weights_path):
             _bring_seal_back(instance)

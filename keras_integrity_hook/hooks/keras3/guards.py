@@ -22,7 +22,7 @@ from keras_integrity_hook.hooks.decorators import (
     heeds_safe_mode,
     names_model,
 )
-from keras_integrity_hook.hooks.keras3 import hub_names, inline
+from keras_integrity_hook.hooks.keras3 import archived_weights, hub_names, inline
 from keras_integrity_hook.hooks.keras3.paths import kept_in_place, open_file, open_path
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import in_progress
@@ -119,6 +119,9 @@ def open_store(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> 
     if instance.archive:
         if mode == "r":
             _refuse_unverified_archive(instance.archive)
+            member = archived_weights.in_place(instance.archive, str(bound["path_or_io"]))
+            if member is not None:
+                return hdf5_reader.hdf5_over(member)
         elif is_digested(instance.archive):
             instance.archive = MembersInPieces(instance.archive)
     elif mode != "w" or type(instance).__name__ == "H5IOStore" or in_progress.is_saving():

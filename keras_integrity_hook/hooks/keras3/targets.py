@@ -13,7 +13,16 @@ from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import generation
 from keras_integrity_hook.hooks.decorators import with_fallback
 from keras_integrity_hook.hooks.inputs.attaching import with_contract, with_contract_of_weights
-from keras_integrity_hook.hooks.keras3 import backup, downloads, editor, guards, inline, orbax, sets
+from keras_integrity_hook.hooks.keras3 import (
+    archived_weights,
+    backup,
+    downloads,
+    editor,
+    guards,
+    inline,
+    orbax,
+    sets,
+)
 from keras_integrity_hook.hooks.keras3.remote_sets import with_directories
 from keras_integrity_hook.hooks.remote_files import from_anywhere
 from keras_integrity_hook.hooks.table import Host, Target
@@ -57,13 +66,25 @@ TARGETS = (
     Target(_LIB, "save_weights_only", sets.save_weights_only),
     # every HDF5 file a store opens by path: weights, shards, KerasFileEditor, LoRA
     Target(_LIB, "H5IOStore._get_h5_file", guards.open_store, since=(3, 10)),
+    Target(_LIB, "is_memory_sufficient", archived_weights.fits_in_memory, since=(3, 10)),
     # what is opened inline
     Target(_API, "h5py:File", inline.open_hdf5),
     Target(_LIB, "h5py:File", inline.open_hdf5, until=(3, 10)),
     Target(_LIB, "zipfile:ZipFile", inline.open_archive, until=(3, 10)),
     Target(_LIB, "file_utils:File", inline.take_archive, until=(3, 2)),
     # KerasFileEditor
-    Target(_EDITOR, "KerasFileEditor.__init__", editor.open_file, since=(3, 6)),
+    Target(
+        _EDITOR,
+        "KerasFileEditor.__init__",
+        from_anywhere(editor.open_file, reader=editor.READER),
+        since=(3, 6),
+    ),
+    Target(
+        _EDITOR,
+        "KerasFileEditor._generate_filepath_info",
+        editor.say_what_is_open,
+        since=(3, 6),
+    ),
     Target(_EDITOR, "KerasFileEditor.save", editor.save_file, since=(3, 6)),
     Target(_EDITOR, "zipfile:ZipFile", editor.open_archive, since=(3, 6)),
     # unzipped directories; the hub's download and upload go through them

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import (
-    MODEL_SUFFIXES,
     SAVED_MODEL,
     TF_CHECKPOINT,
     Place,
@@ -31,6 +30,7 @@ from keras_integrity_hook.verification.verified_directory import VerifiedDirecto
 
 _VARIABLES = os.path.join("variables", "variables")
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")  # ends every file of a TensorFlow 1 checkpoint
+_SEAL_A_COPY = "Copy it to a local path, and give it a seal there: 'keras-integrity seal PATH'."
 _readers: ContextVar[ExitStack | None] = ContextVar("_readers", default=None)
 
 
@@ -71,7 +71,7 @@ def saved_model_at(path: str) -> Source | None:
 
 
 def _saved_model_at_url(url: str) -> Source | None:
-    heads = [f"{url}/saved_model.{suffix}" for suffix in MODEL_SUFFIXES]
+    heads = [f"{url}/{name}" for name in SAVED_MODEL.heads]
     if not any(map(sources.exists, [*heads, f"{url}/{SAVED_MODEL.seal}"])):
         return None
     return Source(url, Place(SAVED_MODEL, url, ""), "")
@@ -229,8 +229,12 @@ def _admit_version_1(path: str) -> None:
         UnsealedModelError: a seal is required; or StrippedModelError, one was there before.
     """
     if location.is_url(path):
-        return admission.refuse_remote(path)  # such a file is read where it is
-    found = [path] if os.path.lexists(path) else glob.glob(path)
+        if glob.has_magic(path) or sources.exists(path):
+            cause = "a seal is required, and a checkpoint of TensorFlow 1 has none"
+            return admission.refuse_uncheckable(path, cause, _SEAL_A_COPY)
+        found = []
+    else:
+        found = [path] if os.path.lexists(path) else glob.glob(path)
     if not found:
         from tensorflow.python.framework import errors_impl
 

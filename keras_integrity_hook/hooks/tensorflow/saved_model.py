@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
@@ -15,6 +12,7 @@ from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import deserializes_nothing
+from keras_integrity_hook.hooks.tensorflow import logs, remote_builder
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import verified_directory
@@ -44,7 +42,7 @@ def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
         return wrapped(*args, **kwargs)
 
     def write(where: str) -> Any:
-        with speaking_of(path, where):
+        with logs.speaking_of(path, where):
             return calls.call_with(wrapped, args, kwargs, export_dir=where)
 
     with stated.kept_of(calls.bind(wrapped, args, kwargs).get("obj")):
@@ -80,15 +78,20 @@ def convert_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kw
 
 def init_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_SavedModelBuilder``: note the directory that :func:`save_v1_builder` has to seal."""
-    wrapped(*args, **kwargs)
-    path = calls.path_argument(wrapped, args, kwargs, "export_dir")
+    path = calls.set_argument(wrapped, args, kwargs, "export_dir")
+    if path is not None and location.is_url(path):
+        remote_builder.begin(wrapped, instance, args, kwargs, path)
+    else:
+        wrapped(*args, **kwargs)
     instance._keras_integrity_path = path
 
 
 def save_v1_builder(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``_SavedModelBuilder.save``: its last step; the variables were written before."""
-    written = wrapped(*args, **kwargs)
     path = getattr(instance, "_keras_integrity_path", None)
+    if path is not None and location.is_url(path):
+        return remote_builder.finish(wrapped, instance, args, kwargs, path)
+    written = wrapped(*args, **kwargs)
     if path is not None:
         save.seal_written(Place(SAVED_MODEL, path, ""), path)
     return written
@@ -135,26 +138,6 @@ def keep_what_is_read_later(checked: VerifiedDirectory, loaded: dict[str, Any]) 
                 object.__setattr__(holder, "_keras_integrity_assets", owner)
         checked.outlive(owner, _ASSETS)
     return None
-
-
-@contextlib.contextmanager
-def speaking_of(path: str, private: str) -> Iterator[None]:
-    """TensorFlow logs where it writes: let that be where the user's model will be."""
-
-    def rename(record: logging.LogRecord) -> bool:
-        texts = record.args if isinstance(record.args, tuple) else ()
-        record.args = tuple(
-            os.fsdecode(one).replace(private, path) if isinstance(one, str | bytes) else one
-            for one in texts
-        )
-        return True
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(rename)
-    try:
-        yield
-    finally:
-        logger.removeFilter(rename)
 
 
 class _Owner:

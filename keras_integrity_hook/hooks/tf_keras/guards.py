@@ -18,7 +18,7 @@ from keras_integrity_hook.hooks.decorators import (
     names_model,
 )
 from keras_integrity_hook.hooks.keras3 import guards, inline, paths
-from keras_integrity_hook.hooks.tensorflow import checkpoints, saved_model
+from keras_integrity_hook.hooks.tensorflow import checkpoints, logs, saved_model
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import pipeline as save
 from keras_integrity_hook.verification import verified_directory
@@ -112,7 +112,7 @@ def save_saved_model(wrapped: Function, instance: Any, args: Args, kwargs: Kwarg
         return None
 
     def write(where: str) -> Any:
-        with saved_model.speaking_of(path, where):
+        with logs.speaking_of(path, where):
             return calls.call_with(wrapped, args, kwargs, filepath=where, overwrite=True)
 
     return save.save_directory_sealed(path, SAVED_MODEL, write)

@@ -2,7 +2,8 @@
 """HTTP/1.1 as uvicorn speaks it, with a limit for each way to keep a connection busy.
 
 uvicorn closes a connection that is idle between two requests. One that sends a head letter by
-letter, or does not take its answer, it would keep for ever.
+letter, or does not take its answer, it would keep for ever; and one that begins with TLS for as
+long as asyncio does, a minute.
 """
 
 from __future__ import annotations
@@ -19,6 +20,17 @@ from keras_integrity_hook.registry.service import problems
 
 _HEAD_SECONDS = 10.0
 _TAKE_SECONDS = 30.0
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop whose servers do not wait long for TLS: no connection counts before that."""
+
+    async def create_server(self, *args: Any, **keywords: Any) -> asyncio.Server:
+        """As asyncio's."""
+        if keywords.get("ssl") is not None:
+            keywords["ssl_handshake_timeout"] = LIMITS.handshake
+            keywords["ssl_shutdown_timeout"] = LIMITS.handshake
+        return await super().create_server(*args, **keywords)
 
 
 class Protocol(H11Protocol):

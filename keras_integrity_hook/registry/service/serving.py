@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from keras_integrity_hook.errors import ConfigurationError
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.registry.service.protocol import Protocol
+from keras_integrity_hook.registry.service.protocol import Loop, Protocol
 
 _BACKLOG = 1024
 _IDLE_SECONDS = 30
@@ -122,7 +122,8 @@ def serve(
         remedy = "--tls-cert and --tls-key are PEM files that belong together."
         raise ConfigurationError(cause, path=listening.certificate, remedy=remedy) from None
     server = _Server(config, ready)
-    asyncio.run(server.serve(sockets=[bound]))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(server.serve(sockets=[bound]))
 
 
 def url_of(listening: Listening, bound: socket.socket) -> str:
