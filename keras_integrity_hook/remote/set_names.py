@@ -13,6 +13,7 @@ from keras_integrity_hook.containers.kinds import (
     KERAS_DIRECTORY,
     KERAS_HUB_PRESET,
     MODEL_SUFFIXES,
+    ORBAX,
     SAVED_MODEL,
     SIGNATURE_NAME,
     Place,
@@ -31,6 +32,7 @@ _HEADS = {
     SAVED_MODEL.container: tuple(f"saved_model.{suffix}" for suffix in MODEL_SUFFIXES),
     KERAS_DIRECTORY.container: ("config.json",),
     KERAS_HUB_PRESET.container: ("metadata.json", "config.json"),
+    ORBAX.container: ("commit_success.txt", "_CHECKPOINT_METADATA"),
 }
 
 
