@@ -115,9 +115,8 @@ class Report:
         path: as given.
         state: ``"sealed"`` or ``"unsealed"``; damaged models raise instead. ``"overridden"`` for
             one that would be refused but for an ``override``.
-        container: ``"keras-zip"``, ``"hdf5"``, or for a set ``"keras-directory"``,
-            ``"keras-hub-preset"``, ``"keras-shards"``, ``"saved-model"``, ``"tf-checkpoint"``,
-            ``"orbax"`` or ``"keras-backup"``.
+        container: its form, as a seal states it: ``"keras-zip"``, ``"hdf5"``, or the kind of a
+            set, such as ``"saved-model"``; docs/seal-format.md has them all.
         assurance: ``"signed"`` where somebody has signed whom this machine trusts,
             ``"integrity only"`` for any other seal, ``"none"`` without one.
         seal: what the seal says, None for an unsealed model.

@@ -7,6 +7,7 @@ HDF5 File Format Specification v3, section II: the superblock stands at offset 0
 
 from __future__ import annotations
 
+from keras_integrity_hook.containers.copying import move_up, write_all
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import (
     DamagedFileError,
@@ -92,3 +93,19 @@ def user_block_for(size: int) -> int:
     if size > LIMITS.hdf5_user_block:
         raise LimitExceededError(f"a seal of {size} bytes does not fit an HDF5 user block")
     return max(MIN_USER_BLOCK, 1 << (size - 1).bit_length())
+
+
+def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
+    """Write a seal into the user block; where it is too small, the content is moved first.
+
+    Raises:
+        LimitExceededError: the seal is over the cap of a user block.
+        SealWriteError: the file became shorter meanwhile. OSError: it cannot be written.
+    """
+    reserved = system.fstat(fd).st_size - layout.content.size
+    needed = user_block_for(block.OVERHEAD + len(envelope) + len(table))
+    if needed > reserved:
+        move_up(fd, reserved, needed)
+        reserved = needed
+    padding = reserved - block.OVERHEAD - len(envelope) - len(table)
+    write_all(fd, memoryview(block.encode(envelope, table, padding)), 0)

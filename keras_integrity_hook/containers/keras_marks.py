@@ -8,12 +8,12 @@ command may write to, and nothing about what is checked in a load.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
-from keras_integrity_hook.containers import hdf5, hdf5_map
+from keras_integrity_hook.containers import hdf5, hdf5_map, keras_zip
 from keras_integrity_hook.containers.hdf5_map import Node
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.errors import LimitExceededError
-from keras_integrity_hook.sealing.content import Content
 
 _LAYER_NAMES = {b"layer_names", b"layer_names0"}  # with a number where the list was too long
 _WEIGHT_NAMES = {b"weight_names", b"weight_names0"}
@@ -28,16 +28,19 @@ def why_not_keras(layout: Layout) -> str:
     """
     if layout.block is not None:
         return ""
-    if layout.container == hdf5.CONTAINER:
-        return _why_not_in_hdf5(layout.content)
+    return _REASONS[layout.container](layout)
+
+
+def _why_not_in_archive(layout: Layout) -> str:
     names = {member.name for member in layout.members}
     if "config.json" in names and ("metadata.json" in names or names.intersection(_WEIGHTS)):
         return ""
     return "A ZIP archive without the config.json and the weights of a Keras model."
 
 
-def _why_not_in_hdf5(content: Content) -> str:
+def _why_not_in_hdf5(layout: Layout) -> str:
     search = _Search()
+    content = layout.content
     try:
         for node in hdf5_map.nodes(content, 0, content.size, hdf5_map.Budget()):
             search.look_at(node)
@@ -91,3 +94,9 @@ class _Search:
         if self._alien:
             return f"An HDF5 file of another program: '{self._alien}' is no variable of a model."
         return "An HDF5 file without any variable of a Keras model."
+
+
+_REASONS: dict[str, Callable[[Layout], str]] = {
+    keras_zip.CONTAINER: _why_not_in_archive,
+    hdf5.CONTAINER: _why_not_in_hdf5,
+}

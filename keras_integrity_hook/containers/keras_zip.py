@@ -13,9 +13,11 @@ import struct
 from typing import NamedTuple
 
 from keras_integrity_hook.containers import appended
+from keras_integrity_hook.containers.copying import write_all
 from keras_integrity_hook.containers.layout import Layout
 from keras_integrity_hook.containers.zip_members import check_members
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import block
@@ -61,6 +63,13 @@ def locate(fd: int, size: int, comment: int = 0) -> Layout:
     members = check_members(fd, entries, directory.members, members_end)
     content = FileContent(fd, 0, members_end, moved_tail(directory, -length))
     return Layout(CONTAINER, content, seal, members_end, members)
+
+
+def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
+    """Write a seal right before the directory, which moves on. Raises OSError."""
+    directory = read_directory(fd, system.fstat(fd).st_size)
+    seal = block.encode(envelope, table)
+    write_all(fd, memoryview(seal + moved_tail(directory, len(seal))), directory.offset)
 
 
 def read_directory(fd: int, size: int, claimed: int = 0) -> Directory:

@@ -17,6 +17,25 @@ SEAL_SUFFIX = ".seal"
 SEAL_NAME = "keras_integrity.seal"
 SIGNATURE_NAME = "model.sig"
 """A detached signature in a directory (OpenSSF Model Signing), which is made after the seal."""
+SIGNATURE_SUFFIX = ".sig"
+"""The same beside a model."""
+SUMMARIES_SUFFIX = ".vsa.intoto.jsonl"
+"""What vetters say of a model, beside it."""
+VOUCHERS = (SIGNATURE_SUFFIX, SUMMARIES_SUFFIX)
+"""How the names of files end that vouch for a model beside them."""
+GRAPHS = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
+"""One of these holds the graph of a SavedModel."""
+BACKUP_METADATA, BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
+CHECKPOINT_FILE = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
+_SHARD = re.compile(r"_\d{5,}\.weights\.h5")
+
+
+def _never(name: str) -> bool:
+    return False
+
+
+def _nothing_else(stem: str, name: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +45,24 @@ class Kind:
     Attributes:
         container: its name in a statement.
         whole_directory: the model is a directory; else it is files of one name in a directory.
-        seal: the seal's path below the directory; for a stem, without the stem before it.
-        is_read: whether a loader could read a file of this relative path (whole directories).
+        seal: the seal's path below the directory; for a stem, what follows the stem in its name.
+        heads: the files whose presence says that the model is there whole: its loader opens one of
+            them first, so they are written last and removed first. Spelt as ``seal`` is.
+        is_read: of a whole directory, whether a loader could read a file of this relative path.
+        is_written: of a stem, whether a save of it writes the file of this name, given the stem.
+        of_weights: it holds nothing but weights, of which nothing is run.
+        loader: the package that loads it in a sandbox, see ``isolation.hosts``; empty where none
+            can by itself.
     """
 
     container: str
     whole_directory: bool
     seal: str
-    is_read: Callable[[str], bool]
+    heads: tuple[str, ...]
+    is_read: Callable[[str], bool] = _never
+    is_written: Callable[[str, str], bool] = _nothing_else
+    of_weights: bool = False
+    loader: str = "keras"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +83,19 @@ class Place:
         """What a user calls it by: the directory, or the stem in it."""
         return os.path.join(self.directory, self.stem) if self.stem else self.directory
 
-    def owns(self, name: str) -> bool:
-        """Whether a file beside a set of one stem, by its name, is one that a save of it writes."""
-        if name in (self.stem, self.seal):
-            return True
-        if self.kind is SIDECAR:
-            return False
-        if self.kind is KERAS_BACKUP:
-            return name == BACKUP_WEIGHTS
-        shards = self.kind is KERAS_SHARDS
-        stem = _shard_stem(self.stem) if shards else self.stem
-        if not name.startswith(stem):
-            return False
-        return bool((_SHARD if shards else CHECKPOINT_FILE).fullmatch(name[len(stem) :]))
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The names below the directory of the kind's ``heads``."""
+        return tuple(self.stem + name for name in self.kind.heads)
 
     @property
     def head(self) -> str | None:
         """The file of a stem that its loader opens first; None for a whole directory."""
-        if self.kind.whole_directory:
-            return None
-        return f"{self.stem}.index" if self.kind is TF_CHECKPOINT else self.stem
+        return None if self.kind.whole_directory else self.heads[0]
+
+    def owns(self, name: str) -> bool:
+        """Whether a file beside a set of one stem, by its name, is one that a save of it writes."""
+        return name in (self.stem, self.seal) or self.kind.is_written(self.stem, name)
 
 
 def _read_of_keras_directory(name: str) -> bool:
@@ -85,7 +107,7 @@ def _read_of_keras_directory(name: str) -> bool:
 
 def _read_of_saved_model(name: str) -> bool:
     name = name.casefold()
-    top = {"fingerprint.pb", "keras_metadata.pb", *(f"saved_model.{x}" for x in MODEL_SUFFIXES)}
+    top = {"fingerprint.pb", "keras_metadata.pb", *GRAPHS}
     return name in top or name.startswith(("variables/", "assets/", "debug/"))
 
 
@@ -100,22 +122,68 @@ def _read_of_preset(name: str) -> bool:
     return "/" not in name and name.endswith((".json", ".weights.h5", ".weights.json.seal"))
 
 
-def _never(name: str) -> bool:
-    return False
+def _written_for_shards(index: str, name: str) -> bool:
+    stem = index.removesuffix(".json").replace(".weights", "")
+    return name == index or bool(name.startswith(stem) and _SHARD.fullmatch(name[len(stem) :]))
 
 
-MODEL_SUFFIXES = ("pb", "pbtxt", "cpb")
-KERAS_DIRECTORY = Kind("keras-directory", True, SEAL_NAME, _read_of_keras_directory)
-SAVED_MODEL = Kind("saved-model", True, f"assets.extra/{SEAL_NAME}", _read_of_saved_model)
-# A name of its own: a preset's files are named as those of an unzipped Keras model are.
-KERAS_HUB_PRESET = Kind("keras-hub-preset", True, "keras_integrity_preset.seal", _read_of_preset)
-ORBAX = Kind("orbax", True, SEAL_NAME, _read_of_orbax)
+def _written_for_checkpoint(prefix: str, name: str) -> bool:
+    return bool(name.startswith(prefix) and CHECKPOINT_FILE.fullmatch(name[len(prefix) :]))
+
+
+def _written_for_backup(metadata: str, name: str) -> bool:
+    return name in (metadata, BACKUP_WEIGHTS)
+
+
+KERAS_DIRECTORY = Kind(
+    *("keras-directory", True, SEAL_NAME),
+    heads=("config.json",),
+    is_read=_read_of_keras_directory,
+)
+SAVED_MODEL = Kind(
+    *("saved-model", True, f"assets.extra/{SEAL_NAME}"),
+    heads=GRAPHS,
+    is_read=_read_of_saved_model,
+    loader="tensorflow",
+)
+KERAS_HUB_PRESET = Kind(
+    # A name of its own: a preset's files are named as those of an unzipped Keras model are.
+    *("keras-hub-preset", True, "keras_integrity_preset.seal"),
+    heads=("metadata.json", "config.json"),
+    is_read=_read_of_preset,
+    loader="",
+)
+ORBAX = Kind(
+    *("orbax", True, SEAL_NAME),
+    heads=(
+        "commit_success.txt",  # which goes up last: where Orbax writes it, it asks for nothing else
+        "_CHECKPOINT_METADATA",
+        "orbax.checkpoint",
+        "pytree.orbax-checkpoint",
+    ),
+    is_read=_read_of_orbax,
+)
 # What is handed to these loaders holds the listed files alone: no other file can be read.
-KERAS_SHARDS = Kind("keras-shards", False, SEAL_SUFFIX, _never)
-TF_CHECKPOINT = Kind("tf-checkpoint", False, SEAL_SUFFIX, _never)
-KERAS_BACKUP = Kind("keras-backup", False, SEAL_SUFFIX, _never)
+KERAS_SHARDS = Kind(
+    *("keras-shards", False, SEAL_SUFFIX),
+    heads=("",),
+    is_written=_written_for_shards,
+    of_weights=True,
+)
+TF_CHECKPOINT = Kind(
+    *("tf-checkpoint", False, SEAL_SUFFIX),
+    heads=(".index",),
+    is_written=_written_for_checkpoint,
+    of_weights=True,
+)
+KERAS_BACKUP = Kind(
+    *("keras-backup", False, SEAL_SUFFIX),
+    heads=("",),
+    is_written=_written_for_backup,
+    of_weights=True,
+)
 # A single file and the seal beside it: opened as a file, but put in place together as sets are.
-SIDECAR = Kind("single-file", False, SEAL_SUFFIX, _never)
+SIDECAR = Kind("single-file", False, SEAL_SUFFIX, heads=("",))
 KINDS = {
     kind.container: kind
     for kind in (
@@ -128,12 +196,9 @@ KINDS = {
         KERAS_BACKUP,
     )
 }
-OF_WEIGHTS = frozenset(kind.container for kind in (KERAS_SHARDS, TF_CHECKPOINT, KERAS_BACKUP))
-"""Containers of weights alone, of which nothing is run."""
-BACKUP_METADATA, BACKUP_WEIGHTS = "training_metadata.json", "latest.weights.h5"
-CHECKPOINT_FILE = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
-_SHARD = re.compile(r"_\d{5,}\.weights\.h5")
+"""By their names in a statement."""
 
 
-def _shard_stem(index: str) -> str:
-    return index.removesuffix(".json").replace(".weights", "")
+def beside(name: str) -> tuple[str, ...]:
+    """The names of files that, in its directory, say something of the single file ``name``."""
+    return (*(name + end for end in (SEAL_SUFFIX, *VOUCHERS)), SIGNATURE_NAME)

@@ -7,13 +7,7 @@ import json
 import os
 from collections.abc import Callable
 
-from keras_integrity_hook.containers.kinds import (
-    BACKUP_WEIGHTS,
-    CHECKPOINT_FILE,
-    KERAS_BACKUP,
-    KERAS_SHARDS,
-    Place,
-)
+from keras_integrity_hook.containers.kinds import KERAS_SHARDS, Place
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing import canonical
@@ -32,10 +26,7 @@ def members_of(place: Place, present: list[str], read: Callable[[str], bytes]) -
         return [name for name in present if name != place.seal and place.kind.is_read(name)]
     if place.kind is KERAS_SHARDS:
         return [place.stem, *shards_in(read(place.stem))]
-    if place.kind is KERAS_BACKUP:
-        return [name for name in (place.stem, BACKUP_WEIGHTS) if name in present]
-    rest = [name.removeprefix(place.stem) for name in present if name.startswith(place.stem)]
-    return [place.stem + end for end in rest if CHECKPOINT_FILE.fullmatch(end)]
+    return [name for name in present if place.kind.is_written(place.stem, name)]
 
 
 def shards_in(index: bytes) -> list[str]:

@@ -11,7 +11,7 @@ from keras_integrity_hook.containers import (
     added_members,
     appended,
     file_set,
-    hdf5,
+    formats,
     keras_zip,
     kinds,
     sidecar,
@@ -53,8 +53,8 @@ def open_model(path: str | os.PathLike[str], *, fd: int | None = None) -> ModelF
 
     Raises:
         UnreadableFileError: missing, no permission, or neither a regular file nor a set.
-        NotAModelError: neither HDF5 nor ZIP.
-        DamagedFileError: a ZIP or HDF5 file that breaks the rules Keras keeps.
+        NotAModelError: it is in none of the forms in ``formats``.
+        DamagedFileError: it is, and breaks the rules that Keras keeps.
         MalformedSealError, LimitExceededError: there is a seal and it is not well formed.
     """
     name = os.fsdecode(path)
@@ -236,14 +236,11 @@ def locate(fd: int, size: int) -> Layout:
     if head.startswith(b"version https://git-lfs"):
         cause = "this is a Git-LFS pointer, not the model it points to"
         raise NotAModelError(cause, remedy="Run 'git lfs pull' to fetch the model itself.")
-    if hdf5.recognises(head):
-        return hdf5.locate(fd, size)
-    if keras_zip.recognises(head):
-        try:
-            return keras_zip.locate(fd, size)
-        except DamagedFileError as error:
-            raise added_members.explained(fd, size, error) from None
-    raise NotAModelError("the file is neither HDF5 nor a Keras archive, or its start is lost")
+    form = formats.of_head(head)
+    if form is None:
+        known = " nor ".join(one.called for one in formats.FORMATS.values())
+        raise NotAModelError(f"the file is neither {known}, or its start is lost")
+    return form.locate(fd, size)
 
 
 def _decode_in(layout: Layout) -> Seal | None:

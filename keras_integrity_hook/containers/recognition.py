@@ -10,7 +10,7 @@ beside it (see ``fleet.discovery``).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from keras_integrity_hook.containers.kinds import (
@@ -21,7 +21,6 @@ from keras_integrity_hook.containers.kinds import (
     KERAS_DIRECTORY,
     KERAS_HUB_PRESET,
     KERAS_SHARDS,
-    MODEL_SUFFIXES,
     ORBAX,
     SAVED_MODEL,
     SIGNATURE_NAME,
@@ -33,12 +32,6 @@ from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 
-_ORBAX_MARKS = (
-    "_CHECKPOINT_METADATA",
-    "commit_success.txt",
-    "orbax.checkpoint",
-    "pytree.orbax-checkpoint",
-)
 # What holds values in an Orbax checkpoint: in it, or in the directory of one of its items.
 _ORBAX_VALUES = ("_METADATA", "manifest.ocdbt", "checkpoint", "metadata", "_sharding", "d")
 _KERAS_FILES = ("config.json", "metadata.json")
@@ -70,12 +63,19 @@ def recognise(path: str) -> Place | None:
         kind = next(_kinds_of_directory(path), None)
         return None if kind is None else Place(kind, path, "")
     parent, stem = os.path.split(path)
+    kind = kind_of_stem(stem, lambda name: os.path.lexists(os.path.join(parent, name)))
+    return None if kind is None else Place(kind, parent or ".", stem)
+
+
+def kind_of_stem(stem: str, is_there: Callable[[str], bool]) -> Kind | None:
+    """The set that ``stem`` names among the files of a directory, which is asked about each name;
+    None where it is none."""
     if stem.endswith(".weights.json"):
-        return Place(KERAS_SHARDS, parent or ".", stem)
-    if stem == BACKUP_METADATA and os.path.lexists(os.path.join(parent, BACKUP_WEIGHTS)):
-        return Place(KERAS_BACKUP, parent or ".", stem)
-    if stem and not os.path.lexists(path) and os.path.lexists(path + ".index"):
-        return Place(TF_CHECKPOINT, parent or ".", stem)
+        return KERAS_SHARDS
+    if stem == BACKUP_METADATA and is_there(BACKUP_WEIGHTS):
+        return KERAS_BACKUP
+    if stem and not is_there(stem) and is_there(stem + ".index"):
+        return TF_CHECKPOINT
     return None
 
 
@@ -108,10 +108,10 @@ def kinds_of(folder: Folder) -> Iterator[Kind]:
     """Everything that ``folder`` is, as a whole; see the module."""
     holds = folder.holds
     # A SavedModel is what has this file: TensorFlow asks for no other.
-    if holds(*(f"saved_model.{suffix}" for suffix in MODEL_SUFFIXES), SAVED_MODEL.seal):
+    if holds(*SAVED_MODEL.heads, SAVED_MODEL.seal):
         yield SAVED_MODEL
     has_seal = holds(KERAS_DIRECTORY.seal)  # and that of an Orbax checkpoint
-    is_orbax = holds(*_ORBAX_MARKS) and (has_seal or _has_orbax_values(folder))
+    is_orbax = holds(*ORBAX.heads) and (has_seal or _has_orbax_values(folder))
     if is_orbax:
         yield ORBAX
     is_preset = holds(KERAS_HUB_PRESET.seal) or (not has_seal and _is_unsealed_preset(folder))

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.kinds import SUMMARIES_SUFFIX
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.detached import vsa
 from keras_integrity_hook.detached.vsa import Summary
@@ -35,7 +36,6 @@ from keras_integrity_hook.signing.trust_file import TrustedKey
 from keras_integrity_hook.signing.trust_store import TrustStore
 from keras_integrity_hook.verification import pinning
 
-SUFFIX = ".vsa.intoto.jsonl"
 """in-toto's name for a file of attestations, one on a line."""
 _TRUST_A_VETTER = "'keras-integrity trust add --vetter NAME PUBLIC' trusts one."
 
@@ -62,7 +62,7 @@ class Word(NamedTuple):
 def place(path: str) -> str:
     """Where the summaries of the model at ``path``, a file, directory or stem, lie: beside it, so
     that no seal or signature over a directory is about them."""
-    return os.path.normpath(local_copies.copy_of(path)) + SUFFIX
+    return os.path.normpath(local_copies.copy_of(path)) + SUMMARIES_SUFFIX
 
 
 def required(model: ModelFile, *, at: datetime, machine_only: bool) -> Vetted:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet, Part
-from keras_integrity_hook.containers.kinds import SIGNATURE_NAME
+from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, SIGNATURE_SUFFIX
 from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
 from keras_integrity_hook.detached import bundle_signer, manifest, resources
 from keras_integrity_hook.detached.manifest import WHOLE, Manifest
@@ -40,8 +40,6 @@ from keras_integrity_hook.signing import trust_store
 from keras_integrity_hook.signing.seal_signers import Signer
 from keras_integrity_hook.verification import digests, single_pass
 from keras_integrity_hook.verification.pinning import seal_of
-
-SUFFIX = ".sig"
 
 
 class Attestation(NamedTuple):
@@ -123,8 +121,8 @@ def places(path: str) -> tuple[str, str]:
     """Where the detached signature of the model at ``path`` may lie, the likelier first."""
     path = os.path.normpath(local_copies.copy_of(path))
     if os.path.isdir(path):
-        return os.path.join(path, SIGNATURE_NAME), path + SUFFIX
-    return path + SUFFIX, os.path.join(os.path.dirname(path), SIGNATURE_NAME)
+        return os.path.join(path, SIGNATURE_NAME), path + SIGNATURE_SUFFIX
+    return path + SIGNATURE_SUFFIX, os.path.join(os.path.dirname(path), SIGNATURE_NAME)
 
 
 def _candidates(model: ModelFile) -> Iterator[tuple[str, bytes]]:

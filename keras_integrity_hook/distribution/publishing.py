@@ -28,7 +28,6 @@ else:  # for those who look annotations up at run time
     AnyFile = Root = object
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
-ONLINE = ("snapshot", "timestamp")
 DAYS = {"root": 365, "targets": 180, "snapshot": 7, "timestamp": 7}
 """For how long each role's word is good. That of ``timestamp`` is how long a machine can be kept
 from the news without noticing."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from keras_integrity_hook import audit, notices, settings
+from keras_integrity_hook.containers import formats
 from keras_integrity_hook.errors import (
     InsecureDownloadError,
     UnverifiedDownloadWarning,
@@ -13,7 +14,7 @@ from keras_integrity_hook.errors import (
 )
 
 # What Keras loads a model or weights from, by name. Archives and plain .npz are data sets.
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".weights.json", ".weights.npz", "saved_model.pb")
+MODEL_SUFFIXES = (*formats.SUFFIXES, ".weights.json", ".weights.npz", "saved_model.pb")
 
 _log = notices.logger()
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook import api
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, Place
+from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, Place, beside
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
     ConfigurationError,
@@ -237,7 +237,8 @@ def _sealed(path: str, reports: Sequence[Report]) -> Report:
 
 def _files_of(path: str) -> Iterator[str]:
     """The files that the check of a model was about, and what vouches for them."""
-    yield from (path, *(path + end for end in copying.BESIDE))
+    folder, name = os.path.split(path)
+    yield from (path, *(os.path.join(folder, one) for one in beside(name)))
     named = recognition.recognise(path)
     places = recognition.sets_in_directory(path) or ([named] if named else [])
     for place in places:

@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, Place
-from keras_integrity_hook.fleet.discovery import SUFFIXES, members_of
+from keras_integrity_hook.containers.formats import SUFFIXES
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIGNATURE_NAME, VOUCHERS, Place
+from keras_integrity_hook.fleet.discovery import members_of
 
-_BESIDE = (SEAL_SUFFIX, ".sig")
+_BESIDE = (SEAL_SUFFIX, *VOUCHERS)
 Find = Callable[[str], list[Place]]
 """Which sets a directory is, and which are in it; remembered, as many files lie in one."""
 
@@ -20,7 +21,7 @@ def models_of(paths: Iterable[str]) -> list[str]:
     """The models, sorted, that the files at ``paths`` are or belong to.
 
     A file of a set stands for the whole set, and so does a file that was added where the set's
-    loader would read it. A seal or a signature beside a file stands for that file.
+    loader would read it. What vouches for a model beside it stands for that model.
 
     Args:
         paths: relative ones are taken from the working directory, above which nothing is looked
@@ -42,10 +43,18 @@ def _models_of(path: str, find: Find) -> Iterator[str]:
         )
     elif path.lower().endswith(SUFFIXES):
         yield path
+    elif os.path.basename(path) == SIGNATURE_NAME:
+        yield from _single_files_beside(path)
     else:
-        plain, end = os.path.splitext(path)
-        if end in _BESIDE and os.path.isfile(plain):
-            yield plain
+        plain = [path.removesuffix(end) for end in _BESIDE if path.endswith(end)]
+        yield from (one for one in plain if os.path.isfile(one) or recognition.recognise(one))
+
+
+def _single_files_beside(path: str) -> list[str]:
+    """The models of one file in the directory of ``path``."""
+    folder = os.path.dirname(path)
+    names = os.listdir(folder or os.curdir) if os.path.isdir(folder or os.curdir) else []
+    return [os.path.join(folder, name) for name in names if name.lower().endswith(SUFFIXES)]
 
 
 def _sets_around(path: str, find: Find) -> Iterator[Place]:
@@ -74,7 +83,7 @@ def _belongs(path: str, place: Place) -> bool:
     name = os.path.relpath(path, place.directory)
     if name == place.seal:
         return True
-    if place.kind.whole_directory and place.kind.is_read(name):
+    if place.kind.whole_directory and (name == SIGNATURE_NAME or place.kind.is_read(name)):
         return True
     members = {os.path.normpath(member) for member in members_of(place)}
     return os.path.normpath(path) in members

@@ -11,23 +11,21 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
+from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.kinds import VOUCHERS, beside
 from keras_integrity_hook.errors import LimitExceededError, RemoteError, UnreadableFileError
 from keras_integrity_hook.files import entry_names, location
 from keras_integrity_hook.files.location import Kind
 from keras_integrity_hook.files.reading import open_regular
 from keras_integrity_hook.limits import LIMITS, MIB
 
-BESIDE = (SEAL_SUFFIX, ".sig")
-"""What the names of a seal, and of a signature, beside a single file end with."""
-
 _PIECE = 8 * MIB
 
 
 def copy(source: str, folder: str) -> tuple[str, str]:
-    """Put the file ``source``, or what is in the directory ``source``, into the empty ``folder``.
+    """Put the model ``source``, or what is in the directory ``source``, into the empty ``folder``.
 
-    What vouches for a single file and lies beside it comes along.
+    What vouches for it and lies beside it comes along: beside the file, or beside the folder.
 
     Args:
         source: a path, or a URL of whatever store can be read here.
@@ -47,13 +45,24 @@ def copy(source: str, folder: str) -> tuple[str, str]:
     if os.path.isdir(path):
         for one in files_below(path):
             _copy_local(one, os.path.join(folder, os.path.relpath(one, path)))
+        for end in VOUCHERS:
+            _copy_if_there(path + end, folder + end)
         return path, folder
-    copied = os.path.join(folder, os.path.basename(path))
-    _copy_local(path, copied)
-    for end in BESIDE:
-        if os.path.lexists(path + end):
-            _copy_local(path + end, copied + end)
-    return path, copied
+    above, name = os.path.split(path)
+    place = recognition.recognise(path)
+    if place is None:
+        _copy_local(path, os.path.join(folder, name))
+    else:
+        for one in filter(place.owns, os.listdir(place.directory)):
+            _copy_local(os.path.join(above, one), os.path.join(folder, one))
+    for one in beside(name):
+        _copy_if_there(os.path.join(above, one), os.path.join(folder, one))
+    return path, os.path.join(folder, name)
+
+
+def _copy_if_there(path: str, destination: str) -> None:
+    if os.path.lexists(path) and not os.path.lexists(destination):
+        _copy_local(path, destination)
 
 
 def files_below(top: str) -> Iterator[str]:
@@ -104,24 +113,39 @@ def _pieces(fd: int, path: str) -> Iterator[bytes]:
 
 
 def _copy_from_store(url: str, folder: str) -> tuple[str, str]:
-    from keras_integrity_hook.remote import sources, urls
+    from keras_integrity_hook.remote import folders, set_names, sources, urls
 
     try:
         if sources.is_directory(url):
             for entry in sources.walk(url):
                 _fetch(entry.url, _below(folder, _relative(entry.url, url), url))
+            for end in VOUCHERS:
+                _fetch_if_there(url.rstrip("/") + end, folder + end)
             return urls.shown(url), folder
         name = urls.split(url).name
         copied = _below(folder, name, url)
-        _fetch(url, copied)
+        place = folders.place_of(url)
+        if place is None:
+            _fetch(url, copied)
+        else:
+            for one, entry in set_names.present(place).items():
+                _fetch(entry.url, _below(folder, one, url))
     except FileNotFoundError:
         raise RemoteError("nothing is there", path=urls.shown(url)) from None
-    for end in BESIDE:
-        companion = sources.open_companion(urls.beside(url, name + end))
-        if companion is not None:
-            with companion:
-                _write(copied + end, companion.stream())
+    for other in beside(name):
+        _fetch_if_there(urls.beside(url, other), os.path.join(folder, other))
     return urls.shown(url), copied
+
+
+def _fetch_if_there(url: str, path: str) -> None:
+    from keras_integrity_hook.remote import sources
+
+    if os.path.lexists(path):  # it came with a set
+        return
+    companion = sources.open_companion(url)
+    if companion is not None:
+        with companion:
+            _write(path, companion.stream())
 
 
 def _fetch(url: str, path: str) -> None:

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers.formats import SUFFIXES
 from keras_integrity_hook.containers.kinds import KINDS, SEAL_SUFFIX, Place
 from keras_integrity_hook.containers.opening import open_model, open_set, read_sidecar
 from keras_integrity_hook.errors import (
@@ -30,8 +31,6 @@ from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.fleet import passed_over
 from keras_integrity_hook.fleet.passed_over import Kind
 from keras_integrity_hook.limits import LIMITS
-
-SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 class Role(Enum):

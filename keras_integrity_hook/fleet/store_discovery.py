@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from keras_integrity_hook.containers import recognition
+from keras_integrity_hook.containers import kinds, recognition
+from keras_integrity_hook.containers.formats import SUFFIXES
 from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
 from keras_integrity_hook.errors import (
     DamagedFileError,
@@ -22,7 +23,6 @@ from keras_integrity_hook.errors import (
     UnreadableFileError,
 )
 from keras_integrity_hook.fleet import targets
-from keras_integrity_hook.fleet.discovery import SUFFIXES
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.remote import sources, urls
@@ -69,7 +69,7 @@ def models_below(url: str) -> Iterator[Target]:
 def _single(url: str) -> Target:
     try:
         with sources.open_source(url) as source:
-            names = targets.beside(urls.split(url).name)
+            names = kinds.beside(urls.split(url).name)
             beside = tuple(one for one in names if sources.open_companion(urls.beside(url, one)))
             return Target(url, source.size, source.version, beside=beside)
     except FileNotFoundError:
@@ -167,7 +167,7 @@ def _in_folder(step: _Step, listed: _Listed) -> Iterator[Target]:
             _belongs(sets, url) or any(place.owns(name) for place in stems)
         ):
             entry = listed.files[name]
-            beside = tuple(one for one in targets.beside(name) if one in listed.files)
+            beside = tuple(one for one in kinds.beside(name) if one in listed.files)
             yield Target(url, entry.size, entry.version, beside=beside)
 
 

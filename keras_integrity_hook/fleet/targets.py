@@ -9,18 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import KINDS, SIGNATURE_NAME, Kind, Place
+from keras_integrity_hook.containers.kinds import KINDS, Kind, Place
 from keras_integrity_hook.errors import IntegrityError, LimitExceededError
 from keras_integrity_hook.files import location
 from keras_integrity_hook.fleet.findings import unicode
 from keras_integrity_hook.limits import LIMITS
-
-_BESIDE = (".seal", ".sig", ".vsa.intoto.jsonl")  # seals, signatures, verdicts of vetters
-
-
-def beside(name: str) -> tuple[str, ...]:
-    """The names of files that, in its directory, say something of the single file ``name``."""
-    return (*(name + end for end in _BESIDE), SIGNATURE_NAME)
 
 
 @dataclass(frozen=True)
@@ -33,7 +26,7 @@ class Target:
         version: what tells this content from a later one; empty where nobody could tell.
         container: the kind of a set; empty for a single file, and where nobody has looked.
         stem: of a set that is files of one name in the directory of ``location``.
-        beside: those names of :func:`beside` that are there, in a store.
+        beside: those names of :func:`kinds.beside` that are there, in a store.
         place: where it lies, see :class:`discovery.Found`; of local models that were found.
         error: why there is nothing to examine, or None.
     """

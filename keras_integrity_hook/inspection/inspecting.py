@@ -65,7 +65,7 @@ def inspect(model: ModelFile, content: Content | None = None) -> Inspection:
         whole, name = pieces.kept[""], os.path.basename(model.path)
         findings.update(dict.fromkeys(two_formats.inspect(whole, name)))
     for piece in pieces.walk():
-        for inspector in _inspectors(piece, pieces):
+        for inspector in inspectors_of(piece, pieces):
             findings.update(dict.fromkeys(_listed(inspector(piece.content, piece.name), piece)))
     for kept in pieces.kept.values():
         kept.stop_keeping()
@@ -83,7 +83,7 @@ def _listed(findings: Iterable[Finding], piece: Piece) -> Iterator[Finding]:
         yield finding
 
 
-def _inspectors(piece: Piece, pieces: Pieces) -> Iterator[Inspector]:
+def inspectors_of(piece: Piece, pieces: Pieces) -> Iterator[Inspector]:
     """What looks at ``piece``: by its first bytes where those tell, else by its name."""
     name = piece.name.casefold()
     yield _by_format(piece, name, pieces)

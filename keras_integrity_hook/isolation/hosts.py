@@ -17,8 +17,10 @@ for these versions."""
 
 
 def host_of(container: str) -> str:
-    """The package that loads a model of this container, where nobody asks for another."""
-    return TENSORFLOW if container == kinds.SAVED_MODEL.container else "keras"
+    """The package that loads a model of this container, where nobody asks for another; empty where
+    none of ``HOSTS`` does so by itself."""
+    kind = kinds.KINDS.get(container)
+    return "keras" if kind is None else kind.loader
 
 
 def importable_name(value: Any) -> str:

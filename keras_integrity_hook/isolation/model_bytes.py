@@ -13,8 +13,8 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
+from keras_integrity_hook.containers.formats import FORMATS
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.containers.opening import errors_of
 from keras_integrity_hook.errors import UnreadableFileError
@@ -106,7 +106,7 @@ def _name_of(model: ModelFile) -> str:
     """What a loader is to call it: Keras decides by the end of the name how to read a file."""
     if model.files is not None:
         return _NAME
-    return f"{_NAME}.h5" if model.container == hdf5.CONTAINER else f"{_NAME}.keras"
+    return _NAME + FORMATS[model.container].suffixes[0]
 
 
 def _put(files: ModelFiles, name: str, content: Content) -> Content:

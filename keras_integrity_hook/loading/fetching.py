@@ -15,10 +15,13 @@ import os
 from collections.abc import Iterator
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, SIGNATURE_NAME
+from keras_integrity_hook.containers.kinds import (
+    SEAL_SUFFIX,
+    SIGNATURE_NAME,
+    SIGNATURE_SUFFIX,
+    SUMMARIES_SUFFIX,
+)
 from keras_integrity_hook.containers.opening import open_alone
-from keras_integrity_hook.detached.vetted import SUFFIX as SUMMARIES
-from keras_integrity_hook.detached.vouching import SUFFIX as SIGNATURE
 from keras_integrity_hook.errors import (
     ExpiredModelError,
     IntegrityError,
@@ -109,9 +112,9 @@ def _beside(url: str, demands: tuple[Settings, ...], *, seal: bool) -> Iterator[
     name = urls.split(url).name
     names = [name + SEAL_SUFFIX] if seal else []
     if any(one.needs_signatures for one in demands):
-        names += [name + SIGNATURE, SIGNATURE_NAME]
+        names += [name + SIGNATURE_SUFFIX, SIGNATURE_NAME]
     if any(one.needs_vetting for one in demands):
-        names.append(name + SUMMARIES)
+        names.append(name + SUMMARIES_SUFFIX)
     for each in names:
         found = sources.open_companion(urls.beside(url, each))
         if found is not None:

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator
 
 from keras_integrity_hook import settings
-from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, Place
+from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, VOUCHERS, Place
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.loading import override
 from keras_integrity_hook.policy import admission, refusal
-from keras_integrity_hook.remote import set_fetching, set_names, sources, urls
+from keras_integrity_hook.remote import set_fetching, sources, urls
 from keras_integrity_hook.settings import Settings
 
 
@@ -55,8 +55,8 @@ def _is_about_content(place: Place, names: frozenset[str], demands: tuple[Settin
         return True
     if not any(one.needs_signatures or one.needs_vetting for one in demands):
         return False
-    beside = [place.path + end for end in set_names.VOUCHERS]
-    within = {SIGNATURE_NAME, *(place.stem + end for end in set_names.VOUCHERS)}
+    beside = [place.path + end for end in VOUCHERS]
+    within = {SIGNATURE_NAME, *(place.stem + end for end in VOUCHERS)}
     return bool(names & within) or (not place.stem and any(map(sources.open_companion, beside)))
 
 

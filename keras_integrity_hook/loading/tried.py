@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_integrity_hook import audit
 from keras_integrity_hook._version import __version__
-from keras_integrity_hook.containers import kinds
+from keras_integrity_hook.containers import formats, kinds
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.errors import IntegrityError, SandboxUnavailableError
 from keras_integrity_hook.loading import caller, verdicts
@@ -33,7 +33,7 @@ def is_asked_for(admitted: Admitted, *named: str) -> bool:
     Args:
         named: more paths that it is loaded by.
     """
-    if admitted.model.container in kinds.OF_WEIGHTS:
+    if admitted.model.container in formats.OF_WEIGHTS:
         return False
     is_graph = admitted.model.container == kinds.SAVED_MODEL.container
     if caller.current().takes_weights_alone and not is_graph:
@@ -84,18 +84,18 @@ def _asks(demands: Settings, admitted: Admitted) -> bool:
 
 
 def _try(verified: Verified, called: Caller) -> None:
-    if verified.model.container == kinds.KERAS_HUB_PRESET.container:
+    host = _host(verified.model, called)
+    if not host:
         raise SandboxUnavailableError(
-            "a preset of KerasHub is not loaded by Keras alone, and cannot be tried in a sandbox",
+            f"a model of the kind {verified.model.container} is loaded by no package of the "
+            "sandbox alone, and cannot be tried there",
             remedy='A rule with sandbox = "off" for its path lets it be loaded without.',
         )
     from keras_integrity_hook.isolation import model_bytes, trial
 
     files = model_bytes.of_verified(verified)
     try:
-        versions = trial.try_load(
-            files, host=_host(verified.model, called), options=_options(verified.model, called)
-        )
+        versions = trial.try_load(files, host=host, options=_options(host, called))
     finally:
         files.close()
     facts = {"libraries": versions}
@@ -109,8 +109,8 @@ def _host(model: SealedModel, called: Caller) -> str:
     return "tf_keras" if called.host == "tf_keras" else hosts.host_of(model.container)
 
 
-def _options(model: SealedModel, called: Caller) -> dict[str, Any]:
-    if _host(model, called) == "tensorflow":
+def _options(host: str, called: Caller) -> dict[str, Any]:
+    if host == "tensorflow":
         return {}
     named = _custom_objects(called.host)
     return {"safe_mode": called.safe_mode} | ({"custom_objects": named} if named else {})
@@ -138,7 +138,7 @@ def _facts(model: SealedModel, called: Caller) -> dict[str, Any]:
         "content": pinning.content_digest(model.seal),
         "container": model.container,
         "host": host,
-        "options": _options(model, called),
+        "options": _options(host, called),
         "versions": _versions((host, "keras", *hosts.COMPUTING)),
     }
 

@@ -6,21 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keras_integrity_hook.containers import recognition
-from keras_integrity_hook.containers.kinds import (
-    BACKUP_METADATA,
-    BACKUP_WEIGHTS,
-    KERAS_BACKUP,
-    KERAS_SHARDS,
-    SAVED_MODEL,
-    TF_CHECKPOINT,
-    Place,
-)
+from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.remote import sources, urls
 from keras_integrity_hook.remote.store import Entry
-
-_SHARDS = ".weights.json"
 
 
 def place_of(url: str) -> Place | None:
@@ -30,21 +20,24 @@ def place_of(url: str) -> Place | None:
     Raises:
         FileNotFoundError: nothing is there. RemoteError: the store cannot be asked.
     """
+    if "?" not in url and not url.endswith("://"):
+        url = url.rstrip("/")
     name = urls.split(url).name
     above = urls.beside(url, "").rstrip("/")
-    if name.endswith(_SHARDS):
-        return Place(KERAS_SHARDS, above, name)
-    if name == BACKUP_METADATA and sources.exists(urls.beside(url, BACKUP_WEIGHTS)):
-        return Place(KERAS_BACKUP, above, name)
     is_directory = sources.is_directory(url)
     if is_directory:
         kind = next(recognition.kinds_of(StoreFolder.of(url)), None)
         if kind is not None:
-            return Place(kind, url.rstrip("/"), "")
-    # ram:// takes what another name begins with for a directory.
-    if (is_directory or not sources.exists(url)) and sources.exists(f"{url.rstrip('/')}.index"):
-        return Place(TF_CHECKPOINT, above, name)
-    return None
+            return Place(kind, url, "")
+
+    def is_there(other: str) -> bool:
+        if other != name:
+            return sources.exists(urls.beside(url, other))
+        # ram:// takes what another name begins with for a directory.
+        return not is_directory and sources.exists(url)
+
+    kind = recognition.kind_of_stem(name, is_there)
+    return None if kind is None else Place(kind, above, name)
 
 
 class StoreFolder:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from keras_integrity_hook.containers import file_set
-from keras_integrity_hook.containers.kinds import Place
+from keras_integrity_hook.containers.kinds import VOUCHERS, Place
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.errors import (
     IntegrityError,
@@ -96,7 +96,7 @@ def _private_folder(url: str) -> Iterator[str]:
 
 def _fetch_vouchers(url: str, folder: str) -> None:
     """What lies beside the directory ``url``, not in it, and vouches for it."""
-    for suffix in set_names.VOUCHERS:
+    for suffix in VOUCHERS:
         source = sources.open_companion(url.rstrip("/") + suffix)
         if source is None:
             continue

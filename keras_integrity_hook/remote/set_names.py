@@ -9,15 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from keras_integrity_hook.containers.kinds import (
-    KERAS_DIRECTORY,
-    KERAS_HUB_PRESET,
-    MODEL_SUFFIXES,
-    ORBAX,
-    SAVED_MODEL,
-    SIGNATURE_NAME,
-    Place,
-)
+from keras_integrity_hook.containers.kinds import SIGNATURE_NAME, VOUCHERS, Place
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.files import entry_names
 from keras_integrity_hook.limits import LIMITS
@@ -26,14 +18,6 @@ from keras_integrity_hook.remote.sources import Entry
 
 STAGED = ".keras-integrity-upload-"
 """How the name of an object begins that is on its way to another name."""
-VOUCHERS = (".sig", ".vsa.intoto.jsonl")
-"""How the names of files end that vouch for a model beside it."""
-_HEADS = {
-    SAVED_MODEL.container: tuple(f"saved_model.{suffix}" for suffix in MODEL_SUFFIXES),
-    KERAS_DIRECTORY.container: ("config.json",),
-    KERAS_HUB_PRESET.container: ("metadata.json", "config.json"),
-    ORBAX.container: ("commit_success.txt", "_CHECKPOINT_METADATA"),
-}
 
 
 def present(place: Place) -> dict[str, Entry]:
@@ -63,9 +47,7 @@ def heads_of(place: Place, names: Collection[str]) -> list[str]:
 
     They are what its loader asks for first, and go up last.
     """
-    head = place.head
-    heads = _HEADS.get(place.kind.container, ()) if head is None else (head,)
-    return [name for name in heads if name in names]
+    return [name for name in place.heads if name in names]
 
 
 def _is_of_set(place: Place, name: str) -> bool:

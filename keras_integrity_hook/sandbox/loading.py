@@ -199,7 +199,7 @@ def _host_of(path: str) -> str:
     from keras_integrity_hook.containers import recognition
 
     place = recognition.recognise(path)
-    return "keras" if place is None else hosts.host_of(place.kind.container)
+    return (place is not None and hosts.host_of(place.kind.container)) or "keras"
 
 
 def _named(objects: Mapping[str, Any]) -> dict[str, str]:

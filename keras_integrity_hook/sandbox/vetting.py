@@ -18,7 +18,7 @@ from typing import Any
 
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook._version import __version__
-from keras_integrity_hook.containers import kinds, recognition
+from keras_integrity_hook.containers import formats, hdf5, recognition
 from keras_integrity_hook.containers.file_set import Part
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.containers.opening import open_set
@@ -129,10 +129,13 @@ def vet(path: str, *, limits: SandboxLimits | None = None, host: str | None = No
         held = _held(model, files)
         case = _Case(path, _digest(held))
         case.inspect(held)
-        if _has_model(held):
-            case.try_out(files, host or hosts.host_of(held.container), limits)
-        else:
+        loader = host or hosts.host_of(held.container)
+        if not _has_model(held):
             case.steps.append("not loaded: weights alone run no code")
+        elif loader:
+            case.try_out(files, loader, limits)
+        else:
+            case.leave_untried()
     found = case.vetting()
     facts = {"outcome": str(found.outcome), "root": found.digest.partition(":")[2]}
     audit.record("vet", path, **facts)
@@ -184,6 +187,11 @@ class _Case:
             process.close()
         if self._attempts:
             self._add(Outcome.REFUSED, "its code tried what the sandbox forbids")
+
+    def leave_untried(self) -> None:
+        """Nothing loads it there: somebody has to look at it."""
+        self.steps.append("not loaded")
+        self._add(Outcome.REVIEW, "no package loads such a model by itself, as a sandbox would")
 
     def vetting(self) -> Vetting:
         """All that is known now."""
@@ -254,9 +262,9 @@ def _digest(held: ModelFile) -> str:
 
 def _has_model(held: ModelFile) -> bool:
     """Whether there is more than weights."""
-    if held.container in kinds.OF_WEIGHTS:
+    if held.container in formats.OF_WEIGHTS:
         return False
-    if held.container != "hdf5":
+    if held.container != hdf5.CONTAINER:  # which holds the one or the other
         return True
     try:
         return hdf5_file.Hdf5File(held.content).attribute("", "model_config") is not None

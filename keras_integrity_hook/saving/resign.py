@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from keras_integrity_hook import audit
-from keras_integrity_hook.containers import file_set, hdf5
+from keras_integrity_hook.containers import file_set
 from keras_integrity_hook.containers.file_set import OpenSet
+from keras_integrity_hook.containers.formats import FORMATS
 from keras_integrity_hook.containers.model_file import ModelFile, Seal, SealedModel
 from keras_integrity_hook.errors import (
     LimitExceededError,
@@ -106,6 +107,5 @@ def _signed(old: Envelope, reference: str, ask: Ask | None) -> Envelope | None:
 
 def _rewrite(model: ModelFile, seal: Seal, wrapped: bytes) -> None:
     # In HDF5 the block fills the user block; its padding usually has room for more.
-    room = seal.size if model.container == hdf5.CONTAINER else 0
-    with rewrite.replaced(model, room) as (fd, _):
+    with rewrite.replaced(model, FORMATS[model.container].room_for(seal.size)) as (fd, _):
         seal_writer.put_block(fd, seal_writer.plain_layout(fd), wrapped, seal.table)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from keras_integrity_hook import audit, settings
-from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.containers.copying import copy_content
 from keras_integrity_hook.containers.file_set import OpenSet
+from keras_integrity_hook.containers.formats import FORMATS
 from keras_integrity_hook.containers.model_file import ModelFile, SealedModel
 from keras_integrity_hook.errors import IntegrityError, SealWriteError
 from keras_integrity_hook.files import atomic
@@ -59,8 +59,8 @@ def put_seal(model: ModelFile, algorithm: str, store: Store, event: str = "seal"
         elif store is Store.SIDECAR:
             sidecars.put_seal_beside(model, algorithm, record=record)
         else:
-            # HDF5 gets room for a middling seal at once, so that most files move only once.
-            room = hdf5.user_block_for(8192) if model.container == hdf5.CONTAINER else 0
+            # Room for a middling seal at once, so that the content of most files moves only once.
+            room = FORMATS[model.container].room_for(8192)
             with replaced(model, room) as (fd, name):
                 record(
                     seal_writer.seal_in_place(

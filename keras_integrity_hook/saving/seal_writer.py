@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import PurePath
 
-from keras_integrity_hook.containers import file_set, hdf5, keras_zip, opening
+from keras_integrity_hook.containers import file_set, hdf5, opening
 from keras_integrity_hook.containers.copying import copy_content, write_all
 from keras_integrity_hook.containers.file_set import OpenSet
+from keras_integrity_hook.containers.formats import FORMATS
 from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.containers.layout import Layout
-from keras_integrity_hook.errors import AlreadySealedError, SealWriteError
+from keras_integrity_hook.errors import AlreadySealedError
 from keras_integrity_hook.files import atomic, portable
 from keras_integrity_hook.files.atomic import Target
 from keras_integrity_hook.files.portable import system
-from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.saving import authorship, autosign, statement
 from keras_integrity_hook.saving.statement import Known, NewSeal
 from keras_integrity_hook.sealing import block, tree
@@ -59,7 +59,7 @@ def seal_in_place(
 
 def put_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
     """Write a seal into the file behind ``fd``, which has this ``layout`` and no seal yet."""
-    _WRITERS[layout.container](fd, layout, envelope, table)
+    FORMATS[layout.container].put_block(fd, layout, envelope, table)
 
 
 def sidecar_for(
@@ -217,39 +217,3 @@ def plain_layout(fd: int) -> Layout:
     if layout.block is not None:
         raise AlreadySealedError("the file has a seal already")
     return layout
-
-
-def _write_user_block(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
-    reserved = system.fstat(fd).st_size - layout.content.size
-    needed = hdf5.user_block_for(block.OVERHEAD + len(envelope) + len(table))
-    if needed > reserved:
-        _move_up(fd, reserved, needed)
-        reserved = needed
-    padding = reserved - block.OVERHEAD - len(envelope) - len(table)
-    write_all(fd, memoryview(block.encode(envelope, table, padding)), 0)
-
-
-def _write_before_directory(fd: int, layout: Layout, envelope: bytes, table: bytes) -> None:
-    directory = keras_zip.read_directory(fd, system.fstat(fd).st_size)
-    seal = block.encode(envelope, table)
-    moved = keras_zip.moved_tail(directory, len(seal))
-    write_all(fd, memoryview(seal + moved), directory.offset)
-
-
-def _move_up(fd: int, start: int, to: int) -> None:
-    """Move everything from ``start`` on to ``to``, last piece first so that nothing is lost."""
-    end = system.fstat(fd).st_size
-    while end > start:
-        begin = max(start, end - MIB)
-        piece = system.pread(fd, end - begin, begin)
-        if len(piece) != end - begin:
-            raise SealWriteError("the file changed while it was sealed")
-        write_all(fd, memoryview(piece), begin - start + to)
-        end = begin
-
-
-# How each container of single files takes its seal in.
-_WRITERS: dict[str, Callable[[int, Layout, bytes, bytes], None]] = {
-    hdf5.CONTAINER: _write_user_block,
-    keras_zip.CONTAINER: _write_before_directory,
-}

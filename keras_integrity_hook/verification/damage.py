@@ -12,7 +12,8 @@ import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from keras_integrity_hook.containers import file_set, hdf5, keras_zip
+from keras_integrity_hook.containers import file_set
+from keras_integrity_hook.containers.formats import FORMATS
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.regions import INSIDE, crc32
 from keras_integrity_hook.errors import (
@@ -173,11 +174,7 @@ def _readable(model: SealedModel, name: str) -> str:
 
 
 def _structure_name(model: SealedModel) -> str:
-    if model.container == keras_zip.CONTAINER:
-        return "the archive's directory or headers"
-    if model.container == hdf5.CONTAINER:
-        return "the HDF5 structure (names, shapes, attributes)"
-    return "the model's files"
+    return FORMATS[model.container].structure if model.files is None else "the model's files"
 
 
 def _sentence(parts: tuple[str, ...]) -> str:

@@ -219,7 +219,7 @@ def test_permission_denied_is_refused(tmp_path: Path) -> None:
     ("data", "match"),
     [
         (b"", "is empty"),
-        (b"hello, I am text\n" * 9, "neither HDF5 nor a Keras archive"),
+        (b"hello, I am text\n" * 9, "neither a Keras archive nor HDF5"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git-LFS pointer"),
     ],
     ids=["empty", "text", "git-lfs pointer"],
@@ -240,7 +240,7 @@ def test_ten_gigabytes_of_nothing_are_refused_at_once(
     path = tmp_path / f"m{suffix}"
     with open(path, "wb") as file:
         file.truncate(10 << 30)
-    refused(keras, model, path, kih.NotAModelError, "neither HDF5 nor a Keras archive")
+    refused(keras, model, path, kih.NotAModelError, "neither a Keras archive nor HDF5")
 
 
 def test_ten_gigabytes_behind_the_start_of_an_archive_are_refused_at_once(

@@ -116,7 +116,9 @@ def test_every_command_has_the_options_that_it_is_given() -> None:
 class TestKubernetes:
     @pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.stem)
     def test_nothing_runs_as_root_or_can_become_it(self, path: Path) -> None:
-        for pod in pods(path):
+        found = list(pods(path))
+        assert found
+        for pod in found:
             assert pod["securityContext"]["runAsNonRoot"] is True
             assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
             assert pod["automountServiceAccountToken"] is False
@@ -143,6 +145,7 @@ class TestKubernetes:
         a directory consists of them."""
         for pod in pods(path):
             ours = [one for one in containers(pod) if "keras-integrity" in one["image"]]
+            assert ours
             for one in ours:
                 for name in ("policy.toml", "trust.toml"):
                     mount = mounts(one)[f"/etc/keras-integrity/{name}"]

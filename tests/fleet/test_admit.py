@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from keras_integrity_hook import api
+from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.errors import ConfigurationError, IntegrityError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.fleet.admitting import ADMITTED, Checked, admit
 from keras_integrity_hook.fleet.examine import examine
 from keras_integrity_hook.fleet.findings import State
 from keras_integrity_hook.fleet.options import Options
-from tests.support.models import write_model
+from keras_integrity_hook.verification import pinning
+from tests.support.models import SETS, SINGLE, write_model
 from tests.support.processes import cli, document, environment
 
 
@@ -353,3 +355,51 @@ def test_who_may_read_a_model_and_not_list_its_bucket_admits_it(
     monkeypatch.setattr(odd, "info", info)
     assert refused(admit("odd://bucket/model.keras", str(target))) == {}
     assert examine("odd://bucket/model.keras", Options(run="r")).state is State.SEALED
+
+
+@pytest.mark.parametrize("container", [*SINGLE, *SETS])
+def test_what_a_vetter_said_beside_a_model_comes_along_and_counts(
+    container: str, tmp_path: Path, target: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the model is, and whether it is named itself or the directory that it lies in."""
+    pytest.importorskip("cryptography")
+    folder = tmp_path / "source"
+    folder.mkdir()
+    sample = (SINGLE | SETS)[container]
+    model = sample.write(folder)
+    api.seal(model)
+    vet(model, tmp_path / "lab.key")
+    monkeypatch.setenv("KERAS_INTEGRITY_REQUIRE", "vetted")
+    assert refused(admit(str(folder), str(target))) == {}
+    assert files(folder).keys() == served(target).keys()
+    assert {one.error for one in admit(str(model), str(tmp_path / "again"))} == {None}
+    assert served(tmp_path / "again") == files(sample.top(folder))
+
+
+@pytest.mark.parametrize("container", [*SINGLE, *SETS])
+def test_every_kind_of_model_is_admitted_from_a_url_by_its_name(
+    container: str, tmp_path: Path, target: Path, odd: Any
+) -> None:
+    sample = (SINGLE | SETS)[container]
+    api.seal(sample.write(tmp_path / "here"))
+    for name, data in files(tmp_path / "here").items():
+        odd.objects[f"bucket/{name}"] = data
+    (one,) = admit(f"odd://bucket/{sample.name}", str(target))
+    assert (one.path, one.error) == (f"odd://bucket/{sample.name}", None)
+    assert served(target) == files(sample.top(tmp_path / "here"))
+
+
+def vet(model: Path, key: Path) -> None:
+    """Let a trusted vetter say that the content of ``model`` passed."""
+    from keras_integrity_hook.detached import vetted, vsa
+    from keras_integrity_hook.sealing.envelope import Envelope
+    from keras_integrity_hook.signing import signers, trust_edit, trust_store
+    from tests.support.signers import make_key, trusted
+
+    entry = trusted("lab", make_key(key))
+    trust_edit.add_key(trust_store.user_file(), entry, vetter=True)
+    place = recognition.recognise(str(model))
+    with pinning.open_as_it_is(str(model), place) as opened:
+        digest = pinning.content_digest(opened.seal)
+    said = vsa.encode(vsa.Summary(model.name, digest, passed=True, at="2026-01-02T03:04:05Z"))
+    vetted.write(str(model), Envelope(said, (signers.sign(said, str(key)),)))

@@ -57,6 +57,18 @@ def test_a_seal_beside_a_file_stands_for_the_file(tree: Path) -> None:
     assert models_of(["a.weights.h5.seal"]) == ["a.weights.h5"]
 
 
+@pytest.mark.parametrize("end", [".sig", ".vsa.intoto.jsonl"])
+@pytest.mark.parametrize("model", ["model.keras", "models/saved", "models/ckpt-1"])
+def test_what_vouches_for_a_model_beside_it_stands_for_that(model: str, end: str) -> None:
+    assert models_of([model + end]) == [model]
+
+
+def test_the_signature_in_a_directory_stands_for_what_it_may_be_about() -> None:
+    assert models_of(["models/saved/model.sig"]) == ["models/saved"]
+    assert models_of(["model.sig"]) == ["model.keras"]
+    assert models_of(["gone/model.sig"]) == []
+
+
 def test_each_model_is_named_once() -> None:
     changed = ["models/saved/saved_model.pb", "models/saved/variables/variables.index"]
     assert models_of([*changed, "model.keras", "model.keras"]) == ["model.keras", "models/saved"]

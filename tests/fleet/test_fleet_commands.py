@@ -88,7 +88,7 @@ def test_what_is_printed_names_what_needs_somebody(tmp_path: Path) -> None:
     done = run("scan", "models", "--workers", "1", "--out", "out", cwd=tmp_path, status=1)
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["refused", "models/b\\x1b[2Jad.keras"]
-    assert "neither HDF5 nor a Keras archive" in lines[1]
+    assert "neither a Keras archive nor HDF5" in lines[1]
     assert ["passed", "3", "models"] in [line.split() for line in lines]
     assert any(line.split() == ["1", "not-a-model"] for line in lines)
     assert lines[-1].startswith("Results: out/run-")

@@ -13,12 +13,15 @@ from click.testing import CliRunner, Result
 
 import keras_integrity_hook as kih
 from keras_integrity_hook.cli import main
+from keras_integrity_hook.containers.formats import OF_WEIGHTS
+from keras_integrity_hook.containers.kinds import KINDS
 from keras_integrity_hook.detached import vetted
 from keras_integrity_hook.isolation import availability, model_bytes
 from keras_integrity_hook.sandbox import vetting
 from keras_integrity_hook.signing import trust_edit, trust_store
 from tests.support import attacks
 from tests.support.attacks import GOOD
+from tests.support.models import SETS, SINGLE
 from tests.support.sandboxes import needs_sandbox, with_code
 from tests.support.signers import make_key, trusted
 
@@ -176,3 +179,23 @@ def test_what_is_no_sound_model_gets_no_verdict(keras: Any, models: Path, wrong:
     found = document("vet", path)
     assert not found["ok"]
     assert "vetting" not in found
+
+
+@pytest.mark.parametrize("container", sorted(OF_WEIGHTS))
+def test_every_kind_of_weights_is_looked_into_and_not_loaded(
+    container: str, tmp_path: Path
+) -> None:
+    found = vetting.vet(str((SINGLE | SETS)[container].write(tmp_path)))
+    assert found.steps == ("inspected", "not loaded: weights alone run no code")
+
+
+@pytest.mark.parametrize(
+    "container", [kind.container for kind in KINDS.values() if not kind.loader]
+)
+def test_what_no_package_loads_by_itself_is_for_a_person_to_look_at(
+    container: str, tmp_path: Path
+) -> None:
+    found = vetting.vet(str(SETS[container].write(tmp_path)))
+    assert found.outcome is vetting.Outcome.REVIEW
+    assert found.steps == ("inspected", "not loaded")
+    assert found.reasons == ("no package loads such a model by itself, as a sandbox would",)

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.containers import hdf5, keras_zip
-from keras_integrity_hook.containers.kinds import KINDS
 from keras_integrity_hook.containers.layout import Layout
+from keras_integrity_hook.fleet import discovery
 from keras_integrity_hook.saving import seal_writer
 from keras_integrity_hook.saving import statement as new_statement
 from keras_integrity_hook.sealing import block, canonical, envelope, statement, tree
@@ -359,12 +358,21 @@ def test_released_vectors_still_verify(path: Path) -> None:
 def test_there_is_a_vector_of_every_container_with_the_seal_in_it_and_beside_it() -> None:
     seals = [(report.container, report.seal) for report in map(kih.inspect, RELEASED)]
     found = {(container, seal.store) for container, seal in seals if seal is not None}
-    assert found == {(a, b) for a in ("keras-zip", "hdf5") for b in ("embedded", "sidecar")}
+    assert found == {(a, b) for a in statement.FILES for b in ("embedded", "sidecar")}
 
 
-def test_a_seal_names_every_container_that_is_read_and_no_other() -> None:
-    assert set(statement.FILES) == {hdf5.CONTAINER, keras_zip.CONTAINER}
-    assert set(statement.SETS) == set(KINDS)
+RELEASED_SETS = sorted(VECTORS.glob("sets/v*/*"))
+
+
+@pytest.mark.parametrize("folder", RELEASED_SETS, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_released_sets_still_verify(folder: Path) -> None:
+    (found,) = discovery.model_files([str(folder)])
+    report = kih.verify(found.path)
+    assert (report.state, report.container) == ("sealed", folder.name)
+
+
+def test_there_is_a_vector_of_every_kind_of_set() -> None:
+    assert {folder.name for folder in RELEASED_SETS} == set(statement.SETS)
 
 
 def test_a_seal_of_a_container_that_no_build_reads_is_not_written(tmp_path: Path) -> None:

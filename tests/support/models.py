@@ -7,11 +7,12 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-CONTAINERS = ("model.keras", "model.weights.h5")
+from keras_integrity_hook.containers.formats import FORMATS, HDF5
 
 
 def hdf5_bytes(rows: int = 8) -> bytes:
@@ -44,10 +45,101 @@ def archive_bytes(
     return buffer.getvalue()
 
 
+class Sample(NamedTuple):
+    """A small unsealed model.
+
+    Attributes:
+        name: what it is called, in its directory.
+        files: the bytes of its files, by their names below ``name`` where that is a directory.
+        is_directory: whether it is.
+    """
+
+    name: str
+    files: dict[str, bytes]
+    is_directory: bool = False
+
+    def write(self, directory: Path) -> Path:
+        """Put it into ``directory``; the path that it is called by."""
+        for name, data in self.files.items():
+            file = self.top(directory) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        return directory / self.name
+
+    def top(self, directory: Path) -> Path:
+        """The directory that the files of the one in ``directory`` are named below."""
+        return directory / self.name if self.is_directory else directory
+
+
+SINGLE = {
+    "keras-zip": Sample("model.keras", {"model.keras": archive_bytes()}),
+    "hdf5": Sample("model.weights.h5", {"model.weights.h5": hdf5_bytes()}),
+}
+"""One of each form of ``containers.formats``."""
+
+_CONFIG = b'{"class_name": "Sequential", "config": {"name": "s", "layers": []}}'
+_INDEX = b'{"metadata": {}, "weight_map": {"/dense/vars": ["w_00000.weights.h5"]}}'
+SETS = {
+    "keras-directory": Sample(
+        "model",
+        {
+            "config.json": _CONFIG,
+            "metadata.json": b'{"keras_version": "3.15.1"}',
+            "model.weights.h5": hdf5_bytes(),
+        },
+        is_directory=True,
+    ),
+    "keras-hub-preset": Sample(
+        "preset",
+        {
+            "config.json": _CONFIG,
+            "metadata.json": b'{"keras_version": "3.15.1", "keras_hub_version": "0.25.0"}',
+            "model.weights.h5": hdf5_bytes(),
+            "assets/tokenizer/vocabulary.txt": b"a\nb\n",
+        },
+        is_directory=True,
+    ),
+    "saved-model": Sample(
+        "exported",
+        {
+            "saved_model.pb": b"\x08\x01",
+            "variables/variables.index": b"index",
+            "variables/variables.data-00000-of-00001": bytes(64),
+        },
+        is_directory=True,
+    ),
+    "orbax": Sample(
+        "7",
+        {
+            "_CHECKPOINT_METADATA": b"{}",
+            "pytree/_METADATA": b"{}",
+            "pytree/manifest.ocdbt": b"manifest",
+            "pytree/d/0123": bytes(64),
+        },
+        is_directory=True,
+    ),
+    "keras-shards": Sample(
+        "w.weights.json", {"w.weights.json": _INDEX, "w_00000.weights.h5": hdf5_bytes()}
+    ),
+    "tf-checkpoint": Sample(
+        "ckpt-1", {"ckpt-1.index": b"index", "ckpt-1.data-00000-of-00001": bytes(64)}
+    ),
+    "keras-backup": Sample(
+        "training_metadata.json",
+        {"training_metadata.json": b'{"epoch": 1}', "latest.weights.h5": hdf5_bytes()},
+    ),
+}
+"""One of each kind of ``containers.kinds``, as far as no loader looks at it."""
+
+CONTAINERS = tuple(sample.name for sample in SINGLE.values())
+
+
 def write_model(directory: Path, name: str) -> Path:
-    """A small unsealed model file called ``name``."""
+    """A small unsealed model file called ``name``: of the form that this name ends as, or HDF5."""
     path = directory / name
-    path.write_bytes(archive_bytes() if name.endswith(".keras") else hdf5_bytes())
+    forms = (one for one in FORMATS.values() if name.endswith(one.suffixes))
+    (data,) = SINGLE[next(forms, HDF5).container].files.values()
+    path.write_bytes(data)
     return path
 
 

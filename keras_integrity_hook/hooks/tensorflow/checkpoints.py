@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from keras_integrity_hook import audit, settings
 from keras_integrity_hook.containers import recognition
 from keras_integrity_hook.containers.kinds import (
-    MODEL_SUFFIXES,
     SAVED_MODEL,
     TF_CHECKPOINT,
     Place,
@@ -72,7 +71,7 @@ def saved_model_at(path: str) -> Source | None:
 
 
 def _saved_model_at_url(url: str) -> Source | None:
-    heads = [f"{url}/saved_model.{suffix}" for suffix in MODEL_SUFFIXES]
+    heads = [f"{url}/{name}" for name in SAVED_MODEL.heads]
     if not any(map(sources.exists, [*heads, f"{url}/{SAVED_MODEL.seal}"])):
         return None
     return Source(url, Place(SAVED_MODEL, url, ""), "")
