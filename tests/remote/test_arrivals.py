@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 
 import keras_integrity_hook as kih
-from keras_integrity_hook.files import lease, portable
+from keras_integrity_hook.files import lease, portable, temporary
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.remote import arrivals, sources, spool
 from keras_integrity_hook.remote.arrivals import Arriving, Cut
 from keras_integrity_hook.sealing import tree
-from keras_integrity_hook.sealing.content import FileContent, JoinedContent
+from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
 from tests.remote.conftest import Place
 
+# Of how a store is read this alone matters here: fsspec in large pieces, TensorFlow in small ones.
+by_fsspec = pytest.mark.parametrize("place", ["memory"], indirect=True)
+by_tensorflow = pytest.mark.parametrize("place", ["ram"], indirect=True)
 SIZE = 20 * MIB  # above what is worth it
 
 
@@ -68,6 +71,7 @@ def _known(path: Path, algorithm: str = "sha256") -> dict[int, bytes]:
         os.close(fd)
 
 
+@by_fsspec
 def test_what_was_digested_on_arrival_is_known_and_right(fetched: Path) -> None:
     found = _known(fetched)
     data = fetched.read_bytes()
@@ -78,6 +82,7 @@ def test_what_was_digested_on_arrival_is_known_and_right(fetched: Path) -> None:
     assert not _known(fetched, "sha512")
 
 
+@by_fsspec
 def test_parts_of_a_set_are_known_where_their_chunks_lie(fetched: Path) -> None:
     fd = os.open(fetched, os.O_RDONLY)
     try:
@@ -110,6 +115,7 @@ def _exchange(path: Path) -> None:
     path.write_bytes(data)
 
 
+@by_fsspec
 @pytest.mark.parametrize("attack", [_flip, _exchange])
 def test_nothing_is_known_of_a_copy_that_somebody_has_written_to(
     fetched: Path, attack: Callable[[Path], None]
@@ -119,34 +125,69 @@ def test_nothing_is_known_of_a_copy_that_somebody_has_written_to(
     assert not _known(fetched)
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+FORMS = {"m.keras": "m.keras", "m.weights.h5": "m.weights.h5", "m": "model.weights.h5"}
+"""Models of 20 MB, and the large file of each."""
+
+
+@pytest.fixture(params=FORMS)
+def load(request: pytest.FixtureRequest, keras: Any, place: Place) -> Callable[[], Any]:
+    """Loads a model of one of the forms that was saved at a URL; its weights are as they were."""
+    name: str = request.param
+    url = f"{place.url}/{name}"
+    model = keras.Sequential([keras.Input((2048,)), keras.layers.Dense(2560, name="d")])
+    if name == "m.weights.h5":
+        model.save_weights(url)
+    else:
+        model.save(url, zipped=name != "m")
+
+    def load() -> None:
+        if name == "m.weights.h5":
+            other = keras.models.clone_model(model)
+            other.load_weights(url)
+        else:
+            other = keras.models.load_model(url)
+        assert np.array_equal(other.get_weights()[0], model.get_weights()[0])
+
+    load.__name__ = FORMS[name]
+    return load
+
+
+@by_tensorflow
+def test_load_digests_what_has_arrived_once(
+    load: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_WORTH_IT", 0)
+    tables: list[tuple[int, int]] = []
+    table = tree.table
+
+    def noting(content: Content, **options: Any) -> bytes:
+        tables.append((content.size // MIB, len(options.get("known", ()))))
+        return table(content, **options)
+
+    with temporary.private_folder() as folder:
+        fd = os.open(folder, os.O_RDONLY)
+        is_kept = lease.is_kept_at(fd)
+        os.close(fd)
+    monkeypatch.setattr(tree, "table", noting)
+    load()
+    assert tables
+    for chunks, known in tables:
+        assert known >= (chunks - 1 if is_kept else 0)
+
+
+@by_tensorflow
 @pytest.mark.parametrize("attack", [_flip, _exchange])
 def test_copy_that_is_changed_between_arrival_and_load_is_refused(
-    keras: Any,
-    place: Place,
-    name: str,
-    attack: Callable[[Path], None],
-    monkeypatch: pytest.MonkeyPatch,
+    load: Callable[[], Any], attack: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = keras.Sequential([keras.Input((2048,)), keras.layers.Dense(2560, name="d")])
-    url = f"{place.url}/{name}"
-    (model.save_weights if name.endswith(".weights.h5") else model.save)(url)
     fetch, done = spool.fetch, []
 
     def fetch_and_attack(source: Any, local: str, **options: Any) -> None:
         fetch(source, local, **options)
-        if local.endswith(name):
+        if os.path.basename(local) == load.__name__:
             attack(Path(local))
             done.append(local)
 
-    def load() -> Any:
-        if name.endswith(".weights.h5"):
-            other = keras.models.clone_model(model)
-            other.load_weights(url)
-            return other
-        return keras.models.load_model(url)
-
-    assert np.array_equal(load().get_weights()[0], model.get_weights()[0])
     monkeypatch.setattr(spool, "fetch", fetch_and_attack)
     with pytest.raises(kih.ChecksumMismatchError):
         load()
