@@ -53,7 +53,7 @@ def main() -> None:
         for suffix in cases.FORMATS:
             with tempfile.TemporaryDirectory(dir=options.files) as folder:
                 results += cases.large(size * 1_000_000, suffix, Path(folder), options.runs)
-        for case in (sets.saved_model, sets.shards):
+        for case in (sets.saved_model, sets.directory, sets.shards):
             with tempfile.TemporaryDirectory(dir=options.files) as folder:
                 results += case(size * 1_000_000, Path(folder), options.runs)
         with tempfile.TemporaryDirectory(dir=options.files) as folder:

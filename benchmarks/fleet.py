@@ -3,10 +3,12 @@
 
     python -m benchmarks.fleet models 1000 10000 100000   # in a store without delay
     python -m benchmarks.fleet workers 1 2 4 8 16 32        # in a store with delay
+    python -m benchmarks.fleet coordination 1000000         # no model is read: all the rest
 
 The store is simulated (``benchmarks/fleet_store.py``), the rest is real: Dask's processes, TLS
 between them, private copies, digests, inspection, Parquet. For each run: models a second, and the
 most memory that the process had that writes the results, and its workers (VmHWM), in MB.
+``coordination`` says how many workers one such process has work for.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _EACH = 100  # models for each worker, so that each run takes as long
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for, each in a process of its own, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("by", choices=("models", "workers"))
+    parser.add_argument("by", choices=("models", "workers", "coordination"))
     parser.add_argument("numbers", type=int, nargs="+")
     parser.add_argument("--delay", type=float, default=None, help="milliseconds of each request")
     parser.add_argument("--each", type=int, default=_EACH, help="models for each worker")
@@ -38,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     first = None
     for number in given.numbers:
-        if given.by == "models":
-            found = _measured(number, given.delay or 0.0, given.workers)
+        if given.by != "workers":
+            is_read = given.by == "models"
+            found = _measured(number, given.delay or 0.0, given.workers, is_read=is_read)
             told = f"{number:>9,} models, {given.workers} workers"
         else:
             delay = _DELAY if given.delay is None else given.delay
@@ -53,13 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def _measured(count: int, delay: float, workers: int) -> dict[str, Any]:
+def _measured(count: int, delay: float, workers: int, *, is_read: bool = True) -> dict[str, Any]:
+    from benchmarks import fleet_store
+
     with tempfile.TemporaryDirectory() as folder:
         model = _model(Path(folder))
         environment = {
             **os.environ,
-            "SIMULATED_MODEL": str(model),
+            fleet_store.MODEL_VARIABLE: str(model),
             "DASK_DISTRIBUTED__WORKER__PRELOAD": "benchmarks.fleet_store",
+            fleet_store.UNREAD_VARIABLE: "" if is_read else "1",
             "XDG_CONFIG_HOME": folder,
             "XDG_STATE_HOME": folder,
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same comparison for models of several files: SavedModel and sharded weights."""
+"""The same comparison for models of several files: SavedModel, unzipped directory, shards."""
 
 from __future__ import annotations
 
@@ -17,26 +17,31 @@ from benchmarks.results import Result
 
 SHARD = 0.2  # Keras's max_shard_size, in GB
 MB = 1_000_000
+NEW_SAVE = 1.5
+"""In L. The content of most sets is digested when all files are there: the seal covers them in the
+order of their names, and where one begins is known when those before it are whole."""
 
 
 class Case(NamedTuple):
-    """A model saved without the hook and with it, and what loads it."""
+    """A model saved without the hook and with it, and what saves and loads it."""
 
     label: str
     bare: Path
     sealed: Path
+    save: Callable[[Path], Any]
     load: Callable[[Path], Any]
 
 
 def saved_model(size: int, folder: Path, runs: int) -> list[Result]:
-    """Loading a SavedModel of ``size`` bytes; and what a copy to ``ram://`` would cost instead."""
+    """A SavedModel of ``size`` bytes; and what a load through a copy in ``ram://`` would cost."""
     model = build(width_for(size))
     randomize(model)
     bare, sealed = folder / "plain", folder / "sealed"
-    plain(lambda: model.export(bare, verbose=False))
-    hooked(lambda: model.export(sealed, verbose=False))
 
     import tensorflow as tf
+
+    def save(path: Path) -> None:
+        model.export(path, verbose=False)
 
     def load(path: Path | str) -> Any:
         return tf.saved_model.load(str(path))
@@ -48,29 +53,52 @@ def saved_model(size: int, folder: Path, runs: int) -> list[Result]:
         tf.io.gfile.rmtree("ram://copy")
 
     extra = {"through ram:// load": lambda: plain(through_memory)}
-    return compare(Case(f"{size // MB} MB SavedModel", bare, sealed, load), extra, runs)
+    return compare(Case(f"{size // MB} MB SavedModel", bare, sealed, save, load), extra, runs)
+
+
+def directory(size: int, folder: Path, runs: int) -> list[Result]:
+    """A model of ``size`` bytes that Keras saves as a directory, which is not zipped."""
+    import keras
+
+    model = build(width_for(size))
+    randomize(model)
+
+    def save(path: Path) -> None:
+        keras.saving.save_model(model, path, zipped=False)
+
+    label = f"{size // MB} MB directory"
+    case = Case(label, folder / "plain", folder / "sealed", save, keras.saving.load_model)
+    return compare(case, {}, runs)
 
 
 def shards(size: int, folder: Path, runs: int) -> list[Result]:
-    """Loading weights of ``size`` bytes in shards of at most 200 MB."""
+    """Weights of ``size`` bytes in shards of at most 200 MB."""
     model = build(width_for(size))
     randomize(model)
     bare, sealed = folder / "a" / "m.weights.json", folder / "b" / "m.weights.json"
-    for path, how in ((bare, plain), (sealed, hooked)):
-        path.parent.mkdir()
-        how(lambda path=path: model.save_weights(path, max_shard_size=SHARD))  # type: ignore[misc]
-    return compare(Case(f"{size // MB} MB shards", bare, sealed, model.load_weights), {}, runs)
+
+    def save(path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        model.save_weights(path, overwrite=True, max_shard_size=SHARD)
+
+    return compare(
+        Case(f"{size // MB} MB shards", bare, sealed, save, model.load_weights), {}, runs
+    )
 
 
 def compare(case: Case, extra: dict[str, Callable[[], float]], runs: int) -> list[Result]:
-    """Plain and hooked loads, verify, and L over the same files, in units of L."""
-    label, bare, sealed, load = case
+    """Plain and hooked saves and loads, verify, and L over the same files, in units of L."""
+    label, bare, sealed, save, load = case
+    plain(lambda: save(bare))
+    hooked(lambda: save(sealed))
     must_be(sealed, "sealed")
     must_be(bare, "unsealed")
     must_refuse(load, sealed)
     turns = {
         "L": lambda: timed(lambda: [reference_pass(file) for file in files_of(sealed)]),
         "verify": lambda: timed(lambda: keras_integrity_hook.verify(sealed)),
+        "plain save": lambda: plain(lambda: save(absent(bare))),
+        "hooked save": lambda: hooked(lambda: save(absent(sealed))),
         "plain load": lambda: plain(lambda: load(bare)),
         "hooked load": lambda: hooked(lambda: load(sealed)),
         **extra,
@@ -79,14 +107,21 @@ def compare(case: Case, extra: dict[str, Callable[[], float]], runs: int) -> lis
     unit = statistics.median(samples["L"])
     return [
         Result(label, "verify", statistics.median(samples["verify"]) / unit, "L", 1.1, samples),
+        overhead(label, samples, "hooked save", unit, NEW_SAVE),
         overhead(label, samples, "hooked load", unit, 1.5),
         *(overhead(label, samples, each, unit, None) for each in extra),
     ]
 
 
+def absent(path: Path) -> Path:
+    """``path``, at which no model is any more: a file of shards goes with those beside it."""
+    shutil.rmtree(path.parent if path.suffix else path)
+    return path
+
+
 def overhead(label: str, samples: Samples, name: str, unit: float, target: float | None) -> Result:
-    """What ``name`` takes more than a plain load."""
-    extra = difference(samples, name, "plain load") / unit
+    """What ``name``, a load or a save, takes more than a plain one."""
+    extra = difference(samples, name, f"plain {name.rpartition(' ')[2]}") / unit
     what = name.removeprefix("hooked ") + " overhead"
     return Result(label, what, extra, "L", target, samples)
 

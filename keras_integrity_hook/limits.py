@@ -86,10 +86,11 @@ class Limits(NamedTuple):
     pull_seconds: int = 60  # for one file; a server may be slow, and not for ever
     redirects: int = 5  # from one web address to the next
     content: int = 1 << 46  # 64 TiB
-    # What is verified ahead of its reader, and what of it is held in memory where no lease is
+    # What is verified ahead of its reader, and what of it is held in memory, most where no lease is
     ahead: int = 256 * MIB
     ahead_unleased: int = 64 * MIB
     ahead_held: int = 256 * MIB
+    ahead_kept: int = 4 * MIB  # of names and shapes, until the load is over
     # What a user may state in a seal, in characters or by number
     model_name: int = 255
     facts: int = 64

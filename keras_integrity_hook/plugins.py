@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which plug-ins are installed: the entry points of our groups, looked for once in a process.
 
-The first save or load of a process waits for the search. So it is the standard library's module,
-which Keras has imported; and not its ``entry_points()``, which parses those of all groups and takes
-twice as long.
+The first save or load of a process waits for the search, and every ``keras-integrity scan``. So the
+directories on the path are read here, where nothing else can have distributions:
+``importlib.metadata`` takes ten times as long for it, and to be imported as long again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -45,6 +48,10 @@ def named(group: str) -> Iterator[EntryPoint]:
 
 def _search() -> Iterator[str]:
     """Names of the distributions with a group of ours, in the order of the import path."""
+    if _are_all_in_directories():
+        folders = (folder for place in sys.path for folder in _metadata_in(place or "."))
+        if not any(_has_group_of_ours(folder) for folder in folders):
+            return
     from importlib.metadata import distributions
 
     for found in distributions():
@@ -53,3 +60,33 @@ def _search() -> Iterator[str]:
                 yield found.name
         except Exception as error:  # it may be anybody's; its own plug-ins are not to be had
             notices.trouble(f"plug-ins: {found!r} cannot be read: {error!r}")
+
+
+def _are_all_in_directories() -> bool:
+    """Whether every distribution lies in a directory on the path: in no archive there, and known to
+    no finder of another program."""
+    from importlib.machinery import PathFinder
+
+    finders = [one for one in sys.meta_path if hasattr(one, "find_distributions")]
+    places = [place for place in sys.path if os.path.exists(place or ".")]
+    return finders == [PathFinder] and all(os.path.isdir(place or ".") for place in places)
+
+
+def _metadata_in(place: str) -> Iterator[str]:
+    """The directories in ``place`` that say what a distribution is, ours excepted."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(place):
+            is_metadata = name.lower().endswith((".dist-info", "egg-info"))
+            if is_metadata and not name.lower().startswith((f"{_OURS}-", f"{_OURS}.")):
+                yield os.path.join(place, name)
+
+
+def _has_group_of_ours(folder: str) -> bool:
+    """Whether it may have: what cannot be read is for ``importlib.metadata`` to say."""
+    try:
+        with open(os.path.join(folder, "entry_points.txt"), "rb") as file:
+            return _PREFIX.encode() in file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True

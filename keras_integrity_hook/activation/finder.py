@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from keras_integrity_hook.activation.watching import Watch
+
+    GiveWatch = Callable[[], Watch]
 else:  # for those who look annotations up at run time
-    Any = Callable = ModuleSpec = ModuleType = Watch = object
+    Any = GiveWatch = ModuleSpec = ModuleType = Watch = object
 
 HOSTS = frozenset({"keras", "keras_hub", "tensorflow", "tf_keras"})
 """The packages that have modules to watch."""
@@ -40,7 +42,7 @@ class Finder:
             raises fails the import.
     """
 
-    def __init__(self, hosts: "frozenset[str]", watch: "Callable[[], Watch]") -> None:
+    def __init__(self, hosts: "frozenset[str]", watch: "GiveWatch") -> None:
         self._hosts = hosts
         self._watch = watch
 

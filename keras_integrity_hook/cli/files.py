@@ -146,11 +146,8 @@ def run(  # noqa: PLR0913 - what differs between the commands
     silent = as_json or listing is Listing.NOTHING
     with output.progress(command, work, sizes, quiet=silent) as done:
         for found, reason in models:
-            if found.error is not None:
-                result = Result.refused(found.path, found.error)
-            elif reason:
-                result = Result(found.path, "skipped", note=reason)
-            else:
+            result = _already(found, reason)
+            if result is None:
                 with confinement.confined_to(found.place if alters else ""):
                     result = _attempt(found.path, act)
                 done(found.path)
@@ -166,6 +163,13 @@ def run(  # noqa: PLR0913 - what differs between the commands
     outcome = Outcome(command, paths, tuple(results), size, time.monotonic() - begun)
     then(outcome)
     finish(outcome, as_json=as_json, listing=listing)
+
+
+def _already(found: Found, reason: str) -> Result | None:
+    """What is to be said of something that nothing is done to."""
+    if found.error is not None:
+        return Result.refused(found.path, found.error)
+    return Result(found.path, "skipped", note=reason) if reason else None
 
 
 def _count_passed_over(models: list[tuple[Found, str]], *, hint: bool) -> None:

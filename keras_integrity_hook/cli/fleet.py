@@ -85,7 +85,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
     type=click.FloatRange(min=1),
     default=3600.0,
     show_default=True,
-    help="How long one file may take to be fetched.",
+    help="How long one model may take to be fetched.",
 )
 def scan(**given: Any) -> None:
     """Verify and inspect every model: its seal, policy, trust, registry, and what loading it would

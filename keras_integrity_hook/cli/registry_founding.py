@@ -72,8 +72,9 @@ def init(  # noqa: PLR0913, PLR0917 - one argument for each option
     """Found a registry in a database, which is made where there is none.
 
     The event that does it names who may do what, and is signed by as many administrators as that
-    says. The service's key signs checkpoints only; for SQLite it is made beside the database. Keep
-    the registry's id: machines that have it believe no other registry.
+    says. The service's key signs checkpoints only; it is made where it is a file that is not there,
+    for SQLite beside the database. Keep the registry's id: machines that have it believe no other
+    registry.
     """
     if (roles_file is None) is (admin is None):
         raise click.UsageError("Give either --roles FILE or --admin NAME.")
@@ -95,6 +96,8 @@ def init(  # noqa: PLR0913, PLR0917 - one argument for each option
         if out is not None:
             signing.write_new(out, made)
         else:
+            if not where.startswith(places.SQLITE):
+                undone.pop_all()  # whatever comes of it, that database may need the key
             appended(where, made, service_key)
         undone.pop_all()
     _report(made, given, where)
@@ -146,19 +149,19 @@ def _service(url: str, reference: str | None, days: int, undone: contextlib.Exit
     from keras_integrity_hook.signing import private, signers
 
     path = places.service_key_of(url, reference)
-    if reference is None and not os.path.exists(path):
+    if signers.scheme_of(path) == "file" and not os.path.exists(path):
         # A service starts by itself: there is nobody to ask for a passphrase.
         key = private.write_pair(path, "ed25519", None)
-        undone.callback(_remove_key, path, url.removeprefix(places.SQLITE))
+        undone.callback(_remove_key, path, url)
     else:
         key = signers.find(path, prompt()).public
     expires = datetime.now(UTC) + timedelta(days=days)
     return Service("service", key.keyid, key.pem, spelled(expires))
 
 
-def _remove_key(path: str, database: str) -> None:
+def _remove_key(path: str, url: str) -> None:
     """Once there is a database, it may need the key."""
-    if not os.path.exists(database):
+    if not (url.startswith(places.SQLITE) and os.path.exists(url.removeprefix(places.SQLITE))):
         for one in (path, f"{path}.pub"):
             with contextlib.suppress(OSError):
                 os.unlink(one)
@@ -168,13 +171,14 @@ def _report(made: SignedEvent, given: Given, url: str) -> None:
     if given.as_json:
         output.emit("registry init", ok=True, registry=url, registry_id=made.id, file=given.out)
         return
+    key = ("service's key", places.service_key_of(url, given.service_key))
     if given.out is not None:
         output.state("written", given.out)
-        output.facts([("registry id", made.id), ("signatures", len(made.signatures))])
+        output.facts([("registry id", made.id), ("signatures", len(made.signatures)), key])
         output.detail(f"When all have signed: 'keras-integrity registry submit {given.out}'.")
         return
     output.state("founded", url)
-    output.facts([("registry id", made.id)])
+    output.facts([("registry id", made.id), key])
     output.detail("A policy names it by both:")
     output.detail(f'registry = "{url}"')
     output.detail(f'registry_id = "{made.id}"')

@@ -50,11 +50,13 @@ def verify(seen: tuple[str, ...], url: str | None, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--upgrade", is_flag=True, help="Bring tables of an older version up to date first.")
 @url_option
 @json_option
-def rebuild(url: str | None, as_json: bool) -> None:
+def rebuild(upgrade: bool, url: str | None, as_json: bool) -> None:
     """Make the tables of what follows from the log anew."""
-    with places.failures("rebuild", as_json=as_json), places.opened_store(url) as store:
+    opened = places.opened_store(url, upgrade=upgrade)
+    with places.failures("rebuild", as_json=as_json), opened as store:
         count = store.rebuild()
     if as_json:
         output.emit("registry rebuild", ok=True, events=count)

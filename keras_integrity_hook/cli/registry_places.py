@@ -95,13 +95,17 @@ def opened(url: str | None, service_key: str | None = None) -> Iterator[Place]:
 
 
 @contextmanager
-def opened_store(url: str | None) -> Iterator[Store]:
-    """As :func:`opened`, a database: raises ConfigurationError where it is none."""
+def opened_store(url: str | None, *, upgrade: bool = False) -> Iterator[Store]:
+    """As :func:`opened`, a database: raises ConfigurationError where it is none.
+
+    Args:
+        upgrade: whether its tables, if they are of an older version, are brought up to date.
+    """
     where = url_of(url)
     refuse_remote(where)
     from keras_integrity_hook.registry.store import open_store
 
-    with open_store(where) as store:
+    with open_store(where, upgrade=upgrade) as store:
         yield store
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +16,10 @@ from keras_integrity_hook.cli.registry_places import Place, Row, url_option
 from keras_integrity_hook.errors import RegistryError, printable
 
 if TYPE_CHECKING:
+    from keras_integrity_hook.registry.events import Body
     from keras_integrity_hook.registry.signed import SignedEvent
 else:  # for those who look annotations up at run time
-    SignedEvent = object
+    Body = SignedEvent = object
 
 _AT_ONCE = 256
 _SHOWN = (
@@ -71,7 +72,9 @@ def show(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 
 @click.command()
-@click.option("--model", metavar="NAME", help="Events about this model alone.")
+@click.option(
+    "--model", metavar="NAME", help="Events about this model alone, and recalls of what it is."
+)
 @click.option(
     "-n",
     "--limit",
@@ -131,16 +134,23 @@ def _backwards(place: Place, model: str | None) -> Iterator[tuple[int, SignedEve
     from keras_integrity_hook.registry import signed
 
     log = place.log()
+    roots = set() if model is None else {str(one["root"]) for one in place.versions(model)}
     end = log.size()
     while end > 0:
         start = (end - 1) // _AT_ONCE * _AT_ONCE
         entries = list(enumerate(log.entries(start, end), start))
         for position, entry in reversed(entries):
             made = signed.decode(entry)
-            body = signed.event_of(made).body
-            if model is None or getattr(body, "model", None) == model:
+            if model is None or _is_about(signed.event_of(made).body, model, roots):
                 yield position, made
         end = start
+
+
+def _is_about(body: Body, model: str, roots: Container[str]) -> bool:
+    """Whether an event names a model, or content that one of its newest versions has."""
+    digests = getattr(body, "digests", {}).values()
+    target = getattr(body, "target", "")
+    return getattr(body, "model", None) == model or any(one in roots for one in (target, *digests))
 
 
 def _tell(position: int, made: SignedEvent, names: Mapping[str, str]) -> None:

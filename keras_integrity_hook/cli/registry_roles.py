@@ -142,11 +142,14 @@ def _key(value: Mapping[str, Any], base: str) -> dict[str, str]:
 
 
 def _moment(value: Any) -> Any:
-    """A TOML date as events spell one; whatever else is judged where events are read."""
+    """A date, of TOML or as JSON has to spell one, as events do; whatever else is judged where
+    events are read."""
     from keras_integrity_hook.sealing.statement import spelled
     from keras_integrity_hook.signing.trust_file import last_moment
 
     try:
+        if isinstance(value, str) and len(value) == len("2027-01-31"):
+            value = date.fromisoformat(value)
         return spelled(last_moment(value)) if isinstance(value, date) else value
     except ValueError as error:
         raise ConfigurationError(f"'expires' {error}") from None

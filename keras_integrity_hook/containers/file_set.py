@@ -13,7 +13,6 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from keras_integrity_hook.containers import layout
 from keras_integrity_hook.containers.kinds import Place
@@ -27,6 +26,7 @@ from keras_integrity_hook.errors import (
     printable,
 )
 from keras_integrity_hook.files import entry_names, exhaustion, portable, reading
+from keras_integrity_hook.files.closing import Closing
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_exactly
 from keras_integrity_hook.limits import LIMITS
@@ -54,7 +54,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class OpenSet:
+class OpenSet(Closing):
     """The files of a set, opened.
 
     Attributes:
@@ -90,17 +90,6 @@ class OpenSet:
         if self.directory >= 0:
             os.close(self.directory)
             self.directory = -1
-
-    def __enter__(self) -> OpenSet:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_directory(place: Place) -> OpenSet:

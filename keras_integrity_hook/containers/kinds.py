@@ -156,8 +156,8 @@ KERAS_HUB_PRESET = Kind(
 ORBAX = Kind(
     *("orbax", True, SEAL_NAME),
     heads=(
+        "commit_success.txt",  # which goes up last: where Orbax writes it, it asks for nothing else
         "_CHECKPOINT_METADATA",
-        "commit_success.txt",
         "orbax.checkpoint",
         "pytree.orbax-checkpoint",
     ),

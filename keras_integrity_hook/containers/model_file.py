@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from keras_integrity_hook.containers.file_set import OpenSet
 from keras_integrity_hook.containers.sidecar import Sidecar
+from keras_integrity_hook.files.closing import Closing
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.sealing.envelope import Envelope
 from keras_integrity_hook.sealing.statement import Statement
@@ -47,7 +46,7 @@ class Descriptor:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(Closing):
     """One open model; its descriptors are the only way its bytes are reached from here on.
 
     Where it has a seal it is a :class:`SealedModel`, see :meth:`under`. Values made from it share
@@ -95,17 +94,6 @@ class ModelFile:
         self.descriptor.close()
         if self.files is not None:
             self.files.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from keras_integrity_hook.activation import machine_policy
 from keras_integrity_hook.errors import SigningError
-from keras_integrity_hook.files import owned, permissions, portable, root_owned
-from keras_integrity_hook.files.atomic import open_target, private_file
+from keras_integrity_hook.files import owned, permissions, portable, public_file, root_owned
+from keras_integrity_hook.files.atomic import open_target
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.settings.toml_file import Layer
@@ -100,14 +100,7 @@ def put(path: str, data: bytes) -> None:
     """
     with open_target(path) as target:
         target.refuse_unwritable()
-        with private_file(target) as made:
-            made.take_final_name()
-            with open(made.create(), "wb") as file:
-                system.fchmod(file.fileno(), 0o644)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            made.put_in_place(expected=target.old)
+        public_file.replace(target, data)
 
 
 def put_policy(place: Place, data: bytes) -> None:

@@ -83,7 +83,7 @@ class PrivateFile:
     @property
     def folder(self) -> str:
         """The path of the private directory; likewise."""
-        return f"/proc/self/fd/{self.directory}" if self._is_contested else self._folder
+        return portable.path_of(self.directory) if self._is_contested else self._folder
 
     @property
     def pinned_folder(self) -> str:

@@ -52,6 +52,7 @@ __all__ = [
     "is_opted_out",
     "lock",
     "missing",
+    "path_of",
     "require",
     "reserve",
     "seal_memory",
@@ -171,6 +172,16 @@ def close(fd: int) -> None:
         os.close(fd)
     else:
         system.close(fd)
+
+
+def path_of(directory: int) -> str:
+    """The path of an open directory that nobody can turn elsewhere meanwhile.
+
+    It leads over the descriptor. Windows has no such paths, and needs none: what is open keeps its
+    name there. On a system that has neither, nothing is at the path.
+    """
+    windows = _of_windows()
+    return str(windows.path_of(directory)) if windows else f"{DESCRIPTORS}/{directory}"
 
 
 def _of_windows() -> ModuleType | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import weakref
 from collections.abc import Iterator
 
 from keras_integrity_hook.files import location, permissions, portable, private_directory
@@ -49,3 +50,32 @@ def private_folder(*, for_children: bool = False) -> Iterator[str]:
             yield location.of(path, location.KERAS).in_place
     finally:
         os.close(above)
+
+
+def folder_of(owner: object) -> str:
+    """A :func:`private_folder` that lives as long as ``owner``; raises as that does."""
+    stack = contextlib.ExitStack()
+    folder = stack.enter_context(private_folder())
+    weakref.finalize(owner, _remove, stack, os.getpid())
+    return folder
+
+
+def link_directory(source: str, target: str) -> None:
+    """Let what is in the directory ``source`` be in the new one ``target``, too."""
+    import shutil
+
+    shutil.copytree(source, target, copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # the file system has no links
+        import shutil
+
+        shutil.copyfile(source, target)
+
+
+def _remove(folder: contextlib.ExitStack, process: int) -> None:
+    if os.getpid() == process:  # else it is the parent's
+        folder.close()

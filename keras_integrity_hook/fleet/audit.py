@@ -42,9 +42,10 @@ if TYPE_CHECKING:
 else:  # for those who look annotations up at run time
     Client = object
 
-_BATCH = 16  # models of one task: a scheduler takes a millisecond for each
+_BATCH = 128  # models of one task, at most: a scheduler takes some milliseconds for each task
 _BATCH_SIZE = 64 * MIB
-_TASKS_EACH = 2  # that wait at a worker, so that it always has one
+_SECONDS_OF_A_TASK = 1.0  # what a killed worker loses, and others wait for at the end
+_FORGOTTEN = 0.05  # of what models took before, with each that is examined
 _SECONDS_UNWRITTEN = 1.0, 10.0  # at the beginning, and at most
 _REFUSALS_COUNTED = 100  # codes; there are fewer
 _COUNTED = ("size", "version", "bytes_read", "refusals")  # of what earlier starts have found
@@ -232,6 +233,7 @@ class _Examination:
         self._number = max(1, workers.number_of(client))
         self._sent: dict[Any, tuple[Target, ...]] = {}
         self._suspects: list[Target] = []
+        self._seconds_each = _SECONDS_OF_A_TASK / 16  # that a model takes, as far as is known
         self._flushed, self._patience = time.monotonic(), _SECONDS_UNWRITTEN[0]
 
     def go_on(self) -> None:
@@ -256,23 +258,28 @@ class _Examination:
             self._writer.flush()
 
     def _send(self, answers: Any) -> None:
-        while len(self._sent) < self._number * _TASKS_EACH:
-            # Small where few wait: nobody is to be idle while another has a pile.
-            size = min(_BATCH, max(1, self._waiting.length // (4 * self._number)))
-            batch = tuple(self._waiting.take(size, _BATCH_SIZE))
+        while len(self._sent) < self._number * workers.TASKS_EACH:
+            batch = tuple(self._waiting.take(self._number_of_a_task(), _BATCH_SIZE))
             if not batch:
                 return
             future = self._submitted(batch)
             self._sent[future.key] = batch
             answers.add(future)
 
+    def _number_of_a_task(self) -> int:
+        """How many models make a task: what takes about a second, and fewer where few wait, since
+        nobody is to be idle while another has a pile."""
+        many = _SECONDS_OF_A_TASK / max(self._seconds_each, _SECONDS_OF_A_TASK / _BATCH)
+        return max(1, min(int(many), self._waiting.length // (4 * self._number)))
+
     def _submitted(self, batch: tuple[Target, ...]) -> Any:
         return self._client.submit(examine_all, batch, self._options, pure=False)
 
     def _receive(self, future: Any, answer: Any) -> None:
-        batch, is_done = self._sent.pop(future.key), future.status == "finished"
+        batch = self._sent.pop(future.key)
         future.release()
-        if is_done:
+        # By the answer: what the future says is of another moment, when its worker may be lost.
+        if isinstance(answer, list):
             self._take(answer)
         elif _is_lost(answer):
             self._suspects += batch  # one of them killed its worker
@@ -298,6 +305,7 @@ class _Examination:
     def _take(self, found: Sequence[Finding]) -> None:
         for one in found:
             self._progress.count(one)
+            self._seconds_each += _FORGOTTEN * (one.seconds - self._seconds_each)
         self._writer.add(found)
 
     def _tell(self) -> None:

@@ -27,6 +27,7 @@ from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
 
 _NAME = "model"
+_Watch = Callable[[bytes], None]
 _shared: ContextVar[str] = ContextVar("_shared", default="")
 
 
@@ -56,7 +57,7 @@ def brought(target: Target, options: Options) -> Iterator[Here]:
     if not targets.is_remote(target.location):
         yield _in_its_place(target)
     elif target.kind is not None:
-        with _copy_of_set(target, target.kind) as here:
+        with _copy_of_set(target, target.kind, options) as here:
             yield here
     else:
         with _copy_of_file(target, options) as here:
@@ -92,8 +93,9 @@ def _copy_of_file(target: Target, options: Options) -> Iterator[Here]:
         _refuse_without_room(source.size, folder, url)
         path = os.path.join(folder, _NAME)  # of its own: an object may have one that no file has
         try:
-            spool.fetch(source, path, watch=_deadline(options.seconds, url))
-            size = source.size + _fetch_beside(target, folder)
+            watch = _deadline(options.seconds, url)
+            spool.fetch(source, path, watch=watch)
+            size = source.size + _fetch_beside(target, folder, watch)
             with local_copies.standing_for(urls.shown(url), path):
                 yield Here(urls.shown(url), (None,), size)
         finally:
@@ -112,7 +114,7 @@ def _folder_for(target: Target) -> Iterator[str]:
         yield own
 
 
-def _fetch_beside(target: Target, folder: str) -> int:
+def _fetch_beside(target: Target, folder: str, watch: _Watch) -> int:
     """Fetch what lies beside a file and says something of it; bytes of it all."""
     from keras_integrity_hook.remote import urls
 
@@ -121,11 +123,11 @@ def _fetch_beside(target: Target, folder: str) -> int:
     for one in target.beside:
         local = one.replace(name, _NAME, 1) if one.startswith(name) else one
         path = os.path.join(folder, local)
-        size += _fetch_small(urls.beside(target.location, one), path)
+        size += _fetch_small(urls.beside(target.location, one), path, watch)
     return size
 
 
-def _fetch_small(url: str, path: str) -> int:
+def _fetch_small(url: str, path: str, watch: _Watch) -> int:
     """Fetch what vouches for a file; its size, 0 where it is not there any more."""
     from keras_integrity_hook.remote import sources, spool
 
@@ -137,24 +139,30 @@ def _fetch_small(url: str, path: str) -> int:
             if source.size > LIMITS.envelope + LIMITS.padding:
                 cause = f"{source.size} bytes are no seal and no signature"
                 raise LimitExceededError(cause, path=url)
-            spool.fetch(source, path)
+            spool.fetch(source, path, watch=watch)
             return source.size
     except FileNotFoundError:
         return 0
 
 
 @contextlib.contextmanager
-def _copy_of_set(target: Target, kind: Kind) -> Iterator[Here]:
+def _copy_of_set(target: Target, kind: Kind, options: Options) -> Iterator[Here]:
     from keras_integrity_hook.remote import set_fetching, urls
 
     url = target.location
     directory = url[: len(url) - len(target.stem)].rstrip("/") if target.stem else url
     there = Place(kind, directory, target.stem)
-    with set_fetching.fetched(there, lambda place, names: None, vouchers=True) as place:
+    with set_fetching.fetched(
+        there,
+        lambda place, names: None,
+        vouchers=True,
+        size_seen=lambda size, folder: _refuse_without_room(size, folder, url),
+        watch=_deadline(options.seconds, url),
+    ) as place:
         yield Here(urls.shown(url), (place,), _size_of(place.directory))
 
 
-def _deadline(seconds: float, url: str) -> Callable[[bytes], None]:
+def _deadline(seconds: float, url: str) -> _Watch:
     until = time.monotonic() + seconds
 
     def watch(data: bytes) -> None:

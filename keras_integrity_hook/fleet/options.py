@@ -30,7 +30,7 @@ class Options:
         key: what signs, as ``keras-integrity sign --key`` takes it; the worker has to have it.
         algorithm: of new seals; empty for that of the settings.
         inspect: whether models are inspected.
-        seconds: how long one file may take to be fetched.
+        seconds: how long one model may take to be fetched.
     """
 
     verb: Verb = Verb.SCAN

@@ -100,7 +100,7 @@ def parts(directory: str, run: Run) -> list[str]:
     """The paths of the Parquet files of ``run``, in the order in which they were written."""
     folder = folder_of(directory, run)
     numbered = [
-        (int(found[1]), name) for name in os.listdir(folder) if (found := _PART.match(name))
+        (int(found[1]), name) for name in os.listdir(folder) if (found := _PART.fullmatch(name))
     ]
     return [os.path.join(folder, name) for _, name in sorted(numbered)]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from keras_integrity_hook.containers import kinds, recognition
 from keras_integrity_hook.containers.formats import SUFFIXES
-from keras_integrity_hook.containers.kinds import SAVED_MODEL, Place
+from keras_integrity_hook.containers.kinds import Place
 from keras_integrity_hook.errors import (
     DamagedFileError,
     IntegrityError,
@@ -26,6 +26,7 @@ from keras_integrity_hook.fleet import targets
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.remote import sources, urls
+from keras_integrity_hook.remote.folders import StoreFolder
 from keras_integrity_hook.remote.sources import Entry
 
 _LISTED_AT_ONCE = 16
@@ -135,7 +136,7 @@ def _listed(step: _Step) -> _Listed:
             folders.append(name)
         elif not name.startswith(_PASSING):
             files[name] = entry
-    folder = _StoreFolder(step.url, files, folders)
+    folder = StoreFolder(step.url, files, folders)
     places = [Place(kind, step.url, "") for kind in recognition.kinds_of(folder)]
     return _Listed(files, sorted(folders), odd, places)
 
@@ -191,48 +192,6 @@ def _set(place: Place, listed: _Listed) -> Target:
     url = urls.below(place.directory, stem) if stem else place.directory
     size, version = sum(size for _, size, _ in facts), targets.version_of(facts)
     return Target(url, size, version, container=place.kind.container, stem=stem)
-
-
-class _StoreFolder:
-    """See :class:`recognition.Folder`."""
-
-    def __init__(self, url: str, files: dict[str, Entry], folders: list[str]) -> None:
-        self._url, self._files, self._folders = url, files, folders
-        self._inner: dict[str, frozenset[str]] = {}
-
-    def holds(self, *names: str) -> bool:
-        return any(self._has(name) for name in names)
-
-    def _has(self, name: str) -> bool:
-        folder, slash, rest = name.partition("/")
-        if not slash:
-            return name in self._files or name in self._folders
-        return folder in self._folders and rest in self._names_in(folder)
-
-    def _names_in(self, folder: str) -> frozenset[str]:
-        if folder not in self._inner:
-            url = urls.below(self._url, folder)
-            try:
-                found = frozenset(one.url[len(url) + 1 :] for one in sources.listing(url))
-            except (FileNotFoundError, NotADirectoryError):
-                found = frozenset()
-            self._inner[folder] = found
-        return self._inner[folder]
-
-    def folders(self) -> Iterable[str]:
-        return self._folders
-
-    def head(self, name: str) -> bytes:
-        if name not in self._files:
-            return b""
-        try:
-            with sources.open_source(urls.below(self._url, name)) as source:
-                return source.read(0, LIMITS.small_member)
-        except (IntegrityError, OSError):
-            return b""
-
-    def holds_seal_of_saved_model(self) -> bool:
-        return self._url.rpartition("/")[2] == SAVED_MODEL.seal.partition("/")[0]
 
 
 def _unsearchable(error: Exception, url: str) -> IntegrityError:

@@ -23,6 +23,9 @@ else:  # for those who look annotations up at run time
     Client = object
 
 AT_MOST = 1_024
+TASKS_EACH = 2
+"""For each model that is examined at once one task waits at the worker itself: its threads begin
+and end together, and would all wait for the scheduler."""
 _SECONDS_TO_CONNECT = 30
 _PER_CORE = 4  # most of the time a store is waited for
 
@@ -59,7 +62,7 @@ def started(number: int) -> Iterator[Client]:
     processes = _processes(number)
     quiet: dict[str, Any] = {
         "distributed.comm.timeouts.connect": f"{_SECONDS_TO_CONNECT}s",
-        "distributed.scheduler.worker-saturation": 1.1,
+        "distributed.scheduler.worker-saturation": float(TASKS_EACH),
         "distributed.worker.daemon": True,
         # Nothing is served to browsers: there is no way to ask who they are.
         "distributed.scheduler.http.routes": [],

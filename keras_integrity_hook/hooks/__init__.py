@@ -26,7 +26,7 @@ HOSTS = (
 )
 
 NOT_SUPPORTED = (
-    ("OrbaxCheckpoint at a URL", "Orbax writes by itself; a sealed step is checked when loaded"),
+    ("OrbaxCheckpoint of many hosts at a URL", "they write one step together, by themselves"),
     ("KerasHub presets from a hub that have no seal", "fetched a file at a time"),
     (
         "TensorFlow Serving, tf.lite.Interpreter, C++ loaders",

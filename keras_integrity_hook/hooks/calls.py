@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from keras_integrity_hook.files import location
 from keras_integrity_hook.files.location import Kind, Location, Reader
@@ -16,6 +16,7 @@ from keras_integrity_hook.policy import admission
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 Function = Callable[..., Any]
+_Answer_co = TypeVar("_Answer_co", covariant=True)
 
 
 def bind(wrapped: Function, args: Args, kwargs: Kwargs) -> dict[str, Any]:
@@ -76,77 +77,78 @@ def location_argument(
     return location.of(value, reader)
 
 
-def path_argument(
-    wrapped: Function,
-    args: Args,
-    kwargs: Kwargs,
-    name: str = "filepath",
-    reader: Reader = location.TENSORFLOW,
-) -> str | None:
-    """The argument ``name`` if it is a local path, else None."""
-    found = location_argument(wrapped, args, kwargs, name, reader)
+class Question(Protocol[_Answer_co]):
+    """Asks of an argument, as :func:`location_argument` does."""
+
+    def __call__(
+        self,
+        wrapped: Function,
+        args: Args,
+        kwargs: Kwargs,
+        name: str = "filepath",
+        reader: Reader = location.TENSORFLOW,
+    ) -> _Answer_co: ...
+
+
+def _of_argument(answer: Callable[[Location], _Answer_co]) -> Question[_Answer_co]:
+    """Let ``answer`` be given to the argument of a call."""
+
+    def question(
+        wrapped: Function,
+        args: Args,
+        kwargs: Kwargs,
+        name: str = "filepath",
+        reader: Reader = location.TENSORFLOW,
+    ) -> _Answer_co:
+        return answer(location_argument(wrapped, args, kwargs, name, reader))
+
+    question.__name__, question.__doc__ = answer.__name__, answer.__doc__
+    return question
+
+
+@_of_argument
+def path_argument(found: Location) -> str | None:
+    """The argument if it is a local path, else None."""
     return found.path if found.kind is Kind.PATH else None
 
 
-def source_argument(
-    wrapped: Function,
-    args: Args,
-    kwargs: Kwargs,
-    name: str = "filepath",
-    reader: Reader = location.TENSORFLOW,
-) -> Location:
-    """:func:`location_argument` of a function that loads.
+@_of_argument
+def source_argument(found: Location) -> Location:
+    """What the argument of a function that loads is.
 
     Raises:
         UnsealedModelError: nothing there can be held and checked, and a seal is required.
     """
-    found = location_argument(wrapped, args, kwargs, name, reader)
     refuse_uncheckable(found)
     return found
 
 
-def path_to_load(
-    wrapped: Function,
-    args: Args,
-    kwargs: Kwargs,
-    name: str = "filepath",
-    reader: Reader = location.TENSORFLOW,
-) -> str | None:
+@_of_argument
+def path_to_load(found: Location) -> str | None:
     """:func:`path_argument` of a function that loads from paths alone; raises as
     :func:`source_argument`."""
-    found = source_argument(wrapped, args, kwargs, name, reader)
+    refuse_uncheckable(found)
     return found.path if found.kind is Kind.PATH else None
 
 
-def set_argument(
-    wrapped: Function,
-    args: Args,
-    kwargs: Kwargs,
-    name: str = "filepath",
-    reader: Reader = location.TENSORFLOW,
-) -> str | None:
-    """The argument ``name`` of a function that saves several files: a local path, or a URL as it
-    was given; None for anything else."""
-    found = location_argument(wrapped, args, kwargs, name, reader)
-    return found.text if found.kind is Kind.REMOTE else _path_of(found)
+@_of_argument
+def set_argument(found: Location) -> str | None:
+    """The argument of a function that saves several files: a local path, or a URL as it was given;
+    None for anything else."""
+    return _place_of_set(found)
 
 
-def set_to_load(
-    wrapped: Function,
-    args: Args,
-    kwargs: Kwargs,
-    name: str = "filepath",
-    reader: Reader = location.TENSORFLOW,
-) -> str | None:
+@_of_argument
+def set_to_load(found: Location) -> str | None:
     """:func:`set_argument` of a function that loads; raises as :func:`source_argument`."""
-    found = location_argument(wrapped, args, kwargs, name, reader)
+    if found.kind is not Kind.REMOTE:
+        refuse_uncheckable(found)
+    return _place_of_set(found)
+
+
+def _place_of_set(found: Location) -> str | None:
     if found.kind is Kind.REMOTE:
         return found.text
-    refuse_uncheckable(found)
-    return _path_of(found)
-
-
-def _path_of(found: Location) -> str | None:
     return found.path if found.kind is Kind.PATH else None
 
 

@@ -29,9 +29,11 @@ from keras_integrity_hook.isolation import (
     answers,
     arrays,
     availability,
+    failures,
     home,
     reachable,
     starting,
+    stopping,
 )
 from keras_integrity_hook.isolation.answers import Answer
 from keras_integrity_hook.isolation.attempts import Attempts, Source
@@ -41,8 +43,6 @@ from keras_integrity_hook.isolation.protocol import BrokenChannelError, Channel,
 from keras_integrity_hook.isolation.sandbox_limits import SandboxLimits
 from keras_integrity_hook.isolation.supervisor import Supervisor
 from keras_integrity_hook.isolation.usage import Usage
-from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.texts import printable
 
 if TYPE_CHECKING:
     from keras_integrity_hook.isolation.arrays import Array
@@ -50,8 +50,6 @@ else:  # for those who look annotations up at run time
     Array = object
 
 _TICK = 0.1  # seconds between two looks at what the kernel does not count
-_STOPPING = 1.0  # seconds that a process may take to stand still
-_SHORTLY = 0.0001  # seconds
 _FILES_AT_ONCE = 200
 
 
@@ -116,7 +114,7 @@ class ConfinedProcess:
             undo.pop_all()
         # Collected, or at the end of the program: the same, whoever forgot to close it.
         self._finalizer = weakref.finalize(
-            self, _forgotten, os.getpid(), self._child, self._channel, self._home
+            self, stopping.forget, os.getpid(), self._child, self._channel, self._home
         )
 
     def _set_up(self, abi: int | None, *, is_warm: bool) -> None:
@@ -148,9 +146,7 @@ class ConfinedProcess:
             self.abi = int(self._next(("locked",), deadline, "start_seconds")[0]["abi"])
             self.versions = self._next(("ready",), deadline, "start_seconds")[0]["versions"]
         except SandboxedModelError as error:
-            said = printable(self._printed.last_line)
-            cause = f"Keras cannot be imported in the sandbox: {said or error.cause}"
-            raise SandboxUnavailableError(cause, remedy=_REMEDY_START) from error
+            raise failures.no_start(self._printed.last_line, error.cause) from error
         self._is_ready = True
 
     def load(self, model: ModelFiles, options: Message) -> Answer:
@@ -221,22 +217,7 @@ class ConfinedProcess:
             raise
         finally:
             if self._child.returncode is None:
-                self._stop()
-
-    def _stop(self) -> None:
-        """Let the process stand still, and wait until it does.
-
-        Where this program is killed, the kernel ends what stands still of it, and not what is only
-        about to, which would then stand for ever.
-        """
-        self._child.send_signal(signal.SIGSTOP)
-        latest = time.monotonic() + _STOPPING
-        asked = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
-        with contextlib.suppress(ChildProcessError):  # it has ended
-            while os.waitid(os.P_PID, self._child.pid, asked) is None:
-                if time.monotonic() > latest:
-                    return
-                time.sleep(_SHORTLY)
+                stopping.stand_still(self._child)
 
     def close(self) -> None:
         """End the process and remove its directory; calling it again does nothing."""
@@ -368,19 +349,17 @@ class ConfinedProcess:
     def _limit(self, limit: str, what: str) -> SandboxLimitError:
         """End the process: it took ``what``."""
         self._end()
-        return SandboxLimitError(
-            f"the model took {what} in the sandbox (limit: {limit})", path=self.path, limit=limit
-        )
+        return failures.over_limit(limit, what, self.path)
+
+    def _out_of_memory(self) -> SandboxLimitError:
+        return self._limit("memory", f"more than {self.limits.memory:,} bytes of memory")
 
     def _failed(self, message: Message) -> IntegrityError:
         """What an error in there is out here."""
         name, text = message["error"], message["text"]
         if not (isinstance(name, str) and isinstance(text, str)):
             raise BrokenChannelError("no error")
-        cut = _cut(" ".join(text.split()))
-        if name == "MemoryError":
-            return self._limit("memory", f"more than {self.limits.memory:,} bytes of memory")
-        return SandboxedModelError(f"the model failed in the sandbox: {name[:80]}: {cut}")
+        return self._out_of_memory() if name == "MemoryError" else failures.of_model(name, text)
 
     def _ended(self, why: str = "") -> IntegrityError:
         """What became of a process that says nothing any more."""
@@ -396,9 +375,8 @@ class ConfinedProcess:
         if status == -signal.SIGXCPU:
             return self._limit("cpu_seconds", f"more than {self.limits.cpu_seconds} seconds of CPU")
         if status and self._printed.tells_of_no_memory:
-            return self._limit("memory", f"more than {self.limits.memory:,} bytes of memory")
-        how = why or _in_words(status)
-        return SandboxedModelError(f"the process of the model ended: {how}", path=self.path)
+            return self._out_of_memory()
+        return failures.of_process(why or failures.in_words(status), self.path)
 
     def _told(self, error: SandboxedModelError) -> IntegrityError:
         """``error`` as what it is after an attempt at something forbidden."""
@@ -406,46 +384,4 @@ class ConfinedProcess:
         return self._violation(f"then {error.cause}") if len(self.attempts) else error
 
     def _violation(self, then: str) -> SandboxViolationError:
-        tried = f"code of the model tried {self.attempts.in_words()}"
-        return SandboxViolationError(
-            f"{tried}, which the sandbox refused; {then}",
-            path=self.path,
-            attempts=tuple(attempt.to_dict() for attempt in self.attempts),
-        )
-
-
-_REMEDY_START = (
-    "Import Keras outside to see whether it works there; 'keras-integrity doctor' says what a "
-    "sandbox needs."
-)
-
-
-def _forgotten(
-    owner: int, child: subprocess.Popen[bytes], channel: Channel, home_: home.PrivateHome
-) -> None:
-    """What :meth:`ConfinedProcess.close` would have done; a forked child has none to end."""
-    if os.getpid() != owner:
-        return
-    child.kill()
-    child.wait()
-    channel.close()
-    home_.remove()
-
-
-def _cut(text: str) -> str:
-    """The ends of a long text: errors of Keras quote a configuration before they come to why."""
-    half = LIMITS.sandbox_text // 2
-    return text if len(text) <= 2 * half else f"{text[:half]} … {text[-half:]}"
-
-
-def _in_words(status: int | None) -> str:
-    if status is None:
-        return "it answers no more"
-    if status >= 0:
-        return f"with status {status}"
-    if status == -signal.SIGKILL:
-        return "by SIGKILL, of the kernel's: for its time of the processor, or for want of memory"
-    try:
-        return f"by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"by signal {-status}"
+        return failures.violation(self.attempts, then, self.path)

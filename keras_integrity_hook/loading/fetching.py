@@ -14,7 +14,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from keras_integrity_hook import settings
+from keras_integrity_hook import errors, settings
 from keras_integrity_hook.containers.kinds import (
     SEAL_SUFFIX,
     SIGNATURE_NAME,
@@ -22,21 +22,6 @@ from keras_integrity_hook.containers.kinds import (
     SUMMARIES_SUFFIX,
 )
 from keras_integrity_hook.containers.opening import open_alone
-from keras_integrity_hook.errors import (
-    ExpiredModelError,
-    IntegrityError,
-    LimitExceededError,
-    NotSignedError,
-    RecalledModelError,
-    RevokedModelError,
-    RollbackError,
-    SignerChangedError,
-    StrippedModelError,
-    UnregisteredModelError,
-    UnsealedModelError,
-    WeakAlgorithmError,
-    WrongModelError,
-)
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.loading import override
 from keras_integrity_hook.loading.surfacing import speaking_of
@@ -49,17 +34,17 @@ _SMALL = 4 * MIB  # what is no larger is fetched as fast as its seal
 _COMPANION = LIMITS.envelope + LIMITS.table + LIMITS.padding
 # What a seal can be refused for; what is wrong with its form may be for want of what was not read.
 _BY_SEAL = (
-    ExpiredModelError,
-    NotSignedError,
-    RecalledModelError,
-    RevokedModelError,
-    RollbackError,
-    SignerChangedError,
-    StrippedModelError,
-    UnregisteredModelError,
-    UnsealedModelError,
-    WeakAlgorithmError,
-    WrongModelError,
+    errors.ExpiredModelError,
+    errors.NotSignedError,
+    errors.RecalledModelError,
+    errors.RevokedModelError,
+    errors.RollbackError,
+    errors.SignerChangedError,
+    errors.StrippedModelError,
+    errors.UnregisteredModelError,
+    errors.UnsealedModelError,
+    errors.WeakAlgorithmError,
+    errors.WrongModelError,
 )
 
 
@@ -87,7 +72,7 @@ def copy_of(url: str, *, is_load: bool = True) -> Iterator[str]:
                 _fetch_companion(companion, local)
             try:
                 yield local
-            except IntegrityError:
+            except errors.IntegrityError:
                 raise
             except Exception as error:
                 speaking_of(error, local, name)
@@ -103,7 +88,7 @@ def _is_sealed(local: str) -> bool:
     try:
         with open_alone(local) as model:
             return model.seal is not None
-    except IntegrityError:
+    except errors.IntegrityError:
         return False
 
 
@@ -123,7 +108,7 @@ def _beside(url: str, demands: tuple[Settings, ...], *, seal: bool) -> Iterator[
 
 def _fetch_companion(companion: Source, local: str) -> None:
     if companion.size > _COMPANION:
-        raise LimitExceededError(
+        raise errors.LimitExceededError(
             f"it has {companion.size} bytes, over {_COMPANION}", path=urls.shown(companion.url)
         )
     name = urls.split(companion.url).name
@@ -149,5 +134,5 @@ def _refuse_by_seal(source: Source, name: str, demands: tuple[Settings, ...]) ->
                 return  # what lies there may count
             refusal.tell(error)
             raise
-        except IntegrityError:
+        except errors.IntegrityError:
             return

@@ -69,7 +69,9 @@ class StoreFolder:
         if folder not in self._inner:
             below = urls.below(self._url, folder)
             try:
-                names = frozenset(urls.split(one.url).name for one in sources.listing(below))
+                # Asked only whether a name is among them: one that leads elsewhere is refused by
+                # whoever follows it (``set_names``, or the audit, to which it is a finding).
+                names = frozenset(one.url[len(below) + 1 :] for one in sources.listing(below))
             except (FileNotFoundError, NotADirectoryError):
                 names = frozenset()
             self._inner[folder] = names

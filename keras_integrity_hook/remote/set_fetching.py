@@ -29,10 +29,17 @@ from keras_integrity_hook.remote import arrivals, at_once, set_names, sources, s
 from keras_integrity_hook.remote.arrivals import Cut, Noted
 from keras_integrity_hook.remote.sources import Source
 
+_Watch = Callable[[bytes], object] | None
+
 
 @contextlib.contextmanager
 def fetched(
-    place: Place, seal_seen: Callable[[Place, frozenset[str]], None], *, vouchers: bool = False
+    place: Place,
+    seal_seen: Callable[[Place, frozenset[str]], None],
+    *,
+    vouchers: bool = False,
+    size_seen: Callable[[int, str], None] = lambda size, folder: None,
+    watch: _Watch = None,
 ) -> Iterator[Place]:
     """The set at ``place``, whose directory is a URL, as one of the same name in a local directory.
 
@@ -42,6 +49,9 @@ def fetched(
         seal_seen: called with the local place, where only the seal is so far if the set has one,
             and with the names of all that is there to be fetched; what it raises ends the fetch.
         vouchers: whether what vouches for a directory beside it is wanted, too.
+        size_seen: called before that with the bytes of all of it, and where they are to lie;
+            likewise.
+        watch: is given each piece of each file as it arrives, from several threads; likewise.
 
     Raises:
         FileNotFoundError: nothing of the set is there.
@@ -57,6 +67,7 @@ def fetched(
         cause = f"a model of {size} bytes is over {LIMITS.content}"
         raise LimitExceededError(cause, path=urls.shown(place.path))
     with _private_folder(place.directory) as folder, arrivals.noted() as noted:
+        size_seen(size, folder)
         local = Place(place.kind, folder, place.stem)
         cuts: dict[str, Cut] = {}
 
@@ -69,14 +80,14 @@ def fetched(
             # Its version is not compared: some stores say another one in a list.
             if source.size != entry.size:
                 raise _changed(place)
-            _copy(source, os.path.join(folder, name), noted, cuts.get(name))
+            _copy(source, os.path.join(folder, name), watch, noted, cuts.get(name))
 
         at_once.each({place.seal} & found.keys(), fetch)
         seal_seen(local, frozenset(found))
         cuts.update(_cuts_of(local) if place.seal in found else {})
         at_once.each(found.keys() - {place.seal}, fetch)
         if vouchers and place.kind.whole_directory:
-            _fetch_vouchers(place.directory, folder)
+            _fetch_vouchers(place.directory, folder, watch)
         if set_names.present(place) != found:
             raise _changed(place)
         yield local
@@ -94,7 +105,7 @@ def _private_folder(url: str) -> Iterator[str]:
         yield folder
 
 
-def _fetch_vouchers(url: str, folder: str) -> None:
+def _fetch_vouchers(url: str, folder: str, watch: _Watch) -> None:
     """What lies beside the directory ``url``, not in it, and vouches for it."""
     for suffix in VOUCHERS:
         source = sources.open_companion(url.rstrip("/") + suffix)
@@ -104,7 +115,7 @@ def _fetch_vouchers(url: str, folder: str) -> None:
             cause = f"a signature of {source.size} bytes is over {LIMITS.bundle}"
             raise LimitExceededError(cause, path=urls.shown(source.url))
         with contextlib.suppress(FileNotFoundError):
-            _copy(source, folder + suffix)
+            _copy(source, folder + suffix, watch)
 
 
 def _cuts_of(place: Place) -> dict[str, Cut]:
@@ -125,18 +136,24 @@ def _cuts_of(place: Place) -> dict[str, Cut]:
     }
 
 
-def _copy(source: Source, path: str, noted: Noted | None = None, cut: Cut | None = None) -> None:
+def _copy(
+    source: Source,
+    path: str,
+    watch: _Watch,
+    noted: Noted | None = None,
+    cut: Cut | None = None,
+) -> None:
     """Write what is behind ``source`` to the new file ``path``.
 
     Args:
-        noted, cut: see :func:`spool.fetch`.
+        watch, noted, cut: see :func:`spool.fetch`.
 
     Raises:
         RemoteChangedError: it was changed meanwhile. UnreadableFileError: there is no room.
     """
     with source, _no_room_told(source.url):
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        spool.fetch(source, path, noted=noted, cut_of=lambda head: cut)
+        spool.fetch(source, path, watch=watch, noted=noted, cut_of=lambda head: cut)
 
 
 def _changed(place: Place) -> RemoteChangedError:

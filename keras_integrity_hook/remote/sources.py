@@ -14,14 +14,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from keras_integrity_hook.errors import (
     LimitExceededError,
     RemoteChangedError,
     RemoteUnavailableError,
 )
+from keras_integrity_hook.files.closing import Closing
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.failures import speaking_of
@@ -42,7 +41,7 @@ __all__ = [
 PIECE = 8 * MIB
 
 
-class Source:
+class Source(Closing):
     """A file behind a URL.
 
     Attributes:
@@ -124,17 +123,6 @@ class Source:
             "it was replaced while it was fetched, or is shorter than the store says",
             path=urls.shown(self.url),
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_source(url: str) -> Source:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
+from keras_integrity_hook.files.closing import Closing
 from keras_integrity_hook.isolation import hosts
 from keras_integrity_hook.isolation.model_bytes import ModelFiles
 from keras_integrity_hook.isolation.process import ConfinedProcess
@@ -19,7 +19,7 @@ from keras_integrity_hook.sandbox.model import SandboxedModel
 Attempted = Literal["refuse", "tell"]
 
 
-class Sandbox:
+class Sandbox(Closing):
     """A sandbox that is warm: a process waits with Keras imported, and takes the next model.
 
     Each model gets a process of its own, so that none can tell another what to say; when one is
@@ -106,17 +106,6 @@ class Sandbox:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _started(self) -> ConfinedProcess:
         return ConfinedProcess(

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from keras_integrity_hook.contracts.attached import Attached
 from keras_integrity_hook.errors import SandboxedModelError
+from keras_integrity_hook.files.closing import Closing
 from keras_integrity_hook.isolation import arrays, structures
 from keras_integrity_hook.isolation.attempts import Attempt
 from keras_integrity_hook.isolation.process import ConfinedProcess
@@ -30,7 +30,7 @@ class Tensor(NamedTuple):
     shape: tuple[int | None, ...] | None
 
 
-class SandboxedModel:
+class SandboxedModel(Closing):
     """A model in a confined process; the process ends when this is closed, or collected.
 
     Whatever it says is a stranger's word: arrays are plain, texts are escaped, sizes bounded.
@@ -130,17 +130,6 @@ class SandboxedModel:
     def close(self) -> None:
         """End the process; calling it again does nothing."""
         self._process.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<SandboxedModel {self.name!r} of {self.path!r}>"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from keras_integrity_hook import audit, notices
 from keras_integrity_hook.errors import AuditError, ConfigurationError, SigningError, printable
-from keras_integrity_hook.files import portable, root_owned
-from keras_integrity_hook.files.atomic import Target, open_target, private_file
+from keras_integrity_hook.files import portable, public_file, root_owned
+from keras_integrity_hook.files.atomic import Target, open_target
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import real_path
 from keras_integrity_hook.limits import LIMITS
@@ -280,7 +280,7 @@ def _edited(path: str, change: _Change) -> Iterator[tuple[TOMLDocument, TrustFil
             target.refuse_unwritable()
             change.record(path, "ok")
             try:
-                _replace(target, after)
+                public_file.replace(target, after)
             except OSError as error:
                 change.record(path, "failed", error=error)
                 raise
@@ -329,19 +329,6 @@ def _make_directory(path: str) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if path == trust_store.MACHINE:
             os.chmod(folder, 0o755)  # whatever our umask: every user's loads read the file
-
-
-def _replace(target: Target, data: bytes) -> None:
-    """Put ``data`` in the file's place, if it is the one that was read. A new file is readable by
-    all, whatever the umask: it holds no secret, and the machine's has to be."""
-    with private_file(target) as made:
-        made.take_final_name()
-        with open(made.create(), "wb") as file:
-            system.fchmod(file.fileno(), 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        made.put_in_place(expected=target.old)
 
 
 def _refused(cause: str, path: str) -> SigningError:

@@ -7,7 +7,8 @@ it lies in was compared with the seal, as fs-verity does it (Linux kernel docume
 
 Under a read lease nobody can change the file, so bytes are served from it once their chunk was
 verified. Without one they are served from memory of ours, and those that are no more held there are
-read and compared again.
+read and compared again. Names and shapes are served from memory in any case: HDF5 reads them again
+and again, a few bytes at a time.
 
 A process that is forked in the middle has none of the threads, and verifies what is left by itself.
 """
@@ -22,15 +23,18 @@ from typing import Any
 
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
-from keras_integrity_hook.errors import IntegrityError
+from keras_integrity_hook.errors import DamagedFileError, IntegrityError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.lease import ReadLease
-from keras_integrity_hook.limits import LIMITS, MIB
+from keras_integrity_hook.limits import KIB, LIMITS, MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.verification import digests
 from keras_integrity_hook.verification.ahead_chunks import AheadChunks, State
 from keras_integrity_hook.verification.ahead_memory import AheadMemory
 from keras_integrity_hook.verification.chunk_checker import ChunkChecker
+
+_BLOCK = 64 * KIB  # of names and shapes; chunks are multiples of it
+_STRUCTURE = b"\0"  # see ahead_plan.chunks_of_data
 
 
 class AheadContent:
@@ -60,6 +64,7 @@ class AheadContent:
         self._verdict: IntegrityError | None = None
         self._is_finished = False
         self._structure = [index for index, is_data in enumerate(data) if not is_data]
+        self._blocks: dict[int, bytes] = {}
         window = LIMITS.ahead if self._memory is None else LIMITS.ahead_unleased
         self._chunks = AheadChunks(
             len(data), max(2, window // statement.chunk_size), first=self._structure
@@ -103,6 +108,31 @@ class AheadContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`verify_structure`."""
+        self._within(offset, len(buffer))
+        first = offset // self._chunk_size
+        if len(buffer) < _BLOCK and self._data[first : first + 1] == _STRUCTURE:
+            block, within = self._block_at(offset)
+            piece = block[within : within + len(buffer)]
+            if len(piece) == len(buffer):
+                buffer[:] = piece
+                return
+        self._read_into(offset, buffer)
+
+    def _within(self, offset: int, size: int) -> None:
+        if offset + size > self.size:
+            raise DamagedFileError("a read beyond the end of the content")
+
+    def _block_at(self, offset: int) -> tuple[bytes, int]:
+        """The block that ``offset`` lies in, and where; empty where there is no room to keep it."""
+        number, within = divmod(offset, _BLOCK)
+        block = self._blocks.get(number, b"")
+        if not block and len(self._blocks) * _BLOCK < LIMITS.ahead_kept:
+            made = bytearray(min(_BLOCK, self.size - number * _BLOCK))
+            self._read_into(number * _BLOCK, memoryview(made))
+            block = self._blocks[number] = bytes(made)
+        return block, within
+
+    def _read_into(self, offset: int, buffer: memoryview) -> None:
         if self._memory is None:
             if self._is_read(offset, buffer):
                 return
@@ -115,7 +145,8 @@ class AheadContent:
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``; raises as :meth:`verify_structure`."""
-        if self._memory is None:
+        self._within(offset, size)
+        if self._memory is None and size >= _BLOCK:
             data = self._content.read(offset, size)  # one allocation, and no copy
             if self._is_as_read(offset, memoryview(data)):
                 return data
@@ -148,6 +179,7 @@ class AheadContent:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
+        self._blocks.clear()
         if self._memory is not None:
             self._memory.clear()
 

@@ -4,8 +4,11 @@ needs."""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +34,60 @@ from tests.deploy.documents import (
 pytestmark = pytest.mark.skipif(not DEPLOY.is_dir(), reason="deploy/ is not beside the tests")
 
 
+def kserve_types() -> dict[str, dict[str, str]]:
+    """The fields of each type of KServe's and the types of those, as its SDK has them.
+
+    Its modules are read and not imported: they need all that a server of models needs.
+    """
+    found = importlib.util.find_spec("kserve")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("kserve is not installed (pip install --no-deps kserve)")
+    types: dict[str, dict[str, str]] = {}
+    for path in Path(found.submodule_search_locations[0], "models").glob("*.py"):
+        for made in ast.parse(path.read_text()).body:
+            if isinstance(made, ast.ClassDef):
+                tables = {
+                    ast.unparse(one.targets[0]): ast.literal_eval(one.value)
+                    for one in made.body
+                    if isinstance(one, ast.Assign) and isinstance(one.value, ast.Dict)
+                }
+                if "attribute_map" in tables:
+                    spelt, of = tables["attribute_map"], tables["openapi_types"]
+                    types[made.name] = {spelt[name]: of[name] for name in spelt}
+    return types
+
+
+def unknown_fields(value: Any, kind: str, known: dict[str, dict[str, str]]) -> Iterator[str]:
+    """The paths of what no type of KServe's has; what is of another's type is not looked into."""
+    if kind.startswith("list["):
+        for one in value:
+            yield from unknown_fields(one, kind[5:-1], known)
+    elif kind in known:
+        for name, inner in value.items():
+            if name not in known[kind]:
+                yield name
+            else:
+                below = unknown_fields(inner, known[kind][name], known)
+                yield from (f"{name}.{one}" for one in below)
+
+
 class TestTools:
     def test_kubernetes_knows_every_field(self) -> None:
         checked(tool("kubernetes-validate"), "--strict", *KUBERNETES)
+
+    @pytest.mark.parametrize(
+        ("path", "kind"),
+        [
+            ("inference-service.yaml", "V1beta1InferenceService"),
+            ("storage-container.yaml", "V1alpha1ClusterStorageContainer"),
+        ],
+    )
+    def test_kserve_knows_every_field(self, path: str, kind: str) -> None:
+        (document,) = documents(DEPLOY / "kserve" / path)
+        known = kserve_types()
+        assert list(unknown_fields(document, kind, known)) == []
+        document["spec"]["another"] = 1
+        assert list(unknown_fields(document, kind, known)) == ["spec.another"]
 
     def test_docker_files_are_clean(self) -> None:
         checked(tool("hadolint"), DEPLOY / "Dockerfile", DEPLOY / "image" / "Dockerfile")

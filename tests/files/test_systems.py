@@ -160,6 +160,28 @@ def test_clone_stays_as_it_was_when_it_was_checked(brood: Brood, tmp_path: Path)
     assert done.stdout == "1 True True\n", done.stderr[-3000:]
 
 
+SHARED = """
+import os, sys
+import keras
+import keras_integrity_hook as kih
+folder = f"{sys.argv[1]}/shared"
+os.mkdir(folder)
+os.chmod(folder, 0o777)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+model.save(f"{folder}/m.keras")
+model.save_weights(f"{folder}/m.weights.h5")
+print(*(kih.verify(f"{folder}/{name}").state for name in os.listdir(folder)))
+"""
+
+
+@pytest.mark.parametrize("system", ["", LIKE_WINDOWS], ids=["Linux", "Windows"])
+def test_models_are_saved_where_others_may_rename_directories(
+    system: str, brood: Brood, tmp_path: Path
+) -> None:
+    done = brood.run_like(system, SHARED, tmp_path)
+    assert done.stdout == "sealed sealed\n", done.stderr[-3000:]
+
+
 @pytest.mark.parametrize("system", [LIKE_MACOS, LIKE_WINDOWS], ids=["macOS", "Windows"])
 def test_keras_is_guarded_when_it_is_imported_later(
     system: str, home: Path, tmp_path: Path

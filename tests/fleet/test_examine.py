@@ -227,6 +227,29 @@ def test_what_the_disk_has_no_room_for_is_not_fetched(odd: Any) -> None:
     assert "where temporary files go" in found.refusals[0].cause
 
 
+def test_a_file_of_a_set_that_drips_for_ever_is_given_up(odd: Any) -> None:
+    found = examine(_saved_model(odd, 1 << 30, lambda: b"x"), Options(seconds=0.2))
+    assert found.outcome is Outcome.FAILED
+    assert codes(found)[0] in ("examination-timeout", "unreadable")  # or there is no such room
+
+
+def test_a_set_that_the_disk_has_no_room_for_is_not_fetched(odd: Any) -> None:
+    def fail() -> bytes:
+        raise AssertionError("it was fetched")
+
+    found = examine(_saved_model(odd, 1 << 44, fail), SCAN)
+    assert (found.outcome, codes(found)) == (Outcome.FAILED, ["unreadable"])
+    assert "where temporary files go" in found.refusals[0].cause
+
+
+def _saved_model(odd: Any, size: int, more: Callable[[], bytes]) -> str:
+    """The URL of a SavedModel whose variables are said to have ``size`` bytes."""
+    odd.objects["bucket/m/saved_model.pb"] = b"\x08\x01"
+    odd.objects["bucket/m/variables/variables.index"] = b"index"
+    odd.streams["bucket/m/variables/variables.data-00000-of-00001"] = (size, more)
+    return "odd://bucket/m"
+
+
 def test_an_object_may_have_a_name_that_no_file_has(odd: Any) -> None:
     name = "a" * 300 + ".keras"
     odd.objects[f"bucket/{name}"] = archive_bytes()

@@ -74,6 +74,14 @@ def test_a_run_that_is_gone_on_with_writes_beside_what_is_there(tmp_path: Path) 
     assert len(list(results.findings_of(str(tmp_path), run))) == 18
 
 
+def test_what_somebody_put_beside_the_parts_is_none_of_them(tmp_path: Path) -> None:
+    (run,) = write_audit(tmp_path, count=6, nights=1)
+    (part,) = results.parts(str(tmp_path), run)
+    Path(f"{part}.bak").write_bytes(b"a copy")
+    assert results.parts(str(tmp_path), run) == [part]
+    results.Writer(str(tmp_path), run)  # goes on with it
+
+
 def test_texts_of_hostile_models_are_bounded_and_unicode(tmp_path: Path) -> None:
     run = a_run()
     (good,) = some_findings(run, 1)

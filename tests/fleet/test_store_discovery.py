@@ -19,6 +19,7 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.fleet import search, store_discovery, targets
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.remote import folders, set_names
 
 
 def found(*urls: str) -> list[Target]:
@@ -212,6 +213,26 @@ def test_names_that_lead_elsewhere_or_are_endless_are_told_and_not_followed(
     odd_ones = [one for one in listed if one.error]
     assert len(odd_ones) == 1
     assert len(odd_ones[0].location) <= LIMITS.audit_text + 20
+
+
+@pytest.mark.parametrize("name", ["..", "a\0b"], ids=repr)
+def test_name_in_a_model_that_leads_elsewhere_is_told_and_its_load_is_refused(
+    odd: Any, name: str
+) -> None:
+    odd.objects["bucket/v1/saved_model.pb"] = b"x"
+    odd.objects["bucket/v1/variables/variables.index"] = b"x"
+    odd.listings["bucket/v1/variables"] = lambda: [
+        {"name": "bucket/v1/variables/variables.index", "size": 1, "type": "file"},
+        {"name": f"bucket/v1/variables/{name}", "size": 1, "type": "file"},
+    ]
+    listed = found("odd://bucket/v1")
+    assert [one.container for one in listed if not one.error] == ["saved-model"]
+    assert [type(one.error) for one in listed if one.error] == [DamagedFileError]
+
+    place = folders.place_of("odd://bucket/v1")
+    assert place is not None
+    with pytest.raises(DamagedFileError):
+        set_names.present(place)
 
 
 def test_the_search_holds_no_more_of_many_directories_than_of_few(odd: Any) -> None:

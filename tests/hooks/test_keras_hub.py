@@ -462,6 +462,38 @@ def test_preset_without_a_seal_on_a_hub_loads_with_a_warning(
     assert same_weights(loaded, classifier(hub))
 
 
+def test_preset_on_modelscope_is_checked_whole(
+    hub: Any, preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ModelScope's client alone is replaced: it downloads all of a model, into its own cache."""
+    import sys
+    import types
+
+    url, cache = "modelscope://somebody/bert", tmp_path / "cache"
+
+    def snapshot_download(handle: str) -> str:
+        assert handle == "somebody/bert"
+        return str(shutil.copytree(preset, cache, dirs_exist_ok=True))
+
+    client = types.ModuleType("modelscope.hub.snapshot_download")
+    client.snapshot_download = snapshot_download  # type: ignore[attr-defined]
+    for name in ("modelscope", "modelscope.hub"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, client.__name__, client)
+    assert same_weights(hub.models.TextClassifier.from_preset(url), classifier(hub))
+    for name in ("tokenizer.json", "task.weights.h5"):
+        whole = (preset / name).read_bytes()
+        flip(preset / name)
+        with pytest.raises(ChecksumMismatchError) as caught:
+            hub.models.TextClassifier.from_preset(url)
+        assert caught.value.path == url
+        (preset / name).write_bytes(whole)
+    unseal(preset)
+    (cache / SEAL).unlink()
+    with pytest.warns(UnsealedModelWarning, match=url):
+        hub.models.TextClassifier.from_preset(url)
+
+
 def test_preset_behind_a_url_that_tensorflow_knows_is_checked_whole(
     hub: Any, preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

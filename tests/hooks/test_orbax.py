@@ -54,7 +54,7 @@ def build(keras: Any, seed: int = 0) -> Any:
     return model
 
 
-def train(keras: Any, root: Path, *, epochs: int = 3, seed: int = 0, **options: Any) -> Any:
+def train(keras: Any, root: Path | str, *, epochs: int = 3, seed: int = 0, **options: Any) -> Any:
     model = build(keras, seed)
     keep = {"max_to_keep": None} | options
     checkpoint = keras.callbacks.OrbaxCheckpoint(str(root), **keep)
@@ -439,3 +439,79 @@ def test_step_behind_a_url_without_a_seal_is_refused_where_one_is_required(
     monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
     with pytest.raises(UnsealedModelError, match=f"{url}/2"):
         keras.models.load_model(url)
+
+
+# --- at URLs ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "ram"])
+def root_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A directory in a store that is not there yet."""
+    if request.param == "ram":
+        pytest.importorskip("tensorflow")
+    else:
+        pytest.importorskip("fsspec")
+    return f"{request.param}://{tmp_path.parent.name}-{tmp_path.name}/steps"
+
+
+def steps_at(url: str) -> list[str]:
+    """The steps that have files at ``url``."""
+    from keras_integrity_hook.remote import sources
+
+    found = {entry.url.removeprefix(f"{url}/").partition("/")[0] for entry in sources.walk(url)}
+    return sorted(found, key=int)
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_steps_go_to_a_url_sealed_and_load(
+    keras: Any, root_url: str, background: bool, tmp_path: Path
+) -> None:
+    model = train(keras, root_url, epochs=4, max_to_keep=2, save_on_background=background)
+    assert steps_at(root_url) == ["2", "3"]
+    for step in ("2", "3"):
+        report = verify(f"{root_url}/{step}")
+        assert (report.state, report.container, report.others) == ("sealed", "orbax", ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnsealedModelWarning)
+        other = build(keras, 1)
+        other.load_weights(root_url)
+    assert same_weights(other, model)
+    assert not (tmp_path / root_url.partition(":")[0]).exists()
+
+
+def test_training_that_goes_on_keeps_and_removes_steps_at_a_url_as_orbax_does(
+    keras: Any, root_url: str
+) -> None:
+    train(keras, root_url, epochs=2, max_to_keep=3)
+    model = build(keras)
+    checkpoint = keras.callbacks.OrbaxCheckpoint(root_url, max_to_keep=3)
+    model.fit(X, Y, initial_epoch=2, epochs=5, verbose=0, callbacks=[checkpoint])
+    assert checkpoint.directory == root_url
+    assert steps_at(root_url) == ["2", "3", "4"]
+
+
+def test_damaged_step_at_a_url_is_refused_by_its_url(
+    keras: Any, root_url: str, tmp_path: Path
+) -> None:
+    from keras_integrity_hook.remote import sources, upload
+
+    train(keras, root_url, epochs=1)
+    step = max(sources.walk(f"{root_url}/0"), key=lambda entry: entry.size)
+    with sources.open_source(step.url) as source:
+        data = bytearray(source.read(0, source.size))
+    data[len(data) // 2] ^= 4
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(data)
+    upload.put(str(damaged), step.url)
+    model = build(keras, 1)
+    before = model.get_weights()
+    with pytest.raises(ChecksumMismatchError) as caught:
+        model.load_weights(root_url)
+    assert str(caught.value.path).startswith(root_url)
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_step_that_cannot_be_put_at_its_url_is_told(keras: Any) -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(kih.RemoteError):
+        train(keras, "http://127.0.0.1:9/steps", epochs=1)

@@ -209,6 +209,18 @@ def test_a_file_in_user_space_is_read_once(keras: Any, tmp_path: Path, name: str
         assert served() <= 1.02 * path.stat().st_size
 
 
+def test_weights_of_an_archive_in_user_space_are_read_once(keras: Any, tmp_path: Path) -> None:
+    if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 10):
+        pytest.skip("this Keras reads them by way of zipfile, which goes back and forth")
+    path = tmp_path / "model.keras"
+    model, own = build(keras), build(keras)
+    save(model, path)
+    with mounts.counting(path, tmp_path / "mount") as served:
+        own.load_weights(tmp_path / "mount" / path.name)
+        assert same(state_of(own), state_of(model))
+        assert served() <= 1.02 * path.stat().st_size
+
+
 @contextmanager
 def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     log = tmp_path / "audit.jsonl"

@@ -26,7 +26,7 @@ from keras_integrity_hook.registry import mirrors, signed
 from keras_integrity_hook.registry.client import spool
 from keras_integrity_hook.registry.events import Founded
 from keras_integrity_hook.registry.store import open_store
-from keras_integrity_hook.signing import signers
+from keras_integrity_hook.signing import private, signers
 from tests.support.models import archive_bytes, write_model
 from tests.support.registries import Cast
 from tests.support.registry_service import serving
@@ -154,9 +154,11 @@ def test_from_a_new_registry_to_a_recalled_model_and_back(desk: Desk) -> None:
     types = [event["type"] for event in desk.said("log")["events"]]
     assert types == ["withdrawn", "restored", "recalled", "promoted", "registered", "founded"]
     assert len(desk.said("log", "-n", "2")["events"]) == 2
-    assert len(desk.said("log", "--model", "m")["events"]) == 3
+    assert len(desk.said("log", "--model", "m")["events"]) == 5  # what it is was recalled
+    assert desk.said("log", "--model", "another")["events"] == []
     assert "signed by  alice" in desk.run("log").output
     assert desk.said("rebuild")["events"] == 6
+    assert desk.said("rebuild", "--upgrade")["events"] == 6
     assert desk.said("verify") | {"root": ""} == {
         "schema": 1,
         "command": "registry verify",
@@ -226,6 +228,12 @@ def test_roles_are_changed_by_those_who_administer(desk: Desk) -> None:
     value["roles"]["register"] = {"actors": ["dave"]}
     file.write_text(json.dumps(value))
     desk.run("roles", "--set", file, by=("alice", "bob"))
+    private.write_pair(str(desk.folder / "new"), "ed25519", None)
+    service = {"name": "new", "public": "new.pub", "expires": "2099-01-31"}  # JSON has no dates
+    value["roles"]["services"].append(service)
+    file.write_text(json.dumps(value))
+    desk.run("roles", "--set", file, by=("alice", "bob"))
+    assert desk.said("roles")["roles"]["services"][1]["expires"] == "2099-01-31T23:59:59Z"
     path = desk.model()
     error = desk.said(*("register", path, "--model", "m", "--version", "1"), code=1, by=("carol",))[
         "results"
@@ -457,8 +465,10 @@ def test_a_registry_in_postgresql_has_its_service_key_named(desk: Desk, postgres
     desk.url = os.environ["KERAS_INTEGRITY_REGISTRY"] = postgres.new_database("commands")
     init = ("init", "--origin", ORIGIN, "--roles", desk.roles_file())
     assert "--service-key" in desk.run(*init, code=2, by=("alice", "bob")).output
-    service_key = ("--service-key", desk.cast.service)
-    desk.run(*init, *service_key, by=("alice", "bob"))
+    made = desk.folder / "made.key"
+    service_key = ("--service-key", made)
+    assert "made.key" in desk.run(*init, *service_key, by=("alice", "bob")).output
+    assert made.stat().st_mode & 0o777 == 0o600
     path = desk.model()
     register = ("register", path, "--model", "m", "--version", "1.0")
     assert "--service-key" in desk.run(*register, code=2, by=("carol",)).output

@@ -430,7 +430,8 @@ def _SHGetFolderPathW(window: None, number: int, token: None, flags: int, text: 
 
 def _descriptor(fd: int) -> str:
     status, path = _real.fstat(fd), _real.readlink(f"/proc/self/fd/{fd}")
-    owner = USER if any(f"{path}/".startswith(f"{one}/") for one in MINE) else "BA"
+    is_mine = any(f"{path}/".startswith(f"{one}/") for one in MINE)
+    owner = USER if is_mine or 0 != status.st_uid == _real.geteuid() else "BA"
     if owner == "BA" and status.st_uid:
         owner = f"S-1-5-21-1-1-1-{status.st_uid}"
     is_private = not status.st_mode & 0o077

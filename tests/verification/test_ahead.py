@@ -311,6 +311,37 @@ def test_a_file_larger_than_memory_on_a_file_system_in_user_space_is_read_once(
         assert path.stat().st_size <= served() <= 1.02 * path.stat().st_size
 
 
+def test_names_and_shapes_are_read_again_from_memory(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = content_of(sealed)
+    with opened(sealed, leased=True) as content:
+        assert content.read(0, 100) == plain[:100]
+        buffer = bytearray(50)
+        with monkeypatch.context() as patched:
+            patched.setattr(content, "_read_into", None)  # nothing else is asked
+            content.read_into(100, memoryview(buffer))
+        assert buffer == plain[100:150]
+
+
+def test_reads_that_end_with_the_content_or_go_beyond_it(tmp_path: Path) -> None:
+    """Where the last chunk is a whole one, too."""
+    path = tmp_path / "m.weights.h5"
+    around = 0  # bytes that HDF5 needs besides the numbers
+    for _ in range(2):
+        with h5py.File(path, "w") as file:
+            file["layers/one/vars/0"] = np.zeros(4 * MIB - around, "uint8")
+        around += path.stat().st_size - 4 * MIB
+    keras_integrity_hook.seal(path)
+    with opened(path, leased=True) as content:
+        assert content.size == 4 * MIB
+        assert content.read(content.size, 0) == b""
+        assert len(content.read(content.size - 1, 1)) == 1
+        for offset, size in ((content.size - 1, 2), (content.size, 1), (content.size + MIB, 1)):
+            with pytest.raises(DamagedFileError):
+                content.read(offset, size)
+
+
 def test_what_is_held_stays_within_its_room() -> None:
     memory = AheadMemory(10 * MIB)
     for index in range(50):

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import ORBAX, Place
-from keras_integrity_hook.errors import AuditError, IntegrityError, SigningError
+from keras_integrity_hook.errors import AuditError, IntegrityError, RemoteError, SigningError
 from keras_integrity_hook.files import location
 from keras_integrity_hook.hooks import calls, weights
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs
 from keras_integrity_hook.hooks.decorators import heeds_safe_mode, names_model
-from keras_integrity_hook.hooks.keras3 import guards
+from keras_integrity_hook.hooks.keras3 import guards, orbax_remote, orbax_steps
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.policy import admission, refusal
 from keras_integrity_hook.remote import sources, urls
@@ -29,7 +30,6 @@ from keras_integrity_hook.saving import pipeline as save
 
 # ``load_weights`` decides by these endings first; only what has none of them can be a checkpoint.
 _FILES = (".keras", ".h5", ".hdf5", ".weights.json")
-_SUCCESS, _METADATA = "commit_success.txt", "_CHECKPOINT_METADATA"
 _MARKS = ("orbax.checkpoint", "pytree.orbax-checkpoint", "checkpoint_metadata")  # as Keras has it
 
 
@@ -38,20 +38,29 @@ def save_step(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> A
     """``OrbaxCheckpoint._save_checkpoint``: seal the step once Orbax is done with it."""
     # Never two at once: the save may remove older steps, and must not meet us in one of them.
     finish_sealing(instance)
-    root = location.of(instance.directory, location.TENSORFLOW)
-    step = os.path.join(root.path, str(calls.bind(wrapped, args, kwargs)["step"]))
+    number = str(calls.bind(wrapped, args, kwargs)["step"])
+    remote = orbax_remote.root_of(instance)
+    root = location.of(remote.folder if remote else instance.directory, location.TENSORFLOW)
+    step = os.path.join(root.path, number)
     # What is there already was not written by this call, and is not ours to vouch for.
     ours = root.is_file and not os.path.lexists(step) and _is_primary(instance)
     if ours:
-        autosign.check_key(step)
+        autosign.check_key(step if remote is None else f"{urls.shown(remote.url)}/{number}")
     result = wrapped(*args, **kwargs)
     if ours:
         futures = getattr(instance, "_async_futures", None)
         wait = futures[-1].result if futures and futures[-1] else instance.checkpointer.wait
-        instance._keras_integrity_sealing = _Sealing(step, wait)
+        instance._keras_integrity_sealing = _Sealing(step, wait, _seal_of(step, remote))
         if not instance.save_on_background:
             finish_sealing(instance)
     return result
+
+
+def _seal_of(step: str, remote: orbax_remote.RemoteRoot | None) -> Callable[[], None]:
+    """What makes the seal of ``step`` once that is final."""
+    if remote is not None:
+        return functools.partial(remote.put, os.path.basename(step))
+    return functools.partial(save.seal_written, Place(ORBAX, step, ""), step)
 
 
 def finish(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -69,6 +78,7 @@ def finish_sealing(instance: Any) -> None:
 
     Raises:
         OSError: it could not be written. SigningError: it could not be signed.
+        RemoteError: it could not be put at its URL.
         AuditError: see :func:`audit.record`.
     """
     sealing: _Sealing | None = getattr(instance, "_keras_integrity_sealing", None)
@@ -109,36 +119,10 @@ def _latest_step(root: str) -> str:
     Orbax says which: what it does not take for final is no step.
     """
     if location.is_url(root):
-        return _latest_step_at_url(root)
+        return orbax_steps.latest_at_url(root)
     from keras.src.saving.orbax_util import find_latest_orbax_checkpoint
 
     return str(find_latest_orbax_checkpoint(root))
-
-
-def _latest_step_at_url(root: str) -> str:
-    """The same behind a URL, where Orbax has no word: many stores are none of those it knows."""
-    steps = sorted(_steps_of(root), key=int, reverse=True)
-    final = next((urls.below(root, step) for step in steps if _is_final(root, step)), None)
-    if final is None:
-        raise ValueError(f"No valid checkpoints found in {urls.shown(root)}")
-    return final
-
-
-def _is_final(root: str, step: str) -> bool:
-    """Whether Orbax is done with a step, which it cannot rename into place in an object store.
-
-    It says so by a file of its own there; elsewhere a step has its name once it is done.
-    """
-    marks = (_SUCCESS,) if root.startswith(("gs://", "gcs://")) else (_SUCCESS, _METADATA)
-    return any(sources.exists(f"{urls.below(root, step)}/{name}") for name in (*marks, ORBAX.seal))
-
-
-def _steps_of(root: str) -> list[str]:
-    if not location.is_url(root):
-        names = os.listdir(root)
-        return [name for name in names if name.isdigit() and os.path.isdir(f"{root}/{name}")]
-    names = [entry.url.rpartition("/")[2] for entry in sources.listing(root) if entry.is_directory]
-    return [name for name in names if name.isdigit()]
 
 
 @contextlib.contextmanager
@@ -181,7 +165,7 @@ def _refuse_unknown(path: str) -> None:
 
 
 def _holds_steps(path: str) -> bool:
-    return bool(_steps_of(path))
+    return bool(orbax_steps.steps_of(path))
 
 
 def _is_primary(instance: Any) -> bool:
@@ -195,12 +179,14 @@ class _Sealing:
     Args:
         step: the directory that the step will be renamed to.
         wait: returns when Orbax is done with it, and with removing older ones.
+        seal: seals it, where it is to lie.
     """
 
-    def __init__(self, step: str, wait: Callable[[], Any]) -> None:
+    def __init__(self, step: str, wait: Callable[[], Any], seal: Callable[[], None]) -> None:
         self._step = step
         self._wait = wait
-        self._error: OSError | AuditError | SigningError | None = None
+        self._seal = seal
+        self._error: OSError | AuditError | RemoteError | SigningError | None = None
         # What the user states about the model in this thread holds for its seal, too.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name="keras-integrity-seal")
@@ -219,6 +205,6 @@ class _Sealing:
             return
         try:
             if os.path.isdir(self._step):
-                save.seal_written(Place(ORBAX, self._step, ""), self._step)
-        except (OSError, AuditError, SigningError) as error:
+                self._seal()
+        except (OSError, AuditError, RemoteError, SigningError) as error:
             self._error = error

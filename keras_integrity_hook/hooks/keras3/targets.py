@@ -21,6 +21,7 @@ from keras_integrity_hook.hooks.keras3 import (
     guards,
     inline,
     orbax,
+    orbax_remote,
     sets,
 )
 from keras_integrity_hook.hooks.keras3.remote_sets import with_directories
@@ -101,6 +102,7 @@ TARGETS = (
     Target(
         _API, "_load_model_from_orbax_checkpoint", with_contract(orbax.load_model), since=(3, 14)
     ),
+    Target(_ORBAX, "OrbaxCheckpoint.__init__", orbax_remote.with_urls),
     Target(_ORBAX, "OrbaxCheckpoint._save_checkpoint", orbax.save_step),
     Target(_ORBAX, "OrbaxCheckpoint.wait_until_finished", orbax.finish),
     Target(_ORBAX, "OrbaxCheckpoint.on_train_end", orbax.finish),

@@ -7,10 +7,7 @@ into a private directory, which lives as long as the builder, and ``save`` seals
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import weakref
 from typing import Any
 
 from keras_integrity_hook.containers.kinds import SAVED_MODEL
@@ -34,9 +31,7 @@ def begin(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs, url: str
             f"Export directory {urls.shown(url)} already exists, and isn't empty. Choose a "
             "different one, or delete all that is in it."
         )
-    stack = contextlib.ExitStack()
-    folder = os.path.join(stack.enter_context(temporary.private_folder()), "model")
-    weakref.finalize(instance, _remove, stack, os.getpid())
+    folder = os.path.join(temporary.folder_of(instance), "model")
     calls.call_with(wrapped, args, kwargs, export_dir=folder)
 
 
@@ -46,7 +41,7 @@ def finish(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs, url: st
 
     def write(where: str) -> bytes:
         # More may be added and saved again, so the builder keeps what it has.
-        shutil.copytree(private, where, copy_function=_link_or_copy)
+        temporary.link_directory(private, where)
         instance._export_dir = where
         try:
             with logs.speaking_of(urls.shown(url), where):
@@ -56,15 +51,3 @@ def finish(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs, url: st
 
     written = save.save_directory_sealed(url, SAVED_MODEL, write)
     return os.fsencode(urls.below(url, os.path.basename(os.fsdecode(written))))
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # the file system has no links
-        shutil.copyfile(source, target)
-
-
-def _remove(folder: contextlib.ExitStack, process: int) -> None:
-    if os.getpid() == process:  # else it is the parent's
-        folder.close()

@@ -21,6 +21,11 @@ from keras_integrity_hook.registry.store import batches
 
 T = TypeVar("T")
 
+_NO_PRIVILEGE = "42501"  # of SQLSTATE: insufficient_privilege
+_MAY_NOT = (
+    "Name the registry's service, or a user of the database who may do that: "
+    "docs/registry.md has the roles there are."
+)
 _TEXT = 300  # characters that are told of a database's own message
 _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # One lock for each schema: a database may hold a registry in each of several.
@@ -146,7 +151,8 @@ def _our_errors(shown: str) -> Iterator[None]:
             cause, remedy = "this file is no database of SQLite", "Look at the registry's URL."
             raise RegistryError(cause, path=shown, remedy=remedy) from None
         cause = f"the registry's database refuses ({_first_line(error.orig)})"
-        raise RegistryError(cause, path=shown) from None
+        may_not = getattr(error.orig, "sqlstate", "") == _NO_PRIVILEGE
+        raise RegistryError(cause, path=shown, remedy=_MAY_NOT if may_not else None) from None
     except (TypeError, ValueError, AttributeError, KeyError, exc.SQLAlchemyError) as error:
         cause = f"the registry's database holds what no registry holds ({type(error).__name__})"
         raise RegistryError(cause, path=shown) from error

@@ -7,10 +7,10 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from keras_integrity_hook.errors import RegistryError
+from keras_integrity_hook.files.closing import Closing
 from keras_integrity_hook.registry.events import Roles
 from keras_integrity_hook.registry.store import (
     answering,
@@ -45,7 +45,7 @@ else:  # for those who look annotations up at run time
 _AT_ONCE = 500  # entries that are read at once; 65,535 bytes each at most
 
 
-class Store:
+class Store(Closing):
     """One registry. Safe to use by many threads, and by many processes that each opened it.
 
     All methods raise RegistryUnavailableError where the database does not answer in time, and
@@ -57,17 +57,6 @@ class Store:
         self._end = appending.End()
         self._answers = KeptAnswers()
         self._waiting: dict[int, Together] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close every connection."""

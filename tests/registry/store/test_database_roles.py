@@ -70,8 +70,10 @@ def test_the_writer_appends_and_the_reader_reads(writer: Store, reader: Store, c
     assert found is not None
     assert found.stages == ("production",)
     assert reader.answer([CHURN.root]).events
-    with pytest.raises(RegistryError):
-        append(reader, cast)
+    new, key = cast.signed(registration("churn", "2.0"), "carol"), signers.find(cast.service)
+    with pytest.raises(RegistryError, match="permission denied") as caught:
+        reader.append(new, service_key=key, now=datetime.now(UTC))
+    assert "who may do that" in caught.value.remedy()
 
 
 @pytest.mark.parametrize("table", LOG)
