@@ -276,9 +276,10 @@ class _Examination:
         return self._client.submit(examine_all, batch, self._options, pure=False)
 
     def _receive(self, future: Any, answer: Any) -> None:
-        batch, is_done = self._sent.pop(future.key), future.status == "finished"
+        batch = self._sent.pop(future.key)
         future.release()
-        if is_done:
+        # By the answer: what the future says is of another moment, when its worker may be lost.
+        if isinstance(answer, list):
             self._take(answer)
         elif _is_lost(answer):
             self._suspects += batch  # one of them killed its worker

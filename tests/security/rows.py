@@ -67,6 +67,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_recalled_model_is_refused_although_a_detached_signature_of_it_is_left",
         "test_recalled_content_comes_back_in_no_other_seal",
         "test_recall_of_a_key_is_one_of_all_that_it_signed",
+        "test_a_log_that_cannot_be_written_keeps_no_key_good_that_the_publisher_revokes",
     ),
     "Events of a registry": (
         "test_a_replayed_event_is_refused",
@@ -191,9 +192,16 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_damaged_at_a_url_it_is_refused_under_the_url",
         "test_model_that_fails_the_policy_by_its_seal_is_not_downloaded",
         "test_set_that_changes_while_it_is_fetched_is_refused",
+        "test_copy_that_is_changed_between_arrival_and_load_is_refused",
         "test_store_that_names_a_file_elsewhere_is_refused",
         "test_save_that_is_killed_leaves_the_old_model_or_the_new_one",
         "test_kill_at_any_operation_leaves_the_old_model_the_new_one_or_none",
+    ),
+    "A rule for a URL": (
+        "test_rule_holds_however_the_url_is_spelt",
+        "test_encrypted_way_does_not_lead_over_one_that_is_not",
+        "test_server_on_the_internet_sends_nobody_to_this_machine",
+        "test_no_traceback_of_a_web_server_shows_a_secret",
     ),
     "Servers that read models in C++": (
         "test_an_init_container_lets_a_good_model_be_served_and_a_damaged_one_never",
