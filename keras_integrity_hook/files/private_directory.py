@@ -4,7 +4,8 @@
 A name proves nothing: whoever may write the directory around one can give any directory that name.
 So ours hold a **marker**, an empty file whose name states the inode and the owner of the directory
 that it is in. A directory that was renamed to look like ours has none, and nobody else can write
-into a directory of mode 0700; what is not ours is left alone.
+into a directory of mode 0700; what is not ours is left alone. An empty one of the same owner is the
+one exception: who is killed before the marker is set leaves that, and nobody misses it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 
@@ -20,6 +22,7 @@ from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
+_NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
 COMMITTED = ".keras-integrity-committed"
 _MARKER = ".keras-integrity-marker-"
 _OPEN = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
@@ -114,13 +117,12 @@ def _made(directory: int) -> tuple[int, str]:
             system.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
             continue
-        fd = system.open(name, _OPEN, dir_fd=directory)
         try:
-            if _is_fresh(fd) and _locked(fd):
-                flags = (
-                    os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
-                )
-                os.close(system.open(_marker_of(system.fstat(fd)), flags, 0o600, dir_fd=fd))
+            fd = system.open(name, _OPEN, dir_fd=directory)
+        except FileNotFoundError:
+            continue  # a sweep took it for one that a dead process never came to use
+        try:
+            if _is_fresh(fd) and _locked(fd) and _marked(fd):
                 return fd, name
         except BaseException:
             portable.close(fd)
@@ -135,6 +137,16 @@ def _is_fresh(fd: int) -> bool:
     """Whether the open directory can be the one that we made a moment ago."""
     at = system.fstat(fd)
     return at.st_uid == system.geteuid() and _is_closed(at) and not system.listdir(fd)
+
+
+def _marked(fd: int) -> bool:
+    """Put the marker into the new directory; False where a sweep has removed that before."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
+    try:
+        os.close(system.open(_marker_of(system.fstat(fd)), flags, 0o600, dir_fd=fd))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _locked(fd: int) -> bool:
@@ -173,9 +185,15 @@ def _remove_if_dead(name: str, directory: int) -> None:
         if system.fstat(fd).st_uid == system.geteuid():
             # The owner takes the lock before it sets the marker.
             portable.lock(fd)
-            is_dead = is_marked(fd)
+            is_dead = is_marked(fd) or _is_unused(name, fd)
     finally:
         _close(fd, name, directory, remove=is_dead)
+
+
+def _is_unused(name: str, fd: int) -> bool:
+    """Whether the open directory is as :func:`_made` has it before it sets the marker: whoever was
+    killed then has left it, and who lives makes another. Nothing is lost with it."""
+    return _NAME.fullmatch(name) is not None and _is_fresh(fd)
 
 
 def _close(fd: int, name: str, directory: int, *, remove: bool) -> None:

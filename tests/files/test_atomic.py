@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_integrity_hook.files import atomic, private_directory
+from keras_integrity_hook.files import atomic, portable, private_directory
 from keras_integrity_hook.files.target import real_path, refuse_links_of_others
 from tests.support.children import as_user, in_mount_namespace
 
@@ -268,6 +268,37 @@ def test_directory_that_was_given_a_name_of_ours_is_left_alone(tmp_path: Path) -
     put(tmp_path / "m", b"x")
     assert (thesis / "years" / "of" / "work").exists()
     assert not atomic.is_ours(thesis)
+
+
+def test_directory_that_a_process_was_killed_before_it_marked_goes_with_the_next_save(
+    tmp_path: Path,
+) -> None:
+    unused = tmp_path / ".keras-integrity-0123456789abcdef"
+    unused.mkdir(mode=0o700)
+    put(tmp_path / "m", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_directory_that_a_sweep_takes_for_an_unused_one_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its making and its first lock no sweep can tell whether its maker lives."""
+    swept: list[Path] = []
+    lock = portable.lock
+
+    def swept_before(fd: int, *, shared: bool = False) -> None:
+        if not swept:
+            swept.extend(tmp_path.glob(".keras-integrity-*"))
+            swept[0].rmdir()
+        lock(fd, shared=shared)
+
+    with atomic.open_target(tmp_path / "m") as target:
+        monkeypatch.setattr(portable, "lock", swept_before)
+        with atomic.private_file(target) as private:
+            private.path.write_bytes(b"x")
+            private.put_in_place()
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert len(swept) == 1
 
 
 def test_marker_of_another_directory_does_not_count(tmp_path: Path) -> None:
