@@ -109,6 +109,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("source") / "tree"
     rubbish = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, copy, ignore=rubbish)
+    shutil.copytree(ROOT / ".ci", copy / ".ci")
     return copy
 
 

@@ -637,11 +637,12 @@ def test_a_keras_that_is_killed_at_any_instant_leaves_a_model_and_its_seal(
 
 
 AS_NOBODY = f"""
-import os, shutil, sys
+import os, shutil, sys, tempfile
 from keras_integrity_hook.containers import opening
 from keras_integrity_hook.saving import pipeline
 target, source, scratch = sys.argv[1:]
-# The other user may be unable to read this interpreter: a first save imports all that one needs.
+# The other user may be unable to read this interpreter: a first save imports all that one needs but
+# for what is needed where its directory may not be written.
 first = os.path.join(scratch, os.path.basename(target))
 pipeline.save_sealed(first, lambda where: shutil.copy(source, where))
 data = open(source, "rb").read()
