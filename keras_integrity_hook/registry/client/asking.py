@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.registry import answers, verdicts
 from keras_integrity_hook.registry.client import deadline, memory, sources
 from keras_integrity_hook.registry.client.memory import Asked, Given, Seen
-from keras_integrity_hook.registry.client.source import Source
+from keras_integrity_hook.registry.client.source import Said, Source
 from keras_integrity_hook.registry.verdicts import Question, Verdict
 
 REUSED = timedelta(minutes=1)
@@ -97,10 +97,11 @@ def _asked(
     seen = memory.seen(asked)
     try:
         with _as_registry_errors():
-            verdict, given = deadline.within(  # 3, 4
+            said = deadline.within(  # 3
                 None if source.ends_in_time else timeout.total_seconds(),
-                lambda: _verified(asked, source, seen, now),
+                lambda: source.answers(asked, seen.note),
             )
+            verdict, given = _verified(said, asked, source, seen, now)  # 4
     except WrongClockError:
         raise  # it did answer
     except RegistryUnavailableError as error:
@@ -114,8 +115,11 @@ def _asked(
     return verdict
 
 
-def _verified(asked: Asked, source: Source, seen: Seen, now: datetime) -> tuple[Verdict, Given]:
-    said = source.answers(asked, seen.note)
+def _verified(
+    said: Sequence[Said], asked: Asked, source: Source, seen: Seen, now: datetime
+) -> tuple[Verdict, Given]:
+    """What was said, verified. Never in the thread that is waited for: OpenSSL takes a lock as that
+    ends, and who forks then has a child that waits for it at its first signature."""
     given = Given(now, tuple(answers.encode(one.answer) for one in said))
     known = _known.get(asked)
     if known is not None and not source.needs_freshness and known.given.answers == given.answers:

@@ -25,6 +25,7 @@ from keras_integrity_hook.registry.client import asking, databases, deadline, me
 from keras_integrity_hook.registry.client.memory import Asked
 from keras_integrity_hook.registry.store import open_store
 from keras_integrity_hook.registry.verdicts import Verdict
+from keras_integrity_hook.signing import keys
 from tests.support.fleets import Fleet, forget_what_was_said
 from tests.support.registries import registration
 from tests.support.registry_service import Running, serving
@@ -451,6 +452,31 @@ def test_inherited_connection_is_not_used_by_a_child(fleet: Fleet) -> None:
         os._exit(0 if ask(fleet).registrations else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert ask(fleet).registrations
+
+
+@pytest.mark.parametrize("kind", ["database", "service", "mirror"])
+def test_signatures_are_verified_by_the_thread_that_asks(
+    tmp_path: Path,
+    fleet: Fleet,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """OpenSSL holds a lock while a thread that used it ends, and a child that is forked then has to
+    wait for it for ever."""
+    verifying = set()
+    is_valid = keys.is_valid
+
+    def noted(*given: Any) -> bool:
+        verifying.add(threading.get_ident())
+        return is_valid(*given)
+
+    monkeypatch.setattr(keys, "is_valid", noted)
+    if kind == "service":
+        ask(fleet, request.getfixturevalue("service").url)
+    else:
+        ask(fleet, fleet.url if kind == "database" else mirror_of(fleet, tmp_path / "mirror"))
+    assert verifying == {threading.get_ident()}
 
 
 def test_error_of_what_is_waited_for_is_raised_here() -> None:
