@@ -33,7 +33,7 @@ from keras_integrity_hook.files.atomic import PrivateFile
 from keras_integrity_hook.loading import pipeline as load
 from keras_integrity_hook.saving import commit
 from keras_integrity_hook.verification import verified_directory
-from tests.support.descriptors import opened
+from tests.support.descriptors import opened, opened_since
 from tests.support.model_kinds import needs
 
 SHARD_SIZE = 0.002  # in units of Keras's max_shard_size, GB: a little over one layer
@@ -439,7 +439,7 @@ def test_no_descriptor_is_left_open(keras: Any, folder: Path, index: Path) -> No
         keras.saving.load_model(folder)
         model.load_weights(index)
         verify(folder)
-    assert opened() == before
+    assert not opened_since(before)
 
 
 # --- what a set is -----------------------------------------------------------------------------

@@ -3,18 +3,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+from collections.abc import Mapping
 
 from keras_integrity_hook.files import freeing
 
 
-def opened() -> list[str]:
-    """The numbers of the descriptors that are open.
+def opened() -> dict[str, str]:
+    """What is open, by the numbers of the descriptors.
 
     What earlier tests have left in cycles, or to the thread that frees large files, would be closed
-    at any moment: it is closed before they are counted.
+    at any moment: it is closed before that is asked.
     """
     gc.collect()
     freeing.settle()
-    return sorted(os.listdir("/proc/self/fd"))
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the list itself, which is closed by now
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
+
+
+def opened_since(before: Mapping[str, str]) -> dict[str, str]:
+    """What is open and was not at ``before``. A thread of an earlier test may have closed something
+    meanwhile: that is no matter."""
+    return {number: what for number, what in opened().items() if before.get(number) != what}
