@@ -13,22 +13,19 @@ has written to it since (:mod:`files.sole_writer`).
 from __future__ import annotations
 
 import contextlib
-import threading
-from _queue import Empty, SimpleQueue
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import NamedTuple
 
-from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.sole_writer import Untouched
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import Content, FileContent, JoinedContent
+from keras_integrity_hook.sealing.digesting import Digesting
 
 _WAITING = 4 * MIB  # bytes of one file that have arrived and are to be digested
 _CHUNK = 8 * MIB  # that of a content of 32 GiB; larger ones would be much to hold
-_THREADS_AT_MOST = 4
 _NOTHING: Mapping[int, bytes] = MappingProxyType({})
 
 
@@ -61,9 +58,7 @@ class Arriving:
         self._at = cut.first  # where in the file the chunk begins that is being put together
         self._pieces: list[memoryview] = []
         self._left = cut.size
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._is_over = False
+        self._work: Digesting[_Job] = Digesting(lambda: self._digested)
 
     def update(self, data: bytes) -> None:
         """Take the next bytes of the file."""
@@ -82,59 +77,28 @@ class Arriving:
 
     def finish(self) -> Mapping[int, bytes]:
         """The digests by where in the file their chunks begin; no more bytes may be given."""
-        while self._jobs.qsize():
-            self._help()
-        self._end()
+        self._work.finish()
         return self.digests
 
     def close(self) -> None:
         """Digest no more; calling it again, or after the end, does nothing."""
-        self._is_over = True
-        self._end()
+        self._work.stop()
 
     def _digest(self, job: _Job) -> None:
         if len(self.digests) >= LIMITS.chunks:
             return
-        self._start_threads()
-        self._jobs.put(job)
+        self._work.put(job)
         # Who fetches digests, too, before too much waits: there may be no other thread.
-        while self._jobs.qsize() * self.cut.size > _WAITING or (
-            not self._threads and self._jobs.qsize()
+        while self._work.waiting * self.cut.size > _WAITING or (
+            not self._work.threads and self._work.waiting
         ):
-            self._help()
+            self._work.help()
 
-    def _help(self) -> None:
-        with contextlib.suppress(Empty):  # a thread was faster
-            job = self._jobs.get_nowait()
-            if job is not None:
-                self._work_on(job)
-
-    def _start_threads(self) -> None:
-        """With the first chunk: most files have none."""
-        if self._threads:
-            return
-        for _ in range(min(portable.cores() - 1, _THREADS_AT_MOST)):
-            thread = threading.Thread(target=self._work, daemon=True)
-            if tree.starts(thread):
-                self._threads.append(thread)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None and not self._is_over:
-            self._work_on(job)
-
-    def _work_on(self, job: _Job) -> None:
-        with contextlib.suppress(Exception):  # which is met again where the rest is digested
-            digest = tree.new_hash(self.cut.algorithm)
-            for piece in job.pieces:
-                digest.update(piece)
-            self.digests[job.start] = digest.digest()
-
-    def _end(self) -> None:
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
+    def _digested(self, job: _Job) -> None:
+        digest = tree.new_hash(self.cut.algorithm)
+        for piece in job.pieces:
+            digest.update(piece)
+        self.digests[job.start] = digest.digest()
 
 
 class _Job(NamedTuple):

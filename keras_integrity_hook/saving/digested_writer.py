@@ -9,22 +9,18 @@ end (where two writes met, the last piece) is for :func:`sealing.tree.table`.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import threading
-from _queue import SimpleQueue
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.sealing import tree
 from keras_integrity_hook.sealing.content import Content, FileContent
+from keras_integrity_hook.sealing.digesting import Digesting
 
 _PIECE = 4 * MIB  # of a long write, after which what is written so far may be digested
-_THREADS_AT_MOST = 4  # they digest faster than one thread writes
 
 
 class ChunkDigests:
@@ -43,9 +39,7 @@ class ChunkDigests:
         self._asked: set[int] = set()
         self._stale: set[int] = set()
         self._digests: dict[int, bytes] = {}
-        self._jobs: SimpleQueue[int | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._is_over = False
+        self._work: Digesting[int] = Digesting(self._prepared)
 
     def written(self, start: int, stop: int) -> None:
         """The bytes of the file from ``start`` to before ``stop`` have just been written."""
@@ -80,12 +74,7 @@ class ChunkDigests:
 
     def stop(self) -> None:
         """Digest no more, and wait for the threads; may be called again."""
-        self._is_over = True
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
+        self._work.stop()
 
     def _touched(self, index: int, begin: int, end: int) -> None:
         if index in self._asked:
@@ -95,26 +84,17 @@ class ChunkDigests:
         if begin > filled or index >= LIMITS.chunks:
             return
         self._filled[index] = max(filled, end)
-        if self._filled[index] == self._size and not self._is_over:
+        if self._filled[index] == self._size and not self._work.is_over:
             self._asked.add(index)
-            self._jobs.put(index)
-            self._start_threads()
+            self._work.put(index)
 
-    def _start_threads(self) -> None:
-        """Start them with the first chunk: most files have none."""
-        if self._threads:
-            return
-        for _ in range(min(portable.cores() - 1, _THREADS_AT_MOST)):
-            thread = threading.Thread(target=self._work, daemon=True)
-            if tree.starts(thread):
-                self._threads.append(thread)
-
-    def _work(self) -> None:
+    def _prepared(self) -> Callable[[int], None]:
         buffer = memoryview(bytearray(self._size))
-        while (index := self._jobs.get()) is not None and not self._is_over:
-            # What fails here is met again where the rest is digested, or has been overtaken.
-            with contextlib.suppress(Exception):
-                self._digests[index] = self._digest(index, buffer)
+
+        def digest(index: int) -> None:
+            self._digests[index] = self._digest(index, buffer)
+
+        return digest
 
     def _digest(self, index: int, buffer: memoryview) -> bytes:
         begin = self._start + index * self._size
