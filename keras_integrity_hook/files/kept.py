@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 
 from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files import owned, permissions, portable
 from keras_integrity_hook.files.portable import system
+
+TEMPORARY = ".new-"
+"""How the name of a file begins that is about to take another's place."""
 
 
 def cache_directory() -> str:
@@ -47,19 +51,29 @@ def write(path: str, data: bytes, *, at_most: int) -> bool:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         permissions.check_path(folder)
         _make_room(folder, at_most)
-        _replace(path, data)
+        replace(path, data)
         return True
     return False
 
 
-def _replace(path: str, data: bytes) -> None:
-    """Nobody but the user can write in the directory, so that a name of chance is private enough;
-    what a process that is killed leaves goes with the older half."""
-    temporary = os.path.join(os.path.dirname(path), f".new-{os.urandom(16).hex()}")
+def replace(path: str, data: bytes, *, written: Callable[[], None] = lambda: None) -> None:
+    """Put ``data`` at ``path`` in one step, in a directory where nobody but the user can write.
+
+    So a name of chance is private enough; what a process that is killed leaves goes with the older
+    half.
+
+    Args:
+        written: called when all of it is written, and nothing is at ``path`` yet.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    temporary = os.path.join(os.path.dirname(path), f"{TEMPORARY}{os.urandom(16).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
     try:
         with os.fdopen(system.open(temporary, flags, 0o600), "wb") as file:
             file.write(data)
+        written()
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

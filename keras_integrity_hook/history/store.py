@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 
 from keras_integrity_hook import notices
 from keras_integrity_hook.errors import IntegrityError, printable
-from keras_integrity_hook.files import location, owned, portable
+from keras_integrity_hook.files import kept, location, owned, portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.history import directories
 from keras_integrity_hook.history.seen import Entry, decode, encode
 from keras_integrity_hook.limits import LIMITS
 
-_TEMPORARY = ".new-"
 _ABANDONED = 3600  # seconds after which a temporary file is that of a process that was killed
 _DAY = 86400
 
@@ -83,7 +82,7 @@ def announce(directory: str, path: str, seal: str) -> None:
     """
     file = _announcement(directory, path, seal)
     try:
-        os.close(_made(file))
+        _in_directory(os.path.dirname(file), lambda: _create(file))
     except OSError as error:
         _note("cannot be written", file, error)
 
@@ -114,7 +113,7 @@ def take_back(directory: str, path: str, seal: str) -> None:
 
 def _announcement(directory: str, path: str, seal: str) -> str:
     folder, name = os.path.split(directories.file_of(directory, path))
-    return os.path.join(folder, f"{_TEMPORARY}{name[:32]}-{seal}")
+    return os.path.join(folder, f"{kept.TEMPORARY}{name[:32]}-{seal}")
 
 
 def refresh(directory: str, path: str) -> None:
@@ -150,37 +149,28 @@ def _replace(file: str, data: bytes) -> None:
     if len(data) > LIMITS.history_entry:
         raise OSError("it is longer than an entry may be")
     folder = os.path.dirname(file)
-    temporary = os.path.join(folder, f"{_TEMPORARY}{os.urandom(8).hex()}")
-    fd = _made(temporary)
-    try:
-        try:
-            os.write(fd, data)
-        finally:
-            os.close(fd)
+
+    def written() -> None:
         if not os.path.lexists(file):
             _make_room(folder)
-        os.replace(temporary, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+
+    _in_directory(folder, lambda: kept.replace(file, data, written=written))
 
 
-def _made(path: str) -> int:
-    """A new file, and the directories that it is in."""
+def _in_directory(folder: str, do: Callable[[], None]) -> None:
+    """Do it, once more if ``folder`` was not there; most are."""
     try:
-        return _created(path)
+        do()
     except FileNotFoundError:
-        folder = os.path.dirname(path)
         for made in (os.path.dirname(folder), folder):  # the mode is for the last part alone
             os.makedirs(made, mode=0o700, exist_ok=True)
-        return _created(path)
+        do()
 
 
-def _created(path: str) -> int:
-    return system.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC, 0o600
-    )
+def _create(path: str) -> None:
+    """Make a new and empty file."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
+    os.close(system.open(path, flags, 0o600))
 
 
 def _make_room(folder: str) -> None:
@@ -197,7 +187,7 @@ def _make_room(folder: str) -> None:
 
 def _worth(file: tuple[str, float]) -> tuple[bool, float]:
     path, changed = file
-    if os.path.basename(path).startswith(_TEMPORARY):
+    if os.path.basename(path).startswith(kept.TEMPORARY):
         return time.time() - changed < _ABANDONED, changed
     try:
         entry = _read(path)

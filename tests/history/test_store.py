@@ -210,10 +210,11 @@ class TestTrouble:
     def test_a_memory_that_cannot_be_written_costs_nobody_a_model(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: int
     ) -> None:
-        def refuse(*arguments: Any) -> None:
+        def refuse(*arguments: Any, **more: Any) -> None:
             raise OSError(problem, os.strerror(problem))
 
-        monkeypatch.setattr(store, "_created", refuse)
+        monkeypatch.setattr(kept, "replace", refuse)
+        monkeypatch.setattr(store, "_create", refuse)
         model = write_model(tmp_path, "model.keras")
         assert kih.seal(model).state == "sealed"
         assert get(model) is None
