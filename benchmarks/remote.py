@@ -18,17 +18,17 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from benchmarks.measure import Samples, interleaved
 from benchmarks.remote_cases import CASES, Case
 from benchmarks.results import Result
+from keras_integrity_hook.files.closing import Closing
 
 _MODES = {"plain": {"KERAS_INTEGRITY": "off"}, "guarded": {}}
 
 
-class _Process:
+class _Process(Closing):
     """Keras in a process of its own, which does what it is told."""
 
     def __init__(self, mode: str, size: int) -> None:
@@ -50,15 +50,8 @@ class _Process:
         print(json.dumps([what, case]), file=self._process.stdin, flush=True)
         return float(self._process.stdout.readline())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let it end, and wait until it has."""
         self._process.communicate()
 
 

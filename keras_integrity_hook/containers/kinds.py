@@ -20,7 +20,7 @@ SIGNATURE_NAME = "model.sig"
 SIGNATURE_SUFFIX = ".sig"
 """The same beside a model."""
 SUMMARIES_SUFFIX = ".vsa.intoto.jsonl"
-"""What vetters say of a model, beside it."""
+"""What vetters say of a model, beside it: in-toto's name for attestations, one on a line."""
 VOUCHERS = (SIGNATURE_SUFFIX, SUMMARIES_SUFFIX)
 """How the names of files end that vouch for a model beside them."""
 GRAPHS = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")

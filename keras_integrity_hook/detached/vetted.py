@@ -36,7 +36,6 @@ from keras_integrity_hook.signing.trust_file import TrustedKey
 from keras_integrity_hook.signing.trust_store import TrustStore
 from keras_integrity_hook.verification import pinning
 
-"""in-toto's name for a file of attestations, one on a line."""
 _TRUST_A_VETTER = "'keras-integrity trust add --vetter NAME PUBLIC' trusts one."
 
 

@@ -154,7 +154,6 @@ def _copy_of_set(target: Target, kind: Kind, options: Options) -> Iterator[Here]
     there = Place(kind, directory, target.stem)
     with set_fetching.fetched(
         there,
-        lambda place, names: None,
         vouchers=True,
         size_seen=lambda size, folder: _refuse_without_room(size, folder, url),
         watch=_deadline(options.seconds, url),

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, Place
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.errors import RemoteChangedError, UnreadableFileError
 from keras_integrity_hook.files import local_copies, location
 from keras_integrity_hook.files.location import Kind
@@ -134,14 +134,10 @@ def _fetched(url: str) -> Iterator[str]:
             if place is None:
                 stack.enter_context(fetching.copy_of(url, is_load=False))
             else:
-                stack.enter_context(set_fetching.fetched(place, _any_seal, vouchers=True))
+                stack.enter_context(set_fetching.fetched(place, vouchers=True))
         except FileNotFoundError as error:
             raise UnreadableFileError("no such file", path=name) from error
         except IsADirectoryError as error:
             cause = "is a directory and no model"
             raise UnreadableFileError(cause, path=name, remedy=_NO_MODEL) from error
         yield name
-
-
-def _any_seal(place: Place, names: frozenset[str]) -> None:
-    """Whatever the seal says, the model is fetched: it is to be looked at."""

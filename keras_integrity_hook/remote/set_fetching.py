@@ -35,7 +35,7 @@ _Watch = Callable[[bytes], object] | None
 @contextlib.contextmanager
 def fetched(
     place: Place,
-    seal_seen: Callable[[Place, frozenset[str]], None],
+    seal_seen: Callable[[Place, frozenset[str]], None] = lambda place, names: None,
     *,
     vouchers: bool = False,
     size_seen: Callable[[int, str], None] = lambda size, folder: None,

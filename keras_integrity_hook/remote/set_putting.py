@@ -31,29 +31,23 @@ from keras_integrity_hook.remote import (
 )
 
 
-def put(local: str, place: Place, names: Iterable[str]) -> None:
-    """Upload the files ``names``, below the directory ``local``, as the set at ``place``.
+class Upload:
+    """The upload of a set that lies in a local directory; some of it may go ahead of the rest.
 
     What a loader would read of an older model there, and the new one has not, is removed; what is
-    of no model stays.
+    of no model stays. All names are relative to either directory.
 
     Args:
-        place: its directory is a URL.
-        names: all files of the set, relative to either directory, and its seal.
-
-    Raises:
-        RemoteWriteError: it could not be done; the older model is there still, or the message says
-            that it is not.
-        DamagedFileError, LimitExceededError, RemoteError: see :func:`set_names.present`.
+        local: the directory here.
+        place: where the set is to be; its directory is a URL.
     """
-    Upload(local, place).finish(names)
-
-
-class Upload:
-    """The upload of a set that lies in a local directory; some of it may go ahead of the rest."""
 
     def __init__(self, local: str, place: Place) -> None:
-        """Ask what is at ``place``, and upload nothing yet; raises as :func:`put`."""
+        """Ask what is at ``place``, and upload nothing yet.
+
+        Raises:
+            DamagedFileError, LimitExceededError, RemoteError: see :func:`set_names.present`.
+        """
         self._local = local
         self._place = place
         self._store = stores.store_of(place.directory)
@@ -79,7 +73,12 @@ class Upload:
         self._ahead = at_once.InBackground(lambda: self._put_up(rest))
 
     def finish(self, names: Iterable[str]) -> None:
-        """Upload all of ``names`` that has not gone ahead; raises as :func:`put`."""
+        """Upload what of ``names``, all files of the set and its seal, has not gone ahead.
+
+        Raises:
+            RemoteWriteError: it could not be done; the older model is there still, or the message
+                says that it is not.
+        """
         rest, last = self._in_order(set(names))
         self._count([*rest, *last])
         try:

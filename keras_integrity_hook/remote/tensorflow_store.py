@@ -13,9 +13,8 @@ from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.store import Entry
 
-_PIECE = (
-    MIB  # of a stream: for larger ones memory is had anew each time, which takes four times as long
-)
+# Of a stream: for larger ones memory is had anew each time, which takes four times as long.
+_PIECE = MIB
 
 
 def knows(scheme: str) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from keras_integrity_hook.containers.kinds import SEAL_SUFFIX, Place
+from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.containers.opening import open_set
 from keras_integrity_hook.remote import folders, set_fetching, sources, spool, urls
@@ -25,7 +25,7 @@ def opened(url: str) -> Iterator[ModelFile]:
     place = folders.place_of(url)
     if place is not None:
         with (
-            set_fetching.fetched(place, _any_seal) as local,
+            set_fetching.fetched(place) as local,
             open_set(urls.shown(url), local, hold=True) as model,
         ):
             yield model
@@ -38,7 +38,3 @@ def opened(url: str) -> Iterator[ModelFile]:
                 spool.fetch(beside, path + SEAL_SUFFIX)
         with settled.open_settled(urls.shown(url)) as model:
             yield model
-
-
-def _any_seal(place: Place, names: frozenset[str]) -> None:
-    """It is to be looked at, whatever its seal says."""

@@ -33,6 +33,13 @@ class Content(Protocol):
         """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
 
 
+def refuse_beyond(content: Content, offset: int, size: int) -> None:
+    """Raise DamagedFileError for a read of ``size`` bytes from ``offset`` that ends beyond
+    ``content``."""
+    if offset + size > content.size:
+        raise DamagedFileError("a read beyond the end of the content")
+
+
 @dataclass(frozen=True, slots=True)
 class FileContent:
     """``length`` bytes of the open file from ``start`` on, followed by ``tail`` from memory.
@@ -137,8 +144,7 @@ class JoinedContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises DamagedFileError."""
-        if offset + len(buffer) > self.size:
-            raise DamagedFileError("a read beyond the end of the content")
+        refuse_beyond(self, offset, len(buffer))
         # The last of those that start here: the ones before it are empty.
         index = bisect_right(self._starts, offset, hi=len(self._parts)) - 1
         while buffer:
@@ -175,14 +181,10 @@ class PartContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`Content.read_into` of the whole."""
-        self._within(offset, len(buffer))
+        refuse_beyond(self, offset, len(buffer))
         self.whole.read_into(self._start + offset, buffer)
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``; raises as :meth:`read_into`."""
-        self._within(offset, size)
+        refuse_beyond(self, offset, size)
         return self.whole.read(self._start + offset, size)
-
-    def _within(self, offset: int, size: int) -> None:
-        if offset + size > self._size:
-            raise DamagedFileError("a read beyond the end of the content")

@@ -23,11 +23,12 @@ from typing import Any
 
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
-from keras_integrity_hook.errors import DamagedFileError, IntegrityError
+from keras_integrity_hook.errors import IntegrityError
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.lease import ReadLease
 from keras_integrity_hook.limits import KIB, LIMITS, MIB
 from keras_integrity_hook.sealing import tree
+from keras_integrity_hook.sealing.content import refuse_beyond
 from keras_integrity_hook.verification import digests
 from keras_integrity_hook.verification.ahead_chunks import AheadChunks, State
 from keras_integrity_hook.verification.ahead_memory import AheadMemory
@@ -108,7 +109,7 @@ class AheadContent:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`verify_structure`."""
-        self._within(offset, len(buffer))
+        refuse_beyond(self, offset, len(buffer))
         first = offset // self._chunk_size
         if len(buffer) < _BLOCK and self._data[first : first + 1] == _STRUCTURE:
             block, within = self._block_at(offset)
@@ -117,10 +118,6 @@ class AheadContent:
                 buffer[:] = piece
                 return
         self._read_into(offset, buffer)
-
-    def _within(self, offset: int, size: int) -> None:
-        if offset + size > self.size:
-            raise DamagedFileError("a read beyond the end of the content")
 
     def _block_at(self, offset: int) -> tuple[bytes, int]:
         """The block that ``offset`` lies in, and where; empty where there is no room to keep it."""
@@ -145,7 +142,7 @@ class AheadContent:
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``; raises as :meth:`verify_structure`."""
-        self._within(offset, size)
+        refuse_beyond(self, offset, size)
         if self._memory is None and size >= _BLOCK:
             data = self._content.read(offset, size)  # one allocation, and no copy
             if self._is_as_read(offset, memoryview(data)):

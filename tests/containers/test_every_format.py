@@ -176,7 +176,7 @@ def test_what_says_that_it_is_whole_goes_up_last_and_is_a_file_of_it(
     names = [*sample.files, place.seal]
     assert set_names.heads_of(place, names)
     for _ in range(2):
-        set_putting.put(local.directory, place, names)
+        set_putting.Upload(local.directory, place).finish(names)
         assert set(set_names.present(place)) == set(names)
 
 

@@ -96,7 +96,7 @@ def test_saved_set_removes_what_killed_ones_left_at_any_depth(store: Path, tmp_p
     ]
     left(tmp_path / "new" / "config.json", 0)
     place = Place(KERAS_DIRECTORY, f"watched://{store}", "")
-    set_putting.put(str(tmp_path / "new"), place, ["config.json"])
+    set_putting.Upload(str(tmp_path / "new"), place).finish(["config.json"])
     assert not any(path.exists() for path in dead)
     assert names(store) == {"config.json"}
 

@@ -60,7 +60,7 @@ def place_of(store: Path) -> Place:
 
 
 def put(model: Path, store: Path) -> None:
-    set_putting.put(str(model), place_of(store), FILES)
+    set_putting.Upload(str(model), place_of(store)).finish(FILES)
 
 
 def at_operation(number: int, do: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from keras_integrity_hook.containers.kinds import ORBAX
 from keras_integrity_hook.files import location
@@ -25,20 +26,19 @@ def steps_of(root: str) -> list[str]:
     return [name for name in names if name.isdigit()]
 
 
-def final_steps(root: str) -> list[str]:
-    """Those at the URL ``root`` that Orbax is done with, the latest first."""
+def final_steps(root: str) -> Iterator[str]:
+    """Those at the URL ``root`` that Orbax is done with, the latest first; each is asked about when
+    it is wanted."""
     steps = sorted(steps_of(root), key=int, reverse=True)
-    return [step for step in steps if _is_final(root, step)]
+    return (step for step in steps if _is_final(root, step))
 
 
 def latest_at_url(root: str) -> str:
     """The URL of the latest of them, where Orbax has no word: many stores are none of those it
     knows. Raises Keras's ValueError."""
-    steps = sorted(steps_of(root), key=int, reverse=True)
-    final = next((urls.below(root, step) for step in steps if _is_final(root, step)), None)
-    if final is None:
-        raise ValueError(f"No valid checkpoints found in {urls.shown(root)}")
-    return final
+    for step in final_steps(root):
+        return urls.below(root, step)
+    raise ValueError(f"No valid checkpoints found in {urls.shown(root)}")
 
 
 def _is_final(root: str, step: str) -> bool:
