@@ -235,6 +235,24 @@ def test_a_run_that_was_killed_is_gone_on_with_and_finds_each_model_once(tmp_pat
     assert f'"resumed": {before}'.encode() in told
 
 
+def test_what_still_goes_on_is_not_gone_on_with_by_another(tmp_path: Path) -> None:
+    folder, out = tmp_path / "models", tmp_path / "out"
+    folder.mkdir()
+    for name in (*range(9), "held"):
+        (folder / f"{name}.keras").write_bytes(archive_bytes())
+    first = _started(out, str(folder))
+    while not list(out.glob("run-*/run.json")):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    second = _started(out, "--resume", str(folder))
+    _, trouble = second.communicate(timeout=250)
+    assert (second.returncode, b"at work" in trouble) == (1, True), trouble
+    (tmp_path / "go-on").touch()
+    _, trouble = first.communicate(timeout=250)
+    assert first.returncode == 0, trouble
+    assert len(by_location(of_last_run(out))) == 10
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill of this kind")
 def test_what_a_killed_run_left_where_temporary_files_go_the_next_one_removes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
