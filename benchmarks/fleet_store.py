@@ -32,7 +32,7 @@ from keras_integrity_hook.fleet.targets import Target
 MODELS_VARIABLE = "SIMULATED_MODELS"
 """Names the directory with the files of ``fleet_models``; each worker counts in it, too."""
 UNREAD_VARIABLE = "SIMULATED_UNREAD"
-"""Says that no model is read: each has the finding of the first."""
+"""Says that no model is read: each has the finding of the first of its kind."""
 PER_DIRECTORY = 1_000
 
 
@@ -163,12 +163,14 @@ def _read_one_only() -> None:
     from keras_integrity_hook.fleet import examine
 
     look = examine.examine_one
-    first: list[Finding] = []
+    first: dict[str, Finding] = {}
 
     def examined(target: Target, options: Options) -> Finding:
-        if not first:
-            first.append(look(target, options))
-        return replace(first[0], location=target.location, version=target.version, seconds=0.0)
+        kind = _kind(target.location)
+        if kind not in first:
+            first[kind] = look(target, options)
+        found = first[kind]
+        return replace(found, location=target.location, version=target.version, seconds=0.0)
 
     examine.examine_one = examined
 
