@@ -157,7 +157,8 @@ def audit(  # noqa: PLR0913
         to_change = options.verb is not Verb.SCAN
         found = search.find(locations, to_change=to_change)
         threading.Thread(target=waiting.fill, args=(found,), daemon=True).start()
-        _Examination(client, waiting, writer, options, progress, watch).go_on()
+        with workers.looked_after(client):
+            _Examination(client, waiting, writer, options, progress, watch).go_on()
         if waiting.error is not None:
             raise waiting.error
         return writer.end(progress.examined), progress
