@@ -15,7 +15,7 @@ import keras_integrity_hook as kih
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.remote import at_once, parted, sources, spool
-from keras_integrity_hook.remote.arrivals import Cut
+from keras_integrity_hook.remote.arrivals import Cut, Noted
 from keras_integrity_hook.remote.sources import Source
 from tests.remote.conftest import Place
 from tests.support.buckets import Bucket, Web
@@ -144,7 +144,7 @@ def test_reader_that_fails_ends_the_others_and_the_fetch(
             spool.fetch(
                 source,
                 str(tmp_path / "m.keras"),
-                manner=spool.Manner(spool.Noted(), lambda head: None, 3),
+                manner=spool.Manner(Noted(), lambda head: None, 3),
             )
     assert sorted(os.listdir("/proc/self/fd")) == before
 
