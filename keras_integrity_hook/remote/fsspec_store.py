@@ -11,9 +11,11 @@ from typing import Any
 
 from keras_integrity_hook import texts
 from keras_integrity_hook.errors import RemoteError, RemoteUnavailableError, UnknownSchemeError
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.url_names import WEB
+from keras_integrity_hook.limits import KIB, MIB
 from keras_integrity_hook.remote import urls
-from keras_integrity_hook.remote.store import OBJECT_STORES, Entry, Reader
+from keras_integrity_hook.remote.store import OBJECT_STORES, Entry, Parts, Reader
 
 _BRINGS = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -33,6 +35,7 @@ _BRINGS = {
 # What stores call the version of an object, the most telling first.
 _VERSIONS = ("ETag", "etag", "generation", "VersionId", "version_id", "md5Hash", "content_md5")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+_ON_NETWORKS = Parts(8 * MIB, 4)  # each read is a request
 _ABSENT = (404, 410)
 _FORBIDDEN = (401, 403)
 _SILENCE = 60.0
@@ -188,6 +191,11 @@ class FsspecStore:
         finally:
             reader.close()
 
+    def parts(self, url: str) -> Parts | None:
+        if self._scheme == "memory":
+            return Parts(256 * KIB, portable.cores())
+        return _ON_NETWORKS if self._scheme in OBJECT_STORES | {"hf"} else None
+
     def listing(self, url: str) -> Iterator[Entry]:
         path = self._path(url)
         for info in self._files.ls(path, detail=True):
@@ -198,7 +206,7 @@ class FsspecStore:
             if name and not is_itself:
                 yield self._entry(urls.below(url, name), info)
 
-    def put(self, local: str, url: str) -> None:
+    def put(self, local: str, url: str, *, at_once: bool = False) -> None:
         self._refuse_read_only(url)
         self._files.put_file(local, self._path(url))
 
