@@ -25,16 +25,20 @@ import keras_integrity_hook as kih
 from keras_integrity_hook.containers.kinds import (
     KERAS_DIRECTORY,
     KERAS_SHARDS,
+    ORBAX,
     SAVED_MODEL,
     TF_CHECKPOINT,
     Kind,
+    Place,
 )
+from keras_integrity_hook.loading import pipeline as loading
 from keras_integrity_hook.remote import leftovers, stores
 from keras_integrity_hook.saving import pipeline, reserved_remote_set
 
 pytest.importorskip("fsspec")
 
 from tests.support import watched_store
+from tests.support.models import SETS
 from tests.support.watched_store import WatchedFileSystem
 
 OURS = ".keras-integrity-"
@@ -94,6 +98,21 @@ def _checkpoint(model: Any, url: str) -> Any:
     return made.weights[0]
 
 
+def _save_step(model: Any, path: str) -> None:
+    """A step as Orbax leaves it, of which no more is read here than its bytes."""
+    for name, data in SETS["orbax"].files.items():
+        file = Path(path, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    Path(path, "pytree/d/0123").write_bytes(np.array(model.weights[0]).tobytes())
+
+
+def _step(model: Any, url: str) -> Any:
+    with loading.verified_set(url, Place(ORBAX, url, "")) as checked:
+        assert checked is not None
+        return np.frombuffer(Path(checked.path, "pytree/d/0123").read_bytes(), "float32")
+
+
 FORMS = {
     ".keras": Form("m.keras", None, "m.keras", lambda model, path: model.save(path), _whole),
     ".weights.h5": Form(
@@ -124,6 +143,7 @@ FORMS = {
         lambda model, path: model.export(path, verbose=False),
         _export,
     ),
+    "step of Orbax": Form("7", ORBAX, "7/_CHECKPOINT_METADATA", _save_step, _step),
     "checkpoint": Form("c", TF_CHECKPOINT, "c.index", _save_checkpoint, _checkpoint),
 }
 
