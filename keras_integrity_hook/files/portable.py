@@ -49,6 +49,7 @@ __all__ = [
     "has_attributes",
     "has_clones_by_name",
     "has_own_rights",
+    "has_thread",
     "is_opted_out",
     "lock",
     "missing",
@@ -91,6 +92,7 @@ DESCRIPTORS = "/proc/self/fd"
 """Where open descriptors have paths that lead to the very file, as on Linux. Elsewhere
 ``/dev/fd`` does not: there it duplicates the descriptor, with its position."""
 
+_THREADS = "/proc/self/task"
 _MODE_VARIABLE = "KERAS_INTEGRITY"
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2), and RENAME_SWAP of macOS's renameatx_np(2)
 _STATFS_SIZE = 4096  # bytes; the structure of Linux has 120, that of macOS 2168
@@ -328,6 +330,12 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_thread(native_id: int) -> bool:
+    """Whether a thread of this process has not ended for the system, though it may have for Python;
+    False where that cannot be told."""
+    return os.path.exists(f"{_THREADS}/{native_id}")
 
 
 @functools.cache
