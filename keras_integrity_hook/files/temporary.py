@@ -34,20 +34,31 @@ def private_folder(*, for_children: bool = False) -> Iterator[str]:
         InsecurePermissionsError: others can, and there is no path through a descriptor.
         OSError: there is no room, or no directory for temporary files.
     """
+    with opened_folder() as (fd, path):
+        inside = secrets.token_hex(8)
+        system.mkdir(inside, 0o700, dir_fd=fd)
+        if os.path.isdir(portable.DESCRIPTORS) and not for_children:
+            yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
+            return
+        permissions.check_path(os.path.dirname(path))
+        yield location.of(os.path.join(path, inside), location.KERAS).in_place
+
+
+@contextlib.contextmanager
+def opened_folder() -> Iterator[tuple[int, str]]:
+    """As :func:`private_folder`, for whoever goes by its descriptor: that, and its path by name,
+    which is good only where nobody else can rename it. It holds a marker, and what is put there.
+
+    Raises:
+        OSError: there is no room, or no directory for temporary files.
+    """
     import tempfile
 
     temporary = os.path.realpath(tempfile.gettempdir())
     above = system.open(temporary, _FOLDER)
     try:
         with private_directory.fresh(above) as (fd, name):
-            inside = secrets.token_hex(8)
-            system.mkdir(inside, 0o700, dir_fd=fd)
-            if os.path.isdir(portable.DESCRIPTORS) and not for_children:
-                yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
-                return
-            permissions.check_path(temporary)
-            path = os.path.join(temporary, name, inside)
-            yield location.of(path, location.KERAS).in_place
+            yield fd, os.path.join(temporary, name)
     finally:
         os.close(above)
 
