@@ -49,6 +49,7 @@ __all__ = [
     "has_attributes",
     "has_clones_by_name",
     "has_own_rights",
+    "has_paths",
     "has_thread",
     "is_opted_out",
     "lock",
@@ -180,10 +181,15 @@ def path_of(directory: int) -> str:
     """The path of an open directory that nobody can turn elsewhere meanwhile.
 
     It leads over the descriptor. Windows has no such paths, and needs none: what is open keeps its
-    name there. On a system that has neither, nothing is at the path.
+    name there. On a system that has neither, nothing is at the path; see :func:`has_paths`.
     """
     windows = _of_windows()
     return str(windows.path_of(directory)) if windows else f"{DESCRIPTORS}/{directory}"
+
+
+def has_paths() -> bool:
+    """Whether :func:`path_of` has an answer."""
+    return _of_windows() is not None or os.path.isdir(DESCRIPTORS)
 
 
 def _of_windows() -> ModuleType | None:
