@@ -68,6 +68,11 @@ def attribute_of(body: bytes) -> Attribute:
     return Attribute(name.rstrip(b"\0"), kind, space, body[at:])
 
 
+def refers_elsewhere(body: bytes) -> bool:
+    """Whether an attribute message has references where its type and dataspace would stand."""
+    return len(body) > 1 and body[0] in (2, 3) and body[1] != 0  # IV.A.2.m: flags, from version 2
+
+
 def shape(space: bytes) -> tuple[int, ...]:
     """The lengths that a dataspace states: section IV.A.2.b. Raises DamagedFileError."""
     version, rank = space[:2] if len(space) >= 4 else (0, 0)
