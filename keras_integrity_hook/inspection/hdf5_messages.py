@@ -118,7 +118,9 @@ def link_of(body: bytes) -> tuple[str, int | str]:
     width = 1 << (flags & 3)
     length = int.from_bytes(body[at : at + width], "little")
     at += width
+    if length > len(body) - at - (8 if kind == _HARD else 0):  # a length may take eight bytes
+        raise DamagedFileError("a link is malformed")
     name = body[at : at + min(length, MAX_NAME)].decode("utf-8", "replace")
     if kind == _HARD:
-        return name, _Q(body.ljust(at + length + 8, b"\0"), at + length)[0]
+        return name, _Q(body, at + length)[0]
     return name, "soft" if kind == _SOFT else "external"
