@@ -22,6 +22,7 @@ _THROUGH = {"Identity": 1, "PlaceholderWithDefault": 1, "ShardedFilename": 1, "S
     "StopGradient": 1,
     "Pack": 1000,
 }
+_MOST_DEFAULTS = 8  # one behind the other
 _MOST_STEPS = 10_000  # back from one node
 
 
@@ -191,7 +192,8 @@ class Graphs:
 
         Returns:
             Of these words: ``saver`` (the path that a saver is given, and has to be given),
-            ``asset`` (the path of an asset), ``constant:`` with the text, and ``other``.
+            ``asset`` (the path of an asset), ``constant:`` with the text, ``unfed`` (a text that
+            stands for the path of an asset where nobody gives one), and ``other``.
         """
         found: set[str] = set()
         pending, seen = [(scope, tensor)], set()
@@ -204,7 +206,7 @@ class Graphs:
             if len(seen) > _MOST_STEPS:
                 return {"other"}
             if name in scope.assets:
-                found.add("asset")
+                found |= self._fed(scope, name)
             elif name in scope.savers and self._has_to_be_given(scope, name):
                 found.add("saver")
             elif name in (arguments := self._arguments_of(scope)):
@@ -225,6 +227,23 @@ class Graphs:
         """Whether a node has no text of its own, which counts wherever none is given."""
         node = self.named(scope, name)
         return node is not None and node.op == "Placeholder"
+
+    def _fed(self, scope: Scope, name: str) -> set[str]:
+        """Of the node ``name``, which a loader feeds the path of an asset: that, and what is used
+        where it feeds none, as in a signature, which no asset is part of.
+
+        Assets of TensorFlow 1 keep a path of whoever saved them.
+        """
+        node = self.named(scope, name)
+        for _ in range(_MOST_DEFAULTS):
+            if node is None or (node.op != "Const" and node.op not in _THROUGH):
+                return {"asset"}  # a placeholder, as a rule, without which nothing runs
+            if node.op == "Const":
+                return {"asset", "unfed"}
+            if len(node.inputs) != 1:
+                break
+            node = self.named(scope, node.inputs[0].partition(":")[0])
+        return {"asset", "other"}
 
     def _arguments_of(self, scope: Scope) -> list[str]:
         """The names of a function's arguments: ``OpDef.input_arg`` (2), ``name`` (1)."""

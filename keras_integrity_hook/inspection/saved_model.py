@@ -139,7 +139,8 @@ class _Judge:
 
     def _is_out_of_reach(self, scope: Scope, origins: set[str]) -> bool:
         """Whether an op is of a saver as TensorFlow 1 leaves them in a graph, which nobody runs."""
-        if scope.name or not origins <= {"saver", f"constant:{savers.DEFAULT}"}:
+        own = {"saver", f"constant:{savers.DEFAULT}"}
+        if scope.name or not origins or not origins <= own:  # a circle has no origin
             return False
         found = self._savers.get(id(scope))
         if found is None:
