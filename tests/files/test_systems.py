@@ -220,6 +220,7 @@ for line in (
 """
 
 
+@pytest.mark.timeout(900)
 def test_commands_work_as_on_windows(home: Path, tmp_path: Path) -> None:
     write_model(tmp_path, "m.keras")
     log = tmp_path / "audit.jsonl"
