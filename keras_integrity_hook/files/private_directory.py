@@ -203,17 +203,18 @@ def _close(fd: int, name: str, directory: int, *, remove: bool) -> None:
     goes when it is closed: not every system removes one that is open.
     """
     is_empty = False
-    try:
-        if remove:
-            with contextlib.suppress(OSError):
-                empty(fd, keep=_marker_of(system.fstat(fd)))
-                unmark(fd)
-                is_empty = True
-    finally:
-        portable.close(fd)
-    if is_empty:
-        with contextlib.suppress(OSError), freeing.later(name, directory):
-            system.rmdir(name, dir_fd=directory)
+    with freeing.afterwards():
+        try:
+            if remove:
+                with contextlib.suppress(OSError):
+                    empty(fd, keep=_marker_of(system.fstat(fd)))
+                    unmark(fd)
+                    is_empty = True
+        finally:
+            portable.close(fd)
+        if is_empty:
+            with contextlib.suppress(OSError), freeing.later(name, directory):
+                system.rmdir(name, dir_fd=directory)
 
 
 def _mount_of(fd: int) -> int:
