@@ -70,7 +70,7 @@ def install() -> None:
     os.unlink = os.remove = _unlink  # type: ignore[assignment]
     os.rmdir = _rmdir  # type: ignore[assignment]
     os.symlink = _symlink  # type: ignore[assignment]
-    shutil.disk_usage = _disk_usage  # type: ignore[assignment]
+    shutil.disk_usage = _disk_usage
     shutil._use_fd_functions = False  # type: ignore[attr-defined] # it was asked for on Linux
     builtins.open = io.open = _python_open
     tempfile.TemporaryFile = _temporary_file  # type: ignore[assignment]
