@@ -22,6 +22,8 @@ _THROUGH = {"Identity": 1, "PlaceholderWithDefault": 1, "ShardedFilename": 1, "S
     "StopGradient": 1,
     "Pack": 1000,
 }
+_OF_SAVERS = "model"  # what tf.compat.v1.train.Saver calls a checkpoint that nobody has named
+_MOST_DEFAULTS = 8  # one behind the other
 _MOST_STEPS = 10_000  # back from one node
 
 
@@ -184,7 +186,8 @@ class Graphs:
 
         Returns:
             Of these words: ``saver`` (the path that a saver is given), ``asset`` (the path of an
-            asset), ``constant:`` with the text, and ``other``.
+            asset), ``constant:`` with the text, ``unfed`` (a text that stands for the path of an
+            asset where nobody gives one), and ``other``.
         """
         found: set[str] = set()
         pending, seen = [(scope, tensor)], set()
@@ -197,7 +200,7 @@ class Graphs:
             if len(seen) > _MOST_STEPS:
                 return {"other"}
             if name in scope.savers or name in scope.assets:
-                found.add("saver" if name in scope.savers else "asset")
+                found |= self._fed(scope, name)
             elif name in (arguments := self._arguments_of(scope)):
                 sites = self._given(scope, arguments.index(name))
                 pending += sites
@@ -211,6 +214,28 @@ class Graphs:
                 elif not sources:
                     found.add("other")
         return found
+
+    def _fed(self, scope: Scope, name: str) -> set[str]:
+        """Of the node ``name``, which a loader feeds a path: that, and what is used where it feeds
+        none, as in a signature, which no saver and no asset is part of.
+
+        Savers of TensorFlow 1 write to "model" then; its assets keep a path of whoever saved them.
+        """
+        is_saver = name in scope.savers
+        found = {"saver" if is_saver else "asset"}
+        node = self.named(scope, name)
+        for _ in range(_MOST_DEFAULTS):
+            if node is None or (node.op != "Const" and node.op not in _THROUGH):
+                return found  # a placeholder, as a rule, without which nothing runs
+            if node.op == "Const" and not is_saver:
+                return found | {"unfed"}
+            if node.op == "Const":
+                text = self._text_of(node)
+                return found if text == _OF_SAVERS else found | {f"constant:{text}"}
+            if len(node.inputs) != 1:
+                break
+            node = self.named(scope, node.inputs[0].partition(":")[0])
+        return found | {"other"}
 
     def _arguments_of(self, scope: Scope) -> list[str]:
         """The names of a function's arguments: ``OpDef.input_arg`` (2), ``name`` (1)."""

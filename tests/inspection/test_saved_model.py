@@ -113,6 +113,26 @@ def test_table_of_an_asset_is_fine_and_of_another_file_is_not() -> None:
     assert rules(*nodes, *second, functions=[table], assets={"asset_path": "words.txt"}) == WRITES
 
 
+def test_path_that_stands_in_for_a_savers_is_refused() -> None:
+    """A signature feeds no saver: what is saved in it goes where the graph says."""
+    save = node("Save", "write", "filename", "names", "x")
+    default = node("PlaceholderWithDefault", "filename", "inner:0")
+    assert rules(node("Placeholder", "filename"), save, saver="filename") == FINE
+    assert rules(constant("filename", "/home/user/.bashrc"), save, saver="filename:0") == WRITES
+    evil = constant("inner", "/home/user/.bashrc")
+    assert rules(evil, default, save, saver="filename:0") == WRITES
+    assert rules(constant("inner", "model"), default, save, saver="filename:0") == FINE
+    circle = node("Identity", "inner", "filename")
+    assert rules(circle, default, save, saver="filename:0") == READS
+
+
+def test_path_that_stands_in_for_an_assets_is_told() -> None:
+    """The same: what TensorFlow 1 writes, and what reads any file in a signature."""
+    read = node("ReadFile", "read", "path")
+    assert rules(node("Placeholder", "path"), read, assets={"path": "words.txt"}) == FINE
+    assert rules(constant("path", "/etc/shadow"), read, assets={"path": "words.txt"}) == READS
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b", "gs://b/x"])
 def test_asset_that_lies_elsewhere_is_refused(name: str) -> None:
     assert rules(assets={"x": name}) == {("asset-path", "refuse")}
