@@ -50,6 +50,7 @@ __all__ = [
     "has_clones_by_name",
     "has_own_rights",
     "has_paths",
+    "has_sync",
     "has_thread",
     "is_opted_out",
     "lock",
@@ -58,6 +59,7 @@ __all__ = [
     "require",
     "reserve",
     "seal_memory",
+    "sync",
     "system",
 ]
 
@@ -312,6 +314,17 @@ def clone_by_name(fd: int, directory: int, name: str, flags: int) -> None:
 def clone_by_descriptor(fd: int, into: int, request: int) -> None:
     """Let the file behind ``into`` share all blocks of that behind ``fd``. Raises OSError."""
     fcntl.ioctl(into, request, fd)
+
+
+def has_sync() -> bool:
+    """Whether :func:`sync` does anything: without it each file is to be synced that matters."""
+    return hasattr(os, "sync")
+
+
+def sync() -> None:
+    """Bring everything that was written so far to the disks, where the system can do that."""
+    if has_sync():
+        os.sync()
 
 
 def has_attributes() -> bool:

@@ -13,6 +13,7 @@ import secrets
 import weakref
 from collections.abc import Iterator
 
+from keras_integrity_hook.errors import InsecurePermissionsError
 from keras_integrity_hook.files import location, permissions, portable, private_directory
 from keras_integrity_hook.files.portable import system
 
@@ -28,7 +29,9 @@ def private_folder(*, for_children: bool = False) -> Iterator[str]:
     place. The last part is random, so that no later descriptor of the same number leads there.
 
     Args:
-        for_children: other processes go there, too, which have no such descriptor.
+        for_children: other processes of this user go there, too, which have no such descriptor.
+            They go through this process's where others can rename: a volume of Kubernetes
+            (``emptyDir``) is open to all, without a sticky bit.
 
     Raises:
         InsecurePermissionsError: others can, and there is no path through a descriptor.
@@ -37,10 +40,17 @@ def private_folder(*, for_children: bool = False) -> Iterator[str]:
     with opened_folder() as (fd, path):
         inside = secrets.token_hex(8)
         system.mkdir(inside, 0o700, dir_fd=fd)
-        if os.path.isdir(portable.DESCRIPTORS) and not for_children:
+        has_paths = os.path.isdir(portable.DESCRIPTORS)
+        if has_paths and not for_children:
             yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
             return
-        permissions.check_path(os.path.dirname(path))
+        try:
+            permissions.check_path(os.path.dirname(path))
+        except InsecurePermissionsError:
+            if not has_paths:
+                raise
+            yield f"/proc/{os.getpid()}/fd/{fd}/{inside}"
+            return
         yield location.of(os.path.join(path, inside), location.KERAS).in_place
 
 

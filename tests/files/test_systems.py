@@ -240,12 +240,17 @@ for line in (
     "verify {top}",
     "scan {top}",
     "doctor",
+    "admit {top}/m.keras {top}/served",
+    "admit {top}/m.keras {top}/served",
+    "registry init --origin example.com/mine --admin ann --key {top}/key --registry {db}",
+    "registry export {top}/mirror --registry {db}",
     "policy show",
     "unseal {top}/m.keras",
     "seal {top}/m.keras",
 ):
     try:
-        main([part.format(top=top) for part in line.split()], standalone_mode=False)
+        db = f"sqlite:///{top}/registry.db"
+        main([part.format(top=top, db=db) for part in line.split()], standalone_mode=False)
         status = 0
     except SystemExit as done:
         status = done.code
@@ -253,9 +258,12 @@ for line in (
 """
 
 
+@pytest.mark.timeout(900)
 def test_commands_work_as_on_windows(home: Path, tmp_path: Path) -> None:
     write_model(tmp_path, "m.keras")
-    done = run_like(LIKE_WINDOWS, COMMANDS, str(tmp_path), env={"TMPDIR": str(tmp_path)})
+    log = tmp_path / "audit.jsonl"
+    variables = {"TMPDIR": str(tmp_path), "KERAS_INTEGRITY_AUDIT_LOG": str(log)}
+    done = run_like(LIKE_WINDOWS, COMMANDS, str(tmp_path), env=variables)
     said = [line.removeprefix("= ") for line in done.stdout.splitlines() if line.startswith("= ")]
     assert said == [
         "seal 0",
@@ -265,6 +273,10 @@ def test_commands_work_as_on_windows(home: Path, tmp_path: Path) -> None:
         "verify 0",
         "scan 0",
         "doctor 0",
+        "admit 0",
+        "admit 0",
+        "registry 0",
+        "registry 0",
         "policy 0",
         "unseal 0",
         "seal 0",
