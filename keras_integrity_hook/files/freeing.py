@@ -14,15 +14,18 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import MIB
 
 _LARGE = 8 * MIB  # below, a thread costs as much as it saves
+_HELD_BACK = 64  # descriptors; a directory may have as many large files as a model has shards
 _FLAGS = portable.O_PATH | portable.O_NOFOLLOW | portable.O_CLOEXEC | portable.O_NONBLOCK
 
 _at_work: list[threading.Thread] = []
+_held_back: ContextVar[list[int] | None] = ContextVar("_held_back", default=None)
 
 
 @contextlib.contextmanager
@@ -42,6 +45,26 @@ def later(name: str, directory: int) -> Iterator[None]:
     finally:
         if fd is not None:
             _close_later(fd)
+
+
+@contextlib.contextmanager
+def afterwards() -> Iterator[None]:
+    """Begin to free what is given up in this block when the block is over.
+
+    Where files of one directory are removed, and then the directory: ext4 removes none while it is
+    freeing what was in it, and whoever asks for that waits (8 to 55 ms for 115 MB).
+    """
+    if _held_back.get() is not None:
+        yield
+        return
+    descriptors: list[int] = []
+    token = _held_back.set(descriptors)
+    try:
+        yield
+    finally:
+        _held_back.reset(token)
+        if descriptors:
+            _close_later(*descriptors)
 
 
 def uncache(name: str, directory: int) -> None:
@@ -94,11 +117,20 @@ def _is_directory_in_a_queue(status: os.stat_result) -> bool:
     return stat.S_ISDIR(status.st_mode) and any(thread.is_alive() for thread in tuple(_at_work))
 
 
-def _close_later(fd: int) -> None:
-    thread = threading.Thread(target=os.close, args=(fd,), daemon=True)
+def _close_later(*descriptors: int) -> None:
+    held = _held_back.get()
+    if held is not None and len(held) < _HELD_BACK:
+        held += descriptors
+        return
+    thread = threading.Thread(target=_close, args=descriptors, daemon=True)
     try:
         thread.start()
     except RuntimeError:  # a limit on threads, or the interpreter is about to end
-        os.close(fd)
+        _close(*descriptors)
     else:
         _at_work.append(thread)
+
+
+def _close(*descriptors: int) -> None:
+    for fd in descriptors:
+        os.close(fd)

@@ -29,6 +29,8 @@ An event is refused with the word of the rule that it breaks:
 
 Applied to some of a log's events, in their order, with all changes of roles and all that each of
 them needs, none is refused that was not: so a part of the log proves what is true of its subject.
+A recall needs all that was said of each content that it names: by that its digests are of one
+content or of several, and what is restored later is one of them or all.
 """
 
 from __future__ import annotations

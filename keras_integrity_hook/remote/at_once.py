@@ -10,34 +10,39 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from keras_integrity_hook.sealing import tree
 
 _AT_ONCE = 8
+_Task = TypeVar("_Task")
 
 
-def each(names: Iterable[str], do: Callable[[str], None]) -> None:
-    """Call ``do`` with each of ``names``, in threads of their own where there are several.
+def each(tasks: Iterable[_Task], do: Callable[[_Task], None], number: int = _AT_ONCE) -> None:
+    """Call ``do`` with each of ``tasks``, in threads of their own where there are several.
+
+    Args:
+        number: of threads at most, this one among them.
 
     Raises:
         What ``do`` raised first; none of them is at work any more by then.
     """
-    todo = deque(names)
+    todo = deque(tasks)
     failures: list[BaseException] = []
 
     def work() -> None:
         while todo and not failures:
             try:
-                name = todo.popleft()
+                task = todo.popleft()
             except IndexError:
                 return  # another thread was faster
             try:
-                do(name)
+                do(task)
             except BaseException as error:
                 failures.append(error)
 
-    number = min(_AT_ONCE, len(todo)) - 1  # this thread works, too
-    helpers = [threading.Thread(target=work, daemon=True) for _ in range(number)]
+    others = min(number, len(todo)) - 1  # this thread works, too
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(others)]
     started = [helper for helper in helpers if tree.starts(helper)]
     work()
     _join(started, failures)

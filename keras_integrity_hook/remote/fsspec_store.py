@@ -11,9 +11,11 @@ from typing import Any
 
 from keras_integrity_hook import texts
 from keras_integrity_hook.errors import RemoteError, RemoteUnavailableError, UnknownSchemeError
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.url_names import WEB
+from keras_integrity_hook.limits import KIB, MIB
 from keras_integrity_hook.remote import urls
-from keras_integrity_hook.remote.store import OBJECT_STORES, Entry, Reader
+from keras_integrity_hook.remote.store import OBJECT_STORES, Entry, Parts, Reader
 
 _BRINGS = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -33,6 +35,7 @@ _BRINGS = {
 # What stores call the version of an object, the most telling first.
 _VERSIONS = ("ETag", "etag", "generation", "VersionId", "version_id", "md5Hash", "content_md5")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+_ON_NETWORKS = Parts(8 * MIB, 4)  # each read is a request
 _ABSENT = (404, 410)
 _FORBIDDEN = (401, 403)
 _SILENCE = 60.0
@@ -110,6 +113,21 @@ class _Reader:
             self._file.close()
 
 
+class _ObjectReader:
+    """Parts of an object, each in one request: a file of fsspec's asks for what is known first."""
+
+    def __init__(self, files: Any, path: str) -> None:
+        self._files, self._path = files, path
+
+    def read(self, offset: int, length: int) -> bytes:
+        if not length:
+            return b""
+        return bytes(self._files.cat_file(self._path, start=offset, end=offset + length))
+
+    def close(self) -> None:
+        pass  # connections are the store's
+
+
 class _WebReader:
     """Parts of a file on a web server. No more of an answer is read than was asked for, whatever
     the server sends: fsspec reads all of it."""
@@ -171,6 +189,8 @@ class FsspecStore:
     def open(self, url: str) -> Reader:
         if self._scheme in WEB:
             return _WebReader(self._files, self._path(url))
+        if self._scheme in OBJECT_STORES:
+            return _ObjectReader(self._files, self._path(url))
         # Reads at one place say nothing of the next: what is fetched ahead is fetched for nothing.
         return _Reader(self._files.open(self._path(url), "rb", cache_type="none"))
 
@@ -188,6 +208,11 @@ class FsspecStore:
         finally:
             reader.close()
 
+    def parts(self, url: str) -> Parts | None:
+        if self._scheme == "memory":
+            return Parts(256 * KIB, portable.cores())
+        return _ON_NETWORKS if self._scheme in OBJECT_STORES | {"hf"} else None
+
     def listing(self, url: str) -> Iterator[Entry]:
         path = self._path(url)
         for info in self._files.ls(path, detail=True):
@@ -198,7 +223,7 @@ class FsspecStore:
             if name and not is_itself:
                 yield self._entry(urls.below(url, name), info)
 
-    def put(self, local: str, url: str) -> None:
+    def put(self, local: str, url: str, *, at_once: bool = False) -> None:
         self._refuse_read_only(url)
         self._files.put_file(local, self._path(url))
 

@@ -52,12 +52,15 @@ class KaggleStore:
             while data := file.read(piece):
                 yield data
 
+    def parts(self, url: str) -> None:
+        return None
+
     def listing(self, url: str) -> Iterator[Entry]:
         if url:
             self._refuse(url, "a model on Kaggle is not listed")
         yield from ()
 
-    def put(self, local: str, url: str) -> None:
+    def put(self, local: str, url: str, *, at_once: bool = False) -> None:
         self._refuse(url, "Kaggle can be read and not written")
 
     def move(self, source: str, destination: str) -> None:

@@ -25,9 +25,18 @@ from keras_integrity_hook.errors import (
 )
 from keras_integrity_hook.files import exhaustion, local_copies, temporary
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.remote import arrivals, at_once, set_names, sources, spool, urls
+from keras_integrity_hook.remote import (
+    arrivals,
+    at_once,
+    parted,
+    set_names,
+    sources,
+    spool,
+    urls,
+)
 from keras_integrity_hook.remote.arrivals import Cut, Noted
 from keras_integrity_hook.remote.sources import Source
+from keras_integrity_hook.remote.spool import Manner
 
 _Watch = Callable[[bytes], object] | None
 
@@ -70,6 +79,7 @@ def fetched(
         size_seen(size, folder)
         local = Place(place.kind, folder, place.stem)
         cuts: dict[str, Cut] = {}
+        large = sum(entry.size >= spool.LARGE for entry in found.values())
 
         def fetch(name: str) -> None:
             entry = found[name]
@@ -80,7 +90,8 @@ def fetched(
             # Its version is not compared: some stores say another one in a list.
             if source.size != entry.size:
                 raise _changed(place)
-            _copy(source, os.path.join(folder, name), watch, noted, cuts.get(name))
+            manner = _manner_of(source, noted, cuts.get(name), max(large - 1, 0))
+            _copy(source, os.path.join(folder, name), watch, manner)
 
         at_once.each({place.seal} & found.keys(), fetch)
         seal_seen(local, frozenset(found))
@@ -136,24 +147,24 @@ def _cuts_of(place: Place) -> dict[str, Cut]:
     }
 
 
-def _copy(
-    source: Source,
-    path: str,
-    watch: _Watch,
-    noted: Noted | None = None,
-    cut: Cut | None = None,
-) -> None:
+def _copy(source: Source, path: str, watch: _Watch, manner: Manner | None = None) -> None:
     """Write what is behind ``source`` to the new file ``path``.
 
     Args:
-        watch, noted, cut: see :func:`spool.fetch`.
+        watch, manner: see :func:`spool.fetch`.
 
     Raises:
         RemoteChangedError: it was changed meanwhile. UnreadableFileError: there is no room.
     """
     with source, _no_room_told(source.url):
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        spool.fetch(source, path, watch=watch, noted=noted, cut_of=lambda head: cut)
+        spool.fetch(source, path, watch=watch, manner=manner)
+
+
+def _manner_of(source: Source, noted: Noted, cut: Cut | None, others: int) -> Manner:
+    """How a file is fetched that the seal cuts so, or does not name; beside so many large ones."""
+    readers = parted.readers_of(source, others, is_sealed=cut is not None)
+    return Manner(noted, lambda head: cut, readers)
 
 
 def _changed(place: Place) -> RemoteChangedError:

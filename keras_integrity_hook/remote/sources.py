@@ -24,7 +24,7 @@ from keras_integrity_hook.files.closing import Closing
 from keras_integrity_hook.limits import LIMITS, MIB
 from keras_integrity_hook.remote import urls
 from keras_integrity_hook.remote.failures import speaking_of
-from keras_integrity_hook.remote.store import Entry, Reader, Store
+from keras_integrity_hook.remote.store import Entry, Parts, Reader, Store
 from keras_integrity_hook.remote.stores import store_of
 
 __all__ = [
@@ -54,6 +54,7 @@ class Source(Closing):
         self.url = url
         self.size = entry.size
         self.version = entry.version
+        self._entry = entry
         self._store = store
         self._reader: Reader | None = None
 
@@ -75,6 +76,15 @@ class Source(Closing):
                 data += more
             return data
 
+    @property
+    def parts(self) -> Parts | None:
+        """How parts of it are read best, by several readers; None for not at all."""
+        return self._store.parts(self.url)
+
+    def again(self) -> Source:
+        """The same file, for a reader of its own: one thread reads at a time."""
+        return Source(self.url, self._store, self._entry)
+
     def stream(self, piece: int = PIECE) -> Iterator[bytes]:
         """The whole file, once, in pieces of about ``piece`` bytes.
 
@@ -86,7 +96,7 @@ class Source(Closing):
         left = self.size
         try:
             with speaking_of(self.url):
-                for data in self._store.stream(self.url, piece):
+                for data in self._pieces(piece):
                     left -= len(data)
                     if left < 0:
                         break
@@ -97,6 +107,15 @@ class Source(Closing):
         if left:
             raise self._changed()
         self.check_again()
+
+    def _pieces(self, piece: int) -> Iterator[bytes]:
+        parts = self.parts
+        if parts is None:
+            yield from self._store.stream(self.url, piece)
+            return
+        step = min(piece, parts.piece)
+        for offset in range(0, self.size, step):
+            yield self.read(offset, step)
 
     def check_again(self) -> None:
         """Whether the same file lies there still.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 from keras_integrity_hook.containers import hdf5
 from keras_integrity_hook.errors import RemoteError
@@ -20,16 +21,32 @@ from keras_integrity_hook.files import entry_names, local_copies, portable, temp
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.sole_writer import SoleWriter
 from keras_integrity_hook.limits import MIB
-from keras_integrity_hook.remote import arrivals, urls
+from keras_integrity_hook.remote import arrivals, parted, urls
 from keras_integrity_hook.remote.arrivals import Arriving, Cut, Noted
+from keras_integrity_hook.remote.parted import Came
 from keras_integrity_hook.remote.sources import Source
 from keras_integrity_hook.sealing import tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.O_NOFOLLOW | portable.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_WORTH_IT = 16 * MIB  # what is smaller is digested in no more time than a sole writer has to wait
+LARGE = 16 * MIB
+"""What is smaller (bytes) is digested in no more time than a sole writer has to wait."""
 _Watch = Callable[[bytes], object]
 CutOf = Callable[[bytes], Cut | None]
+
+
+class Manner(NamedTuple):
+    """How a large file is fetched.
+
+    Attributes:
+        noted: where the digests of its chunks are kept, if nobody else comes near the file.
+        cut_of: says by its first bytes how it is cut into chunks; None where that is not known.
+        readers: see :func:`parted.readers_of`.
+    """
+
+    noted: Noted
+    cut_of: CutOf
+    readers: int
 
 
 @contextlib.contextmanager
@@ -52,9 +69,9 @@ def fetched(
         raise RemoteError(cause, path=urls.shown(source.url), remedy="Give the object another one.")
     with temporary.private_folder() as folder, arrivals.noted() as noted:
         local = os.path.join(folder, name)
-        fetch(
-            source, local, noted=noted, watch=watch, cut_of=partial(_cut_of, source.size, algorithm)
-        )
+        cut_of = partial(_cut_of, source.size, algorithm)
+        manner = Manner(noted, cut_of, parted.readers_of(source))
+        fetch(source, local, watch=watch, manner=manner)
         with local_copies.standing_for(urls.shown(source.url), local):
             yield local
 
@@ -67,67 +84,69 @@ def _cut_of(size: int, algorithm: str | None, head: bytes) -> Cut | None:
 
 
 def fetch(
-    source: Source,
-    local: str,
-    *,
-    watch: _Watch | None = None,
-    noted: Noted | None = None,
-    cut_of: CutOf = lambda head: None,
+    source: Source, local: str, *, watch: _Watch | None = None, manner: Manner | None = None
 ) -> None:
     """Write ``source``, once and whole, to the new file ``local``; raises as :func:`fetched`.
 
     Args:
-        watch: is given each piece as it arrives.
-        noted: where the digests of its chunks are kept, if nobody else comes near the file.
-        cut_of: says by its first bytes how it is cut into chunks; None where that is not known.
+        watch: is given each piece as it arrives, of a large file from several threads.
+        manner: of a large file; None for one stream that nobody digests.
     """
     fd = system.open(local, _NEW, 0o600)
     try:
-        pieces = _written(source, fd, watch)
-        if noted is None or source.size < _WORTH_IT:
-            _exhaust(pieces)
+        put = partial(_put, fd, source.url, watch)
+        if manner is None or source.size < LARGE:
+            _stream(source, put, lambda head: None)
         else:
-            _digest(pieces, SoleWriter(fd), cut_of, noted)
+            _fetch_large(source, fd, put, manner)
     finally:
         os.close(fd)
 
 
-def _written(source: Source, fd: int, watch: _Watch | None) -> Iterator[bytes]:
-    """The pieces of ``source``, each when it is written."""
-    for data in source.stream():
-        _write_all(fd, data, source.url)
-        if watch is not None:
-            watch(data)
-        yield data
+def _fetch_large(source: Source, fd: int, put: parted.Put, manner: Manner) -> None:
+    """Let it be written, digest it meanwhile, and note that if nobody else was there."""
+    with contextlib.closing(SoleWriter(fd)) as writer:
+        cut_of = manner.cut_of if writer.is_alone else lambda head: None
+        if manner.readers == 1:
+            came = _stream(source, put, cut_of)
+        else:
+            came = parted.fetch(source, put, cut_of, manner.readers)
+        left = None if came.cut is None else writer.done()
+        if came.cut is not None and left is not None:
+            manner.noted.keep(left, came.cut, came.digests)
 
 
-def _exhaust(pieces: Iterable[bytes]) -> None:
-    for _ in pieces:
-        pass
-
-
-def _digest(pieces: Iterator[bytes], writer: SoleWriter, cut_of: CutOf, noted: Noted) -> None:
-    """Let ``pieces`` be written, digest them meanwhile, and note it if nobody else was there."""
-    with contextlib.closing(writer):
-        head = next(pieces, b"")
-        cut = cut_of(head)
-        if cut is None or not cut.is_feasible or not writer.is_alone:
-            _exhaust(pieces)
-            return
-        with contextlib.closing(Arriving(cut)) as arriving:
-            for data in chain([head], pieces):
+def _stream(source: Source, put: parted.Put, cut_of: CutOf) -> Came:
+    """The same as :func:`parted.fetch`, in one stream; other threads digest what has arrived."""
+    pieces = source.stream()
+    head = next(pieces, b"")
+    cut = cut_of(head)
+    if cut is not None and not cut.is_feasible:
+        cut = None
+    at = 0
+    with contextlib.closing(
+        Arriving(cut) if cut is not None else contextlib.ExitStack()
+    ) as arriving:
+        for data in chain([head], pieces):
+            put(data, at)
+            at += len(data)
+            if isinstance(arriving, Arriving):
                 arriving.update(data)
-            digests = arriving.finish()
-        left = writer.done()
-        if left is not None:
-            noted.keep(left, cut, digests)
+        return Came(cut, arriving.finish() if isinstance(arriving, Arriving) else {})
 
 
-def _write_all(fd: int, data: bytes, url: str) -> None:
+def _put(fd: int, url: str, watch: _Watch | None, data: bytes, at: int) -> None:
+    _write_all(fd, data, at, url)
+    if watch is not None:
+        watch(data)
+
+
+def _write_all(fd: int, data: bytes, at: int, url: str) -> None:
     view = memoryview(data)
     try:
         while view:
-            view = view[os.write(fd, view) :]
+            written = system.pwrite(fd, view, at)
+            view, at = view[written:], at + written
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

@@ -40,6 +40,18 @@ class Reader(Protocol):
         """Give back what it holds."""
 
 
+class Parts(NamedTuple):
+    """How parts of one large file are read best, by several readers.
+
+    Attributes:
+        piece: bytes of a read.
+        at_once: how many readers.
+    """
+
+    piece: int
+    at_once: int
+
+
 class Store(Protocol):
     """One file system, whatever it is read through. Its methods raise what that raises."""
 
@@ -52,11 +64,14 @@ class Store(Protocol):
     def stream(self, url: str, piece: int) -> Iterator[bytes]:
         """The whole file, in pieces of about ``piece`` bytes."""
 
+    def parts(self, url: str) -> Parts | None:
+        """How parts of ``url`` are read best; None where it is to be read as a stream."""
+
     def listing(self, url: str) -> Iterator[Entry]:
         """What lies in the directory ``url``, in no order."""
 
-    def put(self, local: str, url: str) -> None:
-        """Copy the local file to ``url``."""
+    def put(self, local: str, url: str, *, at_once: bool = False) -> None:
+        """Copy the local file to ``url``; ``at_once`` where all of it may be held in memory."""
 
     def move(self, source: str, destination: str) -> None:
         """Let the file ``source`` take the place of ``destination``."""

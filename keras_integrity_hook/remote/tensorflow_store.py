@@ -9,11 +9,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from keras_integrity_hook.files import portable
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.remote import urls
-from keras_integrity_hook.remote.store import Entry
+from keras_integrity_hook.remote.store import Entry, Parts
 
-# Of a stream: for larger ones memory is had anew each time, which takes four times as long.
+# Of a read: for larger ones memory is had anew each time, which takes four times as long.
 _PIECE = MIB
 
 
@@ -27,10 +28,14 @@ def knows(scheme: str) -> bool:
 class _Reader:
     def __init__(self, file: Any) -> None:
         self._file = file
+        self._at = 0
 
     def read(self, offset: int, length: int) -> bytes:
-        self._file.seek(offset)
-        return bytes(self._file.read(length))
+        if offset != self._at:  # it throws away what it has read ahead
+            self._file.seek(offset)
+        data = bytes(self._file.read(length))
+        self._at = offset + len(data)
+        return data
 
     def close(self) -> None:
         self._file.close()
@@ -46,7 +51,8 @@ class TensorFlowStore:
             found = tf.io.gfile.stat(url)
         if found.is_directory:
             return Entry(url, 0, "", True)
-        version = f"{found.length}-{found.mtime_nsec}"
+        # ram:// keeps no times.
+        version = f"{found.length}-{found.mtime_nsec}" if found.mtime_nsec else ""
         return Entry(url, int(found.length), version, False, found.mtime_nsec / 1e9)
 
     def open(self, url: str) -> _Reader:
@@ -61,6 +67,13 @@ class TensorFlowStore:
             while data := file.read(min(piece, _PIECE)):
                 yield data
 
+    def parts(self, url: str) -> Parts | None:
+        # Its file systems on networks read far ahead of each reader, for nothing at the end of a
+        # part; that in memory does not.
+        if urls.split(url).scheme != "ram":
+            return None
+        return Parts(_PIECE, portable.cores())
+
     def listing(self, url: str) -> Iterator[Entry]:
         import tensorflow as tf
 
@@ -71,10 +84,18 @@ class TensorFlowStore:
             with contextlib.suppress(FileNotFoundError):
                 yield self.stat(urls.below(url, name))
 
-    def put(self, local: str, url: str) -> None:
+    def put(self, local: str, url: str, *, at_once: bool = False) -> None:
         import tensorflow as tf
 
-        tf.io.gfile.copy(local, url, overwrite=True)
+        if not at_once:
+            tf.io.gfile.copy(local, url, overwrite=True)
+            return
+        # In one piece, as Keras itself writes an archive: what grows in ram:// is copied each time
+        # that it has outgrown its memory.
+        with open(local, "rb", buffering=0) as file:
+            data = file.read()
+        with tf.io.gfile.GFile(url, "wb") as target:
+            target.write(data)
 
     def move(self, source: str, destination: str) -> None:
         import tensorflow as tf

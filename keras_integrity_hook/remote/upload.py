@@ -22,8 +22,11 @@ PREFIX = ".keras-integrity-"
 """How the temporary names begin."""
 
 
-def put(local: str, url: str) -> None:
+def put(local: str, url: str, *, at_once: bool = False) -> None:
     """Let the file ``local`` take the place of what is at ``url``.
+
+    Args:
+        at_once: all of it may be held in memory; so it goes up faster in some stores.
 
     Raises:
         RemoteWriteError: what was there is there still, unless the cause says otherwise.
@@ -32,16 +35,16 @@ def put(local: str, url: str) -> None:
     store = store_of(url)
     with speaking_of(url, writing=True):
         if takes_whole(url):
-            store.put(local, url)
+            store.put(local, url, at_once=at_once)
             _require_whole(store, url, local)
             return
-        _put_and_move(store, local, url)
+        _put_and_move(store, local, url, at_once=at_once)
 
 
-def _put_and_move(store: Store, local: str, url: str) -> None:
+def _put_and_move(store: Store, local: str, url: str, *, at_once: bool) -> None:
     passing = urls.beside(url, f"{PREFIX}{secrets.token_hex(8)}")
     try:
-        store.put(local, passing)
+        store.put(local, passing, at_once=at_once)
         _require_whole(store, passing, local)
         store.move(passing, url)
     except BaseException:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from keras_integrity_hook.containers.kinds import SEAL_SUFFIX
-from keras_integrity_hook.files import atomic, local_copies, temporary
+from keras_integrity_hook.files import atomic, freeing, local_copies, temporary
 from keras_integrity_hook.files.atomic import PrivateFile
 from keras_integrity_hook.remote import leftovers, stores, upload, urls
 from keras_integrity_hook.saving.reserved_file import ReservedFile, algorithm_for
@@ -40,7 +40,8 @@ class ReservedRemote(ReservedFile):
             RemoteError: it cannot be put there.
         """
         local, beside = str(self.made.path), self._url + SEAL_SUFFIX
-        upload.put(local, self._url)
+        # Of an archive Keras has just held all the weights in memory, to write them to it.
+        upload.put(local, self._url, at_once=local.endswith(".keras"))
         if not self._is_sealed:
             upload.remove(beside)
         elif requested.demands.store is Store.SIDECAR:
@@ -59,7 +60,7 @@ def reservations(
 
 @contextlib.contextmanager
 def _private(url: str, user_block: int, algorithm: str | None) -> Iterator[ReservedRemote]:
-    with temporary.private_folder() as folder:
+    with freeing.afterwards(), temporary.private_folder() as folder:
         path = os.path.join(folder, urls.split(url).name)
         with (
             atomic.open_target(path) as target,

@@ -92,7 +92,7 @@ def test_processes_that_save_and_load_the_same_paths(
 ) -> None:
     started = [working(folder, paths=paths, rounds=rounds, seed=seed) for seed in range(processes)]
     for one in started:
-        out, err = one.communicate(timeout=280)
+        out, err = one.communicate()
         assert one.returncode == 0, err
         assert out.split() == ["ready", "done"]
     look_at(folder, paths)

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,18 @@ from tests.support.model_kinds import FILES, SETS, attacked_file, load, save
 
 pytestmark = pytest.mark.usefixtures("keras")
 
-LOADS = {
-    mode: int(os.environ.get("RACE_LOADS", number))
-    for mode, number in (("strict", "150"), ("pipelined", "40"))
-}
-"""Loads per format; the nightly run asks for 1000."""
+OFTEN, AT_NIGHT = {"strict": 150, "pipelined": 40}, 1000
+"""Loads per format."""
 
 SECONDS, AT_MOST = 60, 240
-"""No race lasts longer, however slow the machine; the second where nothing was loaded by then, or
-nothing refused."""
+"""No race of every run lasts longer, however slow the machine; the second where nothing was loaded
+by then, or nothing refused."""
+NIGHTLY_SECONDS = 1800
+
+CASES = [
+    *((name, "strict") for name in (*FILES, *SETS)),
+    *((name, "pipelined") for name in (*FILES, "directory", "shards.weights.json")),
+]
 
 UNITS = {"strict": 300, "pipelined": 800}
 """With more there are chunks that hold numbers of one variable alone, and are verified while they
@@ -98,23 +100,39 @@ def values_of(model: Any) -> set[float]:
     return {float(value) for weight in model.get_weights() for value in np.unique(weight)}
 
 
-def is_over(mode: str, loaded: int, refused: int, seconds: float) -> bool:
-    """Whether there were enough loads in these seconds, and both ends of one among them."""
-    enough = loaded + refused >= LOADS[mode] or seconds > SECONDS
-    return (enough and bool(loaded and refused)) or seconds > AT_MOST
-
-
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        *((name, "strict") for name in (*FILES, *SETS)),
-        *((name, "pipelined") for name in (*FILES, "directory", "shards.weights.json")),
-    ],
-)
+@pytest.mark.parametrize(("name", "mode"), CASES)
 def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
     name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def is_over(loads: int, has_both_ends: bool, seconds: float) -> bool:
+        enough = loads >= OFTEN[mode] or seconds > SECONDS
+        return (enough and has_both_ends) or seconds > AT_MOST
+
+    race(name, mode, is_over, tmp_path, monkeypatch)
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_a_file_rewritten_during_a_thousand_loads_never_yields_unsealed_values(
+    name: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_over(loads: int, has_both_ends: bool, seconds: float) -> bool:
+        return (loads >= AT_NIGHT and has_both_ends) or seconds > NIGHTLY_SECONDS
+
+    race(name, mode, is_over, tmp_path, monkeypatch)
+
+
+def race(
+    name: str,
+    mode: str,
+    is_over: Callable[[int, bool, float], bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Load a model of kind ``name`` while it is rewritten, until it is over by the loads so far,
+    whether one was good and one refused, and the seconds."""
     # A file caught halfway may look unsealed; what is asked here is what a *checked* load yields.
     monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
     monkeypatch.setenv("KERAS_INTEGRITY_VERIFY", mode)
@@ -135,7 +153,7 @@ def test_a_file_rewritten_during_its_load_never_yields_unsealed_values(
     loaded = refused = 0
     begun = time.monotonic()
     with attacked(target, sources):
-        while not is_over(mode, loaded, refused, time.monotonic() - begun):
+        while not is_over(loaded + refused, loaded * refused > 0, time.monotonic() - begun):
             before = values_of(own)
             try:
                 own = load(own, models[0])

@@ -320,7 +320,6 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize("kills", [20, pytest.param(1000, marks=pytest.mark.nightly)])
-@pytest.mark.timeout(1800)
 def test_no_acknowledged_event_is_lost_when_the_service_is_killed(
     founded: Founded, tmp_path: Path, kills: int
 ) -> None:

@@ -156,7 +156,7 @@ def load(request: pytest.FixtureRequest, keras: Any, place: Place) -> Callable[[
 def test_load_digests_what_has_arrived_once(
     load: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool, "_WORTH_IT", 0)
+    monkeypatch.setattr(spool, "LARGE", 0)
     tables: list[tuple[int, int]] = []
     table = tree.table
 

@@ -265,6 +265,25 @@ def test_what_a_large_file_had_is_freed_by_another_thread(tmp_path: Path) -> Non
     os.close(directory)
 
 
+def test_nothing_is_freed_before_the_directory_it_lay_in_is_gone(tmp_path: Path) -> None:
+    """While ext4 frees what was in a directory nobody can remove that."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "large").write_bytes(bytes(9 * MIB))
+    before = descriptors.opened()
+    directory = os.open(inner, os.O_RDONLY)
+    with freeing.afterwards():
+        with freeing.later("large", directory), freeing.afterwards():
+            (inner / "large").unlink()
+        os.close(directory)
+        freeing.settle()
+        held = descriptors.opened_since(before)
+        inner.rmdir()
+    assert held
+    freeing.settle()
+    assert not descriptors.opened_since(before)
+
+
 @pytest.mark.usefixtures("keras")
 @pytest.mark.parametrize("name", ["small.weights.h5", "small.h5"])
 def test_hdf5_writes_small_models_without_us(

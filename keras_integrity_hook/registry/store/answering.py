@@ -8,7 +8,7 @@ that left a stage is not in it where nobody is told that it once came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from sqlalchemy.engine import Connection
 
@@ -18,7 +18,7 @@ from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.registry import merkle
 from keras_integrity_hook.registry.answers import EVERY_KEY, Answer, ProvenEvent
 from keras_integrity_hook.registry.merkle import Node
-from keras_integrity_hook.registry.records import Mark, Model
+from keras_integrity_hook.registry.records import Content, Mark, Model
 from keras_integrity_hook.registry.store import log_tables, state_reading
 from keras_integrity_hook.registry.store.batches import Batch, Question
 from keras_integrity_hook.registry.store.log_tables import Tip
@@ -61,15 +61,16 @@ def _positions(
         name = batch.ask(state_reading.name_question())
         found = batch.ask(state_reading.contents_question(digests))
         recalled = batch.ask(_recalled_keys(keys))
-    contents = {content.digests: content for content in found.said[0].values()}.values()
-    pairs = {pair for content in contents for pair in content.versions}
-    targets = [one for content in contents if content.recalls for one in content.digests]
+    contents = _each(found.said[0])
+    pairs = _pairs(contents)
+    targets = {one for content in contents if content.recalls for one in content.digests}
     with Batch(connection) as batch:  # what was done with it
         models = batch.ask(state_reading.models_question(model for model, _ in pairs))
         registered = batch.ask(state_reading.registrations_question(pairs))
         # All is told that was said of it: an earlier event can be what makes two digests those of
         # one content.
         mentioned = batch.ask(state_reading.mentions_question([*targets, *recalled.said]))
+    entangled = _entangled(connection, targets, mentioned.said.targets - set(recalled.said))
     marks = list(_marks(models.said[0].values(), pairs))
     promoted = {(name, versions.same(mark.version)) for name, mark in marks}
     with Batch(connection) as batch:  # and what stands above it
@@ -78,11 +79,46 @@ def _positions(
     positions = {
         *name.said.changes,
         *registered.said.values(),
-        *mentioned.said,
+        *mentioned.said.positions,
+        *entangled,
         *above.said.values(),
         *places.said.values(),
     }
     return tip.said, sorted(positions)
+
+
+def _entangled(connection: Connection, told: set[str], named: Set[str]) -> set[int]:
+    """Where the events are that say what contents are named together with others in recalls.
+
+    Such a recall is of all of them, and makes them one content unless what is known of any
+    contradicts that. So it can only be understood with all that was said of each, and so on.
+
+    Args:
+        told: the digests of which all is told already.
+        named: those that these events name.
+    """
+    positions: set[int] = set()
+    while others := named - told:
+        with Batch(connection) as batch:
+            found = batch.ask(state_reading.contents_question(others))
+        contents = _each(found.said[0])
+        targets = {one for content in contents for one in content.digests}
+        with Batch(connection) as batch:
+            registered = batch.ask(state_reading.registrations_question(_pairs(contents)))
+            mentioned = batch.ask(state_reading.mentions_question(targets))
+        positions |= {*registered.said.values(), *mentioned.said.positions}
+        if len(positions) > LIMITS.registry_events:
+            break
+        told, named = told | others | targets, mentioned.said.targets
+    return positions
+
+
+def _each(contents: Mapping[str, Content]) -> list[Content]:
+    return list({content.digests: content for content in contents.values()}.values())
+
+
+def _pairs(contents: Iterable[Content]) -> set[Pair]:
+    return {pair for content in contents for pair in content.versions}
 
 
 def _recalled_keys(keys: Sequence[str]) -> Question[list[str]]:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -160,7 +160,7 @@ def recall_of(connection: Connection, kind: str, target: str) -> RecallRow | Non
     in_force = _in_force(connection, kind, [target]).get(target, ())
     places = log_tables.positions_of(connection, [recall.event for recall in in_force[-1:]])
     entries = log_tables.read_entries(connection, list(places.values()))
-    found = _recall_rows(connection, list(zip(places.values(), entries, strict=True)))
+    found = _recall_rows(connection, list(zip(places.values(), entries, strict=True)), target)
     return found[0] if found else None
 
 
@@ -174,31 +174,58 @@ def _in_force(
     return {digest: content.recalls for digest, content in contents.items()}
 
 
-def _recall_rows(connection: Connection, rows: Sequence[tuple[int, bytes]]) -> list[RecallRow]:
-    events = [(position, *_recalled(entry)) for position, entry in rows]
-    roots = {body.target for _, _, _, body in events if body.kind == "root"}
-    contents, _ = state_reading.read_contents(connection, roots)
+class _Told(NamedTuple):
+    """The event of a recall, and where it is."""
+
+    position: int
+    id: str
+    event: Event
+    body: Recalled
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return (self.body.target, *sorted(self.body.digests.values()))
+
+
+def _recall_rows(
+    connection: Connection, rows: Sequence[tuple[int, bytes]], of: str = ""
+) -> list[RecallRow]:
+    """The rows of recalls: of what the content or the key ``of`` has to do with, where it is given,
+    else of all that each is in force for."""
+    events = [_Told(position, *_recalled(entry)) for position, entry in rows]
+    every = {of, *(one for told in events for one in told.named)}
+    contents, _ = state_reading.read_contents(connection, every)
     pairs = {pair for content in contents.values() for pair in content.versions}
     known = state_reading.read_versions(connection, pairs)
-    keys = {body.target for _, _, _, body in events if body.kind == "key"}
-    in_force = {one: content.recalls for one, content in contents.items()}
-    in_force |= _in_force(connection, "key", keys)
-    return [
-        RecallRow(
-            body.kind,
-            body.target,
-            body.reason,
-            position,
-            event.time,
-            next((one.by for one in in_force.get(body.target, ()) if one.event == event_id), ()),
-            tuple(
-                (known[pair].body.model, known[pair].body.version)
-                for pair in contents.get(body.target, Content(())).versions
-                if pair in known
-            ),
-        )
-        for position, event_id, event, body in events
-    ]
+    in_force = _in_force(connection, "key", every)
+    in_force |= {digest: content.recalls for digest, content in contents.items()}
+    same = contents[of].digests if of in contents else (of,)
+    found = []
+    for told in events:
+        held = {
+            one: recall
+            for one in (*told.named, of)
+            if not of or one in same
+            for recall in in_force.get(one, ())
+            if recall.event == told.id
+        }
+        of_these = (pair for one in held if one in contents for pair in contents[one].versions)
+        versions = [known[pair] for pair in dict.fromkeys(of_these) if pair in known]
+        found.append(_recall_row(told, held, versions))
+    return found
+
+
+def _recall_row(told: _Told, held: Mapping[str, Recall], versions: list[Version]) -> RecallRow:
+    """The row of a recall that is in force for ``held``, which these versions have."""
+    return RecallRow(
+        told.body.kind,
+        next(iter(held), told.body.target),
+        told.body.reason,
+        told.position,
+        told.event.time,
+        next((recall.by for recall in held.values()), ()),
+        tuple((one.body.model, one.body.version) for one in versions),
+    )
 
 
 def _recalled(entry: bytes) -> tuple[str, Event, Recalled]:

@@ -112,7 +112,8 @@ class RecallRow(NamedTuple):
 
     Attributes:
         kind: ``"root"`` or ``"key"``.
-        target: the digest or key id that the event names, hex.
+        target: the digest or key id that the event names, hex; of several digests one for which it
+            is in force.
         event: position of the event.
         time: of that event, UTC, as seals spell a time.
         signers: the names of those who signed it.

@@ -123,7 +123,15 @@ _REGISTRATIONS = Select(
         among(VERSIONS.c.model, VERSIONS.c.version)
     )
 )
-_MENTIONS = Select(lambda among: sa.select(MENTIONS.c.position).where(among(MENTIONS.c.target)))
+_OTHERS = MENTIONS.alias("others")
+_MENTIONS = Select(
+    lambda among: (
+        sa.select(_OTHERS.c.position, _OTHERS.c.target)
+        .join(MENTIONS, MENTIONS.c.position == _OTHERS.c.position)
+        .where(among(MENTIONS.c.target))
+        .distinct()
+    )
+)
 _RECALLED_KEYS = Select(
     lambda _: sa.select(RECALLS.c.target).where(RECALLS.c.kind == "key").distinct()
 )
@@ -255,11 +263,28 @@ def registrations(connection: Connection, pairs: Iterable[Pair]) -> dict[Pair, i
     return batches.ask(connection, registrations_question(pairs))
 
 
-def mentions_question(targets: Iterable[str]) -> Question[set[int]]:
-    """Asks where these digests or keys were recalled, and where that was taken back."""
-    return Question(
-        _MENTIONS, lambda rows: {position for (position,) in rows}, batches.of_each(targets)
-    )
+class Mentions(NamedTuple):
+    """What was recalled and restored.
+
+    Attributes:
+        positions: of the events.
+        targets: the digests and keys that these name.
+    """
+
+    positions: frozenset[int]
+    targets: frozenset[str]
+
+
+def mentions_question(targets: Iterable[str]) -> Question[Mentions]:
+    """Asks where these digests or keys were recalled, where that was taken back, and what else is
+    named there."""
+
+    def said(rows: Sequence[Row]) -> Mentions:
+        return Mentions(
+            frozenset(position for position, _ in rows), frozenset(target for _, target in rows)
+        )
+
+    return Question(_MENTIONS, said, batches.of_each(targets))
 
 
 def recalled_keys_question() -> Question[list[str]]:

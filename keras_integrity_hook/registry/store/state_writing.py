@@ -25,7 +25,12 @@ from keras_integrity_hook.registry.events import (
 )
 from keras_integrity_hook.registry.records import Changes, Content, State
 from keras_integrity_hook.registry.signed import SignedEvent
-from keras_integrity_hook.registry.store import record_texts, rows_writing
+from keras_integrity_hook.registry.store import (
+    log_tables,
+    record_texts,
+    rows_writing,
+    state_reading,
+)
 from keras_integrity_hook.registry.store.schema import (
     CONTENTS,
     DIGESTS,
@@ -62,7 +67,7 @@ class Following:
         # By their primary keys: a record that changes twice is written once.
         self._rows: dict[sa.Table, dict[Any, _Row]] = {table: {} for table in STATE}
         self._joined: set[int] = set()  # contents that turned out to be others
-        self._ended: set[str] = set()  # events whose recalls are over
+        self._ended: set[str] = set()  # events whose recalls are over for a content or a key
 
     def apply(self, position: int, signed: SignedEvent) -> None:
         """Let the event at ``position`` happen.
@@ -87,10 +92,26 @@ class Following:
         rows_writing.write(connection, {**more, **changed})
         if self._joined:
             connection.execute(CONTENTS.delete().where(CONTENTS.c.number.in_(self._joined)))
-        if self._ended:
-            ids = [bytes.fromhex(event) for event in self._ended]
-            over = sa.select(ENTRIES.c.position).where(ENTRIES.c.event.in_(ids))
-            connection.execute(RECALLS.delete().where(RECALLS.c.position.in_(over)))
+        if over := [bytes.fromhex(event) for event in self._over(connection)]:
+            places = sa.select(ENTRIES.c.position).where(ENTRIES.c.event.in_(over))
+            connection.execute(RECALLS.delete().where(RECALLS.c.position.in_(places)))
+
+    def _over(self, connection: Connection) -> set[str]:
+        """The events whose recalls are over. One that named two contents may be in force for the
+        other, as the tables say by now."""
+        places = log_tables.positions_of(connection, self._ended)
+        entries = log_tables.read_entries(connection, list(places.values()))
+        recalls = [signed_events.event_of(signed_events.decode(one)).body for one in entries]
+        named = {
+            digest
+            for body in recalls
+            if isinstance(body, Recalled)
+            for digest in (body.target, *body.digests.values())
+        }
+        contents, _ = state_reading.read_contents(connection, named)
+        return self._ended - {
+            recall.event for content in contents.values() for recall in content.recalls
+        }
 
     def _put(self, table: sa.Table, **row: Any) -> None:
         self._rows[table][tuple(row[name] for name in _KEYS_OF_ROWS[table])] = row
@@ -159,7 +180,8 @@ class Following:
         for target in sorted(targets):
             self._put(MENTIONS, target=target, position=position)
         if body.kind == "root":
-            for model, version in self._known.contents[body.target].versions:
+            contents = self._known.contents
+            for model, version in {pair for one in targets for pair in contents[one].versions}:
                 self._put(SUBJECTS, model=model, version=version, position=position)
 
     def _end_recalls(self, body: Body) -> None:
