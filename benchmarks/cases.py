@@ -27,6 +27,7 @@ FORMATS = (".keras", ".weights.h5")
 MIB = 1 << 20
 SMALL_MODEL = 100_000
 SMALL_RUNS = 60
+FIRST_RUNS = 9
 
 
 def plain(action: Callable[[], object]) -> float:
@@ -205,4 +206,25 @@ def small(folder: Path) -> list[Result]:
             extra = difference(samples, f"hooked {name}", f"plain {name}") * 1000
             label = f"100 kB {suffix}"
             results.append(Result(label, f"{name} overhead", extra, "ms", 2.0, samples))
+        results.append(first_load(folder / f"plain{suffix}", folder / f"sealed{suffix}", suffix))
     return results
+
+
+def first_load(bare: Path, sealed: Path, suffix: str) -> Result:
+    """What the first load of a process takes longer: a script that loads one model pays that.
+
+    It imports what only a load needs, and finds out which plug-ins are installed.
+    """
+    width = str(width_for(SMALL_MODEL))
+
+    def seconds(path: Path, mode: str) -> float:
+        found = in_fresh_process(("first-load", str(path), width), {"KERAS_INTEGRITY": mode})
+        return float(found)
+
+    turns = {
+        "plain load": lambda: seconds(bare, "off"),
+        "hooked load": lambda: seconds(sealed, "enforce"),
+    }
+    samples = interleaved(turns, FIRST_RUNS, settle=False)
+    extra = difference(samples, "hooked load", "plain load") * 1000
+    return Result(f"100 kB {suffix}", "first load overhead", extra, "ms", None, samples)

@@ -71,6 +71,7 @@ class Limits(NamedTuple):
     inspected_member: int = 64 * MIB  # a configuration, or a member that is packed
     config_depth: int = 300  # objects and lists within each other
     config_objects: int = 1_000_000  # and lists
+    config_values: int = 4_000_000  # texts, numbers and the like
     config_digits: int = 400  # of one number; a float64 has 309 before its point
     regions: int = 10_000  # that a new seal names; each may be stated with its two ends
     stated_regions: int = 3 * 16_384

@@ -40,11 +40,12 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
     Args:
         limit: a longer file is refused, in bytes.
         named: somebody named this very file. Where nobody did and its directory may not even be
-            looked into (a service that root started under another user), there is none.
+            looked into (a service that root started under another user), there is none; and one
+            that another user put there is not this user's word.
         strict: nobody but the user and root may write it, not even a group.
 
     Raises:
-        InsecurePermissionsError: others may write it.
+        InsecurePermissionsError: others may write it, or put it there.
         ConfigurationError: it is there and cannot be read, is no file, or too long.
     """
     try:
@@ -59,6 +60,8 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
         _check(path, fd, strict=strict)
+        if not named:
+            permissions.check_unplanted(path)
         return read_configuration(fd, path, limit)
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror})", path=path) from error

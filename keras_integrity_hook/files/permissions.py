@@ -38,6 +38,31 @@ def check_open(path: str, fd: int) -> None:
     _check(path, path, system.fstat(fd))
 
 
+def check_unplanted(path: str) -> None:
+    """Refuse ``path`` if it lies in a directory where everybody may put what he likes, and somebody
+    else did: in ``/tmp``, say, by whoever has that for a home.
+
+    Args:
+        path: a file.
+
+    Raises:
+        InsecurePermissionsError: naming what is another user's.
+        OSError: it cannot be looked at.
+    """
+    is_open = False
+    for found, status in _walked(os.path.abspath(path), with_links=True):
+        if is_open and status.st_uid not in (0, system.geteuid()):
+            raise InsecurePermissionsError(
+                f"{printable(found)} belongs to user {status.st_uid}, and lies where everybody may "
+                "put something",
+                path=path,
+                found=found,
+                mode=stat.S_IMODE(status.st_mode),
+                owner=status.st_uid,
+            )
+        is_open = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_IWOTH)
+
+
 def _check(path: str, found: str, status: os.stat_result) -> None:
     why = _fault(status)
     if why is None:
@@ -63,10 +88,13 @@ def _fault(status: os.stat_result) -> str | None:
     return None
 
 
-def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
+def _walked(path: str, *, with_links: bool = False) -> Iterator[tuple[str, os.stat_result]]:
     """Every directory on the way to ``path`` (absolute), and what is there in the end.
 
     The mode of a link means nothing; who may write its directory can replace it.
+
+    Args:
+        with_links: the links on the way, too.
     """
     at, names = machine.steps(path)
     pending, links = names[::-1], 0
@@ -84,6 +112,8 @@ def _walked(path: str) -> Iterator[tuple[str, os.stat_result]]:
             at = below
             yield at, status
             continue
+        if with_links:
+            yield below, status
         links += 1
         if links > _LINKS_AT_MOST:
             raise OSError(f"too many symbolic links: {below}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from keras_integrity_hook.hooks import own_state
 from keras_integrity_hook.hooks.calls import Args, Function, Kwargs, bind, call_with
 from keras_integrity_hook.limits import MIB
 from keras_integrity_hook.loading import pipeline as load
@@ -33,7 +34,7 @@ def all_or_nothing(
     """
     if model is None:
         model = bind(wrapped, args, kwargs).get("model")
-    snapshot = Snapshot(_loaded_with(model))
+    snapshot = Snapshot(model)
     with load.surfacing_failures(before_unleased=snapshot.take) as files:
         # Opened in here, so that the copy is taken and a refusal in the middle is seen.
         opened = replaced()
@@ -47,19 +48,29 @@ def all_or_nothing(
 
 
 class Snapshot:
-    """A copy of variables, taken only if asked for."""
+    """What a load of weights may change in a model, copied only if asked for."""
 
-    def __init__(self, variables: list[Any]) -> None:
-        self._variables = variables
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._variables = _loaded_with(model)
         self._values: list[Any] | None = None
+        self._states: list[own_state.OwnState] = []
 
     def take(self) -> None:
         """Copy the values now (host memory of the model's size)."""
         if self._values is None:
             self._values = [_value_of(variable) for variable in self._variables]
+            self._states = own_state.of_layers(self._model)
 
     def restore(self) -> None:
-        """Assign the copied values back."""
+        """Assign the copied values back, and what layers have worked out of them."""
+        self._assign()
+        for state in self._states:
+            state.restore()
+        if self._states:
+            self._assign()  # a layer may merge what it saves, as one with LoRA does
+
+    def _assign(self) -> None:
         for variable, value in zip(self._variables, self._values or (), strict=False):
             variable.assign(value)
 

@@ -39,6 +39,7 @@ from keras_integrity_hook.inspection.hdf5_messages import (
     extent,
     has_dense,
     link_of,
+    refers_elsewhere,
     whole,
 )
 from keras_integrity_hook.inspection.pages import Pages
@@ -149,7 +150,10 @@ class Hdf5File:
             return attribute.data[:size].rstrip(b"\0")
         if kind == 9 and attribute.type[1] & 0x0F == 1:
             length, heap, index = struct.unpack_from("<IQI", attribute.data)
-            return self._heap_object(heap, index)[:length]
+            text = self._heap_object(heap, index)
+            if len(text) != length:
+                raise DamagedFileError("a text of the file has two lengths")
+            return text
         raise DamagedFileError("an attribute that has to be a string is none")
 
     # Objects
@@ -165,6 +169,8 @@ class Hdf5File:
                 children += self._symbols(*_QQ(body))
             elif is_shared:
                 unread = unread or "a message that is kept elsewhere"
+            elif kind == ATTRIBUTE and refers_elsewhere(body):
+                unread = unread or "an attribute whose type is kept elsewhere"
             elif kind == ATTRIBUTE:
                 attributes.append(body)
             elif kind == LINK:
@@ -286,18 +292,27 @@ class Hdf5File:
                     pending.append(child)
 
     def _heap_object(self, address: int, wanted: int) -> bytes:
-        """Object ``wanted`` of the global heap at ``address`` (section III.E)."""
+        """The one object ``wanted`` of the global heap at ``address`` (section III.E).
+
+        Of two with one number libhdf5 takes the last. Number 0 is the free space: nothing stands
+        behind it, and its length counts its own header, as that of no other does.
+        """
         if self._bytes(address, 4) != b"GCOL":
             raise DamagedFileError("a text of the file is not where it says")
         (size,) = _Q(self._bytes(address + 8, 8))
         at, stop = address + 16, address + size
+        places = []
         while at + 16 <= stop:
             self._spend(1)
             index, _, _, length = struct.unpack("<HHIQ", self._bytes(at, 16))
             if index == wanted:
-                return self._bytes(at + 16, length)
-            at += 16 + (length + 7 & ~7)
-        raise DamagedFileError("a text of the file is not where it says")
+                places.append((at + 16, length))
+            at += 16 + (length + 7 & ~7) if index else length
+            if at > stop or (index == 0 and at != stop):
+                raise DamagedFileError("the texts of the file are malformed")
+        if len(places) != 1 or not wanted:
+            raise DamagedFileError("a text of the file is not where it says")
+        return self._bytes(*places[0])
 
     def _bytes(self, address: int, size: int) -> bytes:
         return self._pages.read(address, size)

@@ -68,6 +68,11 @@ def attribute_of(body: bytes) -> Attribute:
     return Attribute(name.rstrip(b"\0"), kind, space, body[at:])
 
 
+def refers_elsewhere(body: bytes) -> bool:
+    """Whether an attribute message has references where its type and dataspace would stand."""
+    return len(body) > 1 and body[0] in (2, 3) and body[1] != 0  # IV.A.2.m: flags, from version 2
+
+
 def shape(space: bytes) -> tuple[int, ...]:
     """The lengths that a dataspace states: section IV.A.2.b. Raises DamagedFileError."""
     version, rank = space[:2] if len(space) >= 4 else (0, 0)
@@ -113,7 +118,9 @@ def link_of(body: bytes) -> tuple[str, int | str]:
     width = 1 << (flags & 3)
     length = int.from_bytes(body[at : at + width], "little")
     at += width
+    if length > len(body) - at - (8 if kind == _HARD else 0):  # a length may take eight bytes
+        raise DamagedFileError("a link is malformed")
     name = body[at : at + min(length, MAX_NAME)].decode("utf-8", "replace")
     if kind == _HARD:
-        return name, _Q(body.ljust(at + length + 8, b"\0"), at + length)[0]
+        return name, _Q(body, at + length)[0]
     return name, "soft" if kind == _SOFT else "external"

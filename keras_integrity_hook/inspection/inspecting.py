@@ -109,10 +109,12 @@ def _is_config(name: str, head: bytes) -> bool:
 
 def _by_format(piece: Piece, name: str, pieces: Pieces) -> Inspector:
     """What looks at the bytes of ``piece``, whatever is done with it; ``name`` is case-folded."""
-    from keras_integrity_hook.inspection import archives, hdf5_weights, pickles
-
     if piece.is_hdf5 or name.endswith((".h5", ".hdf5")):
+        from keras_integrity_hook.inspection import hdf5_weights
+
         return hdf5_weights.inspect
+    from keras_integrity_hook.inspection import archives, pickles
+
     if name.endswith(".npz"):
         return archives.inspect_arrays
     if piece.head.startswith(b"\x93NUMPY"):

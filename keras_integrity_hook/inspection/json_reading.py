@@ -44,6 +44,9 @@ def parse(text: bytes) -> Parsed:
         every.append(made)
         return made
 
+    excess = _excess(text)
+    if excess:
+        return Parsed(None, (("too-large", excess),))
     try:
         value = json.loads(text, object_hook=note)
         twice = _duplicates(text, sum(map(len, every)))
@@ -58,6 +61,18 @@ def parse(text: bytes) -> Parsed:
         breaks.append(("exhausting-number", f"a number of over {LIMITS.config_digits} digits"))
     breaks += _broken_limits(value)
     return Parsed(value, tuple(breaks), [one for one in every if "class_name" in one])
+
+
+def _excess(text: bytes) -> str:
+    """What there is too much of in ``text`` to make values of it, which take up to thirty times its
+    memory; empty for nothing. A packed text is a thousand times as long as its file.
+
+    What stands in a text of it counts, too: to tell that apart takes as much memory.
+    """
+    objects, values = text.count(b"{") + text.count(b"["), text.count(b",")
+    if objects > LIMITS.config_objects:
+        return f"{objects:,} objects and lists"
+    return f"{values:,} values" if values > LIMITS.config_values else ""
 
 
 def _duplicates(text: bytes, kept: int) -> list[str]:

@@ -162,9 +162,12 @@ def members(content: Content) -> Iterator[Piece]:
         infos = archive.infolist()
         if len(infos) > LIMITS.zip_members:
             raise LimitExceededError(f"the archive has {len(infos)} members")
+        left = LIMITS.inspected_kept
         for info in infos:
             if not info.is_dir():
-                yield _piece(info.filename, _member(archive, info, content))
+                member = _member(archive, info, content, left)
+                left -= member.size if isinstance(member, Memory) else 0
+                yield _piece(info.filename, member)
 
 
 @contextlib.contextmanager
@@ -194,14 +197,22 @@ def _piece(name: str, content: Content) -> Piece:
     return Piece(name, content, content.read(0, min(16, content.size)))
 
 
-def _member(archive: ZipFile, info: ZipInfo, content: Content) -> Content:
-    """The bytes of a member: where they stand if they are stored, else in memory."""
+def _member(archive: ZipFile, info: ZipInfo, content: Content, left: int) -> Content:
+    """The bytes of a member: where they stand if they are stored, else in memory.
+
+    Args:
+        left: how many bytes may still be unpacked; an archive unpacks to a thousand times its size.
+    """
     if info.compress_type == 0:
         head = content.read(info.header_offset, 30)
         start = info.header_offset + 30 + sum(_LOCAL.unpack(head))
         return Slice(content, start, info.file_size)
     with archive.open(info) as stream:
-        data = stream.read(LIMITS.inspected_member + 1)
+        data = stream.read(min(LIMITS.inspected_member, left) + 1)
+    if len(data) > left:
+        raise LimitExceededError(
+            f"packed members of the archive are over {LIMITS.inspected_kept} bytes together"
+        )
     if len(data) > LIMITS.inspected_member:
         raise LimitExceededError(
             f"a packed member of the archive is over {LIMITS.inspected_member} bytes"

@@ -113,6 +113,21 @@ class _Reader:
             self._file.close()
 
 
+class _ObjectReader:
+    """Parts of an object, each in one request: a file of fsspec's asks for what is known first."""
+
+    def __init__(self, files: Any, path: str) -> None:
+        self._files, self._path = files, path
+
+    def read(self, offset: int, length: int) -> bytes:
+        if not length:
+            return b""
+        return bytes(self._files.cat_file(self._path, start=offset, end=offset + length))
+
+    def close(self) -> None:
+        pass  # connections are the store's
+
+
 class _WebReader:
     """Parts of a file on a web server. No more of an answer is read than was asked for, whatever
     the server sends: fsspec reads all of it."""
@@ -174,6 +189,8 @@ class FsspecStore:
     def open(self, url: str) -> Reader:
         if self._scheme in WEB:
             return _WebReader(self._files, self._path(url))
+        if self._scheme in OBJECT_STORES:
+            return _ObjectReader(self._files, self._path(url))
         # Reads at one place say nothing of the next: what is fetched ahead is fetched for nothing.
         return _Reader(self._files.open(self._path(url), "rb", cache_type="none"))
 

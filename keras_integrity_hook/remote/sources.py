@@ -96,7 +96,7 @@ class Source(Closing):
         left = self.size
         try:
             with speaking_of(self.url):
-                for data in self._store.stream(self.url, piece):
+                for data in self._pieces(piece):
                     left -= len(data)
                     if left < 0:
                         break
@@ -107,6 +107,15 @@ class Source(Closing):
         if left:
             raise self._changed()
         self.check_again()
+
+    def _pieces(self, piece: int) -> Iterator[bytes]:
+        parts = self.parts
+        if parts is None:
+            yield from self._store.stream(self.url, piece)
+            return
+        step = min(piece, parts.piece)
+        for offset in range(0, self.size, step):
+            yield self.read(offset, step)
 
     def check_again(self) -> None:
         """Whether the same file lies there still.

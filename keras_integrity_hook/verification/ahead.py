@@ -19,7 +19,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_integrity_hook.containers.model_file import SealedModel
 from keras_integrity_hook.containers.opening import errors_of
@@ -36,6 +36,14 @@ from keras_integrity_hook.verification.chunk_checker import ChunkChecker
 
 _BLOCK = 64 * KIB  # of names and shapes; chunks are multiples of it
 _STRUCTURE = b"\0"  # see ahead_plan.chunks_of_data
+
+
+class _Piece(NamedTuple):
+    """A part of a read: of which chunk, from which place in it on, and where to."""
+
+    chunk: int
+    within: int
+    target: memoryview
 
 
 class AheadContent:
@@ -79,6 +87,8 @@ class AheadContent:
         self._checking = threading.RLock()
         self._scratch = threading.local()
         self._memory = AheadMemory(LIMITS.ahead_held) if self._is_held else None
+        self._targets: dict[int, memoryview] = {}  # where chunks are read to that are asked for
+        self._landed: dict[int, memoryview] = {}  # where chunks were read to and verified
 
     def forked(self) -> None:
         """Go on without the threads, which this new process does not have."""
@@ -130,13 +140,58 @@ class AheadContent:
         return block, within
 
     def _read_into(self, offset: int, buffer: memoryview) -> None:
-        if self._memory is None:
-            if self._is_read(offset, buffer):
-                return
-        else:
-            for index, within, target in self._pieces(offset, buffer):
-                self._serve(self._memory, index, within, target)
+        pieces = list(self._pieces(offset, buffer))
+        if not pieces:
             return
+        there = self._verified_into(pieces)
+        for piece in pieces:
+            if piece.chunk not in there:
+                self._fill(piece)
+        if self._memory is None and not self.is_kept:
+            self._check_into(offset, buffer)  # the leases did not hold: what it is cannot be told
+
+    def _verified_into(self, pieces: list[_Piece]) -> set[int]:
+        """Verify all chunks of ``pieces``, those that are read whole where they are read to.
+
+        This thread and the others share them, each taking the next: one that waited for another's
+        would leave its core to nobody. No thread writes to them any more when this returns.
+
+        Returns:
+            The chunks whose bytes are there now.
+        """
+        first, stop = pieces[0].chunk, pieces[-1].chunk + 1
+        if self._chunks.are_good(first, stop):
+            if self._data[stop - 1]:  # what is read of names and shapes may lie anywhere
+                self._chunks.move(stop - 1)
+            return set()
+        whole = {piece.chunk: piece.target for piece in pieces if self._is_whole(piece)}
+        self._targets.update(whole)
+        try:
+            self._chunks.move(first)
+            while (index := self._chunks.claim_among(first, stop)) is not None:
+                self._verify(index)
+        finally:
+            for index in whole:
+                self._targets.pop(index, None)
+            self._chunks.wait_for(first, stop)
+            there = {index for index in whole if self._landed.pop(index, None) is whole[index]}
+        self._chunks.move(stop - 1)
+        self._require(range(first, stop))
+        return there
+
+    def _is_whole(self, piece: _Piece) -> bool:
+        return len(piece.target) == self._length(piece.chunk)
+
+    def _fill(self, piece: _Piece) -> None:
+        """Read what was verified before anybody knew where to."""
+        index, within, target = piece
+        at = index * self._chunk_size + within
+        if self._memory is None:
+            self._content.read_into(at, target)
+        elif not self._memory.serve(index, within, target, drop=bool(self._data[index])):
+            self._check_into(at, target)
+
+    def _check_into(self, offset: int, buffer: memoryview) -> None:
         with self._checking:
             self._checker.read_into(offset, buffer)
 
@@ -202,25 +257,6 @@ class AheadContent:
             while self._chunks.settled(index) is State.NEW:
                 self._verify_here(index)  # a thread could not; this one tries, and says why not
 
-    def _is_read(self, offset: int, buffer: memoryview) -> bool:
-        """Fill ``buffer``; False where the leases did not hold, and what it is cannot be told.
-
-        Chunk by chunk, as the threads do: where each went its own way the kernel would not know
-        what to read ahead.
-        """
-        touched = []
-        for index, within, target in self._pieces(offset, buffer):
-            if not self._chunks.is_good(index):
-                self._chunks.move(index)
-                touched.append(index)
-                if len(target) == self._length(index) and self._chunks.claim(index):
-                    self._verify(index, target)
-                    continue
-                self._verify_here(index)
-            self._content.read_into(index * self._chunk_size + within, target)
-        self._require(touched)
-        return self.is_kept
-
     def _is_as_read(self, offset: int, data: memoryview) -> bool:
         """Whether ``data``, which was read under leases and which nobody has seen, is what was
         sealed; False where the leases did not hold, and it cannot be told.
@@ -236,48 +272,35 @@ class AheadContent:
             if len(piece) < self._length(index):
                 self._verify_here(index)
             elif self._chunks.claim(index):
-                self._verify(index, piece, is_read=True)
+                self._verify(index, piece)
         self._require(touched)
         return self.is_kept
-
-    def _serve(self, memory: AheadMemory, index: int, within: int, target: memoryview) -> None:
-        """Fill ``target`` from one chunk, of which the file is read once if there is room."""
-        self._chunks.move(index)
-        is_whole = len(target) == self._length(index)
-        if is_whole and self._chunks.claim(index):
-            self._verify(index, target)
-            self._require([index])
-            return
-        self._verify_here(index)
-        self._require([index])
-        if not memory.serve(index, within, target, drop=bool(self._data[index])):
-            with self._checking:
-                self._checker.read_into(index * self._chunk_size + within, target)
 
     def _verify_here(self, index: int) -> None:
         if self._chunks.claim(index):
             self._verify(index)
 
-    def _verify(
-        self, index: int, target: memoryview | None = None, *, is_read: bool = False
-    ) -> None:
+    def _verify(self, index: int, as_read: memoryview | None = None) -> None:
         """Verify a chunk that was claimed, and say what became of it.
 
         Args:
-            target: of its size, where it is read to; nobody sees it before this returns.
-            is_read: it has been.
+            as_read: its bytes, where they were read already; nobody sees them before this returns.
         """
         state = State.NEW
         try:
+            digest = tree.new_hash(self._algorithm)
+            if as_read is not None:
+                digest.update(as_read)
+                state = self._compared(index, digest.digest())
+                return
+            target = self._targets.get(index)
             memory = self._memory if self._holds and target is None else None
             held = None if memory is None else memory.buffer(self._length(index))
-            digest = tree.new_hash(self._algorithm)
-            if is_read:
-                digest.update(target)
-            else:
-                self._read_to(digest, index, held or target or self._piece())
+            self._read_to(digest, index, held or target or self._piece())
             state = self._compared(index, digest.digest())
-            if memory is not None and held is not None and state is State.GOOD:
+            if target is not None:
+                self._landed[index] = target
+            elif memory is not None and held is not None and state is State.GOOD:
                 memory.hold(index, held)
         finally:
             self._chunks.settle(index, state)
@@ -306,13 +329,12 @@ class AheadContent:
             if state is State.BAD:
                 self.finish()
 
-    def _pieces(self, offset: int, buffer: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-        """Chunk, place in it and target of each part of a read."""
+    def _pieces(self, offset: int, buffer: memoryview) -> Iterator[_Piece]:
         done = 0
         while done < len(buffer):
             index, within = divmod(offset + done, self._chunk_size)
             target = buffer[done : done + self._length(index) - within]
-            yield index, within, target
+            yield _Piece(index, within, target)
             done += len(target)
 
     def _length(self, index: int) -> int:

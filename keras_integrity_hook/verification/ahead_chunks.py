@@ -46,6 +46,10 @@ class AheadChunks:
         """Whether the chunk was verified and is as it was sealed."""
         return self._states[index] == State.GOOD
 
+    def are_good(self, first: int, stop: int) -> bool:
+        """Whether all chunks from ``first`` to ``stop``, exclusive, are."""
+        return self._states.count(State.GOOD, first, stop) == stop - first
+
     def claim(self, index: int) -> bool:
         """Whether the caller is the one to verify the chunk; it must :meth:`settle` it then."""
         with self._changed:
@@ -63,8 +67,12 @@ class AheadChunks:
 
     def claim_any(self) -> int | None:
         """A chunk that nobody has verified, None where there is none."""
+        return self.claim_among(0, len(self._states))
+
+    def claim_among(self, first: int, stop: int) -> int | None:
+        """The same of those from ``first`` to ``stop``, exclusive."""
         with self._changed:
-            index = self._states.find(State.NEW)
+            index = self._states.find(State.NEW, first, stop)
             return index if index >= 0 and self._claimed(index) else None
 
     def settle(self, index: int, state: State) -> None:
@@ -79,6 +87,21 @@ class AheadChunks:
             while self._states[index] == State.BUSY:
                 self._changed.wait()
             return State(self._states[index])
+
+    def wait_for(self, first: int, stop: int) -> None:
+        """Return when nobody is at a chunk from ``first`` to ``stop``, exclusive: not before, even
+        where this thread is to end."""
+        interrupted: BaseException | None = None
+        while True:
+            try:
+                with self._changed:
+                    while self._states.find(State.BUSY, first, stop) >= 0:
+                        self._changed.wait()
+                break
+            except BaseException as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     def move(self, index: int) -> None:
         """The reader is at the chunk ``index``; a step back does not count."""

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from keras_integrity_hook.containers.opening import open_model
+from keras_integrity_hook.errors import LimitExceededError
 from keras_integrity_hook.inspection import archives, pickles
 from keras_integrity_hook.inspection.inspecting import inspect
+from keras_integrity_hook.limits import LIMITS
 from tests.support.contents import CountedContent
 from tests.support.models import archive_bytes, single_mutations
 
@@ -181,3 +183,14 @@ def test_every_mutation_is_judged_or_refused_and_none_raises() -> None:
     for at in range(0, len(data), 5):
         for _, mutant in single_mutations(data, at, at % 8):
             rules_of_arrays(mutant)
+
+
+def test_members_that_are_packed_are_unpacked_up_to_a_limit_together(tmp_path: Path) -> None:
+    """Each is small enough, and a thousand times as long as what is stored of it."""
+    path = tmp_path / "model.keras"
+    text = b"1" + b" " * (LIMITS.inspected_member - 1)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(LIMITS.inspected_kept // len(text) + 1):
+            archive.writestr(f"{number}.json", text)
+    with open_model(str(path)) as model, pytest.raises(LimitExceededError, match="together"):
+        inspect(model)

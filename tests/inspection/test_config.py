@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -377,3 +378,18 @@ def test_layer_that_is_shared_counts_once() -> None:
 def test_shapes_of_merging_layers_are_several() -> None:
     shapes = {"input_shape": [[None, 56, 56, 256]] * 64}
     assert rules(sequential({**layer("Add"), "build_config": shapes})) == set()
+
+
+@pytest.mark.parametrize("piece", [b"[]", b'{"":{}}', b"1.5", b'"ab"'])
+def test_text_that_would_fill_the_memory_is_told_before_it_is_read(piece: bytes) -> None:
+    """A few kilobytes of a packed archive: a list takes thirty times the memory of its text."""
+    text = b"[" + (piece + b",") * (LIMITS.config_values + 1) + b"1]"
+    tracemalloc.start()
+    try:
+        parsed = json_reading.parse(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert parsed.value is None
+    assert [rule for rule, _ in parsed.breaks] == ["too-large"]
+    assert peak < 2 * len(text)

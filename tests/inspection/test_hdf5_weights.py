@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_integrity_hook.errors import IntegrityError
-from keras_integrity_hook.inspection import hdf5_weights
+from keras_integrity_hook.errors import DamagedFileError, IntegrityError
+from keras_integrity_hook.inspection import hdf5_messages, hdf5_weights
 from keras_integrity_hook.inspection.hdf5_file import Hdf5File
 from tests.support.contents import CountedContent
 from tests.support.models import hdf5_bytes, single_mutations
@@ -168,3 +168,11 @@ def test_every_mutation_is_judged_or_refused_and_none_raises() -> None:
     for at in range(0, len(data), 7):
         for _, mutant in single_mutations(data, at, at % 8):
             rules(mutant)
+
+
+@pytest.mark.parametrize("length", [5, 13, 1 << 33, (1 << 64) - 1])
+def test_name_of_a_link_that_ends_nowhere_is_damage_and_takes_no_memory(length: int) -> None:
+    name = b"name" + (96).to_bytes(8, "little")
+    assert hdf5_messages.link_of(b"\1\3" + (4).to_bytes(8, "little") + name) == ("name", 96)
+    with pytest.raises(DamagedFileError):
+        hdf5_messages.link_of(b"\1\3" + length.to_bytes(8, "little") + name)

@@ -134,6 +134,46 @@ def test_a_late_refusal_leaves_weights_and_the_state_of_the_optimizer_as_they_we
     assert not same(state_of(own), before), "what was put back is not what the model computes by"
 
 
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_late_refusal_leaves_what_layers_work_out_of_their_weights(
+    keras: Any, tmp_path: Path, name: str
+) -> None:
+    """A layer of Keras's and one of the program's, which compute by a copy of a variable."""
+
+    class Cached(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.factor = self.add_weight(shape=(), name="factor")
+            self.used = 0.0
+
+        def load_own_variables(self, store: Any) -> None:
+            super().load_own_variables(store)
+            self.used = float(self.factor.numpy())
+
+        def call(self, inputs: Any) -> Any:
+            return inputs * self.used
+
+    def made(value: float) -> Any:
+        scaled = keras.layers.Normalization(name="n", mean=None)
+        large = (keras.layers.Dense(UNITS, name=f"d{n}") for n in range(2))
+        model = keras.Sequential([keras.Input((UNITS,)), scaled, Cached(name="c"), *large])
+        values = (np.full(UNITS, value), np.full(UNITS, value), np.array(1))
+        scaled.load_own_variables(dict(zip("012", values, strict=True)))
+        model.get_layer("c").load_own_variables({"0": np.array(value)})
+        return model
+
+    path = tmp_path / name
+    save(made(4.0), path)
+    hit(path, "dense_1")
+    own = made(1.0)
+    inputs = np.full((1, UNITS), 3.0, "float32")
+    before = own.predict(inputs, verbose=0)
+    with pytest.raises(ChecksumMismatchError):
+        own.load_weights(path)
+    assert own.get_layer("c").used == 1.0
+    assert np.array_equal(own.get_layer("n")(inputs), inputs - 1.0)
+    assert np.array_equal(own.predict(inputs, verbose=0), before)
+
+
 def test_weights_of_an_archive_are_refused_late_as_well(keras: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     save(build(keras), path)

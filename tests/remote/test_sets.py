@@ -232,6 +232,15 @@ def test_without_a_seal_it_is_warned_of_or_refused_as_the_policy_wants(
         surface.load(model, url)
 
 
+def test_sealed_it_is_loaded_where_a_seal_is_required(
+    surface: Surface, model: Any, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{place.url}/{surface.path}"
+    surface.save(model, url)
+    monkeypatch.setenv("KERAS_INTEGRITY_UNSEALED", "reject")
+    assert np.all(surface.load(model, url) == 1)
+
+
 def test_history_remembers_a_set_at_a_url(
     surface: Surface, model: Any, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

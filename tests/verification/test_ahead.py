@@ -193,6 +193,107 @@ def test_it_is_verified_by_the_reader_alone_where_no_thread_can_be_started(
         content.finish()
 
 
+class Gated:
+    """The content below an ``AheadContent``: notes who reads what, and lets one side wait."""
+
+    def __init__(self, content: AheadContent, reader_waits: bool) -> None:
+        self._below = content._content
+        self._reader = threading.current_thread()
+        self._reader_waits = reader_waits
+        self.others_at = threading.Event()  # another thread has begun to read a chunk
+        self.reader_done = threading.Event()
+        self.noted: list[tuple[bool, int]] = []  # by the reader or not, and from where on
+        content._content = self
+
+    @property
+    def size(self) -> int:
+        return self._below.size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        by_reader = threading.current_thread() is self._reader
+        self._below.read_into(offset, buffer)
+        self.noted.append((by_reader, offset))
+        if not by_reader:
+            self.others_at.set()
+            assert self._reader_waits or self.reader_done.wait(60)
+        elif self._reader_waits:
+            assert self.others_at.wait(60)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self._below.read(offset, size)
+
+    def read_by(self, *, reader: bool) -> list[int]:
+        return [offset for by_reader, offset in self.noted if by_reader is reader]
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads go two chunks ahead of the reader, and no further."""
+    narrow = LIMITS._replace(ahead=2 * MIB, ahead_unleased=8 * MIB)
+    monkeypatch.setattr("keras_integrity_hook.verification.ahead.LIMITS", narrow)
+    monkeypatch.setattr("keras_integrity_hook.files.portable.cores", lambda: 2)
+
+
+WITHIN = range(7, 10)
+"""Chunks of the second variable, which nobody comes to before it is read."""
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_chunk_that_another_thread_reads_for_the_reader_is_read_once(sealed: Path) -> None:
+    plain = content_of(sealed)
+    with opened(sealed, leased=True) as content:
+        gated = Gated(content, reader_waits=True)
+        start, stop = WITHIN.start * MIB, WITHIN.stop * MIB
+        buffer = bytearray(stop - start)
+        content.read_into(start, memoryview(buffer))
+        assert buffer == plain[start:stop]
+        assert gated.others_at.is_set()
+        assert sorted(offset for _, offset in gated.noted if start <= offset < stop) == [
+            index * MIB for index in WITHIN
+        ]
+        content.finish()
+
+
+@pytest.mark.usefixtures("narrow")
+def test_the_reader_goes_on_with_other_chunks_while_a_thread_is_at_one(sealed: Path) -> None:
+    plain = content_of(sealed)
+    with opened(sealed, leased=True) as content:
+        gated = Gated(content, reader_waits=False)
+        start, stop = WITHIN.start * MIB, WITHIN.stop * MIB
+        buffer = bytearray(stop - start)
+        claims = content._chunks.claim_among
+
+        def claimed(first: int, stop: int) -> int | None:
+            """The next; when there is none the thread may go on with the one that it is at."""
+            assert gated.others_at.wait(60)
+            index = claims(first, stop)
+            if index is None:
+                gated.reader_done.set()
+            return index
+
+        content._chunks.claim_among = claimed  # type: ignore[method-assign]
+        content.read_into(start, memoryview(buffer))
+        assert buffer == plain[start:stop]
+        assert len(gated.read_by(reader=True)) == len(WITHIN) - 1
+        content._chunks.claim_among = claims  # type: ignore[method-assign]
+        content.finish()
+
+
+@pytest.mark.usefixtures("narrow")
+def test_no_thread_writes_to_what_was_read_to_when_the_read_is_over(
+    sealed: Path, tmp_path: Path
+) -> None:
+    """HDF5 takes the memory back whatever became of the read."""
+    path = damaged_copy(sealed, WITHIN.start * MIB, tmp_path / "m.weights.h5")
+    with opened(path, leased=True) as content:
+        Gated(content, reader_waits=True)
+        buffer = bytearray(len(WITHIN) * MIB)
+        with pytest.raises(ChecksumMismatchError):
+            content.read_into(WITHIN.start * MIB, memoryview(buffer))
+        assert not content._targets
+        assert not content._landed
+
+
 def test_a_map_that_calls_everything_numbers_hides_no_damage(sealed: Path, tmp_path: Path) -> None:
     path = damaged_copy(sealed, 9, tmp_path / "m.weights.h5")
     with open_model(str(path)) as model:

@@ -78,6 +78,10 @@ def _archive_source(wrapped: Function, args: Args, kwargs: Kwargs) -> Location |
 @deserializes_nothing
 def load_weights(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``saving_api.load_weights``: restore the weights if a read is refused in the middle."""
+    found = calls.location_argument(wrapped, args, kwargs, reader=location.KERAS_WEIGHTS)
+    if found.kind is Kind.REMOTE and found.text.endswith("weights.json"):
+        # An index of shards: the inner function fetches and checks all of them, or refuses them.
+        return weights.all_or_nothing(wrapped, args, kwargs, dict)
     return load_weights_as(location.KERAS_WEIGHTS, wrapped, args, kwargs)
 
 

@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import sqlite3
+import stat
 import time
 import urllib.parse
 from typing import Any
@@ -30,6 +31,7 @@ except ImportError as missing:
 
 _URLS = "sqlite:////ABSOLUTE/PATH, sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
 _NO_FILES = ("", ":memory:")
+_BESIDE = ("-journal", "-wal", "-shm")
 _STEPS = 100_000  # of SQLite's machine, between two looks at the clock; some 5 ms
 
 
@@ -122,11 +124,16 @@ def _is_there(path: str) -> bool:
     locks that SQLite holds on it in this process.
 
     Raises:
-        RegistryError: this user may not read it.
+        RegistryError: this user may not read it; or it, or one that SQLite has beside it, is a FIFO
+            or the like, which SQLite would wait for.
     """
     try:
-        os.stat(path)
-        why = "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            why = "not a regular file"
+        else:
+            why = "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+        beside = next(filter(_is_special, (path + suffix for suffix in _BESIDE)), None)
+        why = why or (f"{beside} is not a regular file" if beside else "")
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -138,6 +145,13 @@ def _is_there(path: str) -> bool:
         )
         raise RegistryError(cause, path=path, remedy=remedy)
     return True
+
+
+def _is_special(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _connected(path: str, mode: str, timeout: float) -> sqlite3.Connection:

@@ -67,6 +67,20 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path)
     assert path.read_bytes() == b"PK\3\4" + bytes(4000)
 
 
+@pytest.mark.parametrize("suffix", ["", "-journal", "-wal", "-shm"])
+def test_fifo_in_the_place_of_a_file_of_sqlites_is_not_waited_for(
+    tmp_path: Path, cast: Cast, suffix: str
+) -> None:
+    """Whoever may write the folder could keep an administrator's command waiting for ever."""
+    path = tmp_path / "registry.db"
+    Kept(f"sqlite:///{path}", cast).store.close()
+    place = Path(f"{path}{suffix}")
+    place.unlink(missing_ok=True)
+    os.mkfifo(place, 0o444)
+    with pytest.raises(RegistryError, match="not a regular file"):
+        open_store(f"sqlite:///{path}")
+
+
 def test_the_tables_are_those_that_the_migrations_make(url: str, cast: Cast) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
