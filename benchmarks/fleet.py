@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an audit of many models costs, by their number and by the number of workers.
 
-    python -m benchmarks.fleet models 1000 10000 100000   # in a store without delay
+    python -m benchmarks.fleet models 1000 10000 100000     # in a store without delay
     python -m benchmarks.fleet workers 1 2 4 8 16 32        # in a store with delay
     python -m benchmarks.fleet coordination 1000000         # no model is read: all the rest
+    python -m benchmarks.fleet models 1000000 --keep DIR    # and, once killed, again with --resume
 
 The store is simulated (``benchmarks/fleet_store.py``), the rest is real: Dask's processes, TLS
-between them, private copies, digests, inspection, Parquet. For each run: models a second, and the
-most memory that the process had that writes the results, and its workers (VmHWM), in MB.
-``coordination`` says how many workers one such process has work for.
+between them, private copies, digests, signatures, inspection, Parquet. Models are small ones of
+Keras, of each hundred some that are signed, unsealed, damaged (``benchmarks/fleet_models.py``).
+``coordination`` says how many workers one process that writes the results has work for. With
+``--keep`` results and what was measured meanwhile (``log.jsonl``) stay in a directory.
 """
 
 from __future__ import annotations
@@ -17,16 +19,16 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 _DELAY = 60.0  # milliseconds; a store in the same region takes 20 to 100 for a request
 _EACH = 100  # models for each worker, so that each run takes as long
+_ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,111 +39,89 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--delay", type=float, default=None, help="milliseconds of each request")
     parser.add_argument("--each", type=int, default=_EACH, help="models for each worker")
     parser.add_argument("--workers", type=int, default=4, help="where their number is not varied")
+    parser.add_argument("--keep", type=Path, help="where results stay, of one number")
+    parser.add_argument("--resume", action="store_true", help="go on with what is in --keep")
     given = parser.parse_args(arguments)
     first = None
     for number in given.numbers:
-        if given.by != "workers":
-            is_read = given.by == "models"
-            found = _measured(number, given.delay or 0.0, given.workers, is_read=is_read)
-            told = f"{number:>9,} models, {given.workers} workers"
-        else:
-            delay = _DELAY if given.delay is None else given.delay
-            found = _measured(number * given.each, delay, number)
-            first = first or found["rate"] / number
-            told = f"{number:>9,} workers, {found['rate'] / number / first:7.1%} of linear"
-        print(
-            f"{told}: {found['rate']:8.1f} models/s in {found['seconds']:.1f} s, "
-            f"{found['memory']:.0f} MB here, {found['workers_memory']:.0f} MB in each worker",
-            flush=True,
-        )
+        with _place(given.keep, resume=given.resume) as folder:
+            if given.by != "workers":
+                is_read = given.by == "models"
+                found = _measured(
+                    number,
+                    given.delay or 0.0,
+                    given.workers,
+                    folder,
+                    is_read=is_read,
+                    resume=given.resume,
+                )
+                told = f"{number:>9,} models, {given.workers} workers"
+            else:
+                delay = _DELAY if given.delay is None else given.delay
+                found = _measured(number * given.each, delay, number, folder)
+                first = first or found["rate"] / number
+                told = f"{number:>9,} workers, {found['rate'] / number / first:7.1%} of linear"
+        print(f"{told}: {_sentence(found)}", flush=True)
 
 
-def _measured(count: int, delay: float, workers: int, *, is_read: bool = True) -> dict[str, Any]:
-    from benchmarks import fleet_store
+def _sentence(found: dict[str, Any]) -> str:
+    new = found["examined"] - found["before"]
+    each = {name: found[f"cpu_{name}"] / new * 1000 for name in ("here", "workers")}
+    return (
+        f"{found['rate']:8.1f} models/s in {found['seconds']:.1f} s; "
+        f"CPU {each['here']:.2f} ms a model here, {each['workers']:.2f} in workers; "
+        f"{found['peak_here']:.0f} MB here, {found['peak_worker']:.0f} MB in each worker; "
+        f"{found['bytes_read'] / found['stored']:.4f} of the bytes stored were read; "
+        f"{found['parquet'] / 1e6:.1f} MB of results"
+    )
 
+
+@contextlib.contextmanager
+def _place(kept: Path | None, *, resume: bool) -> Iterator[Path]:
+    """Where the models, the results and the log are."""
+    if kept is not None:
+        kept.mkdir(exist_ok=resume)
+        yield kept
+        return
     with tempfile.TemporaryDirectory() as folder:
-        model = _model(Path(folder))
-        environment = {
-            **os.environ,
-            fleet_store.MODEL_VARIABLE: str(model),
-            "DASK_DISTRIBUTED__WORKER__PRELOAD": "benchmarks.fleet_store",
-            fleet_store.UNREAD_VARIABLE: "" if is_read else "1",
-            "XDG_CONFIG_HOME": folder,
-            "XDG_STATE_HOME": folder,
-        }
-        code = (
-            "import sys\nfrom benchmarks import fleet\nif __name__ == '__main__':\n"
-            f"    fleet.run({count}, {delay}, {workers}, {folder!r})\n"
-        )
-        script = Path(folder) / "run.py"
-        script.write_text(code)
-        environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
-        done = subprocess.run(
-            [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, check=True
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        yield Path(folder)
 
 
-def run(count: int, delay: float, workers: int, folder: str) -> None:
-    """One audit, in this process; what it cost is printed as JSON."""
-    from benchmarks import fleet_store
-    from keras_integrity_hook.fleet import audit
-    from keras_integrity_hook.fleet.options import Options
+def _measured(  # noqa: PLR0913
+    count: int,
+    delay: float,
+    workers: int,
+    folder: Path,
+    *,
+    is_read: bool = True,
+    resume: bool = False,
+) -> dict[str, Any]:
+    from benchmarks import fleet_models, fleet_store
 
-    fleet_store.register()
-    most: dict[int, float] = {}
-
-    def watch(progress: audit.Progress) -> None:
-        if progress.examined % 100 < 20:
-            for pid in _family():
-                most[pid] = max(most.get(pid, 0.0), _peak(pid))
-
-    url = fleet_store.url(count, delay)
-    _, progress = audit.audit([url], Options(), f"{folder}/out", number=workers, watch=watch)
-    assert progress.outcomes == {"passed": count}, progress.outcomes
-    here = _peak(os.getpid())
-    others = [memory for pid, memory in most.items() if pid != os.getpid()]
-    seconds = count / progress.rate
-    told = {"rate": progress.rate, "seconds": seconds, "memory": here}
-    print(json.dumps(told | {"workers_memory": max(others, default=0.0)}))
-
-
-def _family() -> list[int]:
-    import psutil
-
-    own = psutil.Process()
-    return [own.pid, *(one.pid for one in own.children(recursive=True))]
-
-
-def _peak(pid: int) -> float:
-    """The most memory that a process had, in MB."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
-        found = re.search(r"VmHWM:\s+(\d+) kB", file.read())
-        return int(found[1]) / 1000 if found else 0.0
-    return 0.0
-
-
-def _model(folder: Path) -> Path:
-    """A small sealed model."""
-    import io
-    import zipfile
-
-    import h5py
-    import numpy as np
-
-    from keras_integrity_hook import api
-
-    weights = io.BytesIO()
-    with h5py.File(weights, "w") as file:
-        file["layers/dense/vars/0"] = np.ones((64, 16), "float32")
-    path = folder / "model.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')
-        archive.writestr("config.json", '{"class_name": "Sequential"}')
-        archive.writestr("model.weights.h5", weights.getvalue())
-    api.seal(path)
-    return path
+    environment = {
+        **os.environ,
+        fleet_store.MODELS_VARIABLE: str(folder),
+        "DASK_DISTRIBUTED__WORKER__PRELOAD": "benchmarks.fleet_store",
+        fleet_store.UNREAD_VARIABLE: "" if is_read else "1",
+        "KERAS_INTEGRITY_TRUST": str(folder / fleet_models.TRUST),
+        "XDG_CONFIG_HOME": str(folder),
+        "XDG_STATE_HOME": str(folder),
+        "PYTHONPATH": str(_ROOT),
+    }
+    if not resume:
+        making = {**os.environ, "PYTHONPATH": str(_ROOT), "XDG_CONFIG_HOME": str(folder)}
+        made = [sys.executable, "-m", "benchmarks.fleet_models", str(folder)]
+        subprocess.run(made, env=making, check=True)
+    # A file, since workers import what their parent was started by.
+    script = folder / "run.py"
+    script.write_text(
+        "from benchmarks import fleet_run\nif __name__ == '__main__':\n"
+        f"    fleet_run.run({count}, {delay}, {workers}, {str(folder)!r}, resume={resume})\n"
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def try_out(path: str) -> None:
         return _try_directory(os.path.dirname(path) or ".")
     try:
         if stat.S_ISREG(_kind(fd, path)):
-            _refuse_full(os.fstatvfs(fd))
+            _refuse_full(system.statvfs(fd))
     finally:
         os.close(fd)
     return None

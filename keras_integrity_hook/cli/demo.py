@@ -12,7 +12,6 @@ import re
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from keras_integrity_hook.cli import output
 from keras_integrity_hook.cli.demo_scripts import EVALUATE, TRAIN
 from keras_integrity_hook.cli.demo_steps import Step, error_in, print_step, python, told
 from keras_integrity_hook.cli.output import json_option
+from keras_integrity_hook.files import temporary
 
 _WEIGHTS = "model.weights.h5"
 _BIAS = "layers/dense_1/vars/1"
@@ -46,7 +46,7 @@ def demo(keep: Path | None, malicious: bool, as_json: bool) -> None:
     what plain Keras, scan, a load, vet and an input contract make of it.
     """
     _refuse_if_missing([] if malicious else ["scikit-learn"], as_json=as_json)
-    with tempfile.TemporaryDirectory(prefix="keras-integrity-demo-") as scratch:
+    with temporary.private_folder(for_children=True) as scratch:
         folder = (keep or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         steps = []

@@ -16,7 +16,7 @@ from keras_integrity_hook.detached import certificates
 from keras_integrity_hook.detached.bundle import Bundle, Method, Verified
 from keras_integrity_hook.errors import NotSignedError, SigningError
 from keras_integrity_hook.sealing import envelope
-from keras_integrity_hook.signing import keys, trust_store, verdicts
+from keras_integrity_hook.signing import keys, openssl, trust_store, verdicts
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.seal_signers import Signer
 from keras_integrity_hook.signing.trust_file import TrustedKey
@@ -112,6 +112,7 @@ def _by_certificate(bundle: Bundle, store: TrustStore, at: datetime) -> Signer:
     raise NotSignedError(f"nobody trusted signed it; {why}")
 
 
+@openssl.inside
 def _key_of(leaf: Certificate) -> PublicKey:
     try:
         public = keys.described(leaf.public_key())

@@ -20,6 +20,7 @@ from keras_integrity_hook.errors import (
     SigningError,
 )
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.signing import openssl
 from keras_integrity_hook.signing.trust_file import TrustedRoot
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def of_root(root: TrustedRoot) -> tuple[Certificate, ...]:
         raise ConfigurationError(cause, path=root.source) from None
 
 
+@openssl.inside
 def parsed(pem: bytes) -> tuple[Certificate, ...]:
     """The certificates in a PEM text, at least one.
 
@@ -59,6 +61,7 @@ def parsed(pem: bytes) -> tuple[Certificate, ...]:
     return certificates
 
 
+@openssl.inside
 def leaf_under(chain: Sequence[bytes], roots: Sequence[Certificate], at: datetime) -> Certificate:
     """The signer's certificate, the first of ``chain`` (DER), if ``roots`` stand behind it.
 
@@ -90,6 +93,7 @@ def leaf_under(chain: Sequence[bytes], roots: Sequence[Certificate], at: datetim
     return leaf
 
 
+@openssl.inside
 def identities(leaf: Certificate) -> tuple[str, ...]:
     """Whom a certificate names: its e-mail addresses, URIs and host names, else its common name.
 

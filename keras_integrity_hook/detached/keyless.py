@@ -20,7 +20,7 @@ from keras_integrity_hook.errors import (
 from keras_integrity_hook.files import root_owned
 from keras_integrity_hook.limits import LIMITS
 from keras_integrity_hook.sealing.envelope import PAYLOAD_TYPE
-from keras_integrity_hook.signing import trust_store
+from keras_integrity_hook.signing import openssl, trust_store
 from keras_integrity_hook.signing.seal_signers import Signer
 from keras_integrity_hook.signing.trust_file import TrustedIdentity
 from keras_integrity_hook.signing.trust_store import TrustStore
@@ -60,7 +60,8 @@ def _bundle(data: bytes) -> Any:
             "a signature of sigstore's needs: pip install 'sigstore>=4'"
         ) from None
     try:
-        return Bundle.from_json(data)
+        with openssl.entered():
+            return Bundle.from_json(data)
     except (InvalidBundle, ValueError) as error:
         raise MalformedBundleError("sigstore does not know such a bundle") from error
 
@@ -72,9 +73,12 @@ def _payload(bundle: Any, trusted: TrustedIdentity) -> bytes:
     from sigstore.verify.policy import Identity
 
     policy = Identity(identity=trusted.identity, issuer=trusted.issuer)
-    verifier = Verifier(trusted_root=_root(trusted))
+    root = _root(trusted)
+    with openssl.entered():
+        verifier = Verifier(trusted_root=root)
     try:
-        kind, payload = verifier.verify_dsse(bundle, policy)
+        with openssl.entered():
+            kind, payload = verifier.verify_dsse(bundle, policy)
     except Error as error:
         raise NotSignedError(_told(error)) from error
     except Exception as error:
@@ -100,7 +104,8 @@ def _root(trusted: TrustedIdentity) -> Any:
     if data is None:
         raise ConfigurationError("sigstore's trusted root is missing", path=path)
     try:
-        return TrustedRoot(Inner.from_json(data))
+        with openssl.entered():
+            return TrustedRoot(Inner.from_json(data))
     except Exception as error:
         raise ConfigurationError("not a trusted root of sigstore's", path=path) from error
 

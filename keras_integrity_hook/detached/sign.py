@@ -23,7 +23,7 @@ from keras_integrity_hook.detached.manifest import GIT_PATHS, Manifest
 from keras_integrity_hook.errors import IntegrityError, SigningError
 from keras_integrity_hook.files import atomic
 from keras_integrity_hook.files.target import real_path
-from keras_integrity_hook.signing import keys, signers
+from keras_integrity_hook.signing import keys, openssl, signers
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask, Secrets
 
@@ -99,6 +99,7 @@ def _listed(path: str, target: str) -> Manifest:
         raise SigningError(f"cannot be read ({error.strerror})", path=path) from error
 
 
+@openssl.inside
 def _chain(pem: bytes | None, public: PublicKey) -> tuple[bytes, ...]:
     """The certificates as DER. Raises SigningError where the first is not that of ``public``."""
     if pem is None:

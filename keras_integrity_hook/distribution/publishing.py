@@ -239,7 +239,7 @@ class _Signing:
 def _apply(root: Root, change: Change) -> None:
     from securesystemslib.signer import SSlibKey
 
-    from keras_integrity_hook.signing import keys
+    from keras_integrity_hook.signing import keys, openssl
 
     for role, keyid in change.dismiss:
         named = [one for one in root.roles[role].keyids if keyid and one.startswith(keyid)]
@@ -247,7 +247,8 @@ def _apply(root: Root, change: Change) -> None:
             raise ConfigurationError(f"{role} has no key '{keyid}', or several that begin so")
         root.revoke_key(named[0], role)
     for role, public in change.admit:
-        key = SSlibKey.from_crypto(keys.load(public.pem), public.keyid, public.scheme)
+        with openssl.entered():
+            key = SSlibKey.from_crypto(keys.load(public.pem), public.keyid, public.scheme)
         root.add_key(key, role)
     for role, threshold in change.thresholds.items():
         root.roles[role].threshold = threshold

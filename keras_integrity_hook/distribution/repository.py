@@ -19,6 +19,7 @@ from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.files import portable, reading
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.signing import openssl
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
@@ -161,8 +162,9 @@ class Repository:
             if root is None:
                 break
             try:
-                for signer in (root, *chain[-1:]):
-                    signer.signed.verify_delegate("root", root.signed_bytes, root.signatures)
+                with openssl.entered():
+                    for signer in (root, *chain[-1:]):
+                        signer.signed.verify_delegate("root", root.signed_bytes, root.signatures)
             except UnsignedMetadataError as error:
                 raise _spoilt(f"{len(chain) + 1}.root.json", self._directory) from error
             chain.append(root)
@@ -196,7 +198,8 @@ def _is_signed(metadata: AnyFile, role: str, by: Root) -> bool:
     from tuf.api.exceptions import UnsignedMetadataError
 
     try:
-        by.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        with openssl.entered():
+            by.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except (UnsignedMetadataError, ValueError):
         return False
     return True

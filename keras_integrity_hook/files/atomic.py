@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_integrity_hook import notices
+from keras_integrity_hook.errors import InsecurePermissionsError
 from keras_integrity_hook.files import attributes, freeing, portable, private_directory
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.private_directory import is_ours
@@ -82,8 +83,16 @@ class PrivateFile:
 
     @property
     def folder(self) -> str:
-        """The path of the private directory; likewise."""
-        return portable.path_of(self.directory) if self._is_contested else self._folder
+        """The path of the private directory; likewise.
+
+        Raises:
+            InsecurePermissionsError: somebody else could, and the system has no such paths.
+        """
+        if not self._is_contested:
+            return self._folder
+        if not portable.has_paths():
+            raise _exposed(self.target)
+        return portable.path_of(self.directory)
 
     @property
     def pinned_folder(self) -> str:
@@ -367,3 +376,19 @@ def copy(source: int, writer: int) -> None:
         while view:
             done = system.pwrite(writer, view, at)
             view, at = view[done:], at + done
+
+
+def _exposed(target: Target) -> InsecurePermissionsError:
+    folder = os.path.dirname(os.path.abspath(target.path))
+    status = system.fstat(target.directory)
+    return InsecurePermissionsError(
+        "others can rename directories where the model is to go or above, and could put one of "
+        "theirs in the way of what is written: this system has no paths of open directories, as "
+        "Linux has in /proc",
+        path=os.fspath(target.path),
+        found=folder,
+        mode=stat.S_IMODE(status.st_mode),
+        owner=status.st_uid,
+        remedy="Save the model to a directory of your own and move it there, or let nobody else "
+        "write there (chmod go-w, or the sticky bit: chmod +t).",
+    )

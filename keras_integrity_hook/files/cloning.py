@@ -12,7 +12,7 @@ import contextlib
 import os
 import tempfile
 
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import portable, temporary
 from keras_integrity_hook.files.portable import system
 
 _NAME = "clone"
@@ -42,14 +42,10 @@ def is_beyond_reach() -> bool:
 
 def _cloned_by_name(fd: int) -> int:
     """Raises OSError: the temporary directory is on another file system, or has no clones."""
-    with tempfile.TemporaryDirectory(prefix="keras-integrity-clone-") as folder:
-        directory = system.open(folder, os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW)
-        try:
-            portable.clone_by_name(fd, directory, _NAME, _NOT_ITS_OWNER)
-            flags = os.O_RDONLY | portable.O_CLOEXEC | portable.O_NOFOLLOW
-            return system.open(_NAME, flags, dir_fd=directory)
-        finally:
-            os.close(directory)
+    with temporary.opened_folder() as (directory, _):
+        portable.clone_by_name(fd, directory, _NAME, _NOT_ITS_OWNER)
+        flags = os.O_RDONLY | portable.O_CLOEXEC | portable.O_NOFOLLOW
+        return system.open(_NAME, flags, dir_fd=directory)
 
 
 def _cloned_by_descriptor(fd: int) -> int:

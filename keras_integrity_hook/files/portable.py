@@ -49,6 +49,9 @@ __all__ = [
     "has_attributes",
     "has_clones_by_name",
     "has_own_rights",
+    "has_paths",
+    "has_sync",
+    "has_thread",
     "is_opted_out",
     "lock",
     "missing",
@@ -56,6 +59,7 @@ __all__ = [
     "require",
     "reserve",
     "seal_memory",
+    "sync",
     "system",
 ]
 
@@ -91,6 +95,7 @@ DESCRIPTORS = "/proc/self/fd"
 """Where open descriptors have paths that lead to the very file, as on Linux. Elsewhere
 ``/dev/fd`` does not: there it duplicates the descriptor, with its position."""
 
+_THREADS = "/proc/self/task"
 _MODE_VARIABLE = "KERAS_INTEGRITY"
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2), and RENAME_SWAP of macOS's renameatx_np(2)
 _STATFS_SIZE = 4096  # bytes; the structure of Linux has 120, that of macOS 2168
@@ -178,10 +183,15 @@ def path_of(directory: int) -> str:
     """The path of an open directory that nobody can turn elsewhere meanwhile.
 
     It leads over the descriptor. Windows has no such paths, and needs none: what is open keeps its
-    name there. On a system that has neither, nothing is at the path.
+    name there. On a system that has neither, nothing is at the path; see :func:`has_paths`.
     """
     windows = _of_windows()
     return str(windows.path_of(directory)) if windows else f"{DESCRIPTORS}/{directory}"
+
+
+def has_paths() -> bool:
+    """Whether :func:`path_of` has an answer."""
+    return _of_windows() is not None or os.path.isdir(DESCRIPTORS)
 
 
 def _of_windows() -> ModuleType | None:
@@ -306,6 +316,17 @@ def clone_by_descriptor(fd: int, into: int, request: int) -> None:
     fcntl.ioctl(into, request, fd)
 
 
+def has_sync() -> bool:
+    """Whether :func:`sync` does anything: without it each file is to be synced that matters."""
+    return hasattr(os, "sync")
+
+
+def sync() -> None:
+    """Bring everything that was written so far to the disks, where the system can do that."""
+    if has_sync():
+        os.sync()
+
+
 def has_attributes() -> bool:
     """Whether files have extended attributes that Python can carry over."""
     return all(hasattr(os, name) for name in ("listxattr", "getxattr", "setxattr", "removexattr"))
@@ -328,6 +349,12 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_thread(native_id: int) -> bool:
+    """Whether a thread of this process has not ended for the system, though it may have for Python;
+    False where that cannot be told."""
+    return os.path.exists(f"{_THREADS}/{native_id}")
 
 
 @functools.cache

@@ -28,6 +28,7 @@ _MARKER = ".keras-integrity-marker-"
 _OPEN = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
 _OPEN |= portable.O_MOVABLE  # what is ours is renamed and removed while it is open
 _ATTEMPTS = 100
+_DEEPEST = 64  # levels of directories that are entered at once
 
 
 @contextlib.contextmanager
@@ -235,26 +236,37 @@ def empty(fd: int, *, keep: str | None = None) -> None:
     """Remove all that is in the open directory but the file ``keep``; no link is followed, and
     nothing entered that is mounted there.
 
+    However deep somebody nested directories there, neither the stack nor the descriptors give out:
+    what is far below is brought up, and emptied in its turn.
+
     Raises:
         OSError: something of it cannot be removed, or is mounted.
     """
-    for name in system.listdir(fd):
-        if name == keep:
-            continue
-        status = entry(name, fd)
-        if status is None:
-            continue
-        if not stat.S_ISDIR(status.st_mode):
-            with freeing.later(name, fd):
-                system.unlink(name, dir_fd=fd)
-            continue
-        below = system.open(name, _OPEN, dir_fd=fd)
-        try:
-            if _mount_of(below) != _mount_of(fd):
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
-            system.fchmod(below, 0o700)  # one of the user's may be one that he may not write
-            empty(below)
-        finally:
-            os.close(below)
-        with freeing.later(name, fd):  # what was in it may be being freed
-            system.rmdir(name, dir_fd=fd)
+    while names := [name for name in system.listdir(fd) if name != keep]:
+        for name in names:
+            _remove(name, fd, fd, _DEEPEST)
+
+
+def _remove(name: str, directory: int, top: int, levels: int) -> None:
+    """Remove an entry, or bring up to ``top`` what is over ``levels`` below; raises OSError."""
+    status = entry(name, directory)
+    if status is None:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        with freeing.later(name, directory):
+            system.unlink(name, dir_fd=directory)
+        return
+    below = system.open(name, _OPEN, dir_fd=directory)
+    try:
+        if _mount_of(below) != _mount_of(directory):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+        system.fchmod(below, 0o700)  # one of the user's may be one that he may not write
+        for inner in system.listdir(below) if levels else ():
+            _remove(inner, below, top, levels - 1)
+    finally:
+        os.close(below)
+    if not levels:
+        system.rename(name, os.urandom(16).hex(), src_dir_fd=directory, dst_dir_fd=top)
+        return
+    with freeing.later(name, directory):  # what was in it may be being freed
+        system.rmdir(name, dir_fd=directory)

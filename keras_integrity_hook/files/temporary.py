@@ -13,6 +13,7 @@ import secrets
 import weakref
 from collections.abc import Iterator
 
+from keras_integrity_hook.errors import InsecurePermissionsError
 from keras_integrity_hook.files import location, permissions, portable, private_directory
 from keras_integrity_hook.files.portable import system
 
@@ -28,10 +29,37 @@ def private_folder(*, for_children: bool = False) -> Iterator[str]:
     place. The last part is random, so that no later descriptor of the same number leads there.
 
     Args:
-        for_children: other processes go there, too, which have no such descriptor.
+        for_children: other processes of this user go there, too, which have no such descriptor.
+            They go through this process's where others can rename: a volume of Kubernetes
+            (``emptyDir``) is open to all, without a sticky bit.
 
     Raises:
         InsecurePermissionsError: others can, and there is no path through a descriptor.
+        OSError: there is no room, or no directory for temporary files.
+    """
+    with opened_folder() as (fd, path):
+        inside = secrets.token_hex(8)
+        system.mkdir(inside, 0o700, dir_fd=fd)
+        has_paths = os.path.isdir(portable.DESCRIPTORS)
+        if has_paths and not for_children:
+            yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
+            return
+        try:
+            permissions.check_path(os.path.dirname(path))
+        except InsecurePermissionsError:
+            if not has_paths:
+                raise
+            yield f"/proc/{os.getpid()}/fd/{fd}/{inside}"
+            return
+        yield location.of(os.path.join(path, inside), location.KERAS).in_place
+
+
+@contextlib.contextmanager
+def opened_folder() -> Iterator[tuple[int, str]]:
+    """As :func:`private_folder`, for whoever goes by its descriptor: that, and its path by name,
+    which is good only where nobody else can rename it. It holds a marker, and what is put there.
+
+    Raises:
         OSError: there is no room, or no directory for temporary files.
     """
     import tempfile
@@ -40,14 +68,7 @@ def private_folder(*, for_children: bool = False) -> Iterator[str]:
     above = system.open(temporary, _FOLDER)
     try:
         with private_directory.fresh(above) as (fd, name):
-            inside = secrets.token_hex(8)
-            system.mkdir(inside, 0o700, dir_fd=fd)
-            if os.path.isdir(portable.DESCRIPTORS) and not for_children:
-                yield f"{portable.DESCRIPTORS}/{fd}/{inside}"
-                return
-            permissions.check_path(temporary)
-            path = os.path.join(temporary, name, inside)
-            yield location.of(path, location.KERAS).in_place
+            yield fd, os.path.join(temporary, name)
     finally:
         os.close(above)
 

@@ -86,7 +86,7 @@ def admit(source: str, target: str, *, allowed: Sequence[str] = ()) -> list[Chec
         try:
             return _admit(source, target, fd, allowed)
         finally:
-            os.close(fd)
+            portable.close(fd)
     except OSError as error:
         cause = f"cannot be written ({error.strerror or error})"
         raise SealWriteError(cause, path=target) from error

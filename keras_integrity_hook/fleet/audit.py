@@ -145,23 +145,23 @@ def audit(  # noqa: PLR0913
     if run is None:
         digest = hashlib.sha256(options.policy.encode()).hexdigest() if options.policy else ""
         run = results.new_run(str(options.verb), locations, policy=digest, hook=__version__)
-    writer = Writer(directory, run)
     options = _for_run(options, run)
     found_by = (
         workers.of_scheduler(scheduler)
         if scheduler
         else workers.started(number or workers.usual_number())
     )
-    with _queue() as waiting, found_by as client:
+    with Writer(directory, run) as writer, _queue() as waiting, found_by as client:
         progress = Progress()
         progress.before = waiting.pass_over(_known_of(directory, run, progress))
         to_change = options.verb is not Verb.SCAN
         found = search.find(locations, to_change=to_change)
         threading.Thread(target=waiting.fill, args=(found,), daemon=True).start()
-        _Examination(client, waiting, writer, options, progress, watch).go_on()
+        with workers.looked_after(client):
+            _Examination(client, waiting, writer, options, progress, watch).go_on()
         if waiting.error is not None:
             raise waiting.error
-    return writer.end(progress.examined), progress
+        return writer.end(progress.examined), progress
 
 
 def _check(options: Options) -> None:
@@ -321,10 +321,9 @@ class _Examination:
 
 def examine_all(batch: tuple[Target, ...], options: Options) -> list[Finding]:
     """What a worker does: a few models, one after the other."""
-    from keras_integrity_hook.fleet import bringing, examine
+    from keras_integrity_hook.fleet import examine
 
-    with bringing.shared_folder():
-        return [examine.examine_target(target, options) for target in batch]
+    return examine.examine_each(batch, options)
 
 
 def _is_lost(answer: Any) -> bool:

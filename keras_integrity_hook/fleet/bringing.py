@@ -29,6 +29,8 @@ from keras_integrity_hook.limits import LIMITS
 _NAME = "model"
 _Watch = Callable[[bytes], None]
 _shared: ContextVar[str] = ContextVar("_shared", default="")
+on_arrival: ContextVar[Callable[[], None]] = ContextVar("on_arrival", default=lambda: None)
+"""Called when a model has arrived from its store."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,11 @@ def brought(target: Target, options: Options) -> Iterator[Here]:
         yield _in_its_place(target)
     elif target.kind is not None:
         with _copy_of_set(target, target.kind, options) as here:
+            on_arrival.get()()
             yield here
     else:
         with _copy_of_file(target, options) as here:
+            on_arrival.get()()
             yield here
 
 
@@ -74,7 +78,7 @@ def _in_its_place(target: Target) -> Here:
 @contextlib.contextmanager
 def shared_folder() -> Iterator[None]:
     """Let copies of single files that are made in this block, one after the other, lie in one
-    private directory: to make one for each takes longer than to check a small model."""
+    private directory."""
     with temporary.private_folder() as folder:
         token = _shared.set(folder)
         try:
@@ -166,10 +170,15 @@ def _deadline(seconds: float, url: str) -> _Watch:
 
     def watch(data: bytes) -> None:
         if time.monotonic() > until:
-            cause = f"it was not fetched within {seconds:g} seconds"
-            raise ExaminationTimeoutError(cause, path=url)
+            raise late(seconds, url)
 
     return watch
+
+
+def late(seconds: float, url: str) -> ExaminationTimeoutError:
+    """The error of what was not fetched within ``seconds``."""
+    cause = f"it was not fetched within {seconds:g} seconds"
+    return ExaminationTimeoutError(cause, path=url)
 
 
 def _refuse_without_room(size: int, folder: str, url: str) -> None:

@@ -8,7 +8,8 @@ may be damaged, too. What goes wrong is a finding and no error, whatever it is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from keras_integrity_hook import api, settings
 from keras_integrity_hook.containers import recognition
@@ -27,6 +28,7 @@ from keras_integrity_hook.fleet.bringing import Here
 from keras_integrity_hook.fleet.drafts import Draft
 from keras_integrity_hook.fleet.findings import Finding
 from keras_integrity_hook.fleet.options import Options, Verb
+from keras_integrity_hook.fleet.patience import Turn
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.loading import at_hand
 from keras_integrity_hook.policy import admission, evidence, registration
@@ -50,18 +52,60 @@ def examine(location: str, options: Options) -> Finding:
 
 
 def examine_target(target: Target, options: Options) -> Finding:
-    """As :func:`examine`, of a model that was found by :func:`targets.find`."""
+    """As :func:`examine`, of a model that was found by :func:`search.find`."""
+    return examine_each((target,), options)[0]
+
+
+def examine_each(some: Sequence[Target], options: Options) -> list[Finding]:
+    """As :func:`examine_target`, one after the other.
+
+    What is configured is read once for all of them, and copies of single files lie in one private
+    directory: either would take longer than to check a small model.
+    """
+    found: list[Finding] = []
+    while len(found) < len(some):
+        rest = some[len(found) :]
+        turn = Turn(partial(_go_through, rest, options), options.seconds)
+        in_time = turn.is_done()
+        found += turn.found
+        if not in_time:
+            late = some[len(found)]
+            found.append(_refused(late, options, bringing.late(options.seconds, late.location)))
+    return found
+
+
+def _go_through(some: Sequence[Target], options: Options, turn: Turn) -> None:
+    try:
+        with bringing.shared_folder(), _in_force(options):
+            for target in some:
+                if options.verb is Verb.SCAN and targets.is_remote(target.location):
+                    turn.begin()
+                turn.end(examine_one(target, options))
+    except (IntegrityError, OSError) as error:  # the policy has a mistake, or the disk is full
+        for target in some[len(turn.found) :]:
+            turn.end(_refused(target, options, error))
+
+
+def examine_one(target: Target, options: Options) -> Finding:
+    """As :func:`examine_target`, in the block of :func:`examine_each`."""
     draft = Draft(target, options.run)
     try:
-        with _in_force(options):
-            if target.error is not None:
-                draft.not_found(target.error)
-            else:
-                _ACTS[options.verb](target, options, draft)
+        if target.error is not None:
+            draft.not_found(target.error)
+        else:
+            _ACTS[options.verb](target, options, draft)
     except IntegrityError as error:
         draft.refuse(error)
     except Exception as error:  # of a million models one finds what nobody thought of
         draft.refuse(_unexpected(error, target.location))
+    return draft.finding()
+
+
+def _refused(target: Target, options: Options, error: Exception) -> Finding:
+    draft = Draft(target, options.run)
+    if not isinstance(error, IntegrityError):
+        error = _unexpected(error, target.location)
+    draft.refuse(error)
     return draft.finding()
 
 
@@ -204,6 +248,4 @@ def _unexpected(error: Exception, path: str) -> UnreadableFileError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         remedy = "It was there when it was found: somebody removed it, or put another in its place."
         return UnreadableFileError("it is not there any more", path=path, remedy=remedy)
-    why = getattr(error, "strerror", None) or str(error)
-    told = f"{type(error).__name__}: {why}" if why else type(error).__name__
-    return UnreadableFileError(f"it cannot be examined ({told})", path=path)
+    return UnreadableFileError(f"it cannot be examined ({targets.told(error)})", path=path)

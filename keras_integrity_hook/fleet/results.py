@@ -4,6 +4,7 @@
     DIR/run-20261128T141500Z-9f3a/run.json              what was asked for, and what came of it
                                  /part-000000.parquet   findings, of the schema in fleet.findings
                                  /part-000001.parquet
+                                 /writer.lock           locked by who writes there
 
 Whatever is there under its name is whole: files are written beside it and renamed. A run that was
 killed has no ``ended`` in its ``run.json``, and its parts are what it had found by then.
@@ -17,10 +18,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from keras_integrity_hook.errors import FleetResultsError
-from keras_integrity_hook.files import atomic
+from keras_integrity_hook.files import atomic, portable
+from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.reading import read_file
 from keras_integrity_hook.fleet import findings
 from keras_integrity_hook.fleet.findings import Finding
@@ -33,6 +35,7 @@ else:  # for those who look annotations up at run time
 
 SCHEMA = 1
 _FACTS = "run.json"
+_TURN = "writer.lock"
 _RUN = re.compile(r"run-(\d{8}T\d{6}Z-[0-9a-f]{4,16})")
 _ALWAYS = ("location", "state", "outcome", "examined")
 _PART = re.compile(r"part-(\d{6,})\.parquet")
@@ -145,13 +148,17 @@ def findings_of(
 
 
 class Writer:
-    """Writes the findings of one run; what was written stays when the process is killed."""
+    """Writes the findings of one run; what was written stays when the process is killed.
+
+    It is the only one that writes there, until it is closed or its process has ended: two that go
+    on with one run would give their files the same names.
+    """
 
     def __init__(self, directory: str, run: Run) -> None:
         """Begin ``run`` below ``directory``, or go on with it.
 
         Raises:
-            FleetResultsError: the directory cannot be made or written.
+            FleetResultsError: the directory cannot be made or written, or another is at work there.
         """
         self.directory, self.run = directory, run
         self._folder = folder_of(directory, run)
@@ -159,12 +166,29 @@ class Writer:
         self.written = 0
         try:
             os.makedirs(self._folder, exist_ok=True)
+            self._turn = _turn_in(self._folder)
         except OSError as error:
             cause = f"the directory of results cannot be made ({error.strerror})"
             raise FleetResultsError(cause, path=directory) from error
-        existing = parts(directory, run)
-        self._next = _number(existing[-1]) + 1 if existing else 0
-        self._write_facts()
+        try:
+            existing = parts(directory, run)
+            self._next = _number(existing[-1]) + 1 if existing else 0
+            self._write_facts()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let others write there; what is held is not written. Calling it again does nothing."""
+        turn, self._turn = self._turn, -1
+        if turn >= 0:
+            portable.close(turn)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def add(self, found: Iterable[Finding]) -> None:
         """Take more findings; they are written when there are enough, or by :meth:`flush`."""
@@ -201,6 +225,26 @@ class Writer:
     def _write_facts(self) -> None:
         text = json.dumps(self.run.to_dict(), indent=2) + "\n"
         _write(_facts_of(self._folder), memoryview(text.encode("utf-8", "backslashreplace")))
+
+
+def _turn_in(folder: str) -> int:
+    """A descriptor that keeps every other writer out of ``folder`` for as long as it is open.
+
+    Raises:
+        FleetResultsError: another has it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | portable.O_NOFOLLOW | portable.O_CLOEXEC
+    fd = system.open(os.path.join(folder, _TURN), flags, 0o644)
+    try:
+        portable.lock(fd)
+    except BlockingIOError:
+        portable.close(fd)
+        cause = "another audit is at work there"
+        remedy = "Wait until it has ended; without --resume there is a run of its own."
+        raise FleetResultsError(cause, path=folder, remedy=remedy) from None
+    except OSError:
+        pass  # no locks on this file system: whoever starts two there has to know
+    return fd
 
 
 def _write(path: str, data: memoryview) -> None:

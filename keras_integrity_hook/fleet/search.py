@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from keras_integrity_hook.errors import UnreadableFileError
 from keras_integrity_hook.files import location
 from keras_integrity_hook.fleet import discovery, targets
 from keras_integrity_hook.fleet.discovery import Role
@@ -20,13 +21,21 @@ def find(locations: Iterable[str], *, to_change: bool) -> Iterator[Target]:
         to_change: as of :func:`discovery.model_files`.
     """
     for text in locations:
-        if targets.is_remote(text):
-            from keras_integrity_hook.fleet import store_discovery  # where a store is searched
+        try:
+            yield from _at(text, to_change=to_change)
+        except Exception as error:  # the other locations are searched all the same
+            cause = f"it cannot be searched any further ({targets.told(error)})"
+            yield Target(text, error=UnreadableFileError(cause, path=text))
 
-            yield from store_discovery.models_below(text)
-        else:
-            local = location.of(text, location.TENSORFLOW)
-            yield from _local(local.path, to_change=to_change)
+
+def _at(text: str, *, to_change: bool) -> Iterator[Target]:
+    if targets.is_remote(text):
+        from keras_integrity_hook.fleet import store_discovery  # where a store is searched
+
+        yield from store_discovery.models_below(text)
+    else:
+        local = location.of(text, location.TENSORFLOW)
+        yield from _local(local.path, to_change=to_change)
 
 
 def _local(path: str, *, to_change: bool) -> Iterator[Target]:

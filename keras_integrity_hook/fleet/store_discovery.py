@@ -63,8 +63,8 @@ def models_below(url: str) -> Iterator[Target]:
         if not found_one:
             cause = f"no {', '.join(SUFFIXES)} file and no other model below it"
             yield Target(url, error=NotAModelError(cause, path=url))
-    except IntegrityError as error:
-        yield Target(url, error=error)
+    except Exception as error:
+        yield Target(url, error=_unsearchable(error, url))
 
 
 def _single(url: str) -> Target:
@@ -105,7 +105,7 @@ def _walk(top: str) -> Iterator[Target]:
                 listed = answer.result()
             except FileNotFoundError:
                 continue  # it vanished
-            except (IntegrityError, OSError) as error:
+            except Exception as error:  # whatever its package raises, others are searched
                 yield Target(step.url, error=_unsearchable(error, step.url))
                 continue
             entries += len(listed.files) + len(listed.folders) + len(listed.odd)
@@ -195,7 +195,8 @@ def _set(place: Place, listed: _Listed) -> Target:
 
 
 def _unsearchable(error: Exception, url: str) -> IntegrityError:
+    """Why nobody knows what lies at ``url``."""
     if isinstance(error, IntegrityError):
         return error
-    cause = f"the directory cannot be searched ({error})"
+    cause = f"it cannot be searched ({urls.without_secrets(targets.told(error))})"
     return UnreadableFileError(cause, path=urls.shown(url))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -103,6 +104,14 @@ def _below(place: Place) -> Iterator[tuple[str, os.stat_result]]:
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def told(error: Exception) -> str:
+    """What an error is that nobody here has made: its kind, and what it says of itself."""
+    why = ""
+    with contextlib.suppress(Exception):  # that is code of a store's package, too
+        why = getattr(error, "strerror", None) or str(error)
+    return f"{type(error).__name__}: {why}" if why else type(error).__name__
 
 
 def too_many(top: str) -> LimitExceededError:

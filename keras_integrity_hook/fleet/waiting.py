@@ -8,11 +8,13 @@ are the results.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from keras_integrity_hook.errors import FleetResultsError
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.limits import LIMITS
 
@@ -29,17 +31,22 @@ class Waiting:
     """
 
     def __init__(self, path: str) -> None:
-        """In the new file ``path``, which only this user can read: what is in it is unpickled."""
+        """In the new file ``path``, which only this user can read: what is in it is unpickled.
+
+        Raises:
+            FleetResultsError: there is no room for it; so does whatever writes to it.
+        """
         import sqlite3
 
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
-        # It is lost with the process in any case.
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute("CREATE TABLE known (key BLOB PRIMARY KEY) WITHOUT ROWID")
-        self._database.execute("CREATE TABLE waiting (id INTEGER PRIMARY KEY, target BLOB)")
+        with _told():
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            # It is lost with the process in any case.
+            self._database.execute("PRAGMA journal_mode = OFF")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute("CREATE TABLE known (key BLOB PRIMARY KEY) WITHOUT ROWID")
+            self._database.execute("CREATE TABLE waiting (id INTEGER PRIMARY KEY, target BLOB)")
         self._taken = 0
         self.found = 0
         self.is_complete = False
@@ -55,7 +62,7 @@ class Waiting:
         rest, count = iter(keys), 0
         while some := [(key,) for key in islice(rest, LIMITS.findings_read)]:
             count += len(some)
-            with self._lock, self._database:
+            with self._lock, _told(), self._database:
                 self._database.executemany("INSERT OR IGNORE INTO known VALUES (?)", some)
         return count
 
@@ -76,7 +83,7 @@ class Waiting:
                 self._filled.notify_all()
 
     def _add(self, targets: list[Target]) -> None:
-        with self._filled:
+        with self._filled, _told():
             self._database.execute("BEGIN")
             for target in targets:
                 known = self._database.execute(
@@ -92,7 +99,7 @@ class Waiting:
     def take(self, number: int, size: int) -> list[Target]:
         """At most ``number`` targets, of ``size`` bytes together; one at least if any waits."""
         taken: list[Target] = []
-        with self._lock:
+        with self._lock, _told():
             rows = self._database.execute(
                 "SELECT id, target FROM waiting ORDER BY id LIMIT ?", (number,)
             ).fetchall()
@@ -117,3 +124,16 @@ class Waiting:
         """Close the file."""
         with self._lock:
             self._database.close()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raises FleetResultsError where the database fails in this block."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.Error as error:
+        cause = f"what waits to be examined cannot be kept on disk ({error})"
+        remedy = "Make room where temporary files go, or set TMPDIR to a directory that has it."
+        raise FleetResultsError(cause, remedy=remedy) from error

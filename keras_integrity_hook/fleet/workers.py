@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,9 @@ TASKS_EACH = 2
 """For each model that is examined at once one task waits at the worker itself: its threads begin
 and end together, and would all wait for the scheduler."""
 _SECONDS_TO_CONNECT = 30
+_LOOKS = 5.0  # seconds apart, whether there are workers
+_SECONDS_WITHOUT = 60.0
+_STARTS = 3  # of new workers in the place of those that are gone, before it is given up
 _PER_CORE = 4  # most of the time a store is waited for
 
 
@@ -134,6 +139,61 @@ def of_scheduler(address: str) -> Iterator[Client]:
         yield client
     finally:
         _closed(client)
+
+
+@contextlib.contextmanager
+def looked_after(client: Client) -> Iterator[None]:
+    """Let nobody in this block wait for ever for workers that are all gone.
+
+    Who restarts a worker that died gives up where that does not start, as on a machine that is
+    busy with something else; a scheduler then waits for others. They are started once more where
+    that can be done here; otherwise, and where it does not help, what waits for them is cancelled.
+    """
+    over = threading.Event()
+    watching = threading.Thread(target=_look_after, args=(client, over), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+
+
+def _look_after(client: Client, over: threading.Event) -> None:
+    starts, since = 0, time.monotonic()
+    while not over.wait(_LOOKS):
+        try:
+            is_there = bool(client.scheduler_info(n_workers=-1)["workers"])
+        except Exception:  # it is closed, or has no scheduler: whoever waits is told
+            continue
+        if is_there:
+            since = time.monotonic()
+        elif time.monotonic() - since > _SECONDS_WITHOUT:
+            if starts == _STARTS or not _started_again(client):
+                _give_up(client)
+            starts, since = starts + 1, time.monotonic()
+
+
+def _give_up(client: Client) -> None:
+    """Let whoever waits for an answer be told that there will be none."""
+    from distributed import Future
+
+    with contextlib.suppress(Exception):
+        client.cancel([Future(key, client) for key in list(client.futures)], force=True)
+
+
+def _started_again(client: Client) -> bool:
+    """Whether new workers were asked for in the place of those that are gone."""
+    cluster = client.cluster
+    if cluster is None:
+        return False
+    number = len(cluster.worker_spec)
+    with contextlib.suppress(Exception):
+        cluster.scale(0)
+        client.sync(cluster._correct_state)
+        cluster.scale(number)
+        return True
+    return False
 
 
 def number_of(client: Client) -> int:

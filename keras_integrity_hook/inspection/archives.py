@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from keras_integrity_hook.errors import DamagedFileError, IntegrityError
@@ -36,15 +36,17 @@ _PICKLES = (".pkl", ".pickle")
 _SIZE = re.compile(r"[<>|=]?([a-zA-Z])(\d*)(\[.*\])?")
 
 
-def inspect(content: Content, name: str) -> Iterator[Finding]:
+def inspect(
+    content: Content, name: str, *, members: Sequence[ZipInfo] | None = None
+) -> Iterator[Finding]:
     """Findings about the archive that ``content`` is: sizes, and pickles by their names.
 
     Args:
         name: of the file, member or part; empty for the model itself.
+        members: what it has, where somebody has looked already.
     """
     try:
-        with pieces.opened(content) as archive:
-            infos = archive.infolist()
+        infos = _members(content) if members is None else members
     except DamagedFileError:
         return  # nobody can unpack it, and the model itself has been opened before
     yield from _sizes(infos, name)
@@ -55,7 +57,12 @@ def inspect(content: Content, name: str) -> Iterator[Finding]:
             yield found("pickle", name, info.filename, "a pickle in an archive")
 
 
-def _sizes(infos: list[ZipInfo], name: str) -> Iterator[Finding]:
+def _members(content: Content) -> list[ZipInfo]:
+    with pieces.opened(content) as archive:
+        return archive.infolist()
+
+
+def _sizes(infos: Sequence[ZipInfo], name: str) -> Iterator[Finding]:
     size, packed = sum(one.file_size for one in infos), sum(one.compress_size for one in infos)
     if size > _FLOOR and size > _RATIO * packed:
         shown = f"{bytes_of(size)} of {bytes_of(packed)}"

@@ -22,7 +22,6 @@ _THROUGH = {"Identity": 1, "PlaceholderWithDefault": 1, "ShardedFilename": 1, "S
     "StopGradient": 1,
     "Pack": 1000,
 }
-_OF_SAVERS = "model"  # what tf.compat.v1.train.Saver calls a checkpoint that nobody has named
 _MOST_DEFAULTS = 8  # one behind the other
 _MOST_STEPS = 10_000  # back from one node
 
@@ -35,6 +34,7 @@ class Node:
     op: str
     inputs: list[str]
     span: Span
+    controls: list[str]
 
 
 @dataclass(slots=True)
@@ -45,6 +45,8 @@ class Scope:
         spans: of its nodes.
         signature: of a function.
         savers: names of nodes of a graph that the paths of checkpoints are fed to.
+        collections: of a graph, each with its name.
+        signatures: of a graph, likewise.
         assets: names of nodes of a graph that the paths of assets are fed to.
     """
 
@@ -53,6 +55,8 @@ class Scope:
     signature: Span = (0, 0)
     savers: set[str] = field(default_factory=set)
     assets: set[str] = field(default_factory=set)
+    collections: list[Span] = field(default_factory=list)
+    signatures: list[Span] = field(default_factory=list)
     arguments: list[str] | None = None
     begins: dict[int, int] | None = None
     sites: list[tuple[Scope, Node]] | None = None
@@ -139,15 +143,17 @@ class Graphs:
     def node(self, span: Span) -> Node:
         """A node with its name and inputs."""
         data, texts = self.wire.data, {1: "", 2: ""}
-        inputs = []
+        inputs, controls = [], []
         for number, begin, end in self.wire.fields(span):
             if number <= 3 and end >= 0:
                 text = data[begin:end].decode("utf-8", "replace")
-                if number == 3 and not text.startswith("^"):
+                if number == 3 and text.startswith("^"):
+                    controls.append(text[1:])
+                elif number == 3:
                     inputs.append(text)
                 elif number < 3:
                     texts[number] = text
-        return Node(texts[1], texts[2], inputs, span)
+        return Node(texts[1], texts[2], inputs, span, controls)
 
     def named(self, scope: Scope, name: str) -> Node | None:
         """The node ``name`` of ``scope``, if its name is the first that is said of it.
@@ -185,9 +191,9 @@ class Graphs:
         """Where the text in ``tensor`` comes from.
 
         Returns:
-            Of these words: ``saver`` (the path that a saver is given), ``asset`` (the path of an
-            asset), ``constant:`` with the text, ``unfed`` (a text that stands for the path of an
-            asset where nobody gives one), and ``other``.
+            Of these words: ``saver`` (the path that a saver is given, and has to be given),
+            ``asset`` (the path of an asset), ``constant:`` with the text, ``unfed`` (a text that
+            stands for the path of an asset where nobody gives one), and ``other``.
         """
         found: set[str] = set()
         pending, seen = [(scope, tensor)], set()
@@ -199,8 +205,10 @@ class Graphs:
             seen.add((id(scope), name))
             if len(seen) > _MOST_STEPS:
                 return {"other"}
-            if name in scope.savers or name in scope.assets:
+            if name in scope.assets:
                 found |= self._fed(scope, name)
+            elif name in scope.savers and self._has_to_be_given(scope, name):
+                found.add("saver")
             elif name in (arguments := self._arguments_of(scope)):
                 sites = self._given(scope, arguments.index(name))
                 pending += sites
@@ -215,27 +223,27 @@ class Graphs:
                     found.add("other")
         return found
 
-    def _fed(self, scope: Scope, name: str) -> set[str]:
-        """Of the node ``name``, which a loader feeds a path: that, and what is used where it feeds
-        none, as in a signature, which no saver and no asset is part of.
+    def _has_to_be_given(self, scope: Scope, name: str) -> bool:
+        """Whether a node has no text of its own, which counts wherever none is given."""
+        node = self.named(scope, name)
+        return node is not None and node.op == "Placeholder"
 
-        Savers of TensorFlow 1 write to "model" then; its assets keep a path of whoever saved them.
+    def _fed(self, scope: Scope, name: str) -> set[str]:
+        """Of the node ``name``, which a loader feeds the path of an asset: that, and what is used
+        where it feeds none, as in a signature, which no asset is part of.
+
+        Assets of TensorFlow 1 keep a path of whoever saved them.
         """
-        is_saver = name in scope.savers
-        found = {"saver" if is_saver else "asset"}
         node = self.named(scope, name)
         for _ in range(_MOST_DEFAULTS):
             if node is None or (node.op != "Const" and node.op not in _THROUGH):
-                return found  # a placeholder, as a rule, without which nothing runs
-            if node.op == "Const" and not is_saver:
-                return found | {"unfed"}
+                return {"asset"}  # a placeholder, as a rule, without which nothing runs
             if node.op == "Const":
-                text = self._text_of(node)
-                return found if text == _OF_SAVERS else found | {f"constant:{text}"}
+                return {"asset", "unfed"}
             if len(node.inputs) != 1:
                 break
             node = self.named(scope, node.inputs[0].partition(":")[0])
-        return found | {"other"}
+        return {"asset", "other"}
 
     def _arguments_of(self, scope: Scope) -> list[str]:
         """The names of a function's arguments: ``OpDef.input_arg`` (2), ``name`` (1)."""
@@ -296,6 +304,8 @@ def _meta_graph(graphs: Graphs, span: Span) -> None:
             graphs.asset_names.append(wire.text((begin, end), 2))
             for info in wire.spans((begin, end), 1):
                 main.assets.add(wire.text(info, 1).partition(":")[0])
+        elif number in (4, 5):
+            (main.collections if number == 4 else main.signatures).append((begin, end))
         elif number == 7:
             graphs.objects.append((begin, end))
     main.savers.discard("")

@@ -120,7 +120,7 @@ def _by_format(piece: Piece, name: str, pieces: Pieces) -> Inspector:
     if piece.head.startswith(b"\x93NUMPY"):
         return archives.inspect_array
     if piece.is_archive:
-        return archives.inspect
+        return partial(archives.inspect, members=piece.members)
     return _of_tensorflow(piece, name, pieces) or pickles.inspect
 
 

@@ -29,6 +29,7 @@ class KeptReads:
         self._content = content
         self._starts: list[int] = []
         self._pieces: list[bytes] = []
+        self._whole: bytes | None = None  # where one piece is all there is
         self._keeps = True
         self._lock = Lock()
         self.count = 0
@@ -56,6 +57,8 @@ class KeptReads:
         """
         if not size:
             return b""  # an empty file of a set is not held open
+        if self._whole is not None and 0 <= offset <= self.size - size:
+            return self._whole[offset : offset + size]
         with self._lock if self._keeps else nullcontext():
             data = self._in_one(offset, size)
         if data is not None:
@@ -66,6 +69,9 @@ class KeptReads:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; raises as :meth:`read`."""
+        if self._whole is not None and 0 <= offset <= self.size - len(buffer):
+            buffer[:] = self._whole[offset : offset + len(buffer)]
+            return
         if not self._keeps:
             self._content.read_into(offset, buffer)
             self._lay_over(offset, buffer)
@@ -110,6 +116,8 @@ class KeptReads:
         at = bisect_left(self._starts, offset)
         self._starts.insert(at, offset)
         self._pieces.insert(at, piece)
+        if len(piece) == self.size:
+            self._whole = piece
 
     def _lay_over(self, offset: int, buffer: memoryview) -> None:
         """Write what is kept over the part of the content that begins at ``offset``."""

@@ -11,14 +11,14 @@ import contextlib
 import io
 import os
 import struct
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from keras_integrity_hook.containers import hdf5, keras_zip
 from keras_integrity_hook.containers.model_file import ModelFile
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
 from keras_integrity_hook.inspection.kept_reads import KeptReads
-from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.limits import KIB, LIMITS
 from keras_integrity_hook.sealing.content import Content
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ else:  # for those who look annotations up at run time
     ZipFile = ZipInfo = object
 
 _LOCAL = struct.Struct("<26xHH")
+_AT_ONCE = 64 * KIB  # what is no larger is read whole: to go about in it would take longer
 
 
 class Piece(NamedTuple):
@@ -36,11 +37,13 @@ class Piece(NamedTuple):
         name: below the model, e.g. ``"config.json"``; empty for a single file as a whole.
         content: its bytes.
         head: the first of them, by which its format is told.
+        members: of the model's own archive, what it has; None where nobody has looked.
     """
 
     name: str
     content: Content
     head: bytes
+    members: Sequence[ZipInfo] | None = None
 
     @property
     def is_archive(self) -> bool:
@@ -116,8 +119,11 @@ class Pieces:
     def __init__(self, model: ModelFile, content: Content | None = None) -> None:
         """See :func:`inspecting.inspect`."""
         self._base = os.path.basename(model.path)
+        self.kept: dict[str, KeptReads] = {}
         if model.files is None:
-            self.kept = {"": KeptReads(model.content if content is None else content)}
+            whole = self.kept[""] = KeptReads(model.content if content is None else content)
+            if whole.size <= _AT_ONCE:
+                whole.read(0, whole.size)
         else:
             self.kept = {part.name: KeptReads(part.content) for part in model.files.parts}
 
@@ -151,23 +157,30 @@ class Pieces:
         """
         for name, content in self.kept.items():
             piece = _piece(name, content)
-            yield piece
             if piece.is_archive and name == "":
-                yield from members(content)
+                with opened(content) as archive:
+                    yield piece._replace(members=archive.infolist())
+                    yield from _members(archive, content)
+            else:
+                yield piece
 
 
 def members(content: Content) -> Iterator[Piece]:
     """The members of the archive ``content``; raises as :meth:`Pieces.walk`."""
     with opened(content) as archive:
-        infos = archive.infolist()
-        if len(infos) > LIMITS.zip_members:
-            raise LimitExceededError(f"the archive has {len(infos)} members")
-        left = LIMITS.inspected_kept
-        for info in infos:
-            if not info.is_dir():
-                member = _member(archive, info, content, left)
-                left -= member.size if isinstance(member, Memory) else 0
-                yield _piece(info.filename, member)
+        yield from _members(archive, content)
+
+
+def _members(archive: ZipFile, content: Content) -> Iterator[Piece]:
+    infos = archive.infolist()
+    if len(infos) > LIMITS.zip_members:
+        raise LimitExceededError(f"the archive has {len(infos)} members")
+    left = LIMITS.inspected_kept
+    for info in infos:
+        if not info.is_dir():
+            member = _member(archive, info, content, left)
+            left -= member.size if isinstance(member, Memory) else 0
+            yield _piece(info.filename, member)
 
 
 @contextlib.contextmanager
@@ -187,10 +200,16 @@ def opened(content: Content) -> Iterator[ZipFile]:
         *(ValueError, ArithmeticError, LookupError, RuntimeError),
     )
     try:
-        with ZipFile(io.BufferedReader(_Stream(content), 1 << 12)) as archive:
+        with ZipFile(_stream(content)) as archive:
             yield archive
     except unreadable as error:
         raise DamagedFileError(f"the archive cannot be read ({error})") from error
+
+
+def _stream(content: Content) -> IO[bytes]:
+    if content.size <= _AT_ONCE:
+        return io.BytesIO(content.read(0, content.size))
+    return io.BufferedReader(_Stream(content), 1 << 12)
 
 
 def _piece(name: str, content: Content) -> Piece:

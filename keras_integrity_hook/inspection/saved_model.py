@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from keras_integrity_hook.errors import DamagedFileError, LimitExceededError
-from keras_integrity_hook.inspection import graph, tensor_types
+from keras_integrity_hook.inspection import graph, savers, tensor_types
 from keras_integrity_hook.inspection.findings import Finding, Verdict
 from keras_integrity_hook.inspection.graph import Graphs, Node, Scope
 from keras_integrity_hook.inspection.op_rules import OPS, SAVERS, OpRule, rule_of
@@ -60,6 +60,7 @@ class _Judge:
         self._graphs, self._name = graphs, name
         self._looked_at: dict[bytes, bool] = {}  # whether an op needs more than its name
         self._calls: dict[str, set[str]] = {}  # what the functions call
+        self._savers: dict[int, bool] = {}  # whether those of a graph are reached
         self._repeated = 0
 
     def findings(self) -> Iterator[Finding]:
@@ -132,9 +133,19 @@ class _Judge:
 
     def _saver(self, scope: Scope, node: Node) -> Iterator[Finding]:
         origins = self._origins(scope, node, SAVERS[node.op])
-        if origins != {"saver"}:
+        if origins != {"saver"} and not self._is_out_of_reach(scope, origins):
             rule = OpRule("file-op", None, "a checkpoint other than the model's own is used")
             yield self._finding(rule, scope, node, origins)
+
+    def _is_out_of_reach(self, scope: Scope, origins: set[str]) -> bool:
+        """Whether an op is of a saver as TensorFlow 1 leaves them in a graph, which nobody runs."""
+        own = {"saver", f"constant:{savers.DEFAULT}"}
+        if scope.name or not origins or not origins <= own:  # a circle has no origin
+            return False
+        found = self._savers.get(id(scope))
+        if found is None:
+            found = self._savers[id(scope)] = savers.are_reached(self._graphs, scope)
+        return not found
 
     def _origins(self, scope: Scope, node: Node, inputs: tuple[int, ...]) -> set[str]:
         origins: set[str] = set()

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
 
-from keras_integrity_hook.files import portable
+from keras_integrity_hook.files import portable, private_directory, temporary
 from keras_integrity_hook.limits import LIMITS
 
 _FOLDER = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
@@ -24,9 +24,13 @@ class PrivateHome:
     def __init__(self) -> None:
         """Raises OSError: there is no place for it."""
         self._owner = os.getpid()
-        made = tempfile.mkdtemp(prefix="keras-integrity-sandbox-")
-        self.path = os.path.realpath(made)
-        self._fd = os.open(self.path, _FOLDER)
+        with contextlib.ExitStack() as undo:
+            around, path = undo.enter_context(temporary.opened_folder())
+            name = f"keras-integrity-sandbox-{secrets.token_hex(8)}"
+            os.mkdir(name, 0o700, dir_fd=around)
+            self.path = os.path.join(path, name)
+            self._fd = os.open(name, _FOLDER, dir_fd=around)
+            self._removal = undo.pop_all()
 
     def write(self, name: str, data: bytes) -> None:
         """Make a file of it, before anybody else is there."""
@@ -76,8 +80,7 @@ class PrivateHome:
     def remove(self) -> None:
         """Remove it with all that is in it; calling it again does nothing.
 
-        However deep somebody nested directories there, they are brought up and emptied one by one:
-        neither the stack nor the descriptors give out.
+        What somebody else put in its place is left alone.
         """
         fd, self._fd = self._fd, -1
         if fd < 0:
@@ -85,34 +88,7 @@ class PrivateHome:
         try:
             if self._owner == os.getpid():  # else it is a forked child's, whose parent is to do it
                 with contextlib.suppress(OSError):
-                    _empty(fd)
-                    if os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(fd)):
-                        os.rmdir(self.path)
+                    private_directory.empty(fd)
         finally:
             os.close(fd)
-
-
-def _empty(top: int) -> None:
-    """Remove all that is in the open directory."""
-    number = 0
-    while names := os.listdir(top):
-        for name in names:
-            if not _is_folder(name, top):
-                os.unlink(name, dir_fd=top)
-                continue
-            folder = os.open(name, _FOLDER, dir_fd=top)
-            try:
-                for inner in os.listdir(folder):
-                    if _is_folder(inner, folder):
-                        number += 1
-                        raised = f"{number:x}-{os.urandom(8).hex()}"
-                        os.rename(inner, raised, src_dir_fd=folder, dst_dir_fd=top)
-                    else:
-                        os.unlink(inner, dir_fd=folder)
-            finally:
-                os.close(folder)
-            os.rmdir(name, dir_fd=top)
-
-
-def _is_folder(name: str, folder: int) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+            self._removal.close()

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from keras_integrity_hook.errors import UnreadableFileError
+from keras_integrity_hook.files import temporary
 
 _SCHEME = "mlflow-artifacts"
 
@@ -26,8 +26,9 @@ def at_hand(uri: str, name: str, version: str) -> Iterator[str]:
 
     Raises:
         UnreadableFileError: they are not to be had.
+        InsecurePermissionsError: others could put something else in their place.
     """
-    with tempfile.TemporaryDirectory(prefix="keras-integrity-") as top:
+    with temporary.private_folder(for_children=True) as top:
         around = os.path.join(top, "mlflow", _as_entry(name))
         here = os.path.join(around, _as_entry(version))
         try:

@@ -112,7 +112,7 @@ def _exported(
     for prefix, digests in _by_prefix(source, pointer.digits):
         answer = answers.fresh(_answer(source, digests, prefix, note), said, key)
         _write_new(os.path.join(directory, pointer.path(prefix)), _encoded(answer, prefix))
-    os.sync()  # The pointer must not outlive, in a crash, what it points to.
+    portable.sync()  # The pointer must not outlive, in a crash, what it points to.
     _replace(os.path.join(directory, CHECKPOINT), note)
     _replace(os.path.join(directory, POINTER), mirrors.spelled(pointer))
     _forget(directory, {pointer, before})
@@ -226,6 +226,9 @@ def _write_new(path: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(system.open(path, _NEW, 0o666), "wb") as file:
         file.write(data)
+        if not portable.has_sync():
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _forget(directory: str, kept: set[Pointer | None]) -> None:

@@ -25,7 +25,7 @@ from keras_integrity_hook.registry.events import Service
 from keras_integrity_hook.registry.merkle import HASH_SIZE
 from keras_integrity_hook.sealing import base64_text
 from keras_integrity_hook.sealing.statement import spelled
-from keras_integrity_hook.signing import keys
+from keras_integrity_hook.signing import keys, openssl
 from keras_integrity_hook.signing.keys import ED25519, PublicKey
 from keras_integrity_hook.signing.signers import SigningKey
 
@@ -136,7 +136,8 @@ def _raw(pem: str) -> bytes:
     key = keys.load(pem)
     if not isinstance(key, Ed25519PublicKey):
         raise SigningError("checkpoints are signed with Ed25519 keys, and this is another one")
-    return key.public_bytes_raw()
+    with openssl.entered():
+        return key.public_bytes_raw()
 
 
 def _checkpoint(text: str) -> Checkpoint:

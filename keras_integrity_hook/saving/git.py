@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
+
+from keras_integrity_hook.errors import InsecurePermissionsError
+from keras_integrity_hook.files import temporary
 
 _SECONDS = 10.0
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -25,14 +27,14 @@ def state(directory: str) -> str | None:
     """``"<commit> clean"`` or ``"<commit> dirty"``; untracked files do not count.
 
     None where it cannot be told: no git, no repository or one of another user, no commit yet,
-    nothing heard within seconds.
+    nothing heard within seconds, no directory for temporary files that is safe from others.
 
     Args:
         directory: a directory of the working copy.
     """
     try:
         return _state(directory)
-    except (OSError, ValueError):
+    except (OSError, ValueError, InsecurePermissionsError):
         return None
 
 
@@ -55,7 +57,7 @@ def _state(directory: str) -> str | None:
 def _changes(commit: str, top: str, *, index: str, objects: str) -> str | None:
     """What differs from ``commit`` in the working copy at ``top``, for a look whether it is "";
     None where git failed."""
-    with tempfile.TemporaryDirectory(prefix="keras-integrity-git-") as private:
+    with temporary.private_folder(for_children=True) as private:
         is_sha256 = len(commit) == 64
         text = _CONFIGURATION.format(version=int(is_sha256)) + (_SHA256 if is_sha256 else "")
         Path(private, "config").write_text(text, encoding="utf-8")

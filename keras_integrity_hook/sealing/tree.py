@@ -9,6 +9,7 @@ like any other.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -76,6 +77,22 @@ def new_hash(algorithm: str) -> Any:
         raise ConfigurationError(f"unknown digest algorithm '{algorithm}'")
     # usedforsecurity keeps FIPS builds from refusing blake2b with a traceback of their own.
     return hashlib.new(algorithm, usedforsecurity=algorithm.startswith("sha"))
+
+
+def _make_known() -> None:
+    """Let OpenSSL find what it has for each algorithm once, before any process is forked from here.
+
+    It takes a lock for that, which another thread may have for a connection: a child that is forked
+    then waits for it for ever at its first digest, and does not need it for those that are known.
+    """
+    for algorithm in ALGORITHMS:
+        # A build may lack one of them, and an extra is imported where it is needed.
+        if algorithm != "blake3":
+            with contextlib.suppress(ValueError):
+                new_hash(algorithm)
+
+
+_make_known()
 
 
 def root(table: bytes, *, size: int, chunk_size: int, algorithm: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keras_integrity_hook.errors import SigningError, printable
 from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
+from keras_integrity_hook.signing import openssl
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -71,6 +72,7 @@ def public_key(pem: bytes, scheme: str | None = None) -> PublicKey:
     return described(load(pem), scheme)
 
 
+@openssl.inside
 def described(key: PublicKeyTypes, scheme: str | None = None) -> PublicKey:
     """The key of ``cryptography`` as a value; raises SigningError as :func:`public_key`."""
     fitting = _schemes_of(key)
@@ -80,12 +82,14 @@ def described(key: PublicKeyTypes, scheme: str | None = None) -> PublicKey:
     return PublicKey(chosen, _pem(key), _key_id(key, chosen))
 
 
+@openssl.inside
 def all_key_ids(pem: str) -> frozenset[str]:
     """The ids of one key with every scheme it can be used with; raises SigningError."""
     key = load(pem)
     return frozenset(_key_id(key, scheme) for scheme in _schemes_of(key))
 
 
+@openssl.inside
 def is_valid(public: PublicKey, signature: bytes, data: bytes) -> bool:
     """Whether ``signature`` is one of ``public`` over ``data``; never raises."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -100,6 +104,7 @@ def is_valid(public: PublicKey, signature: bytes, data: bytes) -> bool:
     return True
 
 
+@openssl.inside
 def signature_of(private: PrivateKeyTypes, scheme: str, data: bytes) -> bytes:
     """The raw signature of ``private`` over ``data``."""
     key: Any = private
@@ -107,6 +112,7 @@ def signature_of(private: PrivateKeyTypes, scheme: str, data: bytes) -> bytes:
 
 
 @functools.lru_cache(maxsize=64)
+@openssl.inside
 def load(pem: str | bytes) -> PublicKeyTypes:
     """The key of ``cryptography`` that ``pem`` spells; raises SigningError."""
     from cryptography.exceptions import UnsupportedAlgorithm

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from keras_integrity_hook.errors import SigningError
-from keras_integrity_hook.signing import keys, trust_store
+from keras_integrity_hook.signing import keys, openssl, trust_store
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask
 from keras_integrity_hook.signing.signers import SigningKey, scheme_of
@@ -48,7 +48,8 @@ def from_uri(uri: str, ask: Ask) -> SigningKey:
         raise needed from None
     try:
         public = _trusted(uri) or imported(uri, ask)
-        known = SSlibKey.from_crypto(keys.load(public.pem), public.keyid, public.scheme)
+        with openssl.entered():
+            known = SSlibKey.from_crypto(keys.load(public.pem), public.keyid, public.scheme)
         signer = Signer.from_priv_key_uri(uri, known, ask)
     except UnsupportedLibraryError:
         raise needed from None
@@ -98,4 +99,5 @@ def _crypto_key(scheme: str, public: str) -> PublicKeyTypes:
         return keys.load(public)
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+    with openssl.entered():
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from keras_integrity_hook.errors import ConfigurationError, SigningError
 from keras_integrity_hook.files import owned
 from keras_integrity_hook.limits import LIMITS
-from keras_integrity_hook.signing import keys, signers
+from keras_integrity_hook.signing import keys, openssl, signers
 from keras_integrity_hook.signing.trust_file import (
     Trusted,
     TrustedIdentity,
@@ -73,7 +73,8 @@ def _certificates(data: bytes, path: str, told: Told) -> TrustedRoot:
 
     _refuse("certificates", scheme=told.scheme, issuer=told.issuer, vetter=told.is_vetter)
     try:
-        found = load_pem_x509_certificates(data)
+        with openssl.entered():
+            found = load_pem_x509_certificates(data)
     except ValueError:
         raise SigningError("not certificates in PEM form", path=path, remedy=_REMEDY) from None
     if len(found) > LIMITS.root_certificates:
@@ -82,7 +83,8 @@ def _certificates(data: bytes, path: str, told: Told) -> TrustedRoot:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     # Spelled anew: whatever else stands in the file, a private key perhaps, is left out.
-    pem = b"".join(one.public_bytes(Encoding.PEM) for one in found).decode("ascii")
+    with openssl.entered():
+        pem = b"".join(one.public_bytes(Encoding.PEM) for one in found).decode("ascii")
     when = (told.not_before, told.not_after)
     return TrustedRoot(told.name, pem, told.identity, *when, told.comment)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from keras_integrity_hook.errors import SigningError, printable
 from keras_integrity_hook.files import portable
 from keras_integrity_hook.files.portable import system
-from keras_integrity_hook.signing import keys, secret
+from keras_integrity_hook.signing import keys, openssl, secret
 from keras_integrity_hook.signing.keys import PublicKey
 from keras_integrity_hook.signing.secret import Ask
 
@@ -68,16 +68,17 @@ def write_pair(path: str, kind: str, passphrase: str | None) -> PublicKey:
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-    made: PrivateKeyTypes = (
-        ed25519.Ed25519PrivateKey.generate()
-        if kind == "ed25519"
-        else ec.generate_private_key(ec.SECP256R1())
-    )
     encryption: form.KeySerializationEncryption = form.NoEncryption()
     if passphrase is not None:
         encryption = form.BestAvailableEncryption(_bytes_of(passphrase))
-    secret = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, encryption)
-    public = keys.described(made.public_key())
+    with openssl.entered():
+        made: PrivateKeyTypes = (
+            ed25519.Ed25519PrivateKey.generate()
+            if kind == "ed25519"
+            else ec.generate_private_key(ec.SECP256R1())
+        )
+        secret = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, encryption)
+        public = keys.described(made.public_key())
     _write_new(f"{path}.pub", public.pem.encode(), 0o644)
     try:
         _write_new(path, secret, 0o600)
@@ -90,7 +91,8 @@ def write_pair(path: str, kind: str, passphrase: str | None) -> PublicKey:
 def _halves(pem: bytes, shown: str, ask: Ask) -> tuple[PublicKey, Callable[[bytes], bytes]]:
     private = _load(pem, shown, ask)
     try:
-        public = keys.described(private.public_key())
+        with openssl.entered():
+            public = keys.described(private.public_key())
     except (SigningError, AttributeError) as error:
         cause = error.cause if isinstance(error, SigningError) else "a key that cannot sign"
         raise SigningError(cause, path=shown) from None
@@ -105,7 +107,8 @@ def _load(pem: bytes, shown: str, ask: Ask) -> PrivateKeyTypes:
     encrypted = b"ENCRYPTED" in pem
     passphrase = _bytes_of(ask(f"passphrase of {printable(shown)}")) if encrypted else None
     try:
-        return load_pem_private_key(pem, passphrase)
+        with openssl.entered():
+            return load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         why = "the passphrase is wrong or the key damaged" if encrypted else "no private key in PEM"
         raise SigningError(why, path=shown) from None

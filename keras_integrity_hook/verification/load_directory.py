@@ -12,11 +12,10 @@ import contextlib
 import os
 import secrets
 import stat
-import tempfile
 
 from keras_integrity_hook.containers.copying import copy_content
-from keras_integrity_hook.errors import ChecksumMismatchError, InsecurePermissionsError
-from keras_integrity_hook.files import lease, permissions, portable, private_directory
+from keras_integrity_hook.errors import ChecksumMismatchError
+from keras_integrity_hook.files import lease, permissions, portable, private_directory, temporary
 from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.sealing.content import Content
 from keras_integrity_hook.verification.holding import LINKS
@@ -39,38 +38,18 @@ class LoadDirectory:
     def __init__(self) -> None:
         """Raises OSError, or InsecurePermissionsError where others could get at it."""
         self._owner = os.getpid()
-        self._name = tempfile.mkdtemp(prefix="keras-integrity-verified-")
-        try:
-            self._fd = system.open(self._name, _FOLDER)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.rmdir(self._name)
-            raise
-        try:
+        with contextlib.ExitStack() as undo:
+            self._fd, name = undo.enter_context(temporary.opened_folder())
             self._inside = secrets.token_hex(8)
-            base = f"{LINKS}/{self._fd}" if os.path.isdir(LINKS) else self._name
-            self._refuse_foreign(base)
+            if os.path.isdir(LINKS):
+                base = f"{LINKS}/{self._fd}"
+            else:  # by name, then: so nobody may be able to rename it
+                permissions.check_path(os.path.dirname(name))
+                base = name
             system.mkdir(self._inside, 0o700, dir_fd=self._fd)
             self.path = os.path.join(base, self._inside)
             self._seen: dict[str, _Identity] = {}
-        except BaseException:
-            self.close()
-            raise
-
-    def _refuse_foreign(self, base: str) -> None:
-        """Between its making and its opening somebody may have put another in its place."""
-        status = system.fstat(self._fd)
-        mode = stat.S_IMODE(status.st_mode)
-        if status.st_uid != system.geteuid() or mode & 0o077 or system.listdir(self._fd):
-            raise InsecurePermissionsError(
-                "the private directory for the load was exchanged for another",
-                path=self._name,
-                found=self._name,
-                mode=mode,
-                owner=status.st_uid,
-            )
-        if base == self._name:  # by name, then: so nobody may be able to rename it
-            permissions.check_path(os.path.dirname(self._name))
+            self._removal = undo.pop_all()
 
     def add_folder(self, name: str) -> None:
         """Make the directory ``name`` (relative), and those above it, where there is none."""
@@ -138,27 +117,15 @@ class LoadDirectory:
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
-        try:
-            is_ours = self._owner == os.getpid() and self._emptied(fd)
-        finally:
-            os.close(fd)
-        if is_ours:
-            with contextlib.suppress(OSError):
-                os.rmdir(self._name)  # which takes nothing but an empty directory, whosever
-
-    def _emptied(self, fd: int) -> bool:
-        """Remove what is in it; whether its name still leads to it."""
-        with contextlib.suppress(OSError):
-            inside = system.open(self._inside, _FOLDER, dir_fd=fd)
-            try:
-                private_directory.empty(inside)
-            finally:
-                os.close(inside)
-            system.rmdir(self._inside, dir_fd=fd)
-        try:
-            return os.path.samestat(system.lstat(self._name), system.fstat(fd))
-        except OSError:
-            return False
+        with self._removal:
+            if self._owner == os.getpid():  # whatever its name is by now
+                with contextlib.suppress(OSError):
+                    inside = system.open(self._inside, _FOLDER, dir_fd=fd)
+                    try:
+                        private_directory.empty(inside)
+                    finally:
+                        os.close(inside)
+                    system.rmdir(self._inside, dir_fd=fd)
 
     def _opened(self, name: str, *, make: bool = False) -> int:
         """A descriptor of the directory ``name`` (relative), to which no link leads."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from keras_integrity_hook.history import directories
 from tests.deploy.documents import (
     DEPLOY,
     KUBERNETES,
@@ -238,11 +239,39 @@ class TestElsewhere:
         assert waits == {"condition": "service_completed_successfully"}
         assert services["server"]["volumes"] == ["admitted:/models:ro"]
         assert "admitted:/models" in services["admit"]["volumes"]
+        files = [one for one in services["admit"]["volumes"] if isinstance(one, dict)]
+        assert [one["target"] for one in files] == [
+            "/etc/keras-integrity/policy.toml",
+            "/etc/keras-integrity/trust.toml",
+        ]
+        assert all(one["read_only"] for one in files)
+        assert not any(one["bind"]["create_host_path"] for one in files)
 
     def test_the_image_runs_the_commands_as_nobody(self) -> None:
         lines = (DEPLOY / "image" / "Dockerfile").read_text().splitlines()
         assert 'ENTRYPOINT ["keras-integrity"]' in lines
         assert "USER 65532:65532" in lines
+
+    def test_images_are_built_of_what_the_package_is_made_of_and_of_no_secrets(self) -> None:
+        """``COPY . .`` would bring the keys of ``deploy/secrets`` into an image on its way."""
+        ignored = ROOT / ".dockerignore"
+        if not ignored.exists():
+            pytest.skip("no checkout")
+        rules = [one for one in ignored.read_text().splitlines() if one and one[0] != "#"]
+        assert rules[0] == "*"
+        told = {one[1:] for one in rules if one.startswith("!")}
+        assert told == {
+            *("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "setup.py", "man"),
+            *("keras_integrity_hook", "keras_integrity_hook.pth", "keras_integrity_hook.start"),
+        }
+        assert all((ROOT / one).exists() for one in told)
+
+    @pytest.mark.parametrize("unit", [one for one in UNITS if one.suffix == ".service"], ids=str)
+    def test_a_unit_leaves_the_memory_of_the_machine_to_root(self, unit: Path) -> None:
+        """systemd gives a ``StateDirectory``, and all in it, to the user of the unit."""
+        (state,) = unit_lines(unit, "StateDirectory")
+        assert not Path(directories.MACHINE).is_relative_to(Path("/var/lib", state))
+        assert f"-{directories.MACHINE}" in unit_lines(unit, "ReadWritePaths")
 
     def test_a_server_of_this_host_is_not_started_where_the_check_fails(self) -> None:
         unit = DEPLOY / "systemd" / "keras-integrity-admit.service"

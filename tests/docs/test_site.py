@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import keras_integrity_hook
 from keras_integrity_hook import errors
 from keras_integrity_hook.errors import IntegrityError
 from tests.support.documents import ROOT, pages
@@ -34,6 +35,13 @@ def test_every_error_has_its_causes_and_what_to_do() -> None:
         assert set(entry) == {"causes", "steps"}, code
         assert all(entry["causes"]), code
         assert all(entry["steps"]), code
+
+
+def test_every_public_name_is_in_the_reference_or_has_a_page_of_its_own() -> None:
+    text = (ROOT / "docs/api.md").read_text()
+    named = {line.rpartition(".")[2] for line in text.splitlines() if line.startswith("::: ")}
+    errors_with_pages = {name for name in vars(errors) if name.endswith("Error")}
+    assert set(keras_integrity_hook.__all__) - errors_with_pages - named - {"__version__"} == set()
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,6 @@ def run(name: str, tmp_path: Path, mode: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         check=False,
         text=True,
-        timeout=280,
     )
 
 

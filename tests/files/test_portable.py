@@ -176,13 +176,17 @@ def test_capabilities_are_asked_for_in_one_module() -> None:
 _OF_POSIX = (
     *("open", "pread", "preadv", "pwrite", "fchmod", "fchown", "geteuid", "getuid", "uname"),
     *("environb", "statvfs", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"),
+    *("fstatvfs", "sync", "fdatasync", "pwritev", "fchdir", "chown", "lchown", "chroot", "mknod"),
+    *("mkfifo", "memfd_create", "fork", "posix_spawn", "getgid", "getegid", "getgroups", "setsid"),
+    *("killpg", "getpgid", "nice", "sendfile", "copy_file_range", "lockf", "pipe2", "sysconf"),
+    *("O_DIRECT", "O_TMPFILE", "O_PATH", "SEEK_DATA", "SEEK_HOLE", "WNOHANG", "wait4", "pathconf"),
 )
 # These run on Linux alone: a sandbox, and a service under systemd.
 _LINUX_ALONE = ("isolation/", "sandbox/", "registry/service/")
 # What makes up for it, and asks first whether it is there.
 _MADE_FOR_IT = {
     *("files/flags.py", "files/machine.py", "files/portable.py", "files/substitutes.py"),
-    *("files/windows.py", "files/windows_calls.py", "settings/layers.py", "audit/log_file.py"),
+    *("files/windows.py", "files/windows_calls.py", "settings/layers.py"),
 }
 
 

@@ -182,6 +182,44 @@ def test_models_are_saved_where_others_may_rename_directories(
     assert done.stdout == "sealed sealed\n", done.stderr[-3000:]
 
 
+EXPOSED = """
+import os, sys
+import keras
+import tensorflow as tf
+import keras_integrity_hook as kih
+folder = f"{sys.argv[1]}/exposed"
+os.mkdir(folder)
+os.chmod(folder, 0o777)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+for save in (
+    lambda: model.save_weights(f"{folder}/m.weights.h5"),
+    lambda: model.export(f"{folder}/exported", verbose=False),
+    lambda: tf.saved_model.save(model, f"{folder}/saved"),
+    lambda: tf.train.Checkpoint(v=tf.Variable(1.0)).write(f"{folder}/checkpoint"),
+):
+    try:
+        save()
+        print("saved")
+    except kih.InsecurePermissionsError as error:
+        print("/proc" in str(error) and "directory of your own" in str(error))
+    except Exception as error:
+        print(type(error), error)
+print(os.listdir(folder))
+os.chmod(folder, 0o1777)
+model.save_weights(f"{folder}/m.weights.h5")
+model.export(f"{folder}/exported", verbose=False)
+print(sorted(os.listdir(folder)))
+"""
+
+
+def test_writers_that_go_by_a_path_say_what_is_wrong_where_others_could_turn_it(
+    brood: Brood, tmp_path: Path
+) -> None:
+    done = brood.run_like(LIKE_MACOS_WITHOUT_PROC, EXPOSED, tmp_path)
+    said = done.stdout.splitlines()
+    assert said == [*["True"] * 4, "[]", "['exported', 'm.weights.h5']"], done.stderr[-3000:]
+
+
 @pytest.mark.parametrize("system", [LIKE_MACOS, LIKE_WINDOWS], ids=["macOS", "Windows"])
 def test_keras_is_guarded_when_it_is_imported_later(
     system: str, home: Path, tmp_path: Path
@@ -202,12 +240,17 @@ for line in (
     "verify {top}",
     "scan {top}",
     "doctor",
+    "admit {top}/m.keras {top}/served",
+    "admit {top}/m.keras {top}/served",
+    "registry init --origin example.com/mine --admin ann --key {top}/key --registry {db}",
+    "registry export {top}/mirror --registry {db}",
     "policy show",
     "unseal {top}/m.keras",
     "seal {top}/m.keras",
 ):
     try:
-        main([part.format(top=top) for part in line.split()], standalone_mode=False)
+        db = f"sqlite:///{top}/registry.db"
+        main([part.format(top=top, db=db) for part in line.split()], standalone_mode=False)
         status = 0
     except SystemExit as done:
         status = done.code
@@ -215,9 +258,12 @@ for line in (
 """
 
 
+@pytest.mark.timeout(900)
 def test_commands_work_as_on_windows(home: Path, tmp_path: Path) -> None:
     write_model(tmp_path, "m.keras")
-    done = run_like(LIKE_WINDOWS, COMMANDS, str(tmp_path), env={"TMPDIR": str(tmp_path)})
+    log = tmp_path / "audit.jsonl"
+    variables = {"TMPDIR": str(tmp_path), "KERAS_INTEGRITY_AUDIT_LOG": str(log)}
+    done = run_like(LIKE_WINDOWS, COMMANDS, str(tmp_path), env=variables)
     said = [line.removeprefix("= ") for line in done.stdout.splitlines() if line.startswith("= ")]
     assert said == [
         "seal 0",
@@ -227,6 +273,10 @@ def test_commands_work_as_on_windows(home: Path, tmp_path: Path) -> None:
         "verify 0",
         "scan 0",
         "doctor 0",
+        "admit 0",
+        "admit 0",
+        "registry 0",
+        "registry 0",
         "policy 0",
         "unseal 0",
         "seal 0",

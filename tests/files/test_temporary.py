@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from keras_integrity_hook.errors import InsecurePermissionsError
-from keras_integrity_hook.files import temporary
+from keras_integrity_hook.files import portable, temporary
 
 BOTH = pytest.mark.parametrize("for_children", [False, True], ids=["own", "for children"])
 
@@ -51,7 +51,7 @@ def test_another_process_finds_a_folder_that_is_for_it(place: Path) -> None:
 
 KILLED = """
 import sys, time
-from keras_integrity_hook.files import temporary
+from keras_integrity_hook.files import portable, temporary
 
 with temporary.private_folder(for_children=sys.argv[1] == "True") as folder:
     open(folder + "/large", "w").write("x")
@@ -90,8 +90,30 @@ def test_the_folder_of_a_killed_process_goes_with_the_next_one_and_of_a_living_o
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no modes of this kind")
-def test_a_path_that_others_can_rename_is_for_no_children(place: Path) -> None:
-    place.chmod(0o777)  # no sticky bit
+def test_where_others_can_rename_children_go_through_a_descriptor_of_their_parent(
+    place: Path,
+) -> None:
+    """As in a volume of Kubernetes, an ``emptyDir``: everybody's, with no sticky bit."""
+    place.chmod(0o777)
+    with temporary.private_folder(for_children=True) as folder:
+        (there,) = place.iterdir()
+        there.rename(place / "taken away")
+        there.mkdir()
+        code = "import sys, pathlib; pathlib.Path(sys.argv[1], 'file').write_text('here')"
+        subprocess.run([sys.executable, "-c", code, folder], check=True)
+        assert Path(folder, "file").read_text() == "here"
+        assert not list(there.rglob("file"))
+        there.rmdir()
+        (place / "taken away").rename(there)
+    assert not list(place.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no modes of this kind")
+def test_a_path_that_others_can_rename_is_for_no_children_where_descriptors_have_none(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.chmod(0o777)
+    monkeypatch.setattr(portable, "DESCRIPTORS", str(place / "none"))
     with (
         pytest.raises(InsecurePermissionsError, match="its group"),
         temporary.private_folder(for_children=True),

@@ -15,7 +15,7 @@ from keras_integrity_hook.fleet.findings import Finding
 from keras_integrity_hook.fleet.options import Options
 from keras_integrity_hook.fleet.targets import Target
 
-_examine = examine.examine_target
+_examine = examine.examine_one
 
 
 def _slowly(target: Target, options: Options) -> Finding:
@@ -30,4 +30,4 @@ def _slowly(target: Target, options: Options) -> Finding:
 
 def dask_setup(worker: Any) -> None:
     """Called by Dask once in each worker."""
-    examine.examine_target = _slowly
+    examine.examine_one = _slowly

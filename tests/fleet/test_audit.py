@@ -157,7 +157,9 @@ def test_what_ended_is_not_gone_on_with_and_other_locations_are_refused(
     models: Path, tmp_path: Path, scheduler: str
 ) -> None:
     out = str(tmp_path / "out")
-    results.Writer(out, results.new_run("scan", ["elsewhere"]))  # as if it had been killed at once
+    results.Writer(
+        out, results.new_run("scan", ["elsewhere"])
+    ).close()  # as if it had been killed at once
     with pytest.raises(FleetResultsError, match="other locations"):
         audit.audit([str(models)], Options(), out, scheduler=scheduler, resume=True)
 
@@ -171,7 +173,7 @@ def test_what_was_examined_before_is_not_read_again_unless_it_changed(
     run, _ = audit.audit(urls, Options(), out, scheduler=scheduler)
     from dataclasses import replace
 
-    results.Writer(out, replace(run, ended=None))  # as if it had been killed at its end
+    results.Writer(out, replace(run, ended=None)).close()  # as if it had been killed at its end
     odd.objects["bucket/7.keras"] = archive_bytes(metadata=b'{"keras_version": "3.15.0"}')
     odd.read.clear()
     _, progress = audit.audit(urls, Options(), out, scheduler=scheduler, resume=True)
@@ -235,6 +237,24 @@ def test_a_run_that_was_killed_is_gone_on_with_and_finds_each_model_once(tmp_pat
     assert f'"resumed": {before}'.encode() in told
 
 
+def test_what_still_goes_on_is_not_gone_on_with_by_another(tmp_path: Path) -> None:
+    folder, out = tmp_path / "models", tmp_path / "out"
+    folder.mkdir()
+    for name in (*range(9), "held"):
+        (folder / f"{name}.keras").write_bytes(archive_bytes())
+    first = _started(out, str(folder))
+    while not list(out.glob("run-*/run.json")):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    second = _started(out, "--resume", str(folder))
+    _, trouble = second.communicate(timeout=250)
+    assert (second.returncode, b"at work" in trouble) == (1, True), trouble
+    (tmp_path / "go-on").touch()
+    _, trouble = first.communicate(timeout=250)
+    assert first.returncode == 0, trouble
+    assert len(by_location(of_last_run(out))) == 10
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill of this kind")
 def test_what_a_killed_run_left_where_temporary_files_go_the_next_one_removes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -267,7 +287,7 @@ def test_a_model_that_kills_its_worker_is_a_finding_and_the_others_have_theirs(
         api.seal(write_model(folder, f"{number}.keras"))
     write_model(folder, "killer.keras")
     done = _started(out, str(folder))
-    told, trouble = done.communicate(timeout=200)
+    told, trouble = done.communicate(timeout=280)
     assert done.returncode == 1, trouble
     found = by_location(of_last_run(out))
     lost = found.pop(str(folder / "killer.keras"))

@@ -5,6 +5,8 @@ that is wrong with it stops an audit."""
 from __future__ import annotations
 
 import pickle
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,9 +189,15 @@ def test_findings_cross_process_boundaries(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(found)) == found
 
 
-def test_what_nobody_thought_of_is_a_finding(tmp_path: Path, odd: Any) -> None:
+class WordlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no response")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the store \x1b[2J broke"), WordlessError()])
+def test_what_nobody_thought_of_is_a_finding(odd: Any, error: Exception) -> None:
     def fail() -> bytes:
-        raise RuntimeError("the store \x1b[2J broke")
+        raise error
 
     odd.streams["bucket/a.keras"] = (1000, fail)
     found = examine("odd://bucket/a.keras", SCAN)
@@ -215,6 +223,29 @@ def test_an_object_that_drips_for_ever_is_given_up(odd: Any) -> None:
     found = examine("odd://bucket/a.keras", Options(seconds=0.2))
     assert found.outcome is Outcome.FAILED
     assert codes(found)[0] in ("examination-timeout", "unreadable")  # or there is no such room
+
+
+def test_a_store_that_never_answers_holds_up_one_model_and_not_those_behind_it(
+    tmp_path: Path, odd: Any
+) -> None:
+    sealed = write_model(tmp_path, "m.keras")
+    api.seal(sealed)
+    answer = threading.Event()
+
+    def hang() -> bytes:
+        answer.wait()
+        return b"x" * 1000
+
+    for name in ("a", "c"):
+        odd.objects[f"bucket/{name}.keras"] = sealed.read_bytes()
+    odd.streams["bucket/b.keras"] = (1000, hang)
+    before = threading.active_count()
+    found = examine_all(tuple(search.find(["odd://bucket"], to_change=False)), Options(seconds=0.2))
+    assert [one.outcome for one in found] == [Outcome.PASSED, Outcome.FAILED, Outcome.PASSED]
+    assert codes(found[1]) == ["examination-timeout"]
+    answer.set()
+    while threading.active_count() > before:  # it has nothing to say any more, and ends
+        time.sleep(0.01)
 
 
 def test_what_the_disk_has_no_room_for_is_not_fetched(odd: Any) -> None:

@@ -67,11 +67,25 @@ def test_what_a_store_makes_up_is_no_end_of_an_audit() -> None:
 def test_a_run_that_is_gone_on_with_writes_beside_what_is_there(tmp_path: Path) -> None:
     run = a_run()
     for _ in range(3):
-        writer = results.Writer(str(tmp_path), run)
-        writer.add(some_findings(run, 6))
-        writer.flush()
+        with results.Writer(str(tmp_path), run) as writer:
+            writer.add(some_findings(run, 6))
+            writer.flush()
     assert len(results.parts(str(tmp_path), run)) == 3
     assert len(list(results.findings_of(str(tmp_path), run))) == 18
+
+
+def test_two_that_go_on_with_one_run_do_not_write_over_each_other(tmp_path: Path) -> None:
+    run = a_run()
+    with results.Writer(str(tmp_path), run) as first:
+        with pytest.raises(FleetResultsError, match="at work"):
+            results.Writer(str(tmp_path), run)
+        with results.Writer(str(tmp_path), a_run(1)):
+            first.add(some_findings(run, 6))
+            first.flush()
+    with results.Writer(str(tmp_path), run) as second:
+        second.add(some_findings(run, 6))
+        second.flush()
+    assert len(list(results.findings_of(str(tmp_path), run))) == 12
 
 
 def test_what_somebody_put_beside_the_parts_is_none_of_them(tmp_path: Path) -> None:
@@ -79,7 +93,7 @@ def test_what_somebody_put_beside_the_parts_is_none_of_them(tmp_path: Path) -> N
     (part,) = results.parts(str(tmp_path), run)
     Path(f"{part}.bak").write_bytes(b"a copy")
     assert results.parts(str(tmp_path), run) == [part]
-    results.Writer(str(tmp_path), run)  # goes on with it
+    results.Writer(str(tmp_path), run).close()  # goes on with it
 
 
 def test_texts_of_hostile_models_are_bounded_and_unicode(tmp_path: Path) -> None:
@@ -95,9 +109,9 @@ def test_texts_of_hostile_models_are_bounded_and_unicode(tmp_path: Path) -> None
         refusals=(Refusal(text, text, text),) * 5_000,
         damaged_parts=(text,) * 5_000,
     )
-    writer = results.Writer(str(tmp_path), run)
-    writer.add([hostile])
-    writer.flush()
+    with results.Writer(str(tmp_path), run) as writer:
+        writer.add([hostile])
+        writer.flush()
     (read,) = results.findings_of(str(tmp_path), run)
     assert read.location == "s3://b/\\udcff.keras"
     assert len(read.observations) == len(read.refusals) == LIMITS.finding_items

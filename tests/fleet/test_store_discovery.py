@@ -143,6 +143,29 @@ def test_a_directory_that_cannot_be_listed_hides_nothing_of_the_others(odd: Any)
     assert second.location == "odd://bucket/b/m.keras"
 
 
+class WordlessError(Exception):
+    """As a package may have it whose error formats what it lacks."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no response")
+
+
+def test_whatever_a_store_raises_hides_nothing_of_the_others(odd: Any) -> None:
+    def fail() -> list[dict[str, Any]]:
+        raise WordlessError
+
+    for name in ("a", "b", "c"):
+        odd.objects[f"bucket/{name}/m.keras"] = b"x"
+    odd.listings["bucket/b"] = fail
+    each = found("odd://bucket")
+    assert [one.location for one in each if one.error is None] == [
+        "odd://bucket/a/m.keras",
+        "odd://bucket/c/m.keras",
+    ]
+    (error,) = (one.error for one in each if one.error is not None)
+    assert error.path == "odd://bucket/b"
+
+
 def test_a_directory_that_vanishes_is_no_error(odd: Any) -> None:
     odd.objects["bucket/m.keras"] = b"x"
     odd.objects["bucket/gone/m.keras"] = b"x"

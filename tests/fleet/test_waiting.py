@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_integrity_hook.errors import NotAModelError
+from keras_integrity_hook.errors import FleetResultsError, NotAModelError
 from keras_integrity_hook.fleet.targets import Target
 from keras_integrity_hook.fleet.waiting import Waiting
 
@@ -36,6 +36,21 @@ def test_what_is_passed_over_is_never_taken(tmp_path: Path) -> None:
     assert waiting.pass_over(one.key for one in targets(3)) == 3
     waiting.fill(targets(5))
     assert waiting.take(10, 1_000_000) == targets(5, 3)
+    waiting.close()
+
+
+def test_where_there_is_no_room_for_what_waits_the_remedy_is_told(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    waiting = Waiting(str(tmp_path / "q"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        waiting.fill(targets(20_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert waiting.is_complete
+    assert isinstance(waiting.error, FleetResultsError)
+    assert "TMPDIR" in waiting.error.remedy()
     waiting.close()
 
 

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,3 +107,27 @@ def test_interrupt_of_a_terminal_ends_workers_in_silence_and_leaves_nothing(
     assert told.count("KeyboardInterrupt") == 1, told  # its own
     assert "distributed" not in told, told
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("starts", "patience"), [(100, 30.0), (0, 1.0)], ids=["again", "given up"])
+def test_nobody_waits_for_ever_for_workers_whose_keepers_have_given_up(
+    monkeypatch: pytest.MonkeyPatch, starts: int, patience: float
+) -> None:
+    monkeypatch.setattr(workers, "_LOOKS", 0.5)
+    monkeypatch.setattr(workers, "_SECONDS_WITHOUT", patience)
+    monkeypatch.setattr(workers, "_STARTS", starts)
+
+    async def give_up(keepers: list[Any]) -> None:
+        for keeper in keepers:
+            await keeper.close()
+
+    with workers.started(1) as client:
+        cluster: Any = client.cluster
+        client.sync(give_up, list(cluster.workers.values()))
+        future = client.submit(abs, -1, pure=False)
+        with workers.looked_after(client):
+            if starts:
+                assert future.result() == 1
+            else:
+                with pytest.raises(CancelledError):
+                    future.result()

@@ -479,6 +479,19 @@ def test_steps_go_to_a_url_sealed_and_load(
     assert not (tmp_path / root_url.partition(":")[0]).exists()
 
 
+def test_hosts_that_write_a_step_at_a_url_together_are_told_that_it_has_no_seal(
+    keras: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orbax itself is then given the URL, and knows no such store."""
+    name = "_is_multihost_initialized"
+    monkeypatch.setattr(keras.callbacks.OrbaxCheckpoint, name, lambda _: True)
+    with (
+        pytest.warns(kih.IntegrityWarning, match="keras-integrity seal memory://hosts/steps/STEP"),
+        pytest.raises(Exception, match=r"hosts|memory|multi|initialize"),
+    ):
+        keras.callbacks.OrbaxCheckpoint("memory://hosts/steps/")
+
+
 def test_training_that_goes_on_keeps_and_removes_steps_at_a_url_as_orbax_does(
     keras: Any, root_url: str
 ) -> None:

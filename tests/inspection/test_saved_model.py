@@ -96,6 +96,90 @@ def test_savers_of_the_models_own_variables_are_fine_and_others_are_not() -> Non
     assert rules(path, node("RestoreV2", "r", "path")) == WRITES
 
 
+def saver(name: str, default: str = "model") -> list[bytes]:
+    """What a saver of TensorFlow 1 puts into a graph."""
+    return [
+        constant(f"{name}/filename/input", default),
+        node("PlaceholderWithDefault", f"{name}/filename", f"{name}/filename/input"),
+        node("PlaceholderWithDefault", f"{name}/Const", f"{name}/filename"),
+        constant(f"{name}/part", "_temp/part"),
+        node("StringJoin", f"{name}/joined", f"{name}/Const", f"{name}/part"),
+        node("ShardedFilename", f"{name}/sharded", f"{name}/joined", "s", "n"),
+        node("SaveV2", f"{name}/SaveV2", f"{name}/sharded"),
+        node("Identity", f"{name}/dependency", f"{name}/sharded", f"^{name}/SaveV2"),
+        node("RestoreV2", f"{name}/RestoreV2", f"{name}/Const"),
+        node("AssignVariableOp", f"{name}/Assign", "v", f"{name}/RestoreV2"),
+        node("NoOp", f"{name}/restore_all", f"^{name}/Assign"),
+    ]
+
+
+BOTH_SAVERS = pytest.mark.parametrize("named", ["save", "save_1"])
+Y = node("Identity", "y", "x")
+
+
+def test_savers_that_tensorflow_1_left_in_a_graph_are_fine() -> None:
+    """A graph that was saved twice has two, and the second meta graph names one of them."""
+    twice = (*saver("save"), *saver("save_1"), Y)
+    savers = {"savers": "save/restore_all", "variables": "v"}
+    for named in ("save", "save_1"):
+        assert rules(*twice, saver=f"{named}/Const", fetched="y", collections=savers) == FINE
+    second = graphs.saved_model(*twice, saver="save_1/Const", fetched="y")
+    first = graphs.saved_model(*saver("save"), Y, saver="save/Const", fetched="y")
+    assert not findings(first + second)
+
+
+@BOTH_SAVERS
+@pytest.mark.parametrize("hostile", ["save", "save_1"])
+def test_path_that_a_saver_is_given_in_the_graph_is_refused(named: str, hostile: str) -> None:
+    nodes = [
+        one
+        for name in ("save", "save_1")
+        for one in saver(name, "/home/user/.bashrc" if name == hostile else "model")
+    ]
+    assert rules(*nodes, Y, saver=f"{named}/Const", fetched="y") == WRITES
+    harmless = graphs.saved_model(*saver("save"), Y, saver="save/Const", fetched="y")
+    bad = graphs.saved_model(*nodes, Y, saver=f"{named}/Const", fetched="y")
+    for both in (harmless + bad, bad + harmless):
+        assert {(one.rule, str(one.verdict)) for one in findings(both)} == WRITES
+
+
+@BOTH_SAVERS
+@pytest.mark.parametrize("op", ["SaveV2", "dependency", "RestoreV2", "Assign", "restore_all"])
+def test_saver_that_whoever_asks_the_model_runs_is_refused(named: str, op: str) -> None:
+    for reached in ("save", "save_1"):
+        control = node("Identity", "z", "y", f"^{reached}/{op}")
+        data = node("Identity", "z", f"{reached}/{op}:0")
+        for node_ in (control, data):
+            nodes = (*saver("save"), *saver("save_1"), Y, node_)
+            assert rules(*nodes, saver=f"{named}/Const", fetched="z") == WRITES
+            at_load = {"saved_model_main_op": "z"}
+            assert rules(*nodes, saver=f"{named}/Const", collections=at_load) == WRITES
+    direct = f"{named}/{op}"
+    assert rules(*saver("save"), *saver("save_1"), saver="save/Const", fetched=direct) == WRITES
+
+
+def test_saver_in_a_function_has_to_be_given_its_path() -> None:
+    write = function("f", [], *saver("save"))
+    call = node("PartitionedCall", "c", f=function_of("f"))
+    assert rules(*saver("save"), call, functions=[write], saver="save/Const") == WRITES
+
+
+def test_graph_that_tensorflow_1_saved_twice_is_fine(tmp_path: Path) -> None:
+    tf1 = pytest.importorskip("tensorflow").compat.v1
+    builder = tf1.saved_model.Builder(str(tmp_path / "model"))
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        x = tf1.placeholder(tf1.float32, [None, 2], name="x")
+        y = tf1.matmul(x, tf1.get_variable("v", [2, 2]))
+        session.run(tf1.global_variables_initializer())
+        signature = {
+            "serving_default": tf1.saved_model.predict_signature_def({"x": x}, {"y": y}),
+        }
+        builder.add_meta_graph_and_variables(session, ["train"], signature_def_map=signature)
+        builder.add_meta_graph(["serve"], signature_def_map=signature)
+    builder.save()
+    assert not findings((tmp_path / "model" / "saved_model.pb").read_bytes())
+
+
 def test_table_of_an_asset_is_fine_and_of_another_file_is_not() -> None:
     table = function(
         "init", ["path", "table"], node("InitializeTableFromTextFileV2", "i", "table", "path")

@@ -66,11 +66,11 @@ def test_files_are_counted_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_another_one_in_its_place_is_left_alone(tmp_path: Path) -> None:
     made = home.PrivateHome()
-    moved = tmp_path / "moved"
-    os.rename(made.path, moved)
-    os.mkdir(made.path)
-    Path(made.path, "file").touch()
+    around = Path(made.path).parent
+    os.rename(around, tmp_path / "moved")
+    around.mkdir()
+    (around / "file").touch()
     made.remove()
-    assert os.listdir(made.path) == ["file"]
-    os.unlink(os.path.join(made.path, "file"))
-    os.rmdir(made.path)
+    assert os.listdir(around) == ["file"]
+    (around / "file").unlink()
+    around.rmdir()

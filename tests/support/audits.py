@@ -38,12 +38,12 @@ def write_audit(directory: Path, *, count: int = 60, nights: int = 3) -> list[Ru
     written = []
     for night in range(nights):
         run = a_run(night)
-        writer = Writer(str(directory), run)
-        writer.add(some_findings(run, count))
-        if night + 1 < nights:
-            run = writer.end(count, at=run.begun + timedelta(hours=1))
-        else:
-            writer.flush()
+        with Writer(str(directory), run) as writer:
+            writer.add(some_findings(run, count))
+            if night + 1 < nights:
+                run = writer.end(count, at=run.begun + timedelta(hours=1))
+            else:
+                writer.flush()
         written.append(run)
     return written
 

@@ -77,12 +77,16 @@ def saved_model(
     functions: Iterable[bytes] = (),
     saver: str = "",
     assets: Mapping[str, str] | None = None,
+    fetched: str = "",
+    collections: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A ``SavedModel`` of one graph.
+    """A ``SavedModel`` of one graph; what is behind another is one of two.
 
     Args:
         saver: the node that paths of checkpoints are fed to.
         assets: names of files by the nodes that their paths are fed to.
+        fetched: the node that a signature asks for.
+        collections: nodes by the name of a collection that they are in.
     """
     graph = message({1: [node("Placeholder", "x"), *nodes], 2: message({1: functions})})
     fields: dict[int, Value | Iterable[Value]] = {1: message({4: "serve"}), 2: graph}
@@ -90,6 +94,11 @@ def saved_model(
         fields[3] = message({1: f"{saver}:0"})
     listed = (assets or {}).items()
     fields[6] = [message({1: message({1: f"{at}:0"}), 2: name}) for at, name in listed]
+    if fetched:
+        output = message({1: "y", 2: message({1: f"{fetched}:0"})})
+        fields[5] = message({1: "serving_default", 2: message({2: output})})
+    kept = (collections or {}).items()
+    fields[4] = [message({1: at, 2: message({1: message({1: name})})}) for at, name in kept]
     return message({1: 1, 2: message(fields)})
 
 

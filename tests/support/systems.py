@@ -143,7 +143,10 @@ gone(os, "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_
      "geteuid", "getuid", "getegid", "getgid", "fchown", "chown", "fchmod", "pread", "pwrite",
      "preadv", "pwritev", "listxattr", "getxattr", "setxattr", "removexattr", "posix_fallocate",
      "sched_getaffinity", "statvfs", "fstatvfs", "uname", "environb", "memfd_create", "fork",
-     "register_at_fork", "mkfifo")
+     "register_at_fork", "mkfifo", "sync", "fdatasync", "fchdir", "lchown", "mknod", "killpg",
+     "getpgid", "getgroups", "getpriority", "nice", "posix_fadvise", "getloadavg", "chroot")
+import time
+gone(time, "clock_gettime", "clock_gettime_ns")
 os.supports_bytes_environ = False
 for _set in (os.supports_dir_fd, os.supports_fd, os.supports_effective_ids):
     _set.clear()

@@ -70,9 +70,20 @@ def install() -> None:
     os.unlink = os.remove = _unlink  # type: ignore[assignment]
     os.rmdir = _rmdir  # type: ignore[assignment]
     os.symlink = _symlink  # type: ignore[assignment]
+    shutil.disk_usage = _disk_usage
     shutil._use_fd_functions = False  # type: ignore[attr-defined] # it was asked for on Linux
     builtins.open = io.open = _python_open
     tempfile.TemporaryFile = _temporary_file  # type: ignore[assignment]
+
+
+_statvfs = os.statvfs
+
+
+def _disk_usage(path: Any) -> Any:
+    """As Python asks Windows, which is asked for the free space of a path."""
+    found = _statvfs(path)
+    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return types.SimpleNamespace(total=total, used=total - free, free=free)
 
 
 class _Library:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from keras_integrity_hook import notices
 from keras_integrity_hook.containers.kinds import ORBAX, Place
 from keras_integrity_hook.files import temporary
 from keras_integrity_hook.files.location import Kind
@@ -22,16 +23,25 @@ from keras_integrity_hook.remote import set_names, sources, upload, urls
 from keras_integrity_hook.saving import pipeline as save
 
 _ATTRIBUTE = "_keras_integrity_root"
+_OF_MANY_HOSTS = (
+    "{0}: several hosts write each step together, without a seal; once a step is final "
+    "'keras-integrity seal {0}/STEP' gives it one"
+)
 
 
 def with_urls(wrapped: Function, instance: Any, args: Args, kwargs: Kwargs) -> Any:
     """``OrbaxCheckpoint.__init__``.
 
+    What many hosts write together has no seal, and the program is told.
+
     Raises:
         RemoteError: the store cannot be asked.
     """
     found = calls.location_argument(wrapped, args, kwargs, "directory")
-    if found.kind is not Kind.REMOTE or _is_one_of_many_hosts(instance):
+    if found.kind is not Kind.REMOTE:
+        return wrapped(*args, **kwargs)
+    if _is_one_of_many_hosts(instance):
+        notices.trouble(_OF_MANY_HOSTS.format(urls.shown(found.text.rstrip("/"))))
         return wrapped(*args, **kwargs)
     root = RemoteRoot(found.text.rstrip("/"), temporary.folder_of(instance))
     setattr(instance, _ATTRIBUTE, root)
