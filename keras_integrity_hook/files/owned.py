@@ -60,7 +60,7 @@ def read_own(path: str, limit: int, *, named: bool, strict: bool = False) -> byt
         raise ConfigurationError(cause, path=path, remedy=remedy) from error
     try:
         _check(path, fd, strict=strict)
-        if not named:
+        if not named and not strict:  # then its own owner is this user or root, which says it
             permissions.check_unplanted(path)
         return read_configuration(fd, path, limit)
     except OSError as error:

@@ -9,6 +9,7 @@ that is no variable of a model's. Keras asks such a layer by ``load_own_variable
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 from typing import Any
 
@@ -63,6 +64,5 @@ def _loads_in_its_own_way(layer: Any) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    import numpy as np
-
-    return np.array(value)
+    as_array = getattr(value, "numpy", None)  # of a variable or tensor; it may share the memory
+    return copy.copy(as_array() if callable(as_array) else value)
