@@ -243,19 +243,23 @@ def empty(fd: int, *, keep: str | None = None) -> None:
         OSError: something of it cannot be removed, or is mounted.
     """
     while names := [name for name in system.listdir(fd) if name != keep]:
-        for name in names:
-            _remove(name, fd, fd, _DEEPEST)
+        if not sum(_remove(name, fd, fd, _DEEPEST) for name in names):
+            return  # a file system lists what it does not have
 
 
-def _remove(name: str, directory: int, top: int, levels: int) -> None:
-    """Remove an entry, or bring up to ``top`` what is over ``levels`` below; raises OSError."""
+def _remove(name: str, directory: int, top: int, levels: int) -> bool:
+    """Remove an entry, or bring up to ``top`` what is over ``levels`` below; raises OSError.
+
+    Returns:
+        Whether it was there.
+    """
     status = entry(name, directory)
     if status is None:
-        return
+        return False
     if not stat.S_ISDIR(status.st_mode):
         with freeing.later(name, directory):
             system.unlink(name, dir_fd=directory)
-        return
+        return True
     below = system.open(name, _OPEN, dir_fd=directory)
     try:
         if _mount_of(below) != _mount_of(directory):
@@ -267,6 +271,7 @@ def _remove(name: str, directory: int, top: int, levels: int) -> None:
         os.close(below)
     if not levels:
         system.rename(name, os.urandom(16).hex(), src_dir_fd=directory, dst_dir_fd=top)
-        return
+        return True
     with freeing.later(name, directory):  # what was in it may be being freed
         system.rmdir(name, dir_fd=directory)
+    return True

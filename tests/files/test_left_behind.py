@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_integrity_hook.files import temporary
+from keras_integrity_hook.files import private_directory, temporary
+from tests.support import mounts
 from tests.support.children import as_user, let_others_in
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill of this kind")
@@ -154,3 +155,13 @@ os.kill(os.getpid(), 9)
     with temporary.private_folder():
         pass
     assert not list(place.iterdir())
+
+
+def test_what_a_file_system_lists_and_does_not_have_keeps_nobody_removing(tmp_path: Path) -> None:
+    with mounts.phantom("nobody", tmp_path / "mount") as folder:
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            assert os.listdir(fd) == ["nobody"]
+            private_directory.empty(fd)
+        finally:
+            os.close(fd)

@@ -78,6 +78,19 @@ class Counting(OneFile):
 server = Counting(name, os.fstat(fd).st_size)
 fuse.FUSE(server, mount, foreground=True, direct_io=True)
 """
+_PHANTOM = """
+name, mount = sys.argv[1:]
+
+class Phantom(OneFile):
+    '''Lists a file that it does not have.'''
+
+    def getattr(self, path, fh=None):
+        if path == "/" + self.name:
+            raise fuse.FuseOSError(errno.ENOENT)
+        return super().getattr(path, fh)
+
+fuse.FUSE(Phantom(name, 0), mount, foreground=True)
+"""
 
 
 def mounted(*arguments: str, at: Path) -> Iterator[Path]:
@@ -125,6 +138,13 @@ def counting(path: Path, at: Path) -> Iterator[Callable[[], int]]:
     count = at.with_name(f"{at.name}.count")
     with _served(_COUNTING, [path.name, str(path), str(at), str(count)], at):
         yield lambda: int(count.read_text() or 0)
+
+
+@contextmanager
+def phantom(name: str, at: Path) -> Iterator[Path]:
+    """A FUSE mount whose directory lists ``name``, and where nobody finds it."""
+    with _served(_PHANTOM, [name, str(at)], at):
+        yield at
 
 
 @contextmanager
