@@ -68,6 +68,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_recalled_content_comes_back_in_no_other_seal",
         "test_recall_of_a_key_is_one_of_all_that_it_signed",
         "test_a_log_that_cannot_be_written_keeps_no_key_good_that_the_publisher_revokes",
+        "test_recalls_that_name_two_contents_are_told_with_all_that_was_said_of_both",
     ),
     "Events of a registry": (
         "test_a_replayed_event_is_refused",
@@ -105,12 +106,16 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_strict_takes_no_word",
         "test_what_was_inspected_of_an_unsealed_model_is_what_is_loaded",
         "test_what_a_model_tries_is_told_and_the_verdict_on_it_refuses_it_everywhere",
+        "test_of_two_texts_with_one_number_none_is_believed",
+        "test_path_that_a_saver_is_given_in_the_graph_is_refused",
     ),
     "A model that exhausts the machine": (
         "test_dataset_that_declares_more_than_is_stored_is_a_bomb",
         "test_archive_that_grows_a_hundredfold_is_a_bomb",
         "test_constant_that_repeats_a_value_without_end_is_a_bomb",
         "test_bombs_end_by_their_limit",
+        "test_text_that_would_fill_the_memory_is_told_before_it_is_read",
+        "test_name_of_a_link_that_ends_nowhere_is_damage_and_takes_no_memory",
     ),
     "Code of a model that wants out": (
         "test_files_of_others_are_neither_read_nor_listed",
@@ -152,6 +157,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_file_that_others_can_write_is_refused",
         "test_policy_or_trust_file_that_everybody_can_write_lets_nothing_be_loaded",
         "test_model_of_another_user_is_refused",
+        "test_policy_that_another_user_put_into_an_open_home_is_refused",
     ),
     "Downloads": (
         "test_download_that_anybody_on_the_way_can_change_is_refused",
@@ -186,6 +192,8 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_directory_renamed_away_is_not_what_its_path_leads_to",
         "test_program_of_the_same_user_that_interferes_is_found_out",
         "test_path_that_leads_out_of_a_private_directory_is_not_verified",
+        "test_where_others_can_rename_children_go_through_a_descriptor_of_their_parent",
+        "test_what_a_killed_process_of_another_user_leaves_is_left_alone",
     ),
     "A model in a store": (
         "test_damaged_model_is_refused_under_its_url",
@@ -196,6 +204,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_store_that_names_a_file_elsewhere_is_refused",
         "test_save_that_is_killed_leaves_the_old_model_or_the_new_one",
         "test_kill_at_any_operation_leaves_the_old_model_the_new_one_or_none",
+        "test_save_killed_before_any_operation_leaves_no_half_of_a_model",
     ),
     "A rule for a URL": (
         "test_rule_holds_however_the_url_is_spelt",
