@@ -22,7 +22,11 @@ from keras_integrity_hook.files.portable import system
 from keras_integrity_hook.files.target import entry, is_at
 
 PREFIX = ".keras-integrity-"
-_NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
+VERIFIED = "keras-integrity-verified-"
+"""How the names begin of those that hold what a loader reads: whoever looks for what takes the room
+in a directory for temporary files is told."""
+_PREFIXES = (PREFIX, VERIFIED)
+_NAME = re.compile(f"(?:{'|'.join(map(re.escape, _PREFIXES))})[0-9a-f]{{16}}")
 COMMITTED = ".keras-integrity-committed"
 _MARKER = ".keras-integrity-marker-"
 _OPEN = os.O_RDONLY | portable.O_DIRECTORY | portable.O_NOFOLLOW | portable.O_CLOEXEC
@@ -32,8 +36,9 @@ _DEEPEST = 64  # levels of directories that are entered at once
 
 
 @contextlib.contextmanager
-def fresh(directory: int) -> Iterator[tuple[int, str]]:
-    """A fresh directory of mode 0700 in the one behind the descriptor: its descriptor and its name.
+def fresh(directory: int, prefix: str = PREFIX) -> Iterator[tuple[int, str]]:
+    """A fresh directory of mode 0700 in the one behind the descriptor: its descriptor and its name,
+    which begins with ``prefix``.
 
     It is removed afterwards with all that is in it, unless it was renamed or its marker taken away
     meanwhile. What a killed process left there is removed first: a living one holds a lock on its
@@ -44,7 +49,7 @@ def fresh(directory: int) -> Iterator[tuple[int, str]]:
     """
     _sweep(directory)
     freeing.settle()
-    fd, name = _made(directory)
+    fd, name = _made(directory, prefix)
     owner = os.getpid()
     try:
         yield fd, name
@@ -81,7 +86,7 @@ def is_ours(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
 
 def has_our_name(name: str) -> bool:
     """Whether a directory of this name may be one of ours, which :func:`is_ours` makes sure of."""
-    return name.startswith(PREFIX) or name.endswith(COMMITTED)
+    return name.startswith(_PREFIXES) or name.endswith(COMMITTED)
 
 
 def is_marker(name: str) -> bool:
@@ -111,9 +116,9 @@ def _is_closed(at: os.stat_result) -> bool:
     return not at.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
-def _made(directory: int) -> tuple[int, str]:
+def _made(directory: int, prefix: str) -> tuple[int, str]:
     for _ in range(_ATTEMPTS):
-        name = PREFIX + os.urandom(8).hex()
+        name = prefix + os.urandom(8).hex()
         try:
             system.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
@@ -171,7 +176,7 @@ def _sweep(directory: int) -> None:
         return  # it may be written and not be read
     try:
         with system.scandir(fd) as entries:
-            names = [found.name for found in entries if found.name.startswith(PREFIX)]
+            names = [found.name for found in entries if found.name.startswith(_PREFIXES)]
         for name in names:
             with contextlib.suppress(OSError):
                 _remove_if_dead(name, fd)

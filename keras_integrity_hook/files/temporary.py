@@ -55,9 +55,12 @@ def private_folder(*, for_children: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def opened_folder() -> Iterator[tuple[int, str]]:
+def opened_folder(prefix: str = private_directory.PREFIX) -> Iterator[tuple[int, str]]:
     """As :func:`private_folder`, for whoever goes by its descriptor: that, and its path by name,
     which is good only where nobody else can rename it. It holds a marker, and what is put there.
+
+    Args:
+        prefix: one of :mod:`private_directory`'s, with which its name begins.
 
     Raises:
         OSError: there is no room, or no directory for temporary files.
@@ -67,7 +70,7 @@ def opened_folder() -> Iterator[tuple[int, str]]:
     temporary = os.path.realpath(tempfile.gettempdir())
     above = system.open(temporary, _FOLDER)
     try:
-        with private_directory.fresh(above) as (fd, name):
+        with private_directory.fresh(above, prefix) as (fd, name):
             yield fd, os.path.join(temporary, name)
     finally:
         os.close(above)

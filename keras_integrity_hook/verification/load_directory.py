@@ -39,7 +39,8 @@ class LoadDirectory:
         """Raises OSError, or InsecurePermissionsError where others could get at it."""
         self._owner = os.getpid()
         with contextlib.ExitStack() as undo:
-            self._fd, name = undo.enter_context(temporary.opened_folder())
+            opened = temporary.opened_folder(private_directory.VERIFIED)
+            self._fd, name = undo.enter_context(opened)
             self._inside = secrets.token_hex(8)
             if os.path.isdir(LINKS):
                 base = f"{LINKS}/{self._fd}"
