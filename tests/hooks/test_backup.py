@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +236,7 @@ def test_fallback_of_an_unsealed_backup_still_works(keras: Any, doubled: Path) -
 class Witness:
     """Keeps a copy of a folder as it is on disk before each operation on files: what a kill there
     would leave, but that the inodes are others. Audit hooks cannot be removed, so it is switched
-    off instead."""
+    off instead; they hear of every thread, of which one is meant."""
 
     OPERATIONS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "shutil.copyfile"})
 
@@ -242,10 +244,22 @@ class Witness:
         self.copies: list[Path] = []
         self.folder, self._into = folder, copies
         self.watching = False
+        self._thread = threading.get_ident()
         sys.addaudithook(self._hook)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Watch what this thread does in the block."""
+        self.watching = True
+        try:
+            yield
+        finally:
+            self.watching = False
 
     def _hook(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.watching or event not in self.OPERATIONS:
+            return
+        if threading.get_ident() != self._thread:
             return
         self.watching = False
         try:
@@ -282,9 +296,8 @@ def test_resume_from_what_a_kill_leaves_at_any_operation_works(
     backup = keras.callbacks.BackupAndRestore(str(folder), double_checkpoint=double)
     backup.set_model(model)
     backup._current_epoch = 3
-    witness.watching = True
-    backup._save_model()
-    witness.watching = False
+    with witness.at_work():
+        backup._save_model()
     assert len(witness.copies) >= 10
     epochs = [first_epoch(keras, copy) for copy in witness.copies]
     assert set(epochs) == {2, 3}
