@@ -118,7 +118,7 @@ def test_what_a_dead_process_left_is_swept_and_a_living_one_keeps_its_own(
 ) -> None:
     script = """
 fd = system.open(top, FOLDER)
-dead, name = private_directory._made(fd)
+dead, name = private_directory._made(fd, private_directory.PREFIX)
 os.close(system.open("part", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=dead))
 with private_directory.fresh(fd):
     print(name in os.listdir(top))

@@ -78,7 +78,8 @@ def test_a_package_that_is_missing_is_named_with_the_extra(
 
 
 INTERRUPTED = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have it ignored
 from keras_integrity_hook.fleet import workers
 
 with workers.started(2) as client:
