@@ -7,6 +7,7 @@ Real registries of MLflow in SQLite and behind a real server; ``tox -e ecosystem
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,7 +244,7 @@ def test_an_alias_is_not_carried_to_a_name_with_a_stricter_rule(
 
 
 def test_a_version_that_is_made_anew_during_the_check_is_refused(
-    client: Any, database: str, model: Path, tmp_path: Path
+    client: Any, database: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import threading
 
@@ -256,10 +257,14 @@ def test_a_version_that_is_made_anew_during_the_check_is_refused(
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "model.keras").write_bytes(model.read_bytes()[:-1])
-    copies = set(Path(tempfile.gettempdir()).glob("keras-integrity-*"))
+    copies = (
+        tmp_path / "copies"
+    )  # of this test alone: what is made there is the copy that is checked
+    copies.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
 
     def swap() -> None:
-        while set(Path(tempfile.gettempdir()).glob("keras-integrity-*")) <= copies:
+        while not os.listdir(copies):
             pass
         other = mlflow.MlflowClient(database, database)
         other.delete_registered_model("swapped")
