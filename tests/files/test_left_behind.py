@@ -14,7 +14,7 @@ import pytest
 
 from keras_integrity_hook.files import private_directory, temporary
 from tests.support import mounts
-from tests.support.children import as_user, let_others_in
+from tests.support.children import as_user, let_others_in, one_killed
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill of this kind")
 
@@ -91,25 +91,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("use", USES)
 def test_a_killed_process_leaves_nothing_for_ever(place: Path, use: str) -> None:
     command = [sys.executable, "-c", USES[use] + END]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as living,
-    ):
-        try:
-            for one in (killed, living):
-                assert one.stdout is not None
-                assert one.stdout.readline() == "made\n"
-            killed.kill()
-            killed.wait()
-            assert len(list(place.iterdir())) == 2
-            with temporary.private_folder():
-                pass
-            assert len(list(place.iterdir())) == 1
-            assert living.poll() is None
-        finally:
-            for one in (killed, living):
-                one.kill()
-                one.wait()
+    with one_killed(command) as living:
+        assert len(list(place.iterdir())) == 2
+        with temporary.private_folder():
+            pass
+        assert len(list(place.iterdir())) == 1
+        assert living.poll() is None
     with temporary.private_folder():
         pass
     assert not list(place.iterdir())

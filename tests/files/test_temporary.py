@@ -14,6 +14,7 @@ import pytest
 
 from keras_integrity_hook.errors import InsecurePermissionsError
 from keras_integrity_hook.files import portable, temporary
+from tests.support.children import one_killed
 
 BOTH = pytest.mark.parametrize("for_children", [False, True], ids=["own", "for children"])
 
@@ -52,6 +53,7 @@ def test_another_process_finds_a_folder_that_is_for_it(place: Path) -> None:
 KILLED = """
 import sys, time
 from keras_integrity_hook.files import portable, temporary
+from tests.support.children import one_killed
 
 with temporary.private_folder(for_children=sys.argv[1] == "True") as folder:
     open(folder + "/large", "w").write("x")
@@ -66,24 +68,12 @@ def test_the_folder_of_a_killed_process_goes_with_the_next_one_and_of_a_living_o
     place: Path, for_children: bool
 ) -> None:
     command = [sys.executable, "-c", KILLED, str(for_children)]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as living,
-    ):
-        try:
-            for one in (killed, living):
-                assert one.stdout is not None
-                assert one.stdout.readline() == "made\n"
-            killed.kill()
-            killed.wait()
-            assert len(list(place.iterdir())) == 2
-            with temporary.private_folder():
-                pass
-            assert len(list(place.rglob("large"))) == 1
-            assert living.poll() is None
-        finally:
-            living.kill()
-            living.wait()
+    with one_killed(command) as living:
+        assert len(list(place.iterdir())) == 2
+        with temporary.private_folder():
+            pass
+        assert len(list(place.rglob("large"))) == 1
+        assert living.poll() is None
     with temporary.private_folder():
         pass
     assert not list(place.iterdir())

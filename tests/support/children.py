@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Something done as another user, or where other things are mounted: in a forked child."""
+"""Processes of a test: as another user, where other things are mounted, or killed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -90,3 +91,23 @@ def _run(work: Callable[[], None], writer: int) -> NoReturn:
         answer = pickle.dumps(AssertionError(repr(error)))
     os.write(writer, answer)
     os._exit(0)
+
+
+@contextmanager
+def one_killed(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Two processes of ``command``, which prints "made" and waits: one is killed, one yielded."""
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as living,
+    ):
+        try:
+            for one in (killed, living):
+                assert one.stdout is not None
+                assert one.stdout.readline() == "made\n"
+            killed.kill()
+            killed.wait()
+            yield living
+        finally:
+            for one in (killed, living):
+                one.kill()
+                one.wait()
